@@ -1,0 +1,1 @@
+"""Arrays in, frozen results out: LDA, kNN, Mel spectrograms, statistics. Knows no file and no corpus."""

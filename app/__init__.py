@@ -1,0 +1,1 @@
+"""What a person touches: the `probe` command and the latent explorer."""

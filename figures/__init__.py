@@ -1,0 +1,1 @@
+"""One module per figure of the paper: draw(ax, data), and the CSV it drew from."""

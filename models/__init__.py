@@ -1,0 +1,1 @@
+"""Sequential latent variable models of raw speech, in PyTorch. Knows no corpus."""

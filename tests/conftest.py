@@ -1,0 +1,35 @@
+"""Shape annotations are checked in every test, and free at run time."""
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["models", "analysis"], "beartype.beartype")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _corpus(name: str) -> Path:
+    path = SHARED_DATA / name
+    if not path.is_dir():
+        pytest.skip(f"needs real speech: {name} is not at ../shared/data/{name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def timit_sample() -> Path:
+    """The NLTK sample of TIMIT: 14 speakers, 140 utterances."""
+    return _corpus("timit-sample")
+
+
+@pytest.fixture(scope="session")
+def timit_ldc() -> Path:
+    """Two TIMIT speakers as the LDC ships them."""
+    return _corpus("timit-ldc-layout")
+
+
+@pytest.fixture(scope="session")
+def librispeech() -> Path:
+    """251 LibriSpeech utterances, one a speaker."""
+    return _corpus("librispeech-251-speakers")
