@@ -1,0 +1,146 @@
+"""Checkpoints: one safetensors file with weights, configuration, preprocessing and provenance.
+
+Loading reads tensors and JSON; it never executes anything from the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.cwvae import CWVAE
+from models.errors import InputError
+from models.presets import config_from_dict, config_to_dict
+
+FORMAT = "lvm-probe/1"
+BEST = "best.safetensors"
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model rebuilt from one file, in single precision and evaluation mode, with where it came from."""
+
+    path: Path
+    model: CWVAE
+    provenance: dict[str, Any]
+    sha256: str
+
+
+def shipped() -> dict[str, Path]:
+    """Checkpoints that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
+
+
+def resolve(name: str | Path) -> Path:
+    """The file behind `--ckpt`: a file, a run folder (its best checkpoint), or a shipped checkpoint's name."""
+    path = Path(name)
+    if path.is_dir():
+        if (path / BEST).is_file():
+            return path / BEST
+        raise InputError(f"{path}: no {BEST} in this folder yet; train longer, or name the file itself")
+    if path.is_file():
+        return path
+    if str(name) in shipped():
+        return shipped()[str(name)]
+    known = ", ".join(shipped()) or "none"
+    raise InputError(f"{name}: no such checkpoint; give a file, a run folder, or a shipped name ({known})")
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name only when the block ends without an error."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able metadata as one safetensors file, whole or not at all."""
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    with written_whole(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; InputError when it is missing, truncated or foreign."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give a checkpoint, a run folder or a shipped name") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from None
+
+
+def save(
+    path: Path,
+    model: CWVAE,
+    provenance: Mapping[str, Any],
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+    precision: Literal["float32", "float16"] = "float32",
+) -> None:
+    """Write a checkpoint. `weights` replaces the model's own (an average of them, say)."""
+    tensors = {k: v.to(getattr(torch, precision)) for k, v in (weights or model.state_dict()).items()}
+    metadata = {
+        "format": FORMAT,
+        "family": model.family,
+        "config": config_to_dict(model.config),
+        "preprocessing": {"audio": "16-bit PCM, mono", "sample_rate": model.config.sample_rate, "target": "mulaw16"},
+        "provenance": dict(provenance),
+    }
+    save_tensors(path, tensors, metadata)
+
+
+def load(name: str | Path) -> Checkpoint:
+    """Rebuild a model from a checkpoint file, run folder or shipped name.
+
+    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, or not finite.
+    """
+    path = resolve(name)
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "no format at all")
+        raise InputError(f"{path}: not a checkpoint of lvm-probe (format {FORMAT} wanted, found {found})")
+    try:
+        config = config_from_dict(metadata["family"], json.loads(metadata["config"]))
+        provenance = json.loads(metadata["provenance"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: its metadata cannot be read ({error}); copy or train it again") from None
+    model = CWVAE(config)
+    wanted = model.state_dict()
+    for key in sorted(wanted.keys() | tensors.keys()):
+        if key not in tensors or key not in wanted:
+            side = "lacks" if key not in tensors else "has an unknown"
+            raise InputError(f"{path}: {side} tensor '{key}'; it was written by another version of the model")
+        if tensors[key].shape != wanted[key].shape:
+            have, want = tuple(tensors[key].shape), tuple(wanted[key].shape)
+            raise InputError(f"{path}: tensor '{key}' has shape {have}, the configuration wants {want}")
+        if not tensors[key].isfinite().all():
+            raise InputError(f"{path}: tensor '{key}' holds NaN or infinity; the training diverged, train it again")
+    model.load_state_dict({k: v.float() for k, v in tensors.items()})
+    return Checkpoint(path, model.eval(), provenance, hashlib.sha256(path.read_bytes()).hexdigest())

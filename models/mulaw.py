@@ -1,0 +1,79 @@
+"""μ-law companding of 16-bit PCM, and the bins over which a likelihood is a probability.
+
+`papers/001` section 3 represents audio as μ-law encoded 16-bit PCM in [-1, 1]. Two sets of 65,536 bins matter:
+the uniform grid of the μ-law axis on which the paper's bits per frame are computed, and the images of
+the PCM's own cells, which make the likelihood a code length for the recording.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int16
+from torch import Tensor
+
+PCM_VALUES = 65_536
+FULL_SCALE = 32_768
+HALF_BIN = 1 / (PCM_VALUES - 1)
+"""Half the spacing of 65,536 equally spaced values on [-1, 1]."""
+OPEN = 1e30
+"""Stands for infinity at the outer edges; finite, so that products with zero stay zero."""
+
+
+def encode(x: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor, "*shape"]:
+    """Compand x in [-1, 1] to [-1, 1]: sign(x) log(1 + μ|x|) / log(1 + μ). It does not quantise."""
+    return torch.sign(x) * torch.log1p(mu * x.abs()) / math.log1p(mu)
+
+
+def decode(y: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor, "*shape"]:
+    """Inverse of `encode`."""
+    return torch.sign(y) * torch.expm1(y.abs() * math.log1p(mu)) / mu
+
+
+def from_pcm(pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*shape"]:
+    """16-bit PCM as a real number in [-1, 1)."""
+    return pcm.to(dtype) / FULL_SCALE
+
+
+def to_pcm(x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
+    """Round x in [-1, 1] to 16-bit PCM, clipping at full scale."""
+    return (x * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
+
+
+def uniform_edges(
+    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """Bin [y - ½ bin, y + ½ bin] around the companded value y, of the paper's uniform bins; outer edges open.
+
+    The companded values do not lie on the uniform grid, so these bins tile nothing: their likelihood is the
+    paper's figure, not a code length. On the grid itself (`edges_of_grid`) they sum to one.
+    """
+    return _around(encode(from_pcm(pcm, dtype)))
+
+
+def edges_of_grid(dtype: torch.dtype = torch.float64) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
+    """The uniform bins around all 65,536 grid values: they tile the line."""
+    return _around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
+
+
+def pcm_edges(
+    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """The PCM's own cell on the μ-law axis: midpoints to the neighbouring PCM values, companded.
+
+    Over the 65,536 PCM values these tile the line, so that minus log2 of the mass is a code length.
+    """
+    n = pcm.to(dtype)
+    lower = encode((n - 0.5) / FULL_SCALE)
+    upper = encode((n + 0.5) / FULL_SCALE)
+    return (
+        torch.where(pcm == -FULL_SCALE, -OPEN, lower),
+        torch.where(pcm == FULL_SCALE - 1, OPEN, upper),
+    )
+
+
+def _around(y: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
+    upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
+    return lower, upper

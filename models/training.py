@@ -1,0 +1,317 @@
+"""Training: from recordings to the checkpoint that validates best.
+
+Everything random is a function of the seed and the number of the update, so that a run continued after an
+interruption goes on to the same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int16
+from torch import Tensor
+
+from models import checkpoint, mulaw
+from models.cwvae import CWVAE, Pass
+from models.elbo import (
+    NATS_PER_BIT,
+    Evaluation,
+    Recording,
+    collate,
+    evaluate,
+    layer_kl,
+    log_likelihood,
+    sample_mask,
+    step_mask,
+    utterance_seed,
+)
+from models.errors import InputError
+from models.presets import Recipe
+
+LAST = "last.safetensors"
+LOG = "log.csv"
+LOG_EVERY = 50
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after an update; `validation` only where one was just made."""
+
+    update: int
+    updates: int
+    bits_per_frame: float
+    validation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Parts of one batch's training loss: `total` is minimised; the rest is what it was made of, in nats."""
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: tuple[Tensor, ...]
+    frames: int
+
+
+def schedule(ramp: tuple[float, float, float], update: int, updates: int) -> float:
+    """Linear from ramp[0] to ramp[1] over the share ramp[2] of all updates, then constant."""
+    first, last, share = ramp
+    done = min(1.0, update / (share * updates)) if share > 0 else 1.0
+    return first + (last - first) * done
+
+
+def learning_rate(recipe: Recipe, update: int) -> float:
+    """Linear warm-up, then constant or a cosine to zero."""
+    if update < recipe.warm_up:
+        return recipe.learning_rate * (update + 1) / recipe.warm_up
+    if not recipe.cosine:
+        return recipe.learning_rate
+    done = (update - recipe.warm_up) / max(1, recipe.updates - recipe.warm_up)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def training_loss(
+    passed: Pass,
+    model: CWVAE,
+    pcm: Int16[Tensor, "batch samples"],
+    lengths: Int[Tensor, " batch"],
+    recipe: Recipe,
+    update: int,
+) -> Loss:
+    """The recipe's loss per frame at this update: -log p(x|z) + β max(KL, floor) + the auxiliary error.
+
+    The floor is free nats per step, shared evenly over the layer's dimensions. The auxiliary error is the
+    squared distance of the waveform head to 2·μlaw255(x), per sample; by the end of the recipes it weighs nothing.
+    """
+    frames = int(lengths.sum())
+    reconstruction = log_likelihood(passed, pcm, lengths).sum()
+    beta = schedule(recipe.beta, update, recipe.updates)
+    free = schedule(recipe.free_nats, update, recipe.updates)
+    kls = layer_kl(passed, model.strides, lengths)
+    bounded = reconstruction.new_zeros(())
+    for kl, stride, latent in zip(kls, model.strides, model.latents, strict=True):
+        floor = free / latent * (stride / model.strides[0] if recipe.scale_free_nats else 1)
+        bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
+    total = (beta * bounded - reconstruction) / frames
+    weight = schedule(recipe.auxiliary, update, recipe.updates)
+    if weight > 0:
+        target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
+        error = (passed.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
+        total = total + weight * error.sum() / frames
+    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), frames)
+
+
+def segments(
+    recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
+) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"]]:
+    """The batch of this update: segments cut uniformly from all audio, or whole recordings of like length."""
+    random = np.random.default_rng((seed, update))
+    sizes = np.array([r.samples for r in recordings])
+    if recipe.segment == 0:
+        order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
+        first = int(random.integers(max(1, len(order) - recipe.batch + 1)))
+        return collate([recordings[i] for i in order[first : first + recipe.batch]])
+    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
+    lengths = torch.zeros(recipe.batch, dtype=torch.int64)
+    for row, i in enumerate(random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())):
+        start = int(random.integers(max(1, sizes[i] - recipe.segment + 1)))
+        cut = recordings[i].read(start, min(start + recipe.segment, int(sizes[i])))
+        pcm[row, : len(cut)] = torch.from_numpy(cut)
+        lengths[row] = len(cut)
+    return pcm, lengths
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """bfloat16 for the coder where the hardware multiplies it natively (`auto`), else single precision."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or (precision == "auto" and native))
+
+
+class Trainer:
+    """The state of a run in a folder: log.csv, TensorBoard events, last.safetensors and best.safetensors."""
+
+    def __init__(
+        self,
+        model: CWVAE,
+        recipe: Recipe,
+        train: Sequence[Recording],
+        validation: Sequence[Recording],
+        out: Path,
+        *,
+        seed: int = 0,
+        device: torch.device | None = None,
+        precision: Precision = "auto",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not train or not validation:
+            raise InputError("training and validation both need at least one recording: hold fewer speakers out")
+        self.device = device or torch.device("cpu")
+        self.model, self.recipe, self.out, self.seed, self.precision = model.to(self.device), recipe, out, seed, precision
+        self.train, self.validation = train, validation
+        self.provenance = dict(provenance or {})
+        self.average = copy.deepcopy(model)
+        self.optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas)
+        self.update = 0
+        self.best = math.inf
+        self.seconds = 0.0
+        self.window = torch.zeros(2 + len(model.strides), dtype=torch.float64)
+
+    def step(self) -> float:
+        """One update; returns its bits per frame. Raises InputError when the loss stops being finite."""
+        pcm, lengths = segments(self.train, self.recipe, self.seed, self.update)
+        generator = torch.Generator().manual_seed(utterance_seed(self.seed, f"update {self.update}"))
+        noise = [n.to(self.device) for n in self.model.noise(pcm.shape[1], len(pcm), generator)]
+        pcm, lengths = self.model.pad(pcm).to(self.device), lengths.to(self.device)
+        with autocast(self.device, self.precision):
+            passed = self.model(pcm, lengths, noise)
+        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.update)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
+        parts = torch.stack([loss.reconstruction, *loss.kl]).double().cpu()
+        if not (parts.isfinite().all() and norm.isfinite()):
+            raise InputError(f"{self.out}: the loss is not finite at update {self.update}; lower the learning rate")
+        self.optimizer.step()
+        with torch.no_grad():
+            ours, theirs = list(self.average.parameters()), list(self.model.parameters())
+            torch._foreach_lerp_(ours, theirs, 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10)))
+        self.update += 1
+        self.window += torch.cat((torch.tensor([loss.frames], dtype=torch.float64), parts))
+        return float((parts[1:].sum() - parts[0]) / (loss.frames * NATS_PER_BIT))
+
+    def run(self, report: Callable[[Progress], None]) -> Path:
+        """Train to the recipe's end, keeping the best checkpoint by validation; returns its path.
+
+        Interrupting it (KeyboardInterrupt) saves the state; `resume` and `run` go on from there.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.out.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic() - self.seconds
+        with SummaryWriter(str(self.out), purge_step=self.update) as events:  # type: ignore[no-untyped-call]
+            try:
+                while self.update < self.recipe.updates:
+                    bits = self.step()
+                    self.seconds = time.monotonic() - began
+                    validation = None
+                    if self.update % LOG_EVERY == 0 or self.update == self.recipe.updates:
+                        self._log(events)
+                    if self.update % self.recipe.validate_every == 0 or self.update == self.recipe.updates:
+                        validation = self._validate(events)
+                        self.seconds = time.monotonic() - began
+                        self.save()
+                    report(Progress(self.update, self.recipe.updates, bits, validation))
+            except KeyboardInterrupt:
+                self.save()
+                raise
+        return self.out / checkpoint.BEST
+
+    def save(self) -> None:
+        """The state from which `resume` continues to the same numbers."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            state = self.optimizer.state.get(parameter, {})
+            tensors |= {f"adam.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
+        tensors["window"] = self.window
+        metadata = {"format": "lvm-probe-run/1", "identity": self._identity()}
+        metadata |= {"update": self.update, "best": self.best, "seconds": self.seconds}
+        checkpoint.save_tensors(self.out / LAST, tensors, metadata)
+
+    def resume(self) -> None:
+        """Take up the state in the run's folder; InputError when there is none or it is another run's."""
+        path = self.out / LAST
+        tensors, metadata = checkpoint.load_tensors(path)
+        if metadata.get("identity") != self._identity():
+            raise InputError(
+                f"{path}: this run was started with another model, recipe, seed or corpus; give the same options "
+                "or another --out"
+            )
+        try:
+            self.model.load_state_dict(_part(tensors, "model."))
+            self.average.load_state_dict(_part(tensors, "average."))
+            self.window = tensors["window"]
+            self.update, self.best = int(metadata["update"]), float(metadata["best"])
+            self.seconds = float(metadata["seconds"])
+            for name, parameter in self.model.named_parameters():
+                state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                self.optimizer.state[parameter] = {
+                    k: v if k == "step" else v.to(self.device) for k, v in state.items()
+                }
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: the saved state is damaged ({error}); start again without --resume") from None
+        self._truncate_log()
+
+    def _identity(self) -> str:
+        recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
+        described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
+        return f"{utterance_seed(0, repr(described)):014x}"
+
+    def _validate(self, events: Any) -> Evaluation:
+        self.average.eval()
+        result = evaluate(self.average, self.validation, seed=self.seed)
+        events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
+        for layer, bits in result.kl_bits_per_frame.items():
+            events.add_scalar(f"validation/kl_{layer}", bits, self.update)
+        self._row({"validation": result.bits_per_frame})
+        if result.bits_per_frame < self.best:
+            self.best = result.bits_per_frame
+            provenance = self.provenance | {
+                "update": self.update,
+                "updates": self.recipe.updates,
+                "validation_bits_per_frame": result.bits_per_frame,
+                "training_seconds": round(self.seconds, 1),
+                "recipe": asdict(self.recipe),
+                "seed": self.seed,
+            }
+            checkpoint.save(self.out / checkpoint.BEST, self.average, provenance)
+        return result
+
+    def _log(self, events: Any) -> None:
+        frames, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
+        frames *= NATS_PER_BIT
+        rates = {f"kl_z{l + 1}": value / frames for l, value in enumerate(kl)}
+        row = {"bits_per_frame": (sum(kl) - reconstruction) / frames, "reconstruction": -reconstruction / frames, **rates}
+        for key, value in row.items():
+            events.add_scalar(f"training/{key}", value, self.update)
+        self._row(row | {"learning_rate": learning_rate(self.recipe, self.update)})
+        self.window.zero_()
+
+    def _row(self, values: dict[str, float]) -> None:
+        names = [f"kl_z{l + 1}" for l in range(len(self.model.strides))]
+        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *names, "learning_rate", "validation"]
+        path = self.out / LOG
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            if fresh:
+                writer.writeheader()
+            rounded = {k: f"{v:.6g}" for k, v in values.items()}
+            writer.writerow({"update": self.update, "seconds": f"{self.seconds:.1f}", **rounded})
+
+    def _truncate_log(self) -> None:
+        """Drop rows written after the saved state, which the continued run writes again."""
+        path = self.out / LOG
+        if not path.exists():
+            return
+        header, *rows = path.read_text().splitlines(keepends=True)
+        kept = [row for row in rows if int(row.split(",", 1)[0]) <= self.update]
+        with checkpoint.written_whole(path) as temporary:
+            temporary.write_text("".join([header, *kept]))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,70 @@
+"""A corpus as the models see it: recordings of 16-bit PCM at the model's rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int16
+
+from probing.audio import FULL_SCALE, read_audio
+from probing.corpus import Corpus, Utterance
+from probing.errors import InputError
+
+CACHED_SECONDS = 20 * 3600
+"""Corpora up to this long are kept in memory as they are read (2.3 GB at 16 kHz); longer ones are read each time."""
+
+
+class CorpusRecording:
+    """One utterance at `sample_rate`; read from its file at first use."""
+
+    def __init__(self, utterance: Utterance, sample_rate: int, keep: bool) -> None:
+        self.utterance = utterance
+        self.name = utterance.id
+        self.sample_rate = sample_rate
+        self.samples = -(-utterance.samples * sample_rate // utterance.sample_rate)
+        self._keep = keep
+        self._pcm: Int16[np.ndarray, " n"] | None = None
+
+    def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
+        """16-bit PCM of samples [start, stop) at `sample_rate`."""
+        if self._pcm is not None:
+            return self._pcm[start:stop]
+        audio = read_audio(self.utterance, self.sample_rate)
+        pcm = np.rint(audio * FULL_SCALE).astype(np.int16)
+        if self._keep:
+            self._pcm = pcm
+        return pcm[start:stop]
+
+
+def recordings(corpus: Corpus, sample_rate: int) -> list[CorpusRecording]:
+    """Every utterance of the corpus, in the corpus's order."""
+    keep = corpus.seconds <= CACHED_SECONDS
+    return [CorpusRecording(utterance, sample_rate, keep) for utterance in corpus.utterances]
+
+
+def hold_out(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Split by speaker into training and validation: no speaker is in both.
+
+    `share` of the speakers (at least one) is held out, drawn evenly from each gender. Raises InputError when
+    that leaves no speaker to train on.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"the share of speakers held out is {share}; it must lie between 0 and 1")
+    speakers = corpus.speakers
+    if len(speakers) < 2:
+        raise InputError(f"{corpus.root}: {len(speakers)} speaker; holding one out needs at least two")
+    random = np.random.default_rng(seed)
+    shuffled = [speakers[i] for i in random.permutation(len(speakers))]
+    by_gender: dict[str | None, list[str]] = {}
+    for speaker in shuffled:
+        by_gender.setdefault(speaker.gender, []).append(speaker.id)
+    # Rank within one's gender, as a share, orders all speakers so that any prefix is even between genders.
+    ranked = sorted(
+        ((place + 0.5) / len(ids), order, id)
+        for order, ids in enumerate(by_gender.values())
+        for place, id in enumerate(ids)
+    )
+    held = {id for _, _, id in ranked[: max(1, round(share * len(speakers)))]}
+    kept = {speaker.id for speaker in speakers} - held
+    if not kept:
+        raise InputError(f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on")
+    return corpus.select(speakers=kept), corpus.select(speakers=held)
