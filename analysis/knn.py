@@ -1,0 +1,111 @@
+"""k nearest neighbours, Euclidean: one search, then votes for every k."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial.distance import cdist
+
+from analysis.errors import InputError
+
+_NUMBERS_AT_ONCE = 1 << 22
+
+
+def checked_ks(ks: Sequence[int], most: int) -> tuple[int, ...]:
+    """The ks as a tuple.
+
+    Args:
+        ks: numbers of neighbours, in any order.
+        most: neighbours that every point has.
+
+    Raises:
+        InputError: no k, a repeated one, or one outside [1, most].
+    """
+    checked = tuple(int(k) for k in ks)
+    if not checked or len(set(checked)) < len(checked):
+        raise InputError(f"ks are {list(ks)}; give each number of neighbours once")
+    if min(checked) < 1:
+        raise InputError(f"k = {min(checked)}; give 1 or more neighbours")
+    if max(checked) > most:
+        raise InputError(
+            f"k = {max(checked)}, and some point has only {most} others to choose from; "
+            f"use k up to {most}, or more tokens"
+        )
+    return checked
+
+
+def nearest(distances: Float[np.ndarray, "queries tokens"], k: int) -> Int[np.ndarray, "queries k"]:
+    """The k nearest of each row, nearest first; equal distances in order of index.
+
+    Args:
+        distances: any increasing function of the distance; infinite for a point that is left out.
+        k: how many, at most the finite entries of a row.
+    """
+    farthest = np.partition(distances, k - 1, axis=1)[:, k - 1]
+    found = np.empty((len(distances), k), dtype=np.intp)
+    for row, limit, out in zip(distances, farthest, found, strict=True):
+        within = np.flatnonzero(row <= limit)  # more than k where several tie for the last place
+        out[:] = within[np.argsort(row[within], kind="stable")[:k]]
+    return found
+
+
+def neighbours_without_each(points: Float[np.ndarray, "tokens dims"], k: int) -> Int[np.ndarray, "tokens k"]:
+    """The k nearest others of every point, nearest first. A point is kept from itself by its index.
+
+    Distances are sums of squared differences, not an expanded product, so that duplicates tie exactly.
+    """
+    n = len(points)
+    chunk = max(1, _NUMBERS_AT_ONCE // n)
+    found = np.empty((n, k), dtype=np.intp)
+    for start in range(0, n, chunk):
+        rows = np.arange(start, min(start + chunk, n))
+        distances = cdist(points[rows], points, "sqeuclidean")
+        distances[rows - start, rows] = np.inf
+        found[rows] = nearest(distances, k)
+    return found
+
+
+def neighbours_without_group(
+    points: Float[np.ndarray, "tokens dims"], held_out: Int[np.ndarray, " rows"], k: int
+) -> Int[np.ndarray, "rows k"]:
+    """The k nearest of each held-out point among all that are not held out, nearest first.
+
+    Args:
+        points: all points.
+        held_out: rows of `points`.
+        k: how many.
+    """
+    chunk = max(1, _NUMBERS_AT_ONCE // len(points))
+    found = np.empty((len(held_out), k), dtype=np.intp)
+    for start in range(0, len(held_out), chunk):
+        distances = cdist(points[held_out[start : start + chunk]], points, "sqeuclidean")
+        distances[:, held_out] = np.inf
+        found[start : start + chunk] = nearest(distances, k)
+    return found
+
+
+def vote(
+    codes: Int[np.ndarray, "queries neighbours"], n_classes: int, ks: Sequence[int]
+) -> Int[np.ndarray, "queries ks"]:
+    """The class that most of the k nearest belong to, for every k; ties go to the nearest tied class.
+
+    Args:
+        codes: classes of the neighbours, nearest first, in [0, n_classes).
+        n_classes: number of classes.
+        ks: numbers of neighbours that vote, in any order.
+    """
+    queries, most = codes.shape
+    winners = np.empty((queries, len(ks)), dtype=np.intp)
+    column = {k: j for j, k in enumerate(ks)}
+    chunk = max(1, _NUMBERS_AT_ONCE // n_classes)
+    for start in range(0, queries, chunk):
+        some = codes[start : start + chunk]
+        row = np.arange(len(some))
+        # A vote is worth more than any head start, and the earlier a class appears the larger its own.
+        score = np.zeros((len(some), n_classes), dtype=np.int64)
+        for rank in range(max(ks)):
+            cast = some[:, rank]
+            score[row, cast] += most + 1 + (score[row, cast] == 0) * (most - rank)
+            if rank + 1 in column:
+                winners[start : start + chunk, column[rank + 1]] = score.argmax(axis=1)
+    return winners

@@ -1,0 +1,344 @@
+"""Linear discriminants from class moments, and the moments of every fold without a second pass.
+
+Fisher's discriminants (Hastie, Tibshirani and Friedman 2009, section 4.3.3) maximise the scatter between
+class means, each weighted by its count, against the covariance within classes. Both follow from moments;
+leaving one point out changes the moments by terms of rank one, so the fit without it is exact and cheap.
+
+Standardising the features to unit variance leaves unshrunk discriminants as they are and matters only for
+the target of the shrinkage, so the shrinkage is written in the units of the points: the target is
+μ diag(variance), which is μ I after standardising. A feature that is constant in a fold takes no part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.linalg import cholesky, eigh, solve_triangular
+
+from analysis.errors import InputError
+
+Shrinkage = Literal["ledoit-wolf", "none"] | float
+Dims = int | Literal["full"]
+
+# Of a feature's variance over all points: below it a fold's, found by subtraction, has too few digits.
+_CONSTANT = 1e-10
+# Of a feature's variance: what the features before it leave unexplained. Rounding leaves about 1e-15.
+_COLLINEAR = 1e-12
+# Of the largest eigenvalue. A direction below it separates nothing: some class means coincide.
+_NO_SEPARATION = 1e-10
+
+
+def checked_shrinkage(shrinkage: Shrinkage) -> Shrinkage:
+    """The shrinkage itself.
+
+    Raises:
+        InputError: not "ledoit-wolf", "none" or a number in [0, 1].
+    """
+    match shrinkage:
+        case "ledoit-wolf" | "none":
+            return shrinkage
+        case float() | int() if 0 <= shrinkage <= 1:
+            return float(shrinkage)
+    raise InputError(f'shrinkage is {shrinkage!r}; use "ledoit-wolf", "none" or a number from 0 to 1')
+
+
+def checked_dims(dims: Dims, n_classes: int, n_features: int) -> int:
+    """The number of discriminants asked for; "full" is all there are, min(classes - 1, features).
+
+    Raises:
+        InputError: negative, or more than there are.
+    """
+    most = min(n_classes - 1, n_features)
+    if dims == "full":
+        return most
+    if not isinstance(dims, int | np.integer) or dims < 0:
+        raise InputError(f'LDA dimensions are {dims!r}; use 0 (no LDA), a positive number or "full"')
+    if dims > most:
+        raise InputError(
+            f"{dims} LDA dimensions, but {n_classes} classes of {n_features} features "
+            f"have only {most}; use {most} or fewer"
+        )
+    return int(dims)
+
+
+def standardised(points: Float[np.ndarray, "tokens dims"]) -> Float[np.ndarray, "tokens dims"]:
+    """Every feature with mean 0 and variance 1; a constant one becomes 0.
+
+    For the digits only: nothing fitted to the result depends on a feature's origin or scale.
+    """
+    varies = np.ptp(points, axis=0) > 0
+    centred = np.where(varies, points - points.mean(axis=0), 0.0)
+    return centred / np.where(varies, centred.std(axis=0), 1.0)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """All that the discriminants of some points need to know about them.
+
+    Attributes:
+        counts: points of each class; 0 for a class that this fold lacks.
+        mean: mean of all points.
+        means: mean of each class; anything finite for an absent one.
+        variance: of each feature over all points, dividing by their number; 0 for a constant feature.
+        within: scatter about the class means, summed.
+        fourth: sum over points of |e/σ|⁴, e the distance from the class mean and σ² the variance
+            (features of variance 0 left out).
+    """
+
+    counts: Int[np.ndarray, " classes"]
+    mean: Float[np.ndarray, " dims"]
+    means: Float[np.ndarray, "classes dims"]
+    variance: Float[np.ndarray, " dims"]
+    within: Float[np.ndarray, "dims dims"]
+    fourth: float
+
+    @property
+    def n(self) -> int:
+        """Points."""
+        return int(self.counts.sum())
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that occur."""
+        return int((self.counts > 0).sum())
+
+    @property
+    def deviations(self) -> Float[np.ndarray, "classes dims"]:
+        """Class means about the mean, times the root of the class's share: their Gram is the scatter."""
+        return np.sqrt(self.counts / self.n)[:, None] * (self.means - self.mean) * (self.variance > 0)
+
+
+def moments(
+    points: Float[np.ndarray, "tokens dims"], codes: Int[np.ndarray, " tokens"], n_classes: int
+) -> Moments:
+    """The moments of these points.
+
+    Args:
+        points: features, of variance about 1 in the whole that these points are a fold of.
+        codes: classes in [0, n_classes).
+        n_classes: number of classes; a fold may lack some.
+    """
+    counts, means, residuals = _about_class_means(points, codes, n_classes)
+    variance = _or_constant(points.var(axis=0))
+    return Moments(
+        counts=counts,
+        mean=points.mean(axis=0),
+        means=means,
+        variance=variance,
+        within=residuals.T @ residuals,
+        fourth=float(np.sum((residuals**2 @ _inverse(variance)) ** 2)),
+    )
+
+
+def moments_without_each(
+    points: Float[np.ndarray, "tokens dims"],
+    codes: Int[np.ndarray, " tokens"],
+    n_classes: int,
+    *,
+    chunk: int = 256,
+) -> Iterator[Moments]:
+    """The moments without point 0, without point 1, and so on: exactly those of the remaining points.
+
+    With e = x_i - m_c of point i in class c of n_c members and y = x_i - m of n points,
+
+        m_c' = m_c - e/(n_c - 1)           within' = within - e eᵀ n_c/(n_c - 1)
+        m' = m - y/(n - 1)                 variance' = (n variance - y² n/(n - 1)) / (n - 1)
+
+    and the other members of c get the residuals e_t + e/(n_c - 1). The only member of a class takes the
+    class with it.
+
+    Args:
+        points: features, of variance about 1.
+        codes: classes in [0, n_classes).
+        n_classes: number of classes.
+        chunk: folds whose fourth moments are found in one product (tokens x chunk numbers).
+    """
+    n = len(points)
+    counts, means, residuals = _about_class_means(points, codes, n_classes)
+    mean, variance = points.mean(axis=0), points.var(axis=0)
+    within = residuals.T @ residuals
+    squares = residuals**2
+    members = [np.flatnonzero(codes == c) for c in range(n_classes)]
+
+    for start in range(0, n, chunk):
+        some = slice(start, min(start + chunk, n))
+        y = points[some] - mean
+        variances = _or_constant((n * variance - y**2 * n / (n - 1)) / (n - 1))
+        inverses = _inverse(variances)
+        norms = squares @ inverses.T  # |e/σ|² of every point in the units of every fold
+        fourths = (norms**2).sum(axis=0)
+        for j, i in enumerate(range(n)[some]):
+            c, e, left = codes[i], residuals[i], counts[codes[i]] - 1
+            fold_counts, fold_means, fold_within = counts.copy(), means.copy(), within
+            fold_counts[c] = left
+            fourth = fourths[j]
+            if left:
+                fold_means[c] -= e / left
+                fold_within = within - np.outer(e * ((left + 1) / left), e)
+                others = members[c][members[c] != i]
+                cross = residuals[others] @ (e * inverses[j])
+                moved = norms[others, j] + (2 * cross + norms[i, j] / left) / left
+                fourth += (moved**2).sum() - (norms[members[c], j] ** 2).sum()
+            yield Moments(
+                fold_counts, mean - y[j] / (n - 1), fold_means, variances[j], fold_within, float(fourth)
+            )
+
+
+def ledoit_wolf(fold: Moments) -> float:
+    """The intensity in [0, 1] that shrinks the fold's standardised covariance within classes towards μ I.
+
+    Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices",
+    Journal of Multivariate Analysis 88, lemma 3.2 and section 3.2, for residuals of known mean 0.
+    """
+    inverse = _inverse(fold.variance)
+    n, p = fold.n, np.count_nonzero(inverse)
+    if p == 0:
+        return 0.0
+    squared_norm = float(inverse @ (fold.within / n) ** 2 @ inverse)
+    mu = float(inverse @ np.diag(fold.within)) / n / p
+    distance = squared_norm - p * mu**2  # of the sample covariance from its target
+    error = (fold.fourth / n - squared_norm) / n  # of the sample covariance from the true one, estimated
+    return float(np.clip(error / distance, 0, 1)) if distance > 0 else 0.0
+
+
+def intensity(fold: Moments, shrinkage: Shrinkage) -> float:
+    """The intensity of this shrinkage for this fold, in [0, 1]."""
+    match shrinkage:
+        case "ledoit-wolf":
+            return ledoit_wolf(fold)
+        case "none":
+            return 0.0
+        case _:
+            return float(shrinkage)
+
+
+def within_factor(fold: Moments, amount: float) -> Float[np.ndarray, "dims dims"]:
+    """Lower Cholesky factor of the covariance within classes, shrunk: (1 - λ) W/n + λ μ diag(variance).
+
+    A constant feature has a row of the identity, so that it stays apart.
+
+    Args:
+        fold: its moments.
+        amount: the intensity λ.
+
+    Raises:
+        InputError: the covariance is singular.
+    """
+    alive = fold.variance > 0
+    p = np.count_nonzero(alive)
+    spare = fold.n - fold.n_classes
+    if spare == 0:
+        raise InputError(
+            f"{fold.n} points in {fold.n_classes} classes: no class has two members, so nothing is known "
+            "of the spread within classes; give more tokens a class, or merge classes"
+        )
+    if amount == 0 and spare < p:
+        raise InputError(
+            f"{fold.n} points in {fold.n_classes} classes leave {spare} degrees of freedom for {p} features, "
+            f"so their covariance is singular; use shrinkage, or {spare} features or fewer"
+        )
+    covariance = fold.within * ((1 - amount) / fold.n)
+    if p < len(alive):
+        covariance[~alive] = 0
+        covariance[:, ~alive] = 0
+    target = (np.diag(fold.within) * _inverse(fold.variance)).sum() / fold.n / max(p, 1)
+    diagonal = np.where(alive, np.diag(covariance) + amount * target * fold.variance, 1.0)
+    np.fill_diagonal(covariance, diagonal)
+    try:
+        factor = cholesky(covariance, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(covariance)
+    if (np.diag(factor) ** 2 <= _COLLINEAR * diagonal).any():
+        raise InputError(
+            f"the covariance within classes of {fold.n} points in {fold.n_classes} classes is singular: a "
+            "feature repeats others, or is constant within every class; use shrinkage, or drop such features"
+        )
+    return factor
+
+
+def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, "features dims"]:
+    """The leading discriminants as columns; wᵀΣw = 1 for each, Σ the shrunk covariance within classes.
+
+    Whitens the class means by the Cholesky factor L of Σ, and takes the leading eigenvectors of the smaller
+    of their two Gram matrices. A fold with too few classes for `dims` has columns of zeros instead.
+
+    Args:
+        fold: its moments.
+        amount: intensity of the shrinkage.
+        dims: how many, at most min(classes, features).
+
+    Raises:
+        InputError: Σ is singular.
+    """
+    factor = within_factor(fold, amount)
+    whitened = solve_triangular(factor, fold.deviations.T, lower=True, check_finite=False)
+    features, classes = whitened.shape
+    kept = min(dims, fold.n_classes - 1, features)
+    axes = np.zeros((features, dims))
+    if kept == 0:
+        return axes
+    by_class = classes <= features
+    gram = whitened.T @ whitened if by_class else whitened @ whitened.T
+    size = len(gram)
+    values, vectors = eigh(gram, subset_by_index=(size - kept, size - 1), check_finite=False)
+    separates = values > _NO_SEPARATION * max(values[-1], np.finfo(float).tiny)
+    values, vectors = values[separates][::-1], vectors[:, separates][:, ::-1]
+    directions = whitened @ vectors / np.sqrt(values) if by_class else vectors
+    axes[:, : len(values)] = solve_triangular(factor, directions, lower=True, trans="T", check_finite=False)
+    return axes
+
+
+@dataclass(frozen=True)
+class GaussianRule:
+    """The Gaussian classes of one shared covariance as a linear rule: the largest xᵀ weights + biases.
+
+    Hastie, Tibshirani and Friedman 2009, equation 4.10; the priors are the classes' shares. It equals the
+    nearest class mean in the space of all discriminants, with log priors. An absent class has bias -inf.
+    """
+
+    weights: Float[np.ndarray, "dims classes"]
+    biases: Float[np.ndarray, " classes"]
+
+    def predict(self, points: Float[np.ndarray, "tokens dims"]) -> Int[np.ndarray, " tokens"]:
+        """The class of each point; the first of equals."""
+        return np.argmax(points @ self.weights + self.biases, axis=1)
+
+
+def gaussian_rule(fold: Moments, amount: float) -> GaussianRule:
+    """The rule fitted to a fold. Its covariance is divided by n, as scikit-learn's (the book's: n - classes).
+
+    Args:
+        fold: its moments.
+        amount: intensity of the shrinkage.
+
+    Raises:
+        InputError: the covariance is singular.
+    """
+    present, alive = fold.counts > 0, fold.variance > 0
+    factor = within_factor(fold, amount)
+    means = ((fold.means - fold.mean) * alive).T
+    whitened = solve_triangular(factor, means, lower=True, check_finite=False)
+    weights = solve_triangular(factor, whitened, lower=True, trans="T", check_finite=False)
+    shares = np.where(present, fold.counts, 1) / fold.n
+    biases = np.log(shares) - (whitened**2).sum(axis=0) / 2 - fold.mean @ weights
+    return GaussianRule(weights, np.where(present, biases, -np.inf))
+
+
+def _about_class_means(
+    points: np.ndarray, codes: np.ndarray, n_classes: int
+) -> tuple[Int[np.ndarray, " classes"], Float[np.ndarray, "classes dims"], Float[np.ndarray, "tokens dims"]]:
+    counts = np.bincount(codes, minlength=n_classes)
+    sums = np.zeros((n_classes, points.shape[1]))
+    np.add.at(sums, codes, points)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return counts, means, points - means[codes]
+
+
+def _or_constant(variance: np.ndarray) -> np.ndarray:
+    return np.where(variance > _CONSTANT, variance, 0.0)
+
+
+def _inverse(variance: np.ndarray) -> np.ndarray:
+    return np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)

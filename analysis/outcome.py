@@ -1,0 +1,65 @@
+"""What a probe returns: the prediction for every point, from which every figure follows."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Protocol = Literal["paper", "nested", "speaker"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions of one probe under one protocol.
+
+    Attributes:
+        protocol: how the points were held out. `paper` fits on all of them and leaks.
+        dims: discriminants kept, at most; 0 where the features were used as they are.
+        shrinkage: mean intensity over the folds, in [0, 1]; 0 where nothing was shrunk.
+        ks: neighbours that voted, one entry a column of `predictions`; (0,) for the LDA classifier.
+        labels: the truth.
+        predictions: predicted labels, one column for each of `ks`.
+        groups: the groups given, or None; for bootstraps over them.
+        neighbours: rows of the nearest others in the space of the point's fold, nearest first; None for LDA.
+    """
+
+    protocol: Protocol
+    dims: int
+    shrinkage: float
+    ks: tuple[int, ...]
+    labels: Int[np.ndarray, " tokens"]
+    predictions: Int[np.ndarray, "tokens ks"]
+    groups: Int[np.ndarray, " tokens"] | None = None
+    neighbours: Int[np.ndarray, "tokens most"] | None = None
+
+    @property
+    def n(self) -> int:
+        """Points classified."""
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        """Classes among the labels."""
+        return len(np.unique(self.labels))
+
+    @property
+    def correct(self) -> Bool[np.ndarray, "tokens ks"]:
+        """Which predictions are right."""
+        return self.predictions == self.labels[:, None]
+
+    @property
+    def accuracy(self) -> Float[np.ndarray, " ks"]:
+        """Fraction right."""
+        return self.correct.mean(axis=0)
+
+    @property
+    def balanced_accuracy(self) -> Float[np.ndarray, " ks"]:
+        """Mean over the classes of the fraction of their points that are right (the mean recall)."""
+        correct = self.correct
+        return np.mean([correct[self.labels == c].mean(axis=0) for c in np.unique(self.labels)], axis=0)
+
+    @property
+    def chance(self) -> float:
+        """The majority line: the relative frequency of the most frequent class among these labels."""
+        return float(np.unique(self.labels, return_counts=True)[1].max() / self.n)

@@ -1,0 +1,147 @@
+"""Intervals and tests for accuracies: bootstraps over tokens or speakers, and paired sign flips."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from analysis.errors import InputError
+
+_DRAWS_AT_ONCE = 1 << 22
+_ENUMERATED = 1 << 14
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval for the mean of each column, as fractions."""
+
+    low: Float[np.ndarray, " ks"]
+    high: Float[np.ndarray, " ks"]
+    level: float
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """A two-sided paired test: the mean difference, its p value, and whether all flips were enumerated."""
+
+    mean: float
+    p_value: float
+    exact: bool
+
+
+def group_means(
+    values: Bool[np.ndarray, "tokens ks"] | Float[np.ndarray, "tokens ks"],
+    groups: Int[np.ndarray, " tokens"],
+) -> Float[np.ndarray, "groups ks"]:
+    """The mean of every column in every group (the accuracy of every speaker), groups ascending."""
+    sums, sizes = _group_sums(values, groups)
+    return sums / sizes[:, None]
+
+
+def bootstrap_interval(
+    values: Bool[np.ndarray, "tokens ks"] | Float[np.ndarray, "tokens ks"],
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """Percentile bootstrap over tokens of the mean of every column (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        values: one row a token, such as `Outcome.correct`.
+        rng: source of the resamples; all columns share them.
+        level: coverage, in (0, 1).
+        resamples: number of resamples.
+    """
+    return cluster_bootstrap_interval(
+        values, np.arange(len(values)), rng=rng, level=level, resamples=resamples
+    )
+
+
+def cluster_bootstrap_interval(
+    values: Bool[np.ndarray, "tokens ks"] | Float[np.ndarray, "tokens ks"],
+    groups: Int[np.ndarray, " tokens"],
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """Percentile bootstrap over groups (speakers) of the mean over tokens of every column.
+
+    Whole groups are drawn with replacement and their tokens pooled, so that tokens of one speaker need
+    not be independent (Davison and Hinkley 1997, section 3.8).
+
+    Args:
+        values: one row a token, such as `Outcome.correct`.
+        groups: the group of every token.
+        rng: source of the resamples; all columns share them.
+        level: coverage, in (0, 1).
+        resamples: number of resamples.
+
+    Raises:
+        InputError: fewer than two groups, a level outside (0, 1), no resamples.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; give a coverage between 0 and 1, such as 0.95")
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}; give a positive number, such as 2000")
+    sums, sizes = _group_sums(values, groups)
+    n = len(sizes)
+    if n < 2:
+        raise InputError(f"{n} unit to resample; an interval needs two or more tokens or speakers")
+    means = []
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        means.append((weights @ sums) / (weights @ sizes)[:, None])
+    tail = (1 - level) / 2
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    return Interval(low, high, level)
+
+
+def sign_flip_test(
+    differences: Float[np.ndarray, " groups"], *, rng: np.random.Generator, rounds: int = 10_000
+) -> SignFlip:
+    """Tests whether paired differences, one a speaker, are symmetric about zero (Fisher 1935, section 21).
+
+    Every flip of signs is enumerated up to 2^14 of them (14 speakers), and drawn beyond that, where the
+    observed signs count as one draw more so that p is never zero. Two-sided; ties count as extreme.
+
+    Args:
+        differences: one a group, such as the accuracy of z1 minus that of Mel.
+        rng: source of the flips where they are drawn.
+        rounds: number of flips drawn.
+
+    Raises:
+        InputError: no differences, or one that is not finite.
+    """
+    n = len(differences)
+    if n == 0 or not np.isfinite(differences).all():
+        raise InputError(f"differences are {differences}; give one finite number a speaker")
+    observed = abs(differences.sum())
+    # Sums of the same numbers in another order differ in their last digits and are still ties.
+    extreme = observed - 1e-12 * np.abs(differences).sum()
+    exact = 1 << n <= _ENUMERATED
+    if exact:
+        flips = 1 - 2 * (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
+        p_value = float((np.abs(flips @ differences) >= extreme).mean())
+    else:
+        hits, chunk = 0, max(1, _DRAWS_AT_ONCE // n)
+        for start in range(0, rounds, chunk):
+            flips = 1 - 2 * rng.integers(2, size=(min(chunk, rounds - start), n))
+            hits += int((np.abs(flips @ differences) >= extreme).sum())
+        p_value = (1 + hits) / (1 + rounds)
+    return SignFlip(float(differences.mean()), p_value, exact)
+
+
+def _group_sums(
+    values: np.ndarray, groups: np.ndarray
+) -> tuple[Float[np.ndarray, "groups ks"], Float[np.ndarray, " groups"]]:
+    names, index = np.unique(groups, return_inverse=True)
+    if len(groups) != len(values):
+        raise InputError(f"{len(groups)} groups for {len(values)} tokens; give one group a token")
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, index, values)
+    return sums, np.bincount(index).astype(np.float64)

@@ -1,0 +1,315 @@
+"""From a checkpoint and a corpus to a token table.
+
+The encoder sees an utterance once; its Monte Carlo samples are rows of one batch that share the encoding, and
+nothing below the latents is decoded. The noise of a sample depends on the seed, the utterance's name and the
+sample's number only, and utterances never share a batch, so a row is the same whatever else is in the corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from analysis.mel import log_mel, shortest_full_fft
+from models.checkpoint import Checkpoint
+from models.cwvae import CWVAE
+from models.elbo import utterance_seed
+from probing import table
+from probing.audio import FULL_SCALE, to_rate
+from probing.corpus import Corpus, Segment, Utterance
+from probing.errors import InputError
+from probing.pooling import Pooling
+from probing.recordings import CorpusRecording
+
+UNITS = ("phoneme", "word", "utterance")
+UTTERANCES_A_PART = 16
+
+Estimator = Literal["sample", "posterior-mean"]
+
+
+@dataclass(frozen=True)
+class Mel:
+    """The Mel baseline: the paper's window of 256 and 80 bands; its hop is the lowest stride."""
+
+    bins: int = 80
+    window: int = 256
+    n_fft: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How latents become tokens. What changes a row is here, and in `_extraction.json`.
+
+    `sample` averages z over the samples, as the paper does; `posterior-mean` averages the posterior's means
+    along the sampled paths, which has the same expectation and less noise.
+    """
+
+    samples: int = 100
+    estimator: Estimator = "sample"
+    seed: int = 0
+    units: tuple[str, ...] = ("phoneme",)
+    untrained: bool = False
+    mel: Mel = Mel()
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InputError(f"--samples {self.samples}: at least one sample is needed")
+        strangers = [unit for unit in self.units if unit not in UNITS]
+        if strangers or not self.units:
+            raise InputError(f"--units {','.join(self.units) or '(none)'}: choose among {', '.join(UNITS)}")
+        if self.estimator not in ("sample", "posterior-mean"):
+            raise InputError(f"--estimator {self.estimator}: choose sample or posterior-mean")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What an extraction left behind."""
+
+    tokens: dict[str, int]
+    features: dict[str, int]
+    audio_seconds: float
+    parts_done: int
+    parts: int
+
+
+def extract(
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    out: Path,
+    settings: Settings,
+    *,
+    device: torch.device | None = None,
+    memory_gb: float = 1.0,
+    versions: dict[str, str] | None = None,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> Extracted:
+    """Write the token table of `corpus` to the folder `out`, part by part; parts already there are not done again.
+
+    Raises InputError when the folder holds another extraction, the corpus has none of the units asked for, or an
+    utterance cannot be read. `progress` is called with the seconds of audio done.
+    """
+    model = _untrained(checkpoint.model, settings.seed) if settings.untrained else checkpoint.model
+    model = model.to(device or torch.device("cpu")).eval()
+    counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
+    if not sum(counts.values()):
+        raise InputError(
+            f"{corpus.root}: no {' and no '.join(settings.units)} in this corpus's alignments; give it TextGrids, or "
+            "take whole utterances: --units utterance"
+        )
+    sizes = feature_sizes(model, settings)
+    parts = [
+        corpus.utterances[i : i + UTTERANCES_A_PART] for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
+    ]
+    _claim(out, _describe(checkpoint, corpus, settings, sizes, counts, len(parts), versions or {}))
+    done = 0
+    for index, utterances in enumerate(parts):
+        if not (out / table.part_name(index)).exists():
+            rows: list[dict[str, Any]] = []
+            columns: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
+            for utterance in utterances:
+                tokens, segments = _tokens(utterance, settings.units)
+                if tokens:
+                    rows += tokens
+                    for name, values in features(model, utterance, segments, settings, memory_gb).items():
+                        columns[name].append(values)
+                progress(utterance.seconds)
+            arrays = {name: np.concatenate([np.empty((0, sizes[name])), *v]) for name, v in columns.items()}
+            table.write_part(out, index, rows, arrays, sizes)
+            done += 1
+        else:
+            progress(sum(u.seconds for u in utterances))
+    return Extracted(counts, sizes, corpus.seconds, done, len(parts))
+
+
+def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
+    """Columns of the table and their lengths."""
+    sizes = {}
+    for l, size in enumerate(model.latents):
+        sizes |= {f"z{l + 1}": size, f"z{l + 1}_var": size, f"z{l + 1}_logms": size}
+    return sizes | {"mel": settings.mel.bins}
+
+
+@torch.inference_mode()
+def features(
+    model: CWVAE, utterance: Utterance, segments: Sequence[Segment], settings: Settings, memory_gb: float = 1.0
+) -> dict[str, Float[np.ndarray, "tokens _size"]]:
+    """Every feature of the given segments of one utterance (at its own sample rate), one row a segment.
+
+    For each layer l: `zl`, the Monte Carlo mean averaged over the segment; `zl_var`, the Monte Carlo variance of
+    that mean (NaN for a single sample); `zl_logms`, the log mean square over the segment of the mean per step.
+    """
+    rate = model.config.sample_rate
+    pcm = CorpusRecording(utterance, rate, keep=False).read(0, 1 << 62)
+    segments = [to_rate(segment, utterance.sample_rate, rate) for segment in segments]
+    # A position rounded to the model's rate may pass the end of the resampled audio by one sample.
+    segments = [Segment(s.label, min(s.start, len(pcm) - 1), min(s.end, len(pcm))) for s in segments]
+    pooled = _latents(model, utterance.id, pcm, segments, settings, memory_gb)
+    wave = pcm.astype(np.float32) / FULL_SCALE
+    mel = settings.mel
+    frames = log_mel(wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
+    pooled["mel"] = Pooling(segments, model.strides[0], len(frames)).mean(frames)
+    for name, values in pooled.items():
+        if not name.endswith("_var") and not np.isfinite(values).all():
+            raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
+    return pooled
+
+
+def _latents(
+    model: CWVAE, name: str, pcm: np.ndarray, segments: Sequence[Segment], settings: Settings, memory_gb: float
+) -> dict[str, np.ndarray]:
+    device = next(model.parameters()).device
+    steps = [-(-len(pcm) // stride) for stride in model.strides]
+    pools = [Pooling(segments, stride, n) for stride, n in zip(model.strides, steps, strict=True)]
+    wave = torch.from_numpy(pcm).unsqueeze(0).to(device)
+    encoded = model.encode(wave, torch.tensor([len(pcm)], device=device))
+    per_step = [np.zeros((n, z)) for n, z in zip(steps, model.latents, strict=True)]
+    total = [np.zeros((len(segments), z)) for z in model.latents]
+    square = [np.zeros((len(segments), z)) for z in model.latents]
+    shift: list[np.ndarray] = []
+    at_once = max(1, int(memory_gb * 1e9 / _bytes_a_path(model, steps[0])))
+    for first in range(0, settings.samples, at_once):
+        paths = range(first, min(first + at_once, settings.samples))
+        trajectories = model.infer(encoded, _noise(model, name, len(pcm), paths, settings.seed, device))
+        for l, trajectory in enumerate(trajectories):
+            values = trajectory.z if settings.estimator == "sample" else trajectory.posterior.mean
+            values = values[: steps[l]]
+            per_step[l] += values.sum(1, dtype=torch.float64).cpu().numpy()
+            flat = values.flatten(1).cpu().numpy()
+            tokens = pools[l].mean(flat).reshape(len(segments), len(paths), -1).astype(np.float64)
+            if first == 0:  # squares about the first sample's value do not cancel
+                shift.append(tokens[:, 0].copy())
+            tokens -= shift[l][:, None]
+            total[l] += tokens.sum(1)
+            square[l] += np.square(tokens).sum(1)
+    n = settings.samples
+    pooled = {}
+    for l in range(len(steps)):
+        mean = total[l] / n
+        spread = square[l] / n - np.square(mean)
+        variance = np.maximum(spread, 0) / (n - 1) if n > 1 else np.full_like(mean, np.nan)
+        mean_steps = (per_step[l] / n).astype(np.float32)
+        pooled[f"z{l + 1}"] = mean + shift[l]
+        pooled[f"z{l + 1}_var"] = variance
+        pooled[f"z{l + 1}_logms"] = pools[l].log_mean_square(mean_steps)
+    return pooled
+
+
+def _noise(
+    model: CWVAE, name: str, samples: int, paths: Sequence[int], seed: int, device: torch.device
+) -> list[torch.Tensor]:
+    """Noise of the given paths side by side, each from a generator of its own."""
+    drawn = [
+        model.noise(samples, 1, torch.Generator().manual_seed(utterance_seed(seed, f"{name} path {path}")))
+        for path in paths
+    ]
+    return [torch.cat(layer, 1).to(device) for layer in zip(*drawn, strict=True)]
+
+
+def _bytes_a_path(model: CWVAE, steps: int) -> float:
+    """Memory of one sample's pass: states, outputs, gates and context of the lowest layer, and what is above it."""
+    c = model.config
+    floats = 4 * c.hidden + 3 * c.width + 12 * max(model.latents)
+    return 4.0 * floats * (steps + model.strides[-1] / model.strides[0]) * 1.5
+
+
+def _untrained(model: CWVAE, seed: int) -> CWVAE:
+    """The same architecture with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return type(model)(model.config)
+
+
+def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
+    match unit:
+        case "phoneme":
+            return utterance.phonemes
+        case "word":
+            return utterance.words
+        case _:
+            return (Segment(utterance.text or utterance.id, 0, utterance.samples),)
+
+
+def _tokens(utterance: Utterance, units: Sequence[str]) -> tuple[list[dict[str, Any]], list[Segment]]:
+    """The utterance's rows without features, and their segments."""
+    speaker = utterance.speaker
+    rows, segments = [], []
+    for unit in units:
+        for index, segment in enumerate(_segments(utterance, unit)):
+            segments.append(segment)
+            rows.append(
+                {
+                    "token_id": f"{utterance.id}:{unit}:{index:04d}",
+                    "utterance": utterance.id,
+                    "speaker": speaker.id,
+                    "gender": speaker.gender,
+                    "height_cm": speaker.height_cm,
+                    "dialect": speaker.dialect,
+                    "split": utterance.split,
+                    "unit": unit,
+                    "label": segment.label,
+                    "start": segment.start,
+                    "end": segment.end,
+                    "sample_rate": utterance.sample_rate,
+                }
+            )
+    return rows, segments
+
+
+def _describe(
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    settings: Settings,
+    sizes: dict[str, int],
+    counts: dict[str, int],
+    parts: int,
+    versions: dict[str, str],
+) -> dict[str, Any]:
+    mel = asdict(settings.mel)
+    if mel["n_fft"] is None:
+        mel["n_fft"] = shortest_full_fft(
+            sample_rate=checkpoint.model.config.sample_rate, window=mel["window"], bins=mel["bins"]
+        )
+    return {
+        "checkpoint": {
+            "name": checkpoint.path.parent.name if checkpoint.path.stem == "best" else checkpoint.path.stem,
+            "sha256": checkpoint.sha256,
+            "trained_on": checkpoint.provenance.get("corpus"),
+        },
+        "model": {"family": checkpoint.model.family, **asdict(checkpoint.model.config)},
+        "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint(), "utterances": len(corpus.utterances)},
+        "samples": settings.samples,
+        "estimator": settings.estimator,
+        "seed": settings.seed,
+        "untrained": settings.untrained,
+        "mel": mel | {"hop": checkpoint.model.strides[0]},
+        "tokens": counts,
+        "features": sizes,
+        "parts": parts,
+        "versions": versions,
+        "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _claim(out: Path, description: dict[str, Any]) -> None:
+    """Begin the table in `out`, or take up the same extraction where it stopped."""
+    if (out / table.EXTRACTION).exists():
+        found = table.read_extraction(out)
+        passing = ("begun", "versions")
+        wanted = json.loads(json.dumps(description))
+        differing = [k for k in wanted if k not in passing and found.get(k) != wanted[k]]
+        if differing:
+            raise InputError(
+                f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or delete it"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty and not a token table; choose another --out")
+    table.write_json(out / table.EXTRACTION, description)

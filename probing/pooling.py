@@ -1,0 +1,50 @@
+"""From steps to tokens: averages over a segment, weighted by the overlap of step and segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+
+from probing.corpus import Segment
+from probing.errors import InputError
+
+LOG_FLOOR = 1e-10
+"""Added to a mean square before its logarithm."""
+
+
+class Pooling:
+    """Step t of `stride` samples covers samples [t·stride, (t+1)·stride); a token averages what it overlaps.
+
+    The weights are overlaps in samples over the segment's length, so that a 10 ms phone has a value even at a
+    32 ms stride. Kept as a sparse matrix (tokens × steps): one product pools everything in one pass.
+    """
+
+    def __init__(self, segments: Sequence[Segment], stride: int, steps: int) -> None:
+        rows, columns, weights = [], [], []
+        for row, segment in enumerate(segments):
+            first, last = segment.start // stride, -(-segment.end // stride)
+            if last > steps:
+                raise InputError(f"segment {segment} ends past the last of {steps} steps of {stride} samples")
+            t = np.arange(first, last)
+            overlap = np.minimum((t + 1) * stride, segment.end) - np.maximum(t * stride, segment.start)
+            rows.append(np.full(len(t), row))
+            columns.append(t)
+            weights.append(overlap / segment.samples)
+        places = (_joined(rows), _joined(columns))
+        self.matrix = sparse.csr_array((_joined(weights).astype(np.float32), places), shape=(len(segments), steps))
+
+    def mean(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
+        """Weighted mean of every token."""
+        pooled: np.ndarray = self.matrix @ steps
+        return pooled
+
+    def log_mean_square(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
+        """Natural log of the weighted mean square: keeps what a phase code loses in the mean."""
+        return np.log(self.mean(np.square(steps)) + np.float32(LOG_FLOOR))
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -1,0 +1,163 @@
+"""The token table: a folder of Parquet parts, one row a token, that `pandas.read_parquet(folder)` reads.
+
+Beside the parts lies `_extraction.json`, which says how they were made; Parquet readers take every file of a folder
+that does not begin with `_` or `.` for data, hence the name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from probing.errors import InputError
+
+EXTRACTION = "_extraction.json"
+TOKEN_FIELDS = [
+    ("token_id", pa.string()),
+    ("utterance", pa.string()),
+    ("speaker", pa.string()),
+    ("gender", pa.string()),
+    ("height_cm", pa.float64()),
+    ("dialect", pa.string()),
+    ("split", pa.string()),
+    ("unit", pa.string()),
+    ("label", pa.string()),
+    ("start", pa.int64()),
+    ("end", pa.int64()),
+    ("sample_rate", pa.int64()),
+]
+
+
+def schema(features: dict[str, int]) -> pa.Schema:
+    """The table's columns: what a token is, then a fixed-size list of float32 for every feature."""
+    lists = [(name, pa.list_(pa.float32(), size)) for name, size in features.items()]
+    return pa.schema(TOKEN_FIELDS + lists)
+
+
+def part_name(index: int) -> str:
+    return f"part-{index:05d}.parquet"
+
+
+def write_part(
+    folder: Path, index: int, tokens: Sequence[dict[str, Any]], features: dict[str, np.ndarray], sizes: dict[str, int]
+) -> None:
+    """Write one part, whole or not at all: token rows and an array (tokens, size) for every feature."""
+    columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
+    arrays = [pa.array(columns[name], type) for name, type in TOKEN_FIELDS]
+    for name, size in sizes.items():
+        flat = pa.array(np.ascontiguousarray(features[name], dtype=np.float32).reshape(-1))
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, size))
+    part = pa.Table.from_arrays(arrays, schema=schema(sizes))
+    written_whole(folder / part_name(index), lambda temporary: pq.write_table(part, temporary))
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    written_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a CSV file, whole or not at all."""
+    written_whole(path, lambda temporary: frame.to_csv(temporary, index=False))
+
+
+def written_whole(path: Path, write: Any) -> None:
+    """Call `write` with a temporary path beside `path`, and give it the name when it has come back."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """A token table read into memory: its rows without the features, and each feature as one array."""
+
+    name: str
+    path: Path
+    extraction: dict[str, Any]
+    tokens: pd.DataFrame
+    features: dict[str, np.ndarray]
+
+    def matrix(self, feature: str) -> np.ndarray:
+        """A feature (tokens, dims) in float64; `z1+z2` joins several."""
+        parts = feature.split("+")
+        for part in parts:
+            if part not in self.features:
+                raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
+        return np.concatenate([self.features[part] for part in parts], axis=1).astype(np.float64)
+
+    def select(self, rows: np.ndarray) -> TokenTable:
+        """The table restricted to the rows where `rows` is true."""
+        tokens = self.tokens[rows].reset_index(drop=True)
+        return TokenTable(self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()})
+
+
+def newest(root: Path = Path("latents")) -> Path:
+    """The token table under `root` that was begun last."""
+    tables = [path.parent for path in root.glob(f"*/{EXTRACTION}")]
+    if not tables:
+        raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
+    return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
+
+
+def read_extraction(folder: Path) -> dict[str, Any]:
+    """What `_extraction.json` says; InputError when the folder is no token table."""
+    try:
+        document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder") from None
+    if not isinstance(document, dict) or not {"parts", "features"} <= document.keys():
+        raise InputError(f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder")
+    return document
+
+
+def load(folder: Path) -> TokenTable:
+    """Read a whole token table; InputError when it is missing, unfinished, damaged or holds values not finite."""
+    extraction = read_extraction(folder)
+    wanted = [folder / part_name(i) for i in range(extraction["parts"])]
+    missing = [path.name for path in wanted if not path.exists()]
+    if missing:
+        raise InputError(
+            f"{folder}: {len(missing)} of {len(wanted)} parts are missing: the extraction was interrupted; run the "
+            "same `probe extract` again, it does only what is missing"
+        )
+    try:
+        table = pa.concat_tables([pq.read_table(path) for path in wanted])
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{folder}: a part cannot be read ({error}); delete it and run `probe extract` again") from None
+    features = {}
+    for field in table.schema:
+        if pa.types.is_fixed_size_list(field.type):
+            flat = table[field.name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            array = flat.reshape(-1, field.type.list_size)
+            if not re.search(r"_var$", field.name) and not np.isfinite(array).all():
+                raise InputError(f"{folder}: feature '{field.name}' holds NaN or infinity; extract it again")
+            features[field.name] = array
+    tokens = table.select([name for name, _ in TOKEN_FIELDS]).to_pandas()
+    return TokenTable(folder.name, folder, extraction, tokens, features)

@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from analysis.errors import InputError
+from analysis.outcome import Protocol
+from analysis.protocols import classify, lda_classify, nested, paper, speaker
+from tests import reference
+
+KS = (1, 2, 3, 5, 8, 13)
+HONEST: tuple[Protocol, ...] = ("nested", "speaker")
+
+
+def tokens(n: int, dims: int, classes: int, *, seed: int = 0):
+    """Overlapping classes, features on scales from 0.1 to 10, a singleton, and a point given twice."""
+    rng = np.random.default_rng(seed)
+    labels = np.append(rng.permutation(np.arange(n - 1) % (classes - 1)), classes - 1) * 3 + 2
+    points = rng.normal(size=(n, dims)) + rng.normal(size=(3 * classes, dims))[labels]
+    points[5] = points[11]
+    return points * 10 ** rng.uniform(-1, 1, size=dims), labels, rng.integers(5, size=n)
+
+
+def noise(n: int, dims: int, classes: int, *, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, dims)), rng.permutation(np.arange(n) % classes), np.arange(n) % 10
+
+
+@pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.4])
+@pytest.mark.parametrize(("lda_dims", "classes"), [(0, 5), (1, 5), (2, 5), (4, 5), ("full", 9)])
+def test_refitted_protocols_predict_as_the_loops_do(shrinkage, lda_dims, classes) -> None:
+    points, labels, groups = tokens(44, 5, classes)
+    dims = min(classes - 1, 5) if lda_dims == "full" else lda_dims
+    for outcome, held_out in (
+        (nested(points, labels, lda_dims=lda_dims, ks=KS, shrinkage=shrinkage), np.arange(44)),
+        (speaker(points, labels, groups, lda_dims=lda_dims, ks=KS, shrinkage=shrinkage), groups),
+    ):
+        expected = reference.refitted(points, labels, held_out, dims, list(KS), shrinkage)
+        np.testing.assert_array_equal(outcome.predictions, expected)
+        assert outcome.dims == dims
+        assert not outcome.correct[-1].any()  # the singleton's class is in no other fold
+
+
+@pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.4])
+def test_lda_classifier_predicts_as_the_densities_do(shrinkage) -> None:
+    points, labels, groups = tokens(44, 5, 6)
+    for protocol, held_out in (("nested", np.arange(44)), ("speaker", groups)):
+        outcome = lda_classify(points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
+        expected = reference.gaussian_rule(points, labels, held_out, shrinkage)
+        np.testing.assert_array_equal(outcome.predictions[:, 0], expected)
+        assert (outcome.ks, outcome.dims) == ((0,), 5)
+        assert not outcome.correct[-1].any()
+
+
+def test_paper_is_leave_one_out_among_scikit_learns_discriminants() -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    points, labels, _ = tokens(44, 5, 6)
+    space = LinearDiscriminantAnalysis(solver="svd", n_components=3).fit_transform(points, labels)
+    space[5] = space[11]  # the same point, whatever the rounding of its two products
+    outcome = paper(points, labels, lda_dims=3, ks=KS)
+    for i in range(44):
+        others = [j for j in range(44) if j != i]
+        expected = reference.judged_by_others(space, labels, i, others, list(KS))
+        assert outcome.predictions[i].tolist() == expected
+
+
+def test_lda_under_paper_is_resubstitution() -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    points, labels, _ = tokens(44, 5, 6)
+    outcome = lda_classify(points, labels, protocol="paper")
+    expected = LinearDiscriminantAnalysis().fit(points, labels).predict(points)
+    np.testing.assert_array_equal(outcome.predictions[:, 0], expected)
+
+
+def test_without_lda_nested_is_paper() -> None:
+    points, labels, _ = tokens(50, 4, 5)
+    found = [classify(points, labels, protocol=p, lda_dims=0, ks=KS) for p in ("paper", "nested")]
+    np.testing.assert_array_equal(found[0].predictions, found[1].predictions)
+
+
+@pytest.mark.parametrize("lda_dims", [0, 2])
+def test_a_group_a_point_is_nested(lda_dims) -> None:
+    points, labels, _ = tokens(50, 4, 5)
+    alone = np.random.default_rng(0).permutation(50)
+    a = speaker(points, labels, alone, lda_dims=lda_dims, ks=KS)
+    b = nested(points, labels, lda_dims=lda_dims, ks=KS)
+    np.testing.assert_array_equal(a.predictions, b.predictions)
+    by_groups = lda_classify(points, labels, protocol="speaker", groups=alone)
+    np.testing.assert_array_equal(by_groups.predictions, lda_classify(points, labels).predictions)
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_neighbours_never_include_the_held_out(protocol) -> None:
+    points, labels, groups = tokens(50, 4, 5)
+    found = classify(points, labels, protocol=protocol, lda_dims=2, ks=(20,), groups=groups)
+    held_out = groups if protocol == "speaker" else np.arange(50)
+    assert found.neighbours is not None
+    assert (held_out[found.neighbours] != held_out[:, None]).all()
+
+
+def chance_interval(n: int, classes: int) -> tuple[float, float]:
+    """Where all but one in 10^6 guesses at one of so many equal classes fall, as fractions."""
+    low, high = binom.interval(1 - 1e-6, n, 1 / classes)
+    return low / n, high / n
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+@pytest.mark.parametrize("dims", [32, 128, 256])
+def test_noise_is_at_chance(protocol, dims) -> None:
+    for n, classes, lda_dims in ((380, 38, 5), (168, 2, 1)):
+        points, labels, groups = noise(n, dims, classes)
+        low, high = chance_interval(n, classes)
+        outcome = classify(points, labels, protocol=protocol, lda_dims=lda_dims, ks=(1, 5, 20), groups=groups)
+        assert (low <= outcome.accuracy).all()
+        assert (outcome.accuracy <= high).all()
+        by_lda = lda_classify(points, labels, protocol=protocol, groups=groups)
+        assert low <= by_lda.accuracy[0] <= high
+
+
+def test_unshrunk_noise_is_at_chance() -> None:
+    points, labels, groups = noise(380, 128, 38)
+    for protocol in HONEST:
+        outcome = classify(points, labels, protocol=protocol, ks=(1, 5), shrinkage="none", groups=groups)
+        assert (outcome.accuracy <= chance_interval(380, 38)[1]).all()
+
+
+def test_paper_finds_knowledge_in_noise() -> None:
+    points, labels, _ = noise(370, 128, 38)
+    outcome = paper(points, labels, ks=(1, 5, 10))
+    assert (outcome.accuracy > 3 * outcome.chance).all()
+    assert lda_classify(points, labels, protocol="paper").accuracy[0] > 0.9
+
+
+@pytest.mark.parametrize("protocol", ["paper", *HONEST])
+def test_a_planted_signal_is_found(protocol) -> None:
+    rng = np.random.default_rng(0)
+    points, labels, groups = noise(200, 32, 4)
+    # Variance 100 drowns raw distances; the class shifts a direction of variance 1 by four deviations.
+    points[:, 2:] *= 10
+    points[:, :2] += 4 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[labels]
+    points = points @ rng.normal(size=(32, 32))
+    arguments = {"protocol": protocol, "ks": (5,), "groups": groups, "shrinkage": "none"}
+    assert classify(points, labels, lda_dims=0, **arguments).accuracy[0] < 0.5
+    assert classify(points, labels, lda_dims=3, **arguments).accuracy[0] > 0.85
+    by_lda = lda_classify(points, labels, protocol=protocol, groups=groups, shrinkage="none")
+    assert by_lda.accuracy[0] > 0.85
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_a_signal_among_features_of_one_scale_survives_shrinkage(protocol) -> None:
+    points, labels, groups = noise(200, 32, 4)
+    points[:, :2] += 6 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[labels]
+    arguments = {"protocol": protocol, "groups": groups}
+    assert classify(points, labels, lda_dims=3, ks=(5,), **arguments).accuracy[0] > 0.85
+    assert lda_classify(points, labels, **arguments).accuracy[0] > 0.85
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_order_scale_and_origin_change_nothing(protocol) -> None:
+    rng = np.random.default_rng(3)
+    points, labels, groups = tokens(60, 6, 5)
+    points = np.delete(points, 5, axis=0)  # no duplicates: their order settles ties
+    labels, groups = np.delete(labels, 5), np.delete(groups, 5)
+    order = rng.permutation(59)
+    scaled = points * 10 ** rng.uniform(-4, 4, size=6) + 1
+    for kind in (lambda *a, **k: classify(*a, lda_dims=3, ks=KS, **k), lda_classify):
+        plain = kind(points, labels, protocol=protocol, groups=groups)
+        moved = kind(points[order], labels[order], protocol=protocol, groups=groups[order])
+        np.testing.assert_array_equal(moved.predictions, plain.predictions[order])
+        again = kind(scaled, labels, protocol=protocol, groups=groups)
+        np.testing.assert_array_equal(again.predictions, plain.predictions)
+        # A mean of equal intensities but for the four digits that the offset of 1 costs a scale of 1e-4.
+        assert again.shrinkage == pytest.approx(plain.shrinkage, rel=1e-9)
+
+
+def test_float32_gives_the_answers_of_float64() -> None:
+    points, labels, groups = tokens(60, 6, 5)
+    points = points.astype(np.float32)
+    for protocol in ("paper", *HONEST):
+        a, b = (classify(p, labels, protocol=protocol, lda_dims=3, ks=KS, groups=groups)
+                for p in (points, points.astype(np.float64)))  # fmt: skip
+        np.testing.assert_array_equal(a.predictions, b.predictions)
+
+
+def test_a_fold_that_loses_a_class_keeps_the_discriminants_it_has() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(21, 3))
+    labels = np.array([0] * 10 + [1] * 10 + [2])
+    outcome = nested(points, labels, lda_dims=2, ks=(1, 3))
+    assert not outcome.correct[-1].any()
+    two_groups = np.array([0] * 10 + [1] * 11)  # leaves one class where group 1 is out
+    outcome = speaker(points, labels, two_groups, lda_dims=2, ks=(1, 3))
+    assert (outcome.predictions[10:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"ks": (44,)}, "k = 44, .* only 43"),
+        ({"lda_dims": 5}, "only 4; use 4 or fewer"),
+        ({"protocol": "paper", "lda_dims": 5}, "only 4; use 4 or fewer"),
+        ({"protocol": "paper", "ks": (44,)}, "k = 44, .* only 43"),
+        ({"protocol": "speaker"}, "needs groups"),
+        ({"protocol": "speaker", "groups": np.zeros(44, dtype=int)}, "found one group"),
+        ({"protocol": "speaker", "groups": np.arange(44) // 40, "ks": (5,)}, "k = 5, .* only 4"),
+        ({"shrinkage": 2.0}, "from 0 to 1"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_refused_with_the_cure(arguments, says) -> None:
+    points, labels, _ = tokens(44, 5, 5)
+    with pytest.raises(InputError, match=says):
+        classify(points, labels, **{"lda_dims": 2, "ks": (1,), **arguments})
+
+
+def test_paper_needs_more_points_than_classes() -> None:
+    points = np.random.default_rng(0).normal(size=(4, 3))
+    with pytest.raises(InputError, match="4 points in 4 classes"):
+        paper(points, np.arange(4), lda_dims=2, ks=(1,))
+
+
+def test_more_features_than_points_need_shrinkage() -> None:
+    points, labels, _ = noise(40, 60, 4)
+    with pytest.raises(InputError, match="use shrinkage"):
+        nested(points, labels, lda_dims=2, ks=(1,), shrinkage="none")
+    assert nested(points, labels, lda_dims=2, ks=(1,)).shrinkage > 0.5

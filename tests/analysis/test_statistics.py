@@ -1,0 +1,104 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from analysis import statistics
+from analysis.errors import InputError
+from analysis.statistics import bootstrap_interval, cluster_bootstrap_interval, group_means, sign_flip_test
+
+
+def test_bootstrap_over_tokens_has_the_binomials_quantiles() -> None:
+    """A resampled count of right answers is binomial, so its percentiles are known."""
+    n = 400
+    correct = np.stack([np.arange(n) < 100, np.arange(n) < 300], axis=1)
+    interval = bootstrap_interval(correct, rng=np.random.default_rng(0), resamples=4000)
+    for j, p in enumerate((0.25, 0.75)):
+        low, high = (binom.ppf(q, n, p) / n for q in (0.025, 0.975))
+        # The 2.5 % point of 4,000 draws has a standard error of 0.042 deviations (0.0009): four of them, and
+        # one step of 1/400.
+        assert interval.low[j] == pytest.approx(low, abs=0.0061)
+        assert interval.high[j] == pytest.approx(high, abs=0.0061)
+
+
+def test_one_token_a_group_is_the_token_bootstrap() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    a = bootstrap_interval(values, rng=np.random.default_rng(1), resamples=50)
+    b = cluster_bootstrap_interval(values, np.arange(30) * 7, rng=np.random.default_rng(1), resamples=50)
+    np.testing.assert_array_equal(a.low, b.low)
+
+
+def test_groups_are_drawn_whole(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat([3, 5, 8], [2, 5, 1])
+    values = rng.normal(size=(8, 1))
+    monkeypatch.setattr(statistics, "_DRAWS_AT_ONCE", 3 * 7)  # seven resamples a chunk
+    interval = cluster_bootstrap_interval(values, groups, rng=rng, level=0.999, resamples=2000)
+    means = []
+    for drawn in itertools.product([3, 5, 8], repeat=3):  # all 27 resamples there are
+        pooled = np.concatenate([values[groups == g] for g in drawn])
+        means.append(pooled.mean())
+    # Each extreme has one chance in 27 a draw, so 2,000 draws reach beyond its 0.05 % point; rounding apart.
+    assert interval.low[0] == pytest.approx(min(means), rel=1e-12)
+    assert interval.high[0] == pytest.approx(max(means), rel=1e-12)
+
+
+def test_speakers_that_differ_widen_the_interval() -> None:
+    groups = np.arange(200) // 20
+    correct = (groups < 5)[:, None]
+    tokens = bootstrap_interval(correct, rng=np.random.default_rng(0))
+    speakers = cluster_bootstrap_interval(correct, groups, rng=np.random.default_rng(0))
+    assert speakers.high[0] - speakers.low[0] > 3 * (tokens.high[0] - tokens.low[0])
+
+
+def test_group_means_by_hand() -> None:
+    values = np.array([[True, False], [False, False], [True, True]])
+    means = group_means(values, np.array([9, 9, 4]))
+    np.testing.assert_array_equal(means, [[1, 1], [0.5, 0]])
+
+
+@pytest.mark.parametrize("n", [1, 5, 9])
+def test_sign_flips_are_enumerated(n) -> None:
+    differences = np.random.default_rng(n).normal(0.5, size=n)
+    result = sign_flip_test(differences, rng=np.random.default_rng(0))
+    observed = abs(sum(differences))
+    flips = list(itertools.product([1, -1], repeat=n))
+    extreme = [abs(np.dot(f, differences)) >= observed - 1e-9 for f in flips]  # ties, rounding apart
+    assert result.exact
+    assert result.p_value == sum(extreme) / len(flips)
+    assert result.mean == differences.mean()
+
+
+def test_fourteen_speakers_who_agree_are_as_sure_as_can_be() -> None:
+    result = sign_flip_test(np.linspace(0.01, 0.1, 14), rng=np.random.default_rng(0))
+    assert result == statistics.SignFlip(np.linspace(0.01, 0.1, 14).mean(), 2 / 2**14, True)
+
+
+def test_drawn_flips_agree_with_enumerated_ones() -> None:
+    differences = np.append(np.random.default_rng(0).normal(0.4, size=14), 0.0)  # a zero changes nothing
+    exact = sign_flip_test(differences[:14], rng=np.random.default_rng(0))
+    drawn = sign_flip_test(differences, rng=np.random.default_rng(0), rounds=20_000)
+    assert exact.exact
+    assert not drawn.exact
+    # Five standard errors of a fraction among 20,000 draws.
+    error = np.sqrt(exact.p_value * (1 - exact.p_value) / 20_000)
+    assert drawn.p_value == pytest.approx(exact.p_value, abs=5 * error)
+
+
+def test_no_differences_at_all_mean_nothing() -> None:
+    assert sign_flip_test(np.zeros(6), rng=np.random.default_rng(0)).p_value == 1.0
+
+
+def test_refusals() -> None:
+    rng, values = np.random.default_rng(0), np.ones((4, 1))
+    with pytest.raises(InputError, match="1 unit to resample"):
+        cluster_bootstrap_interval(values, np.zeros(4, dtype=int), rng=rng)
+    with pytest.raises(InputError, match=r"level is 95"):
+        bootstrap_interval(values, rng=rng, level=95.0)
+    with pytest.raises(InputError, match="resamples is 0"):
+        bootstrap_interval(values, rng=rng, resamples=0)
+    with pytest.raises(InputError, match="one finite number a speaker"):
+        sign_flip_test(np.array([0.1, np.nan]), rng=rng)
+    with pytest.raises(InputError, match="one finite number a speaker"):
+        sign_flip_test(np.array([]), rng=rng)

@@ -1,0 +1,110 @@
+"""The phone sets against the counts that Lee and Hon give, and against facts about English."""
+
+import pytest
+
+from probing.corpus import Segment
+from probing.errors import InputError
+from probing.phones import (
+    CLOSURES,
+    SILENCES,
+    TIMIT39,
+    TIMIT48,
+    TIMIT61,
+    PhoneSet,
+    fold,
+    manner,
+    merge_closures,
+)
+
+# Lee and Hon's 39 classes, written out.
+SCORED = (
+    "iy ih eh ae ah uw uh aa ey ay oy aw ow er l r w y m n ng v f dh th z s sh ch jh b p d t g k dx hh sil"
+)
+
+
+def test_the_sets_have_their_sizes() -> None:
+    assert (len(TIMIT61), len(TIMIT48), len(TIMIT39)) == (61, 48, 39)
+    assert set(SCORED.split()) == TIMIT39
+
+
+@pytest.mark.parametrize(
+    ("label", "to48", "to39"),
+    [
+        ("iy", "iy", "iy"),
+        ("ux", "uw", "uw"),
+        ("ax-h", "ax", "ah"),
+        ("axr", "er", "er"),
+        ("ix", "ix", "ih"),
+        ("ao", "ao", "aa"),
+        ("zh", "zh", "sh"),
+        ("eng", "ng", "ng"),
+        ("em", "m", "m"),
+        ("en", "en", "n"),
+        ("nx", "n", "n"),
+        ("el", "el", "l"),
+        ("hv", "hh", "hh"),
+        ("kcl", "cl", "sil"),
+        ("gcl", "vcl", "sil"),
+        ("q", None, None),
+    ],
+)
+def test_folds(label: str, to48: str | None, to39: str | None) -> None:
+    assert fold(label, "timit61") == label
+    assert fold(label, "timit48") == to48
+    assert fold(label, "timit39") == to39
+
+
+@pytest.mark.parametrize("to", ["timit61", "timit48", "timit39"])
+def test_silences_are_left_out_unless_asked_for(to: PhoneSet) -> None:
+    assert {fold(label, to) for label in SILENCES} == {None}
+    assert None not in {fold(label, to, silences=True) for label in SILENCES}
+
+
+def test_folding_reaches_every_class_and_no_other() -> None:
+    sets: dict[PhoneSet, frozenset[str]] = {"timit61": TIMIT61, "timit48": TIMIT48, "timit39": TIMIT39}
+    for to, labels in sets.items():
+        assert {fold(label, to, silences=True) for label in TIMIT61} - {None} == labels
+
+
+def test_every_label_has_a_manner() -> None:
+    assert {manner(label) for label in CLOSURES} == {"closure"}
+    assert [manner(label) for label in ("t", "jh", "s", "ng", "w", "iy", "h#", "cl", "sil")] == [
+        *("stop", "affricate", "fricative", "nasal", "semivowel", "vowel", "silence", "closure", "silence")
+    ]
+    assert all(manner(label) for label in TIMIT61 | TIMIT48 | TIMIT39)
+
+
+def test_unknown_labels_and_sets_are_named() -> None:
+    with pytest.raises(InputError, match="'xx'"):
+        fold("xx", "timit61")
+    with pytest.raises(InputError, match="'xx'"):
+        manner("xx")
+    with pytest.raises(InputError, match="timit40"):
+        fold("iy", "timit40")  # type: ignore[arg-type]
+
+
+def test_closures_merge_with_their_release() -> None:
+    spans = [
+        ("kcl", 0, 4),
+        ("k", 4, 6),
+        ("tcl", 6, 9),
+        ("ch", 9, 12),
+        ("dcl", 12, 15),
+        ("y", 15, 20),
+        ("bcl", 20, 22),
+    ]
+    merged = merge_closures(Segment(*span) for span in spans)
+    assert merged == (
+        Segment("k", 0, 6),
+        Segment("ch", 6, 12),
+        Segment("d", 12, 15),
+        Segment("y", 15, 20),
+        Segment("b", 20, 22),
+    )
+
+
+def test_a_closure_apart_from_its_release_stays_apart() -> None:
+    merged = merge_closures(
+        [Segment("kcl", 0, 4), Segment("k", 5, 6), Segment("gcl", 6, 7), Segment("gcl", 7, 8)]
+    )
+    assert merged == (Segment("k", 0, 4), Segment("k", 5, 6), Segment("g", 6, 7), Segment("g", 7, 8))
