@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs,
         )  # fmt: skip
         sub.set_defaults(command=run, name=name)
-        sub.add_argument("--json", action="store_true", help="print one JSON document; logs go to standard error")
+        sub.add_argument(
+            "--json", action="store_true", help="print one JSON document; logs go to standard error"
+        )
         sub.add_argument("--seed", type=_seed, default=0, help="seed of everything random")
         return sub
 
@@ -62,8 +64,12 @@ def parser() -> argparse.ArgumentParser:
                          help="how the corpus is laid out")  # fmt: skip
         sub.add_argument("--strict", action="store_true", help="stop at the first bad utterance")
         sub.add_argument("--no-resample", action="store_true", help="refuse audio of another rate")
-        sub.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
-        sub.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
+        sub.add_argument(
+            "--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)"
+        )
+        sub.add_argument(
+            "--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)"
+        )
 
     sub = add("demo", "everything, end to end, on an embedded corpus", commands.demo)
     sub.add_argument("--out", default="demo-out", help="folder for latents, tables and pictures")
@@ -78,9 +84,13 @@ def parser() -> argparse.ArgumentParser:
     sub = add("train", "train a model and keep the checkpoint that validates best", commands.train)
     sub.add_argument("family", help="model family (see `probe models`)")
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus to train on")
-    sub.add_argument("--split", default=None, help="split to train on (default: train where there are splits)")
+    sub.add_argument(
+        "--split", default=None, help="split to train on (default: train where there are splits)"
+    )
     sub.add_argument("--preset", default="small", help="size and recipe (see `probe models`)")
-    sub.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events")
+    sub.add_argument(
+        "--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events"
+    )
     sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")
     sub.add_argument("--batch", type=int, default=None, help="segments a batch (default: the preset's)")
     sub.add_argument("--learning-rate", type=float, default=None, help="peak rate (default: the preset's)")
@@ -109,11 +119,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--estimator", choices=("sample", "posterior-mean"), default="sample",
                      help="average the samples (the paper), or the posterior means along them (less noise)")  # fmt: skip
     sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
-    sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
-    sub.add_argument("--memory", type=float, default=1.0, metavar="GB", help="most memory for the samples at once")
+    sub.add_argument(
+        "--untrained", action="store_true", help="the same model with random weights, as a baseline"
+    )
+    sub.add_argument(
+        "--memory", type=float, default=1.0, metavar="GB", help="most memory for the samples at once"
+    )
     sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
     sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
-    sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
+    sub.add_argument(
+        "--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)"
+    )
     corpus(sub)
     device(sub)
 
@@ -124,25 +140,33 @@ def parser() -> argparse.ArgumentParser:
         sub = add(name, what, run)
         sub.add_argument("--latents", action="append", metavar="TABLE",
                          help="a token table; may be given several times (default: the newest under latents/)")  # fmt: skip
-        sub.add_argument("--target", choices=("phoneme", "gender", "height"), default="phoneme", help="what to predict")
+        sub.add_argument("--target", choices=("phoneme", "gender"), default="phoneme", help="what to predict")
         sub.add_argument("--protocol", choices=("paper", "nested", "speaker"), action="append", default=None,
-                         help="may be given several times (default: nested for phonemes, speaker for gender and "
-                         "height)")  # fmt: skip
-        sub.add_argument("--speaker", action="append", metavar="ID", help="only these speakers (default: all)")
+                         help="may be given several times (default: nested for phonemes, speaker for gender)")  # fmt: skip
+        sub.add_argument(
+            "--speaker", action="append", metavar="ID", help="only these speakers (default: all)"
+        )
         sub.add_argument("--features", default=None, help="comma-separated; z1+z2 joins two (default: each, and the "
                          "latents together)")  # fmt: skip
         sub.add_argument("--phones", choices=("timit61", "timit48", "timit39"), default=None,
                          help="fold TIMIT's phone labels (default: as labelled)")  # fmt: skip
-        sub.add_argument("--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences")
+        sub.add_argument(
+            "--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences"
+        )
         sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi")
         sub.add_argument("--shrinkage", type=_shrinkage, default="ledoit-wolf",
                          help="of the within-class scatter: ledoit-wolf, none, or a number from 0 to 1 (never under "
                          "`paper`)")  # fmt: skip
         sub.add_argument("--permutations", type=int, default=10, help="label permutations for the null")
-        sub.add_argument("--out", default=None, metavar="CSV", help="file for the results (default: beside the table)")
+        sub.add_argument(
+            "--out", default=None, metavar="CSV", help="file for the results (default: beside the table)"
+        )
         if name == "knn":
-            sub.add_argument("--lda-dims", type=int, default=5, help="discriminants kept; 0: no LDA")
-            sub.add_argument("--k", default="1-50", help="neighbours: a number, a range or a list (1,5,10-20)")
+            sub.add_argument("--lda-dims", type=int, default=None,
+                             help="discriminants kept; 0: no LDA (default: 5, or as many as there are)")  # fmt: skip
+            sub.add_argument("--k", default=None,
+                             help="neighbours: a number, a range or a list (default: 1-50, or as many as there are)")  # fmt: skip
+            sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
     return top
 
 
@@ -159,7 +183,9 @@ def _shrinkage(text: str) -> str | float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1") from None
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1"
+        ) from None
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value} does not lie between 0 and 1")
     return value

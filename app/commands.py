@@ -6,7 +6,9 @@ Heavy libraries are imported inside the functions that need them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,33 @@ def user_errors() -> tuple[type[Exception], ...]:
     return analysis.errors.InputError, models.errors.InputError, probing.errors.InputError
 
 
+def demo(args: argparse.Namespace) -> Answer:
+    from app.demo import run
+
+    return run(Path(args.out), seed=args.seed, device=_device(args.device), versions=_versions())
+
+
+def models(args: argparse.Namespace) -> Answer:
+    from models.presets import PRESETS, shipped
+
+    families = list(PRESETS)
+    presets = [f"{family}/{name}" for family in families for name in PRESETS[family]]
+    checkpoints = [{"name": name, "family": family, "path": str(path)} for name, family, path in shipped()]
+    lines = ["families and presets:"]
+    for family in families:
+        lines += [f"  {family:8} {name:8} {chosen.note}" for name, chosen in PRESETS[family].items()]
+    lines.append("shipped checkpoints:")
+    lines += [f"  {c['name']:20} {c['family']:8} {c['path']}" for c in checkpoints] or ["  none"]
+    return Answer({"families": families, "presets": presets, "checkpoints": checkpoints}, "\n".join(lines))
+
+
+def corpus(args: argparse.Namespace) -> Answer:
+    from probing.describe import as_text, describe
+
+    document = describe(_open_corpus(args))
+    return Answer(document, as_text(document))
+
+
 def train(args: argparse.Namespace) -> Answer:
     from models.presets import preset
 
@@ -65,7 +94,9 @@ def train(args: argparse.Namespace) -> Answer:
 
     out = Path(args.out)
     if args.resume and not (out / LAST).exists():
-        raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
+        raise InputError(
+            f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder"
+        )
     if not args.resume and (out / LAST).exists():
         raise InputError(f"{out}: holds a run already; go on with --resume or choose another --out")
     ours, theirs = hold_out(corpus, args.hold_out, args.seed)
@@ -110,6 +141,184 @@ def train(args: argparse.Namespace) -> Answer:
     return Answer(document, text)
 
 
+def evaluate(args: argparse.Namespace) -> Answer:
+    from models import checkpoint, elbo
+    from probing.errors import InputError
+    from probing.recordings import recordings
+
+    loaded = checkpoint.load(args.ckpt)
+    device = _device(args.device)
+    corpus = _open_corpus(args, loaded.model.config.sample_rate)
+    if args.split == "validation" and "validation" not in corpus.splits:
+        held = loaded.provenance.get("validation_speakers", [])
+        if not held or not set(held) <= {s.id for s in corpus.speakers}:
+            raise InputError(
+                f"{corpus.root}: not the corpus that {loaded.path} was trained on: its validation speakers are not here"
+            )
+        corpus = corpus.select(speakers=held)
+    elif args.split:
+        corpus = corpus.select(split=args.split)
+    with _bar(corpus.seconds, "evaluate") as done:
+        rate = loaded.model.config.sample_rate
+        result = elbo.evaluate(
+            loaded.model.to(device),
+            recordings(corpus, rate),
+            seed=args.seed,
+            progress=lambda samples: done(samples / rate),
+        )
+    document = {
+        "bits_per_frame": result.bits_per_frame,
+        "pcm_bits_per_frame": result.pcm_bits_per_frame,
+        "elbo_nats": result.elbo,
+        "kl_bits_per_frame": result.kl_bits_per_frame,
+        "frames": result.frames,
+        "utterances": result.utterances,
+        "speakers": len(corpus.speakers),
+        "seed": args.seed,
+        "checkpoint": str(loaded.path),
+    }
+    text = (
+        f"{_bits(result)}\none-sample ELBO {result.elbo:,.0f} nats over {result.frames:,} frames of "
+        f"{result.utterances} utterances, {len(corpus.speakers)} speakers"
+    )
+    return Answer(document, text)
+
+
+def extract(args: argparse.Namespace) -> Answer:
+    import time
+
+    from models import checkpoint
+    from probing import extraction
+
+    settings = extraction.Settings(
+        samples=args.samples,
+        estimator=args.estimator,
+        seed=args.seed,
+        units=tuple(unit.strip() for unit in args.units.split(",") if unit.strip()),
+        untrained=args.untrained,
+        mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
+    )
+    began = time.monotonic()
+    loaded = checkpoint.load(args.ckpt)
+    device = _device(args.device)
+    corpus = _open_corpus(args, loaded.model.config.sample_rate)
+    if args.split:
+        corpus = corpus.select(split=args.split)
+    out = Path(args.out)
+    with _bar(corpus.seconds, "extract") as done:
+        result = extraction.extract(
+            loaded,
+            corpus,
+            out,
+            settings,
+            device=device,
+            memory_gb=args.memory,
+            versions=_versions(),
+            progress=done,
+        )
+    wall = time.monotonic() - began
+    document = {
+        "tokens": sum(result.tokens.values()),
+        "tokens_by_unit": result.tokens,
+        "features": result.features,
+        "audio_seconds": result.audio_seconds,
+        "wall_seconds": wall,
+        "parts": result.parts,
+        "parts_done": result.parts_done,
+        "table": str(out),
+    }
+    counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
+    names = ", ".join(f"{name} ({size})" for name, size in result.features.items())
+    resumed = (
+        "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
+    )
+    text = (
+        f"{counts}\nfeatures: {names}\n{result.audio_seconds:.0f} s of speech in {wall:.0f} s{resumed}\n"
+        f"table: {out}\nnext: probe knn --target phoneme --latents {out}"
+    )
+    return Answer(document, text)
+
+
+def knn(args: argparse.Namespace) -> Answer:
+    return _probe(args, "knn")
+
+
+def lda(args: argparse.Namespace) -> Answer:
+    return _probe(args, "lda")
+
+
+def _probe(args: argparse.Namespace, method: Any) -> Answer:
+    from app.report import as_text, results_path, rows_as_json
+    from probing import table
+    from probing.errors import InputError
+
+    if args.permutations < 0:
+        raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
+    ks = _numbers(args.k) if method == "knn" and args.k else None
+    folders = [Path(path) for path in args.latents or []] or [table.newest()]
+    tables = [table.load(folder) for folder in folders]
+
+    import pandas as pd
+
+    from probing import probes
+
+    protocols = args.protocol or [probes.default_protocol(args.target)]
+    asked = [
+        (
+            loaded,
+            probes.Question(
+                target=args.target,
+                method=method,
+                protocol=protocol,
+                features=tuple(name.strip() for name in (args.features or "").split(",") if name.strip()),
+                speakers=tuple(args.speaker or ()),
+                phones=args.phones,
+                keep_sa=args.sa == "keep",
+                keep_silence=args.silence == "keep",
+                lda_dims=args.lda_dims if method == "knn" else None,
+                ks=ks,
+                shrinkage=args.shrinkage,
+                permutations=args.permutations,
+                seed=args.seed,
+            ),
+        )
+        for loaded in tables
+        for protocol in dict.fromkeys(protocols)
+    ]
+    results = []
+    for loaded, question in asked:
+        with _bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
+            results.append(probes.ask(loaded, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
+    frame = pd.concat(results, ignore_index=True)
+    out = Path(args.out) if args.out else results_path(folders, method, args.target)
+    table.write_csv(out, frame)
+    wrote = [out]
+    if method == "knn" and args.plot:
+        from figures import accuracy_over_k, style
+
+        wrote += style.save(accuracy_over_k.panels(frame), out.with_suffix(""))
+    document = {"results": rows_as_json(frame), "wrote": [str(path) for path in wrote]}
+    return Answer(document, as_text(frame) + "\n" + "\n".join(f"wrote {path}" for path in wrote))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """`1-50`, `5` or `1,5,10-20` as numbers in rising order."""
+    from probing.errors import InputError
+
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        try:
+            numbers |= set(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise InputError(
+                f"--k {text}: give a number, a range or a list, such as 1-50 or 1,5,10"
+            ) from None
+    if not numbers or min(numbers) < 1:
+        raise InputError(f"--k {text}: neighbours are counted from 1")
+    return tuple(sorted(numbers))
+
+
 def _open_corpus(args: argparse.Namespace, sample_rate: int = 16_000) -> Corpus:
     from probing.corpora import open_corpus
 
@@ -148,7 +357,27 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version as of
 
     packages = ("torch", "torchaudio", "numpy", "scikit-learn", "pyarrow")
-    return {"lvm-probe": version().split()[-1], "python": platform.python_version(), **{p: of(p) for p in packages}}
+    return {
+        "lvm-probe": version().split()[-1],
+        "python": platform.python_version(),
+        **{p: of(p) for p in packages},
+    }
+
+
+@contextlib.contextmanager
+def _bar(total: float, what: str, unit: str = "s") -> Iterator[Callable[[float], None]]:
+    """A progress bar on standard error; yields the function that moves it on."""
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    if unit == "s":
+        form += " {n:.0f}/{total:.0f} s of speech"
+    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None) as bar:
+        
+        def move(amount: float) -> None:
+            bar.update(min(amount, total - bar.n))
+
+        yield move
 
 
 class _training_bar:
@@ -160,16 +389,22 @@ class _training_bar:
     def __enter__(self) -> Any:
         from tqdm import tqdm
 
-        self.bar = tqdm(total=self.last, initial=self.first, unit="update", dynamic_ncols=True, mininterval=1)
+        self.bar = tqdm(total=self.last, initial=self.first, unit="update", dynamic_ncols=True, disable=None)
         self.smooth = 0.0
         return self.report
 
     def report(self, progress: Progress) -> None:
         self.bar.update(progress.update - self.bar.n)
-        self.smooth = progress.bits_per_frame if not self.smooth else 0.98 * self.smooth + 0.02 * progress.bits_per_frame
+        self.smooth = (
+            progress.bits_per_frame
+            if not self.smooth
+            else 0.98 * self.smooth + 0.02 * progress.bits_per_frame
+        )
         self.bar.set_postfix_str(f"{self.smooth:.2f} bits per frame", refresh=False)
         if progress.validation is not None:
-            self.bar.write(f"update {progress.update}: validation {_bits(progress.validation)}", file=sys.stderr)
+            self.bar.write(
+                f"update {progress.update}: validation {_bits(progress.validation)}", file=sys.stderr
+            )
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()

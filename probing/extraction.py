@@ -106,7 +106,8 @@ def extract(
         )
     sizes = feature_sizes(model, settings)
     parts = [
-        corpus.utterances[i : i + UTTERANCES_A_PART] for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
+        corpus.utterances[i : i + UTTERANCES_A_PART]
+        for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
     ]
     _claim(out, _describe(checkpoint, corpus, settings, sizes, counts, len(parts), versions or {}))
     done = 0
@@ -131,7 +132,7 @@ def extract(
 
 def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
     """Columns of the table and their lengths."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for l, size in enumerate(model.latents):
         sizes |= {f"z{l + 1}": size, f"z{l + 1}_var": size, f"z{l + 1}_logms": size}
     return sizes | {"mel": settings.mel.bins}
@@ -139,7 +140,11 @@ def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
 
 @torch.inference_mode()
 def features(
-    model: CWVAE, utterance: Utterance, segments: Sequence[Segment], settings: Settings, memory_gb: float = 1.0
+    model: CWVAE,
+    utterance: Utterance,
+    segments: Sequence[Segment],
+    settings: Settings,
+    memory_gb: float = 1.0,
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
     """Every feature of the given segments of one utterance (at its own sample rate), one row a segment.
 
@@ -154,7 +159,9 @@ def features(
     pooled = _latents(model, utterance.id, pcm, segments, settings, memory_gb)
     wave = pcm.astype(np.float32) / FULL_SCALE
     mel = settings.mel
-    frames = log_mel(wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
+    frames = log_mel(
+        wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft
+    )
     pooled["mel"] = Pooling(segments, model.strides[0], len(frames)).mean(frames)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
@@ -163,7 +170,12 @@ def features(
 
 
 def _latents(
-    model: CWVAE, name: str, pcm: np.ndarray, segments: Sequence[Segment], settings: Settings, memory_gb: float
+    model: CWVAE,
+    name: str,
+    pcm: np.ndarray,
+    segments: Sequence[Segment],
+    settings: Settings,
+    memory_gb: float,
 ) -> dict[str, np.ndarray]:
     device = next(model.parameters()).device
     steps = [-(-len(pcm) // stride) for stride in model.strides]
@@ -284,7 +296,11 @@ def _describe(
             "trained_on": checkpoint.provenance.get("corpus"),
         },
         "model": {"family": checkpoint.model.family, **asdict(checkpoint.model.config)},
-        "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint(), "utterances": len(corpus.utterances)},
+        "corpus": {
+            "name": corpus.name,
+            "fingerprint": corpus.fingerprint(),
+            "utterances": len(corpus.utterances),
+        },
         "samples": settings.samples,
         "estimator": settings.estimator,
         "seed": settings.seed,

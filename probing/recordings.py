@@ -66,5 +66,7 @@ def hold_out(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
     held = {id for _, _, id in ranked[: max(1, round(share * len(speakers)))]}
     kept = {speaker.id for speaker in speakers} - held
     if not kept:
-        raise InputError(f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on")
+        raise InputError(
+            f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on"
+        )
     return corpus.select(speakers=kept), corpus.select(speakers=held)

@@ -50,7 +50,11 @@ def part_name(index: int) -> str:
 
 
 def write_part(
-    folder: Path, index: int, tokens: Sequence[dict[str, Any]], features: dict[str, np.ndarray], sizes: dict[str, int]
+    folder: Path,
+    index: int,
+    tokens: Sequence[dict[str, Any]],
+    features: dict[str, np.ndarray],
+    sizes: dict[str, int],
 ) -> None:
     """Write one part, whole or not at all: token rows and an array (tokens, size) for every feature."""
     columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
@@ -87,7 +91,9 @@ def written_whole(path: Path, write: Any) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
+        raise InputError(
+            f"{path}: cannot write ({error.strerror}); free some space or choose another folder"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -113,14 +119,18 @@ class TokenTable:
     def select(self, rows: np.ndarray) -> TokenTable:
         """The table restricted to the rows where `rows` is true."""
         tokens = self.tokens[rows].reset_index(drop=True)
-        return TokenTable(self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()})
+        return TokenTable(
+            self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()}
+        )
 
 
 def newest(root: Path = Path("latents")) -> Path:
     """The token table under `root` that was begun last."""
     tables = [path.parent for path in root.glob(f"*/{EXTRACTION}")]
     if not tables:
-        raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
+        raise InputError(
+            f"no token table under {root}/: make one with `probe extract`, or name one with --latents"
+        )
     return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
 
 
@@ -129,11 +139,17 @@ def read_extraction(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`") from None
+        raise InputError(
+            f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`"
+        ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder") from None
+        raise InputError(
+            f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder"
+        ) from None
     if not isinstance(document, dict) or not {"parts", "features"} <= document.keys():
-        raise InputError(f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder")
+        raise InputError(
+            f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder"
+        )
     return document
 
 
@@ -150,7 +166,9 @@ def load(folder: Path) -> TokenTable:
     try:
         table = pa.concat_tables([pq.read_table(path) for path in wanted])
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{folder}: a part cannot be read ({error}); delete it and run `probe extract` again") from None
+        raise InputError(
+            f"{folder}: a part cannot be read ({error}); delete it and run `probe extract` again"
+        ) from None
     features = {}
     for field in table.schema:
         if pa.types.is_fixed_size_list(field.type):

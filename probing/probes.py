@@ -1,0 +1,379 @@
+"""Questions put to a token table: which rows, which labels, which protocol; answers as tidy rows.
+
+A phoneme is asked for within one speaker at a time under `paper` and `nested`; the pooled row (`speaker` empty)
+then counts every token, each judged among its own speaker's. Under `speaker` all speakers are one pool and a token
+is judged by the other speakers' only. Attributes of the speaker (gender) have one row per speaker under `speaker`;
+under `paper` and `nested` one row per utterance, where the same speaker is among the neighbours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from analysis.errors import InputError as AnalysisError
+from analysis.lda import Shrinkage
+from analysis.null import permuted_null
+from analysis.outcome import Outcome, Protocol
+from analysis.protocols import classify, lda_classify
+from analysis.statistics import (
+    Interval,
+    bootstrap_interval,
+    cluster_bootstrap_interval,
+    group_means,
+    sign_flip_test,
+)
+from probing import phones
+from probing.errors import InputError
+from probing.table import TokenTable
+
+COLUMNS = [
+    "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
+    "accuracy", "balanced_accuracy", "ci_low", "ci_high", "chance", "null_accuracy",
+]  # fmt: skip
+"""The columns of a result that are fixed; accuracies are fractions."""
+
+MORE_COLUMNS = [
+    "table", "method", "lda_dims", "shrinkage", "permutations", "speakers", "interval", "minus_mel", "p_minus_mel",
+]  # fmt: skip
+DEFAULT_LDA_DIMS = 5
+MOST_K = 50
+
+Target = Literal["phoneme", "gender"]
+Method = Literal["knn", "lda"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask of a table. `lda_dims` and `ks` of None take 5 dimensions and k up to 50, or what there is."""
+
+    target: Target = "phoneme"
+    method: Method = "knn"
+    protocol: Protocol = "nested"
+    features: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    phones: phones.PhoneSet | None = None
+    keep_sa: bool = True
+    keep_silence: bool = False
+    lda_dims: int | None = None
+    ks: tuple[int, ...] | None = None
+    shrinkage: Shrinkage = "ledoit-wolf"
+    permutations: int = 10
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Points of one probe run, with the speaker's id when it is one speaker's."""
+
+    speaker: str
+    rows: Int[np.ndarray, " tokens"]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One probe run and its null accuracy per k."""
+
+    pool: _Pool
+    outcome: Outcome
+    null: np.ndarray
+
+
+def default_protocol(target: Target) -> Protocol:
+    """`nested` for phonemes, which are asked one speaker at a time; `speaker` for attributes of the speaker."""
+    return "nested" if target == "phoneme" else "speaker"
+
+
+def default_features(table: TokenTable) -> tuple[str, ...]:
+    """Each latent layer, all of them together, and Mel."""
+    latents = [name for name in table.features if name[0] == "z" and name[1:].isdigit()]
+    together = ["+".join(latents)] if len(latents) > 1 else []
+    return (*latents, *together, *(["mel"] if "mel" in table.features else []))
+
+
+def ask(
+    table: TokenTable, question: Question, progress: Callable[[int, int], None] = lambda i, n: None
+) -> pd.DataFrame:
+    """Run the probe for every feature; one row per feature, speaker (and pooled) and k.
+
+    Raises InputError when the table has no such rows, too few speakers or classes, or k or the number of
+    discriminants is out of range.
+    """
+    table, labels = _rows_and_labels(table, question)
+    names = question.features or default_features(table)
+    matrices = {name: table.matrix(name) for name in names}
+    pools = list(_pools(table, question))
+    groups = table.tokens["speaker"].astype("category").cat.codes.to_numpy().astype(np.int64)
+    _, codes = np.unique(labels, return_inverse=True)
+    question = _resolved(question, codes, pools, min(m.shape[1] for m in matrices.values()))
+    jobs = [(name, pool) for name in names for pool in pools]
+    runs: dict[str, list[_Run]] = {name: [] for name in names}
+    arguments = (
+        (matrices[name][pool.rows], codes[pool.rows], groups[pool.rows], pool, name, question)
+        for name, pool in jobs
+    )
+    for i, ((name, _), run) in enumerate(zip(jobs, _parallel(arguments, len(jobs)), strict=True)):
+        runs[name].append(run)
+        progress(i + 1, len(jobs))
+    rows = [row for name in names for row in _rows(table.name, name, question, runs[name], groups)]
+    return _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
+
+
+def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable, np.ndarray]:
+    """The rows that the question is about, and their labels."""
+    tokens = table.tokens
+    if question.speakers:
+        known = set(tokens["speaker"])
+        if strangers := [s for s in question.speakers if s not in known]:
+            raise InputError(
+                f"{table.path}: no speaker {', '.join(strangers)}; it has {', '.join(sorted(known))}"
+            )
+        table = table.select(tokens["speaker"].isin(question.speakers).to_numpy())
+    if not question.keep_sa:
+        table = table.select(~table.tokens["utterance"].str.contains(r"_SA\d$").to_numpy())
+    match question.target:
+        case "phoneme":
+            table = _of_unit(table, "phoneme")
+            if not question.keep_silence:
+                table = table.select(~table.tokens["label"].isin(phones.SILENCES).to_numpy())
+            labels = table.tokens["label"].to_numpy(dtype=object)
+            if question.phones is not None:
+                folded = [phones.fold(label, question.phones, silences=True) for label in labels]
+                kept = np.array([label is not None for label in folded], dtype=bool)
+                table, labels = (
+                    table.select(kept),
+                    np.array([label for label in folded if label is not None], object),
+                )
+        case "gender":
+            table = _averaged(table, "speaker" if question.protocol == "speaker" else "utterance")
+            table = table.select(table.tokens["gender"].notna().to_numpy())
+            labels = table.tokens["gender"].to_numpy(dtype=object)
+    if len(table.tokens) == 0:
+        raise InputError(
+            f"{table.path}: no rows with a known {question.target} are left; widen the selection"
+        )
+    return table, labels
+
+
+def _of_unit(table: TokenTable, unit: str) -> TokenTable:
+    rows = (table.tokens["unit"] == unit).to_numpy()
+    if not rows.any():
+        has = ", ".join(sorted(set(table.tokens["unit"])))
+        raise InputError(
+            f"{table.path}: no {unit} rows, only {has}; extract them: probe extract --units {unit}"
+        )
+    return table.select(rows)
+
+
+def _averaged(table: TokenTable, by: str) -> TokenTable:
+    """One row per speaker or utterance: the mean of its phonemes (else words, utterances) weighted by duration."""
+    unit = next(unit for unit in ("phoneme", "word", "utterance") if (table.tokens["unit"] == unit).any())
+    table = table.select(
+        ((table.tokens["unit"] == unit) & ~table.tokens["label"].isin(phones.SILENCES)).to_numpy()
+    )
+    groups, first, place = np.unique(table.tokens[by], return_index=True, return_inverse=True)
+    seconds = ((table.tokens["end"] - table.tokens["start"]) / table.tokens["sample_rate"]).to_numpy()
+    weights = np.zeros((len(groups), len(place)))
+    weights[place, np.arange(len(place))] = seconds
+    weights /= weights.sum(1, keepdims=True)
+    tokens = table.tokens.iloc[first].reset_index(drop=True)
+    return replace(table, tokens=tokens, features={k: weights @ v for k, v in table.features.items()})
+
+
+def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
+    speakers = table.tokens["speaker"].to_numpy()
+    if question.target == "phoneme" and question.protocol != "speaker":
+        for speaker in np.unique(speakers):
+            yield _Pool(str(speaker), np.flatnonzero(speakers == speaker))
+    else:
+        yield _Pool("", np.arange(len(speakers)))
+
+
+def _resolved(question: Question, codes: np.ndarray, pools: Sequence[_Pool], features: int) -> Question:
+    """The question with its defaults filled in: dimensions and k that every pool has."""
+    least_classes = min(len(np.unique(codes[pool.rows])) for pool in pools)
+    if least_classes < 2:
+        pool = next(p for p in pools if len(np.unique(codes[p.rows])) < 2)
+        who = f" of speaker {pool.speaker}" if pool.speaker else ""
+        raise InputError(
+            f"the target {question.target}{who} has one class among {len(pool.rows)} rows: nothing to tell apart"
+        )
+    dims = question.lda_dims
+    if dims is None:
+        dims = min(DEFAULT_LDA_DIMS, least_classes - 1, features)
+    if question.target == "gender" and question.protocol == "speaker":
+        counts = np.unique(codes, return_counts=True)[1]
+        if counts.min() < 2:
+            raise InputError(
+                f"{counts.min()} speaker of one gender, {counts.max()} of the other: leaving one out needs two of each"
+            )
+    ks = question.ks or tuple(range(1, min(MOST_K, min(len(pool.rows) for pool in pools) - 1) + 1))
+    return replace(question, lda_dims=dims, ks=ks)
+
+
+def _parallel(arguments: Iterator[tuple[Any, ...]], jobs: int) -> Iterator[_Run]:
+    """Probe runs in order, side by side where there are several to do; the figures do not depend on it."""
+    workers = min(jobs, os.cpu_count() or 1)
+    if workers == 1:
+        yield from (_probe(*a) for a in arguments)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=1):
+        yield from Parallel(n_jobs=workers, return_as="generator")(delayed(_probe)(*a) for a in arguments)
+
+
+def _probe(
+    points: np.ndarray, labels: np.ndarray, groups: np.ndarray, pool: _Pool, feature: str, question: Question
+) -> _Run:
+    """One probe and its permuted null, with a generator that depends on the seed, the speaker and the feature."""
+    seeds = [question.seed, *f"{pool.speaker}/{feature}".encode()]
+    protocol, shrinkage = question.protocol, question.shrinkage
+    dims, ks = question.lda_dims or 0, question.ks or (1,)
+    try:
+        if question.method == "lda":
+            outcome = lda_classify(points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
+        else:
+            outcome = classify(
+                points, labels, protocol=protocol, lda_dims=dims, ks=ks, shrinkage=shrinkage, groups=groups
+            )
+        null = np.full(len(outcome.ks), np.nan)
+        if question.permutations:
+            null = permuted_null(
+                points,
+                labels,
+                rng=np.random.default_rng(seeds),
+                rounds=question.permutations,
+                method=question.method,
+                protocol=protocol,
+                lda_dims=dims,
+                ks=ks,
+                shrinkage=shrinkage,
+                groups=groups,
+            ).accuracy
+    except AnalysisError as error:
+        who = f"speaker {pool.speaker}, " if pool.speaker else ""
+        raise InputError(f"{who}feature {feature}: {error}") from None
+    return _Run(pool, outcome, null)
+
+
+def _rows(
+    table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray
+) -> list[dict[str, Any]]:
+    """Result rows of one feature: every pool, and all of them together when they are single speakers."""
+    rng = np.random.default_rng([question.seed, *feature.encode()])
+    rows = []
+    for run in runs:
+        clustered = not run.pool.speaker and len(np.unique(groups[run.pool.rows])) > 1
+        correct = run.outcome.correct
+        interval = (
+            cluster_bootstrap_interval(correct, groups[run.pool.rows], rng=rng)
+            if clustered
+            else bootstrap_interval(correct, rng=rng)
+        )
+        speakers = len(np.unique(groups[run.pool.rows]))
+        rows += _tidy(
+            table,
+            feature,
+            question,
+            run.pool.speaker,
+            run.outcome,
+            run.null,
+            interval,
+            run.outcome.chance,
+            speakers,
+        )
+    if runs[0].pool.speaker:
+        whole = _together(runs)
+        sizes = np.array([run.outcome.n for run in runs])
+        null = np.average([run.null for run in runs], axis=0, weights=sizes)
+        chance = float(np.average([run.outcome.chance for run in runs], weights=sizes))
+        several = len(runs) > 1
+        which = np.repeat(np.arange(len(runs)), sizes)
+        interval = (
+            cluster_bootstrap_interval(whole.correct, which, rng=rng)
+            if several
+            else bootstrap_interval(whole.correct, rng=rng)
+        )
+        rows += _tidy(table, feature, question, "", whole, null, interval, chance, len(runs))
+    return rows
+
+
+def _together(runs: list[_Run]) -> Outcome:
+    """All speakers' tokens, each judged within its own speaker."""
+    first = runs[0].outcome
+    return Outcome(
+        first.protocol,
+        first.dims,
+        float(np.mean([run.outcome.shrinkage for run in runs])),
+        first.ks,
+        np.concatenate([run.outcome.labels for run in runs]),
+        np.concatenate([run.outcome.predictions for run in runs]),
+    )
+
+
+def _tidy(
+    table: str, feature: str, question: Question, speaker: str, outcome: Outcome, null: np.ndarray,
+    interval: Interval, chance: float, speakers: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    accuracy, balanced = outcome.accuracy, outcome.balanced_accuracy
+    return [
+        {
+            "feature": feature,
+            "target": question.target,
+            "protocol": question.protocol,
+            "speaker": speaker,
+            "k": k,
+            "n": outcome.n,
+            "n_classes": outcome.n_classes,
+            "accuracy": accuracy[i],
+            "balanced_accuracy": balanced[i],
+            "ci_low": interval.low[i],
+            "ci_high": interval.high[i],
+            "chance": chance,
+            "null_accuracy": null[i],
+            "table": table,
+            "method": question.method,
+            "lda_dims": outcome.dims,
+            "shrinkage": outcome.shrinkage,
+            "permutations": question.permutations,
+            "speakers": speakers,
+            "interval": "speakers" if speakers > 1 else "tokens",
+            "minus_mel": np.nan,
+            "p_minus_mel": np.nan,
+        }
+        for i, k in enumerate(outcome.ks)
+    ]
+
+
+def _paired_with_mel(
+    results: pd.DataFrame, runs: dict[str, list[_Run]], groups: np.ndarray, question: Question
+) -> pd.DataFrame:
+    """Fill in, on pooled rows, the mean over speakers of (accuracy - Mel's) and its sign-flip test."""
+    if "mel" not in runs:
+        return results
+    by_speaker = {name: _speaker_accuracies(some, groups) for name, some in runs.items()}
+    if len(by_speaker["mel"]) < 2:
+        return results
+    rng = np.random.default_rng([question.seed, 1])
+    for name, accuracies in by_speaker.items():
+        if name == "mel":
+            continue
+        pooled = (results["feature"] == name) & (results["speaker"] == "")
+        tests = [sign_flip_test(d, rng=rng) for d in (accuracies - by_speaker["mel"]).T]
+        results.loc[pooled, "minus_mel"] = [test.mean for test in tests]
+        results.loc[pooled, "p_minus_mel"] = [test.p_value for test in tests]
+    return results
+
+
+def _speaker_accuracies(runs: list[_Run], groups: np.ndarray) -> np.ndarray:
+    """Accuracy of every speaker, (speakers, ks)."""
+    if runs[0].pool.speaker:
+        return np.array([run.outcome.accuracy for run in runs])
+    return group_means(runs[0].outcome.correct, groups[runs[0].pool.rows])
