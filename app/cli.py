@@ -161,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--out", default=None, metavar="CSV", help="file for the results (default: beside the table)"
         )
+        sub.add_argument("--by-speaker", action="store_true", help="print every speaker's accuracy too (k=5)")
         if name == "knn":
             sub.add_argument("--lda-dims", type=int, default=None,
                              help="discriminants kept; 0: no LDA (default: 5, or as many as there are)")  # fmt: skip

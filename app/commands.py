@@ -158,7 +158,7 @@ def evaluate(args: argparse.Namespace) -> Answer:
         corpus = corpus.select(speakers=held)
     elif args.split:
         corpus = corpus.select(split=args.split)
-    with _bar(corpus.seconds, "evaluate") as done:
+    with bar(corpus.seconds, "evaluate") as done:
         rate = loaded.model.config.sample_rate
         result = elbo.evaluate(
             loaded.model.to(device),
@@ -205,7 +205,7 @@ def extract(args: argparse.Namespace) -> Answer:
     if args.split:
         corpus = corpus.select(split=args.split)
     out = Path(args.out)
-    with _bar(corpus.seconds, "extract") as done:
+    with bar(corpus.seconds, "extract") as done:
         result = extraction.extract(
             loaded,
             corpus,
@@ -248,7 +248,7 @@ def lda(args: argparse.Namespace) -> Answer:
 
 
 def _probe(args: argparse.Namespace, method: Any) -> Answer:
-    from app.report import as_text, results_path, rows_as_json
+    from app.report import as_text, by_speaker, results_path, rows_as_json
     from probing import table
     from probing.errors import InputError
 
@@ -287,18 +287,19 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
     ]
     results = []
     for loaded, question in asked:
-        with _bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
+        with bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
             results.append(probes.ask(loaded, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
     frame = pd.concat(results, ignore_index=True)
     out = Path(args.out) if args.out else results_path(folders, method, args.target)
     table.write_csv(out, frame)
     wrote = [out]
     if method == "knn" and args.plot:
-        from figures import accuracy_over_k, style
+        from figures import accuracy_over_k
 
-        wrote += style.save(accuracy_over_k.panels(frame), out.with_suffix(""))
+        wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document = {"results": rows_as_json(frame), "wrote": [str(path) for path in wrote]}
-    return Answer(document, as_text(frame) + "\n" + "\n".join(f"wrote {path}" for path in wrote))
+    parts = [as_text(frame), *([by_speaker(frame)] if args.by_speaker else []), *(f"wrote {path}" for path in wrote)]
+    return Answer(document, "\n".join(parts))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -365,17 +366,17 @@ def _versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _bar(total: float, what: str, unit: str = "s") -> Iterator[Callable[[float], None]]:
+def bar(total: float, what: str, unit: str = "s") -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error; yields the function that moves it on."""
     from tqdm import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     if unit == "s":
         form += " {n:.0f}/{total:.0f} s of speech"
-    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None) as bar:
-        
+    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None) as shown:
+
         def move(amount: float) -> None:
-            bar.update(min(amount, total - bar.n))
+            shown.update(min(amount, total - shown.n))
 
         yield move
 

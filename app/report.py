@@ -39,6 +39,15 @@ def as_text(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def by_speaker(frame: pd.DataFrame) -> str:
+    """Accuracy of every speaker in per cent at one k: a row a speaker, a column a protocol and feature."""
+    k = SPOKEN_K if SPOKEN_K in set(frame["k"]) else max(_shown(frame["k"]))
+    at_k = frame[frame["k"] == k].assign(speaker=frame["speaker"].replace("", "all"))
+    columns = ["table", "protocol", "feature"] if len(set(frame["table"])) > 1 else ["protocol", "feature"]
+    wide = at_k.pivot_table(index="speaker", columns=columns, values="accuracy", sort=False) * 100
+    return wide.to_string(float_format=lambda value: f"{value:.1f}")
+
+
 def _shown(ks: pd.Series) -> list[int]:
     some = [k for k in SHOWN_K if k in set(ks)]
     return some or sorted(set(ks))[:5]
@@ -117,9 +126,8 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
     if "paper" in set(rows["protocol"]):
         said.append("`paper` fits LDA on the held-out point too: do not take its figures for knowledge.")
     unit = rows.iloc[0]["interval"]
-    said.append(
-        f"Intervals: bootstrap over {unit}. Null: mean over {rows.iloc[0]['permutations']} label permutations."
-    )
+    rounds = rows.iloc[0]["permutations"]
+    said.append(f"Intervals: bootstrap over {unit}." + (f" Null: mean over {rounds} permutations." if rounds else ""))
     return said
 
 

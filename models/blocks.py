@@ -32,8 +32,8 @@ def masked(x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch ti
 class ResidualBlock(nn.Module):
     """x + Linear(ReLU(conv3(LayerNorm(x)))), the norm over the channels of one frame.
 
-    The residual block of Conv-TasNet (Luo & Mesgarani 2019) with a dense kernel, and normalised frame by frame:
-    the paper's norm over the whole padded time axis makes latents depend on their company.
+    The residual block of Conv-TasNet (Luo & Mesgarani 2019) with a dense kernel, and normalised frame by
+    frame: the paper's norm over the whole padded time axis makes latents depend on their company.
     """
 
     def __init__(self, channels: int) -> None:
@@ -91,7 +91,8 @@ class Upsample(nn.Module):
         self.spread = nn.Linear(channels_in, factor * channels_out)
 
     def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
-        return self.spread(x).reshape(x.shape[0], -1, self.channels_out)  # type: ignore[no-any-return]
+        spread: Tensor = self.spread(x)
+        return spread.reshape(x.shape[0], -1, self.channels_out)
 
 
 class Framing(nn.Module):

@@ -21,11 +21,12 @@ class Step(NamedTuple):
 
 
 class Cell(nn.Module):
-    """h_t = GRU([z_{t-1}, c_t], h_{t-1}); p(z_t | h_t); q(z_t | h_t, e_t) ∝ p(z_t | h_t) N(z_t; m(h_t, e_t), ·).
+    """h_t = GRU([z_{t-1}, c_t], h_{t-1}); p(z_t | h_t); q(z_t | h_t, e_t) ∝ p(z_t | h_t) N(z_t; m(h_t, e_t), ·)
 
-    c is the context from the layer above, e the encoder's evidence. The posterior multiplies the prior by the
-    evidence's Gaussian, so that precisions add: var = 1 / (1/s₁² + 1/s₂²). States start at zero. Sampling runs
-    the same step with the prior in the posterior's place, so training and generation see the same conditioning.
+    c is the context from the layer above, e the encoder's evidence. The posterior multiplies the prior by
+    the evidence's Gaussian, so that precisions add: var = 1 / (1/s₁² + 1/s₂²). States start at zero. Sampling
+    runs the same step with the prior in the posterior's place, so training and generation see the same
+    conditioning.
     """
 
     def __init__(self, context: int, evidence: int, latent: int, hidden: int, posterior_std: float) -> None:
@@ -46,8 +47,10 @@ class Cell(nn.Module):
                 head.bias[latent:] = -2 * math.log(std)
 
     def hoist(
-        self, context: Float[Tensor, "time rows channel"] | None, like: Float[Tensor, "time rows features"]
-    ) -> Float[Tensor, "time rows gates"]:
+        self,
+        context: Float[Tensor, "time rows channel"] | None,
+        like: Float[Tensor, "time _rows _features"],
+    ) -> Float[Tensor, "time one_or_rows gates"]:
         """The context's part of the gates' inputs for all steps at once; without context the bias alone."""
         bias = self.z_to_gates.bias
         if self.context_to_gates is None or context is None:
@@ -76,7 +79,10 @@ class Cell(nn.Module):
         )
 
     def state(
-        self, gates: Float[Tensor, "rows gates"], z: Float[Tensor, "rows latent"], h: Float[Tensor, "rows hidden"]
+        self,
+        gates: Float[Tensor, "rows gates"],
+        z: Float[Tensor, "rows latent"],
+        h: Float[Tensor, "rows hidden"],
     ) -> Float[Tensor, "rows hidden"]:
         """h_t from the hoisted gates, z_{t-1} and h_{t-1}: a GRU."""
         n_in, r_in, u_in = (gates + z @ self.z_to_gates.weight.t()).chunk(3, -1)

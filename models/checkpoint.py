@@ -22,11 +22,10 @@ from torch import Tensor
 
 from models.cwvae import CWVAE
 from models.errors import InputError
-from models.presets import config_from_dict, config_to_dict
+from models.presets import config_from_dict, config_to_dict, shipped
 
 FORMAT = "lvm-probe/1"
 BEST = "best.safetensors"
-SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,8 @@ class Checkpoint:
     sha256: str
 
 
-def shipped() -> dict[str, Path]:
-    """Checkpoints that come with the package, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
-
-
 def resolve(name: str | Path) -> Path:
-    """The file behind `--ckpt`: a file, a run folder (its best checkpoint), or a shipped checkpoint's name."""
+    """The file behind `--ckpt`: a file, a run folder (its best checkpoint), or a shipped name."""
     path = Path(name)
     if path.is_dir():
         if (path / BEST).is_file():
@@ -53,9 +47,10 @@ def resolve(name: str | Path) -> Path:
         raise InputError(f"{path}: no {BEST} in this folder yet; train longer, or name the file itself")
     if path.is_file():
         return path
-    if str(name) in shipped():
-        return shipped()[str(name)]
-    known = ", ".join(shipped()) or "none"
+    ours = {known: file for known, _, file in shipped()}
+    if str(name) in ours:
+        return ours[str(name)]
+    known = ", ".join(ours) or "none"
     raise InputError(f"{name}: no such checkpoint; give a file, a run folder, or a shipped name ({known})")
 
 
@@ -71,9 +66,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield Path(temporary)
         Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
+        Path(temporary).replace(path)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot write ({why}); free some space or choose another folder") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -110,7 +106,11 @@ def save(
         "format": FORMAT,
         "family": model.family,
         "config": config_to_dict(model.config),
-        "preprocessing": {"audio": "16-bit PCM, mono", "sample_rate": model.config.sample_rate, "target": "mulaw16"},
+        "preprocessing": {
+            "audio": "16-bit PCM, mono",
+            "sample_rate": model.config.sample_rate,
+            "target": "mulaw16",
+        },
         "provenance": dict(provenance),
     }
     save_tensors(path, tensors, metadata)
@@ -119,7 +119,8 @@ def save(
 def load(name: str | Path) -> Checkpoint:
     """Rebuild a model from a checkpoint file, run folder or shipped name.
 
-    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, or not finite.
+    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, or not
+    finite.
     """
     path = resolve(name)
     tensors, metadata = load_tensors(path)

@@ -3,9 +3,9 @@
     p(x, z) = Π_t p(x_t | z¹) Π_l Π_{t in T_l} p(z^l_t | z^l_{<t}, z^{l+1})      (equation 9)
     q(z | x) = Π_l Π_{t in T_l} q(z^l_t | z^l_{<t}, z^{l+1}, e^l(x))            (equation 10)
 
-Departures from the paper: no layer runs at the full rate (the first is a framing of 8 samples, the last writes
-8 samples at once); blocks normalise each frame by itself and strides are exact, so that an utterance's latents
-depend neither on padding nor on company; the encoder may see three compandings of each sample.
+Departures from the paper: no layer runs at the full rate (the first is a framing of 8 samples, the last
+writes 8 samples at once); blocks normalise each frame by itself and strides are exact, so that an utterance's
+latents depend neither on padding nor on company; the encoder may see three compandings of each sample.
 """
 
 from __future__ import annotations
@@ -51,16 +51,15 @@ class CWVAE(nn.Module):
         self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
         self.front = Stack(c.front_width, c.front_depth)
         widths = (c.front_width, *[c.width] * len(c.latents))
-        self.down = nn.ModuleList(
-            Downsample(w, c.width, f) for w, f in zip(widths, c.factors, strict=False)
-        )
+        self.down = nn.ModuleList(Downsample(w, c.width, f) for w, f in zip(widths, c.factors, strict=False))
         self.ladder = nn.ModuleList(Stack(c.width, c.depth) for _ in c.latents)
         top = len(c.latents) - 1
         self.cells = nn.ModuleList(
-            Cell(c.width if l < top else 0, c.width, z, c.hidden, c.posterior_std) for l, z in enumerate(c.latents)
+            Cell(c.width if level < top else 0, c.width, z, c.hidden, c.posterior_std)
+            for level, z in enumerate(c.latents)
         )
         self.context = nn.ModuleList(
-            Upsample(c.latents[l + 1] + c.hidden, c.width, c.factors[l + 1]) for l in range(top)
+            Upsample(z + c.hidden, c.width, factor) for z, factor in zip(c.latents[1:], c.factors[1:], strict=True)
         )
         self.back_in = nn.Linear(c.latents[0] + c.hidden, c.width)
         self.back = Stack(c.width, c.depth)
@@ -86,7 +85,7 @@ class CWVAE(nn.Module):
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch features"], ...]:
+    ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
         """The ladder encoder: every layer's evidence features, lowest first, time first, from one sweep."""
         pcm = self.pad(pcm)
         x = mulaw.from_pcm(pcm, self.head.weight.dtype)
@@ -109,16 +108,16 @@ class CWVAE(nn.Module):
     ) -> tuple[Trajectory, ...]:
         """Sample the posterior top-down: one trajectory per layer, lowest first.
 
-        `noise` is standard normal per layer. The evidence may have one row for many rows of noise: that is how a
-        hundred samples of one utterance share its encoding.
+        `noise` is standard normal per layer. The evidence may have one row for many rows of noise: that is
+        how a hundred samples of one utterance share its encoding.
         """
         context: Tensor | None = None
         layers: list[Trajectory] = []
-        for l in reversed(range(len(self.cells))):
-            layer = self.cells[l].infer(context, encoded[l], noise[l])
+        for level, cell in reversed(list(enumerate(self._cells()))):
+            layer = cell.infer(context, encoded[level], noise[level])
             layers.append(layer)
-            if l:
-                context = self._context(l, layer.z, layer.h)
+            if level:
+                context = self._context(level, layer.z, layer.h)
         return tuple(reversed(layers))
 
     def decode(
@@ -158,24 +157,27 @@ class CWVAE(nn.Module):
             for s, z in zip(self.strides, self.latents, strict=True)
         )
 
+    @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
         """Waveforms in [-1, 1] from the prior, through the cell that training conditions on."""
         device = self.head.weight.device
         noise = [n.to(device) for n in self.noise(samples, rows, generator, self.head.weight.dtype)]
         context: Tensor | None = None
-        for l in reversed(range(len(self.cells))):
-            cell = self.cells[l]
-            h, z = cell.generate(cell.hoist(context, noise[l]), noise[l])
-            if l:
-                context = self._context(l, z, h)
+        for level, cell in reversed(list(enumerate(self._cells()))):
+            h, z = cell.generate(cell.hoist(context, noise[level]), noise[level])
+            if level:
+                context = self._context(level, z, h)
         lengths = torch.full((rows,), z.shape[0] * self.strides[0], device=device)
         output, _ = self.decode(z, h, lengths)
         draws = LogisticMixture(output.parameters.cpu()).sample(generator)
         return mulaw.decode(draws)[:, :samples]
 
-    def _context(self, l: int, z: Tensor, h: Tensor) -> Tensor:
-        """What layer l tells the layer below, at that layer's rate, time first."""
-        up = self.context[l - 1](torch.cat((z, h), -1).transpose(0, 1))
+    def _cells(self) -> list[Cell]:
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def _context(self, level: int, z: Tensor, h: Tensor) -> Tensor:
+        """What this level tells the one below, at that one's rate, time first."""
+        up = self.context[level - 1](torch.cat((z, h), -1).transpose(0, 1))
         return F.relu(up).transpose(0, 1)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from models.gaussian import kl_divergence
 NATS_PER_BIT = math.log(2)
 
 
+@runtime_checkable
 class Recording(Protocol):
     """What training and evaluation need of a recording; corpora are somebody else's business."""
 
@@ -73,7 +74,7 @@ class Evaluation:
     @property
     def kl_bits_per_frame(self) -> dict[str, float]:
         """KL of each layer, `z1` the lowest."""
-        return {f"z{l + 1}": kl / (self.frames * NATS_PER_BIT) for l, kl in enumerate(self.kl)}
+        return {f"z{i}": kl / (self.frames * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
 
 
 def step_mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "size batch 1"]:
@@ -134,7 +135,7 @@ def collate(recordings: Sequence[Recording]) -> tuple[Int16[Tensor, "batch sampl
 
 
 def batches_by_length(recordings: Sequence[Recording], most_samples: int) -> Iterator[list[Recording]]:
-    """Recordings of like length together, at most `most_samples` of padded audio a batch (but at least one)."""
+    """Recordings of like length together, at most `most_samples` of padded audio a batch (or one recording)."""
     batch: list[Recording] = []
     for recording in sorted(recordings, key=lambda r: (r.samples, r.name)):
         if batch and (len(batch) + 1) * recording.samples > most_samples:

@@ -1,7 +1,7 @@
 """Discretized mixture of logistics (Salimans et al. 2017; `papers/001` section 2.7), with exact bin masses.
 
-Departure: where a bin's mass is tiny the usual code falls back to density times width. Here the mass of the bin
-[a, b] of a standard logistic is computed without cancellation,
+Departure: where a bin's mass is tiny the usual code falls back to density times width. Here the mass of the
+bin [a, b] of a standard logistic is computed without cancellation,
 
     σ(b) - σ(a) = (1 - e^(a-b)) / ((1 + e^a) (1 + e^-b)),
 
@@ -63,7 +63,7 @@ class _LogMass(torch.autograd.Function):
         for i in range(0, len(lower), step):
             rows = slice(i, i + step)
             result[rows], chunk = _chunk(parameters[rows], lower[rows], upper[rows], gradient is not None)
-            if gradient is not None:
+            if gradient is not None and chunk is not None:
                 gradient[rows] = chunk
         ctx.save_for_backward(gradient)
         return result
@@ -74,9 +74,7 @@ class _LogMass(torch.autograd.Function):
         return gradient * outer[0].unsqueeze(-1), None, None
 
 
-def _chunk(
-    parameters: Tensor, lower: Tensor, upper: Tensor, differentiate: bool
-) -> tuple[Tensor, Tensor | None]:
+def _chunk(parameters: Tensor, lower: Tensor, upper: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
     logits, means, raw = (x.contiguous() for x in parameters.t().chunk(3))  # components first: sums vectorise
     log_scales = raw.clamp(min=MIN_LOG_SCALE)
     inverse = torch.exp(-log_scales)

@@ -1,7 +1,7 @@
 """μ-law companding of 16-bit PCM, and the bins over which a likelihood is a probability.
 
-`papers/001` section 3 represents audio as μ-law encoded 16-bit PCM in [-1, 1]. Two sets of 65,536 bins matter:
-the uniform grid of the μ-law axis on which the paper's bits per frame are computed, and the images of
+`papers/001` section 3 represents audio as μ-law encoded 16-bit PCM in [-1, 1]. Two sets of 65,536 bins
+matter: the uniform grid of the μ-law axis on which the paper's bits per frame are computed, and the images of
 the PCM's own cells, which make the likelihood a code length for the recording.
 """
 
@@ -52,7 +52,9 @@ def uniform_edges(
     return _around(encode(from_pcm(pcm, dtype)))
 
 
-def edges_of_grid(dtype: torch.dtype = torch.float64) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
+def edges_of_grid(
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
     """The uniform bins around all 65,536 grid values: they tile the line."""
     return _around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
 

@@ -1,11 +1,16 @@
-"""Model sizes and training recipes as data. Imports no torch, so that the command line can list them at once."""
+"""Model sizes and training recipes as data. Imports no torch, so that the command line lists them at once."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from models.errors import InputError
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Checkpoints that come with the package, `<family>-<preset>.safetensors`, each with its card."""
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 
@@ -36,28 +41,34 @@ class CWVAEConfig:
     def __post_init__(self) -> None:
         if not 1 <= len(self.latents) <= 3 or len(self.latents) != len(self.strides):
             raise InputError(f"a CW-VAE has 1 to 3 layers with a stride each; got {self.latents} and {self.strides}")
-        rates = (self.front_stride, *self.strides)
-        if any(high % low or high <= low for low, high in zip(rates, rates[1:], strict=False)):
-            raise InputError(f"strides must be rising multiples of one another; got {rates}")
-        sizes = (*self.latents, self.width, self.hidden, self.front_width, self.components, self.sample_rate)
-        if min(sizes) < 1 or self.front_stride % 2 or not self.inputs or self.posterior_std <= 0:
+        rates, depths = (self.front_stride, *self.strides), (self.front_depth, self.depth)
+        widths = (self.width, self.hidden, self.front_width, self.components)
+        sizes = (*self.latents, *rates, *widths, self.sample_rate)
+        if any(not isinstance(size, int) for size in (*sizes, *depths)):
+            raise InputError(f"sizes must be whole numbers; got {self}")
+        if min(sizes) < 1 or min(depths) < 0 or self.front_stride % 2 or not self.posterior_std > 0:
             raise InputError(f"sizes must be positive and the front stride even; got {self}")
+        if any(high % low or high <= low for low, high in pairwise(rates)):
+            raise InputError(f"strides must be rising multiples of one another; got {rates}")
+        known = get_args(Companding)
+        if not self.inputs or any(how not in known for how in self.inputs):
+            raise InputError(f"inputs must be some of {', '.join(known)}; got {self.inputs}")
 
     @property
     def factors(self) -> tuple[int, ...]:
         """Ratio of each layer's stride to the one below it; the first to the front stride."""
-        return tuple(h // l for l, h in zip((self.front_stride, *self.strides), self.strides, strict=False))
+        return tuple(high // low for low, high in pairwise((self.front_stride, *self.strides)))
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train. Updates are counted, never epochs, so that a schedule means the same on every corpus.
 
-    `free_nats`, `beta` and `auxiliary` go linearly from the first to the second number over the given share of
-    all updates. Free nats are per step, shared evenly over the layer's dimensions (per dimension max(kl, floor));
-    each layer's floor is also scaled by its stride relative to the lowest, as in the paper, when
-    `scale_free_nats`. `segment` samples are cut at random from the recordings; 0 takes whole utterances in
-    batches of like length.
+    `free_nats`, `beta` and `auxiliary` go linearly from the first to the second number over the given share
+    of all updates. Free nats are per step, shared evenly over the layer's dimensions (per dimension
+    max(kl, floor)); each layer's floor is also scaled by its stride relative to the lowest, as in the paper,
+    when `scale_free_nats`. `segment` samples are cut at random from the recordings; 0 takes whole utterances
+    in batches of like length.
     """
 
     updates: int
@@ -159,13 +170,19 @@ def preset(family: str, name: str) -> Preset:
     return PRESETS[family][name]
 
 
+def shipped() -> list[tuple[str, str, Path]]:
+    """Checkpoints that come with the package: name, family, file."""
+    return [(path.stem, path.stem.split("-")[0], path) for path in sorted(SHIPPED.glob("*.safetensors"))]
+
+
 def config_from_dict(family: str, data: dict[str, Any]) -> CWVAEConfig:
     """Rebuild a configuration from its JSON form; unknown or missing keys are an InputError."""
     if family not in PRESETS:
         raise InputError(f"unknown model family '{family}': choose one of {', '.join(PRESETS)}")
     try:
-        return CWVAEConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except TypeError as error:
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return CWVAEConfig(**values)
+    except (TypeError, AttributeError) as error:
         raise InputError(f"not a configuration of {family}: {error}") from None
 
 

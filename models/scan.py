@@ -6,10 +6,10 @@ as few operations a step as it can: products with the context and the evidence a
 backward pass carries only what the recurrence needs, so that all weight gradients are one product each after
 the loop. Plain PyTorch on any device; tested against autograd through `Cell.step` in float64.
 
-Symbols, per step, of `rows` independent sequences: h state (H), z latent (Z), r u n the GRU's reset gate, update
-gate and candidate, a hidden units of the prior and the evidence network (2 × P), o their outputs (2 × 2Z): means m
-and log precisions l. Suffixes p, e, q: prior, evidence, posterior; share is the prior's share of the posterior's
-precision.
+Symbols, per step, of `rows` independent sequences: h state (H), z latent (Z), r u n the GRU's reset gate,
+update gate and candidate, a hidden units of the prior and the evidence network (2 × P), o their outputs
+(2 × 2Z): means m and log precisions l. Suffixes p, e, q: prior, evidence, posterior; share is the prior's
+share of the posterior's precision.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Trajectory:
 
 
 def scan(
-    gates: Float[Tensor, "time rows three_hidden"],
-    evidence: Float[Tensor, "time rows units"],
+    gates: Float[Tensor, "time one_or_rows three_hidden"],
+    evidence: Float[Tensor, "time one_or_all units"],
     noise: Float[Tensor, "time rows latent"],
     weights: Weights,
 ) -> Trajectory:
     """Run the posterior through time from zero states.
 
-    `gates` is the context's contribution to the gates with their biases ([n, r, u]), `evidence` the encoder's to
-    the evidence network's hidden units; either may have one row that stands for all. `noise` is standard
-    normal. Computes in the type of `noise`.
+    `gates` is the context's contribution to the gates with their biases ([n, r, u]), `evidence` the encoder's
+    to the evidence network's hidden units; either may have one row that stands for all. `noise` is standard
+    normal and gets no gradient. Computes in the type of `noise`.
     """
     h, z, m_p, l_p, m_q, l_q = _Scan.apply(gates, evidence, noise, *weights)
     return Trajectory(h, z, Gaussian(m_p, l_p), Gaussian(m_q, l_q))
@@ -145,7 +145,7 @@ class _Scan(torch.autograd.Function):
         h, z, _, _, mean, l_q, act, n_hid, a, o, share = rest[5:]
         d_h, d_z, d_mp, d_lp, d_mq, d_lq = outer
         time, rows, latent = z.shape
-        hidden, units = h.shape[-1], w.heads.shape[1]
+        hidden = h.shape[-1]
         n, r, u = act[..., :hidden], act[..., hidden : 2 * hidden], act[..., 2 * hidden :]
         h_before = torch.cat((h.new_zeros(1, rows, hidden), h[:-1]))
         z_before = torch.cat((z.new_zeros(1, rows, latent), z[:-1]))
@@ -166,7 +166,7 @@ class _Scan(torch.autograd.Function):
         d_o[..., latent:] *= inside
         d_o.addcmul_(slope, d_z.repeat(1, 1, 2).unsqueeze(1))
 
-        # d loss / d gate inputs [n, r, u, n from h] = gate slope · (d loss / d h); scaled in place in the loop
+        # d loss / d gate inputs [n, r, u, n from h] = gate slope · (d loss / d h); scaled in the loop
         d_gates = act.new_empty(time, rows, 4, hidden)
         torch.mul(1 - u, 1 - n.square(), out=d_gates[:, :, 0])
         torch.mul(d_gates[:, :, 0], n_hid * r * (1 - r), out=d_gates[:, :, 1])
@@ -197,7 +197,9 @@ class _Scan(torch.autograd.Function):
             flat[..., : 3 * hidden].unbind(),
             strict=True,
         )
-        for d_out, d_out4, slope_t, d_units, d_p, d_e, on, d_state, d_gate, keep, from_h, from_z in reversed(list(views)):
+        for d_out, d_out4, slope_t, d_units, d_p, d_e, on, d_state, d_gate, keep, from_h, from_z in reversed(
+            list(views)
+        ):
             d_out4.addcmul_(slope_t, carry_zz)
             torch.bmm(d_out, heads_back, out=d_units).mul_(on)
             into_h = torch.addmm(d_state, d_p, h_to_prior).addmm_(d_e, h_to_evidence).add_(carry_h)

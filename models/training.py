@@ -6,13 +6,17 @@ interruption goes on to the same numbers.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -92,7 +96,8 @@ def training_loss(
     """The recipe's loss per frame at this update: -log p(x|z) + β max(KL, floor) + the auxiliary error.
 
     The floor is free nats per step, shared evenly over the layer's dimensions. The auxiliary error is the
-    squared distance of the waveform head to 2·μlaw255(x), per sample; by the end of the recipes it weighs nothing.
+    squared distance of the waveform head to 2·μlaw255(x), per sample; by the end of the recipes it weighs
+    nothing.
     """
     frames = int(lengths.sum())
     reconstruction = log_likelihood(passed, pcm, lengths).sum()
@@ -157,12 +162,14 @@ class Trainer:
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
         self.device = device or torch.device("cpu")
-        self.model, self.recipe, self.out, self.seed, self.precision = model.to(self.device), recipe, out, seed, precision
+        self.model, self.recipe, self.out = model.to(self.device), recipe, out
+        self.seed, self.precision = seed, precision
         self.train, self.validation = train, validation
         self.provenance = dict(provenance or {})
         self.average = copy.deepcopy(model)
         self.optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas)
         self.update = 0
+        self.validated = 0
         self.best = math.inf
         self.seconds = 0.0
         self.window = torch.zeros(2 + len(model.strides), dtype=torch.float64)
@@ -179,17 +186,18 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.update)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
         parts = torch.stack([loss.reconstruction, *loss.kl]).double().cpu()
         if not (parts.isfinite().all() and norm.isfinite()):
             raise InputError(f"{self.out}: the loss is not finite at update {self.update}; lower the learning rate")
-        self.optimizer.step()
-        with torch.no_grad():
-            ours, theirs = list(self.average.parameters()), list(self.model.parameters())
+        with _uninterrupted(), torch.no_grad():
+            self.optimizer.step()
+            ours: list[Tensor] = list(self.average.parameters())
+            theirs: list[Tensor] = list(self.model.parameters())
             torch._foreach_lerp_(ours, theirs, 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10)))
-        self.update += 1
-        self.window += torch.cat((torch.tensor([loss.frames], dtype=torch.float64), parts))
+            self.update += 1
+            self.window += torch.cat((torch.tensor([loss.frames], dtype=torch.float64), parts))
         return float((parts[1:].sum() - parts[0]) / (loss.frames * NATS_PER_BIT))
 
     def run(self, report: Callable[[Progress], None]) -> Path:
@@ -200,24 +208,32 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         self.out.mkdir(parents=True, exist_ok=True)
+        self._truncate_log()
         began = time.monotonic() - self.seconds
-        with SummaryWriter(str(self.out), purge_step=self.update) as events:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(self.out), purge_step=self.update + 1) as events:
             try:
+                self._settle(events, began)  # what an interruption may have left undone
                 while self.update < self.recipe.updates:
                     bits = self.step()
-                    self.seconds = time.monotonic() - began
-                    validation = None
-                    if self.update % LOG_EVERY == 0 or self.update == self.recipe.updates:
-                        self._log(events)
-                    if self.update % self.recipe.validate_every == 0 or self.update == self.recipe.updates:
-                        validation = self._validate(events)
-                        self.seconds = time.monotonic() - began
-                        self.save()
+                    validation = self._settle(events, began)
                     report(Progress(self.update, self.recipe.updates, bits, validation))
             except KeyboardInterrupt:
                 self.save()
                 raise
         return self.out / checkpoint.BEST
+
+    def _settle(self, events: Any, began: float) -> Evaluation | None:
+        """Log, validate and save where this update owes it."""
+        last = self.update == self.recipe.updates
+        self.seconds = time.monotonic() - began
+        if (self.update % LOG_EVERY == 0 or last) and self.window[0] > 0:
+            self._log(events)
+        if self.validated == self.update or not (self.update % self.recipe.validate_every == 0 or last):
+            return None
+        validation = self._validate(events)
+        self.seconds = time.monotonic() - began
+        self.save()
+        return validation
 
     def save(self) -> None:
         """The state from which `resume` continues to the same numbers."""
@@ -227,8 +243,9 @@ class Trainer:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"adam.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
         tensors["window"] = self.window
-        metadata = {"format": "lvm-probe-run/1", "identity": self._identity()}
-        metadata |= {"update": self.update, "best": self.best, "seconds": self.seconds}
+        metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
+        metadata |= {"update": self.update, "validated": self.validated}
+        metadata |= {"best": self.best, "seconds": self.seconds}
         checkpoint.save_tensors(self.out / LAST, tensors, metadata)
 
     def resume(self) -> None:
@@ -237,8 +254,8 @@ class Trainer:
         tensors, metadata = checkpoint.load_tensors(path)
         if metadata.get("identity") != self._identity():
             raise InputError(
-                f"{path}: this run was started with another model, recipe, seed or corpus; give the same options "
-                "or another --out"
+                f"{path}: this run was started with another model, recipe, seed or corpus; give the same "
+                "options or another --out"
             )
         try:
             self.model.load_state_dict(_part(tensors, "model."))
@@ -246,14 +263,14 @@ class Trainer:
             self.window = tensors["window"]
             self.update, self.best = int(metadata["update"]), float(metadata["best"])
             self.seconds = float(metadata["seconds"])
+            self.validated = int(metadata.get("validated", self.update))
             for name, parameter in self.model.named_parameters():
+                if f"adam.step.{name}" not in tensors:
+                    continue  # it has had no gradient yet
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = {
-                    k: v if k == "step" else v.to(self.device) for k, v in state.items()
-                }
+                self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in state.items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again without --resume") from None
-        self._truncate_log()
 
     def _identity(self) -> str:
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
@@ -266,7 +283,6 @@ class Trainer:
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
         for layer, bits in result.kl_bits_per_frame.items():
             events.add_scalar(f"validation/kl_{layer}", bits, self.update)
-        self._row({"validation": result.bits_per_frame})
         if result.bits_per_frame < self.best:
             self.best = result.bits_per_frame
             provenance = self.provenance | {
@@ -278,21 +294,30 @@ class Trainer:
                 "seed": self.seed,
             }
             checkpoint.save(self.out / checkpoint.BEST, self.average, provenance)
+        with _uninterrupted():
+            self._row({"validation": result.bits_per_frame})
+            self.validated = self.update
         return result
 
     def _log(self, events: Any) -> None:
         frames, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
         frames *= NATS_PER_BIT
-        rates = {f"kl_z{l + 1}": value / frames for l, value in enumerate(kl)}
-        row = {"bits_per_frame": (sum(kl) - reconstruction) / frames, "reconstruction": -reconstruction / frames, **rates}
+        rates = {f"kl_z{i}": value / frames for i, value in enumerate(kl, 1)}
+        row = {
+            "bits_per_frame": (sum(kl) - reconstruction) / frames,
+            "reconstruction": -reconstruction / frames,
+            **rates,
+        }
         for key, value in row.items():
             events.add_scalar(f"training/{key}", value, self.update)
-        self._row(row | {"learning_rate": learning_rate(self.recipe, self.update)})
-        self.window.zero_()
+        with _uninterrupted():
+            self._row(row | {"learning_rate": learning_rate(self.recipe, self.update)})
+            self.window.zero_()
 
     def _row(self, values: dict[str, float]) -> None:
-        names = [f"kl_z{l + 1}" for l in range(len(self.model.strides))]
-        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *names, "learning_rate", "validation"]
+        rates = [f"kl_z{i + 1}" for i in range(len(self.model.strides))]
+        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *rates]
+        columns += ["learning_rate", "validation"]
         path = self.out / LOG
         fresh = not path.exists()
         with path.open("a", newline="") as file:
@@ -311,6 +336,23 @@ class Trainer:
         kept = [row for row in rows if int(row.split(",", 1)[0]) <= self.update]
         with checkpoint.written_whole(path) as temporary:
             temporary.write_text("".join([header, *kept]))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done, so that no state is saved that is half an update ahead."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        handler(*held[0])
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

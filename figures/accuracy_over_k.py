@@ -1,0 +1,310 @@
+"""Accuracy of nearest neighbours over k: the right half of the paper's figure 3, and its figure 4.
+
+The paper shows one panel, whose protocol leaks. Here every protocol has its own on the same axis of accuracy,
+and every curve comes with its interval, with what permuted labels give, and with the majority line.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import t as student
+
+from figures import style
+from probing.errors import InputError
+from probing.table import write_csv
+
+COLUMNS = ("feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "ci_low", "ci_high",
+           "chance", "null_accuracy")  # fmt: skip
+"""What is read of a result row; accuracies are fractions."""
+
+TITLES = {
+    "paper": "paper protocol (leaks: LDA saw the held-out point)",
+    "nested": "nested (LDA refitted without it)",
+    "speaker": "leave one speaker out",
+}
+
+_FRACTIONS = ("accuracy", "ci_low", "ci_high", "chance", "null_accuracy")
+_LABEL_GAP = 1.2  # heights of a line of text between the labels of two curves
+_LEADER = 10.0  # points from the axes to a label
+
+
+def draw(ax: Axes, data: pd.DataFrame) -> None:
+    """Draw the curves of one target under one protocol.
+
+    Per feature: a curve, its interval as a band, and the accuracy with permuted labels as a thin dotted line of
+    the same colour. The grey dashes are the majority line. Every curve is labelled at its end.
+
+    Rows of a single speaker, or pooled rows (empty `speaker`), are drawn as they are. Of several speakers
+    without pooled rows the mean is drawn, with Student's 95 % interval over speakers. Of several token tables
+    (column `table`) all but the first get paler curves that say the table's name; one that only repeats the
+    first table's, as Mel's does, is left out.
+
+    Args:
+        ax: where; its limits are set here.
+        data: result rows. Rows of k = 0 (the LDA classifier) are left out.
+
+    Raises:
+        InputError: no rows, columns missing, several targets or protocols, or two rows for one point.
+    """
+    rows = _checked(data)
+    if len(_protocols(rows)) > 1:
+        raise InputError("result rows of several protocols in one panel; give one, or use panels")
+    with style.applied():
+        curves = _curves(rows)
+        _draw_curves(ax, curves)
+        _limit(ax, [curves])
+        _label_ends(ax, curves)
+
+
+def panels(results: pd.DataFrame, *, speakers: int | None = None, note: str = "") -> Figure:
+    """One panel per protocol side by side, with one axis of accuracy; the paper's on the left.
+
+    Args:
+        results: result rows of one target.
+        speakers: how many, where rows are pooled and have no column `speakers`; only for the caption.
+        note: more for the caption.
+
+    Raises:
+        InputError: as `draw`.
+    """
+    rows = _checked(results)
+    protocols = _protocols(rows)
+    curves = [_curves(rows[rows["protocol"] == protocol]) for protocol in protocols]
+    width = style.ONE_COLUMN if len(protocols) == 1 else style.TWO_COLUMNS
+    names = [style.feature_look(feature).label for feature in rows["curve"].unique()]
+    widest = max(style.text_width(name, style.NORMAL) for name in names)
+    left, between, height, below = 0.42, (_LEADER + 4) / 72 + widest, 1.95, 0.36
+    across = (width - left - between * len(protocols)) / len(protocols)
+    with style.applied():
+        caption = style.wrapped(_caption(rows, protocols, speakers, note), width - 0.1, style.SMALL)
+        titles = [style.wrapped(TITLES.get(p, p), across + between - 0.12, style.NORMAL) for p in protocols]
+        foot = 0.05 + 0.115 * (caption.count("\n") + 1)
+        head = 0.1 + 0.13 * (max(title.count("\n") for title in titles) + 1)
+        fig = Figure(figsize=(width, foot + below + height + head), dpi=style.DPI)
+        for i, (title, one) in enumerate(zip(titles, curves, strict=True)):
+            ax = style.axes_in(fig, left + i * (across + between), foot + below, across, height)
+            _draw_curves(ax, one)
+            _limit(ax, curves)
+            _label_ends(ax, one)
+            ax.set_title(title, pad=5)
+            if i:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+        fig.text(0.05 / width, 0.05 / fig.get_figheight(), caption, fontsize=style.SMALL, va="bottom",
+                 linespacing=1.15, color="#333333")  # fmt: skip
+    return fig
+
+
+def write(results: pd.DataFrame, path_stem: str | Path, *, speakers: int | None = None) -> list[Path]:
+    """Save `panels` as PDF, SVG and PNG, and beside them the rows it drew from as CSV."""
+    paths = style.save(panels(results, speakers=speakers), path_stem)
+    table = style.beside(path_stem, "csv")
+    write_csv(table, _drawn(results))
+    return [*paths, table]
+
+
+def _drawn(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the curves show, with all their columns."""
+    rows = _checked(results)
+    kept = [_pooled_or_all(rows[rows["protocol"] == protocol]).index for protocol in _protocols(rows)]
+    return rows.loc[np.concatenate(kept)].drop(columns="curve")
+
+
+def _checked(results: pd.DataFrame) -> pd.DataFrame:
+    if missing := [name for name in COLUMNS if name not in results]:
+        raise InputError(f"result rows lack the columns {', '.join(missing)}; give what probe knn wrote")
+    rows = results[pd.to_numeric(results["k"]) > 0].reset_index(drop=True)
+    rows = rows.assign(
+        speaker=rows["speaker"].fillna("").astype(str),
+        **{name: pd.to_numeric(rows[name], errors="coerce") for name in _FRACTIONS},
+    )
+    if rows.empty:
+        raise InputError("no result rows with k of 1 or more; run probe knn first")
+    if len(targets := sorted(rows["target"].unique())) > 1:
+        raise InputError(f"result rows of several targets ({', '.join(targets)}) in one figure; give one")
+    unknown = rows["accuracy"].isna()
+    if unknown.any():
+        raise InputError(f"{int(unknown.sum())} result rows have no accuracy; run probe knn again")
+    rows = _named(rows)
+    point = ["curve", "protocol", "speaker", "k"]
+    if len(again := rows[rows.duplicated(point)]):
+        curve, protocol, _, k = again.iloc[0][point]
+        raise InputError(
+            f"several rows for one point, such as feature {curve}, protocol {protocol}, k {k}; "
+            "give the results of one run"
+        )
+    return rows
+
+
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the name of their curve: the feature's, and the table's for every table but the first."""
+    rows = rows.assign(curve=rows["feature"])
+    if "table" not in rows:
+        return rows
+    point = ["protocol", "speaker", "k"]
+    first, *others = rows["table"].unique()
+    for other in others:
+        for feature in rows["feature"].unique():
+            mine = (rows["feature"] == feature) & (rows["table"] == other)
+            theirs = (rows["feature"] == feature) & (rows["table"] == first)
+            rows.loc[mine, "curve"] = f"{feature}_{other}"
+            series = [rows[some].set_index(point)["accuracy"].sort_index() for some in (mine, theirs)]
+            if mine.any() and series[0].equals(series[1]):
+                rows = rows[~mine]
+    return rows
+
+
+def _protocols(rows: pd.DataFrame) -> list[str]:
+    known = list(TITLES)
+    return sorted(rows["protocol"].unique(), key=lambda p: (known.index(p) if p in known else len(known), p))
+
+
+def _pooled_or_all(rows: pd.DataFrame) -> pd.DataFrame:
+    pooled = rows[rows["speaker"] == ""]
+    chosen = rows[rows["speaker"] != ""] if pooled.empty else pooled
+    if lost := set(rows["curve"]) - set(chosen["curve"]):
+        raise InputError(
+            f"{', '.join(sorted(lost))} has rows of single speakers only, and others pooled ones; give one kind"
+        )
+    return chosen
+
+
+def _curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per feature and k, of one protocol: pooled, of one speaker, or the mean over speakers."""
+    rows = _pooled_or_all(rows)
+    speakers = rows["speaker"].nunique()
+    if speakers > 1:
+        grouped = rows.groupby(["curve", "k"])
+        counts = grouped["accuracy"].transform("size")
+        grouped = rows[counts == speakers].groupby(["curve", "k"])  # a mean over fewer would make a jump
+        curves = grouped[list(_FRACTIONS)].mean()
+        error = grouped["accuracy"].std() / np.sqrt(speakers) * student.ppf(0.975, speakers - 1)
+        curves["ci_low"] = (curves["accuracy"] - error).clip(0, 1)
+        curves["ci_high"] = (curves["accuracy"] + error).clip(0, 1)
+        rows = curves.reset_index()
+        if rows.empty:
+            raise InputError("no k that all speakers have results for; give each the same k")
+    return rows.sort_values(["curve", "k"])
+
+
+def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
+    ax.grid(axis="y")
+    ax.axhline(100 * float(curves["chance"].mean()), color=style.GREY, linewidth=0.9, dashes=(4, 2.5), zorder=1.5)
+    for curve in style.feature_order(curves["curve"]):
+        one = curves[curves["curve"] == curve]
+        colour, linestyle, _ = style.feature_look(curve)
+        k = one["k"].to_numpy()
+        low, high, null, accuracy = (
+            100 * one[name].to_numpy(float) for name in ("ci_low", "ci_high", "null_accuracy", "accuracy")
+        )
+        ax.fill_between(k, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
+        ax.plot(k, null, color=colour, linewidth=0.7, linestyle=(0, (1, 1.2)), zorder=2)
+        marks = max(1, len(k) // 7)
+        first = style.feature_order(curves["curve"]).index(curve) % marks
+        ax.plot(k, accuracy, color=colour, linestyle=linestyle, marker=style.feature_marker(curve),
+                markersize=2.6, markeredgewidth=0, markevery=(first, marks), zorder=3, label=curve)  # fmt: skip
+    ax.set_xlabel("k (neighbours)")
+    ax.set_ylabel("accuracy (%)")
+
+
+def _limit(ax: Axes, curves: list[pd.DataFrame]) -> None:
+    """The same limits for all these curves: from 0 up to the next ten per cent."""
+    every = pd.concat(curves)
+    top = 100 * float(np.nanmax(every[["accuracy", "ci_high", "chance", "null_accuracy"]].to_numpy(float)))
+    last = int(every["k"].max())
+    ax.set_ylim(0, min(100, 10 * np.ceil((top + 1) / 10)))
+    ax.set_xlim(1 - max(last - 1, 1) * 0.02, last + max(last - 1, 1) * 0.02)
+    ticks = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, last) if 1 < tick <= last]
+    ax.set_xticks(sorted({1, *ticks}))
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+
+
+def _label_ends(ax: Axes, curves: pd.DataFrame) -> None:
+    """The name of each feature right of its curve's end, nudged apart where curves end together."""
+    fig = ax.get_figure(root=True)
+    if fig is None:
+        raise ValueError("these axes are in no figure")
+    ends = curves.loc[curves.groupby("curve")["k"].idxmax()]
+    ends = ends.sort_values("accuracy")
+    pixels_per_point = fig.dpi / 72
+    box = ax.get_window_extent(style.renderer(fig))
+    at = ax.transData.transform(ends[["k", "accuracy"]].to_numpy(float) * (1, 100))
+    ys = _apart(at[:, 1], _LABEL_GAP * style.NORMAL * pixels_per_point, box.y0, box.y1)
+    for curve, end, y in zip(ends["curve"], at, ys, strict=True):
+        look = style.feature_look(curve)
+        x = box.x1 - end[0]
+        ax.annotate(
+            look.label, tuple(ax.transData.inverted().transform(end)),
+            xytext=(x / pixels_per_point + _LEADER, (y - end[1]) / pixels_per_point), textcoords="offset points",
+            va="center", color=style.blend(look.colour, "black", 0.2), annotation_clip=False, fontsize=style.NORMAL,
+            arrowprops={"arrowstyle": "-", "color": look.colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2,
+                        "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def _apart(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Ascending places nearest the wanted ones (ascending) with at least `gap` between them, inside the bounds.
+
+    Least squares under order constraints: with i * gap taken off, the places must not descend, and runs
+    that would are pooled at their mean.
+    """
+    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
+    steps = gap * np.arange(len(wanted))
+    runs: list[list[float]] = []
+    for place in wanted - steps:
+        runs.append([place])
+        while len(runs) > 1 and np.mean(runs[-2]) > np.mean(runs[-1]):
+            last = runs.pop()
+            runs[-1] += last
+    pooled = np.concatenate([np.full(len(run), np.mean(run)) for run in runs])
+    return np.clip(pooled, low, high - steps[-1]) + steps
+
+
+def _caption(rows: pd.DataFrame, protocols: list[str], speakers: int | None, note: str) -> str:
+    """What was counted, and what the lines are."""
+    counts: dict[str, str] = {}
+    over: set[str] = set()  # what the intervals are over
+    for protocol in protocols:
+        shown = _pooled_or_all(rows[rows["protocol"] == protocol])
+        names = sorted(set(shown["speaker"]))
+        if len(names) > 1:
+            over.add("speakers")
+        elif "interval" in shown:
+            over |= set(shown["interval"])
+        match names:
+            case [""]:
+                many = int(shown["speakers"].max()) if speakers is None and "speakers" in shown else speakers
+                who = "" if many is None else f", {_number(many, 'speaker')}"
+            case [name]:
+                who = f", speaker {name}"
+            case _:
+                who = f", mean of {len(names)} speakers"
+        n = f"n = {_span(shown['n'])}{' each' if len(names) > 1 else ''}"
+        counts[protocol] = f"{n}, {_span(shown['n_classes'])} classes{who}"
+    alike = [[p for p in protocols if counts[p] == text] for text in dict.fromkeys(counts.values())]
+    if len(alike) == 1:
+        said = counts[protocols[0]]
+    else:
+        said = "; ".join(f"{' and '.join(group)} {counts[group[0]]}" for group in alike)
+    band = "95 % interval" + (f" over {over.pop()}" if len(over) == 1 else "")
+    text = (
+        f"{str(rows['target'].iloc[0]).capitalize()}: {said}. Band: {band}. Dotted: labels permuted. "
+        "Grey dashes: always the largest class."
+    )
+    dims = set(rows["lda_dims"]) if "lda_dims" in rows else set()
+    if len(dims) == 1:
+        text += f" {_number(int(dims.pop()), 'discriminant')}."
+    return f"{text} {note}".strip()
+
+
+def _span(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

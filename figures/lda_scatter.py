@@ -1,0 +1,360 @@
+"""Phonemes in the plane of two linear discriminants: the left half of the paper's figure 3.
+
+The paper shows the tokens that its axes were fitted to. In many dimensions those fall into clusters even when
+the features know nothing, so here the axes are fitted to half of the utterances and the other half is shown.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.lda import Shrinkage, checked_dims, checked_shrinkage, discriminants, intensity, moments, standardised
+from figures import style
+from probing.errors import InputError
+from probing.phones import SILENCES
+from probing.table import TokenTable, write_csv
+
+COLUMNS = ("x", "y", "label", "held_out")
+
+_MARK_AREA = 10.0  # points squared
+# So that all shapes look equally large.
+_SHARES = {"s": 0.85, "D": 0.75, "*": 1.9, "p": 1.2, "P": 1.2, "X": 1.2, "d": 1.15}
+_LEGEND_LINE = 7.6  # points
+_LEGEND_COLUMN = 36.0  # points
+
+
+def half_of_utterances(utterances: Sequence[str], *, seed: int = 0) -> Bool[np.ndarray, " tokens"]:
+    """Which tokens belong to a random half of the utterances (the larger half of an odd number).
+
+    Args:
+        utterances: of every token.
+        seed: of the choice.
+
+    Raises:
+        InputError: fewer than two utterances.
+    """
+    names = np.unique(np.asarray(utterances, dtype=str))
+    if len(names) < 2:
+        raise InputError("tokens of one utterance leave none to hold out; give two utterances, or fit on all")
+    chosen = np.random.default_rng(seed).permutation(names)[: (len(names) + 1) // 2]
+    return np.isin(np.asarray(utterances, dtype=str), chosen)
+
+
+def project(
+    points: Float[np.ndarray, "tokens dims"],
+    labels: Sequence[str],
+    fit_rows: Bool[np.ndarray, " tokens"] | Int[np.ndarray, " rows"],
+    *,
+    shrinkage: Shrinkage = "ledoit-wolf",
+) -> Float[np.ndarray, "tokens 2"]:
+    """All points on the two leading discriminants of some of them, about the mean of those.
+
+    The unit is the standard deviation within classes. Of either axis the end that has the farther class mean
+    is positive, for the sign of a discriminant means nothing.
+
+    Args:
+        points: features, any unit.
+        labels: class of every token.
+        fit_rows: the tokens that the axes are fitted to, as a mask or as indices: of `half_of_utterances`.
+        shrinkage: of the covariance within classes.
+
+    Raises:
+        InputError (of probing or analysis): values that are not finite, fewer than three classes or no class
+            of two tokens among those fitted, or a singular covariance.
+    """
+    if len(points) != len(labels):
+        raise InputError(f"{len(points)} points, but {len(labels)} labels; give one label a point")
+    if not np.isfinite(points).all():
+        raise InputError("points hold NaN or infinity; extract the features again")
+    fitted = np.zeros(len(points), dtype=bool)
+    fitted[fit_rows] = True
+    # Classes that only the other tokens have take no part in the fit.
+    classes, codes = np.unique(np.asarray(labels, dtype=str)[fitted], return_inverse=True)
+    space = standardised(np.asarray(points, dtype=float))
+    checked_dims(2, len(classes), space.shape[1])
+    fold = moments(space[fitted], codes, len(classes))
+    axes = discriminants(fold, intensity(fold, checked_shrinkage(shrinkage)), 2)
+    means = (fold.means - fold.mean) @ axes
+    farthest = means[np.abs(means).argmax(axis=0), [0, 1]]
+    return (space - fold.mean) @ (axes * np.where(farthest < 0, -1.0, 1.0))
+
+
+def prepare(
+    points: Float[np.ndarray, "tokens dims"],
+    labels: Sequence[str],
+    utterances: Sequence[str],
+    *,
+    fit: Literal["half", "all"] = "half",
+    shrinkage: Shrinkage = "ledoit-wolf",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The table that `draw` wants: x, y, label, held_out, one row per token.
+
+    Args:
+        points: features, any unit.
+        labels: class of every token.
+        utterances: utterance of every token.
+        fit: fit the axes to half of the utterances, or to all tokens as the paper does.
+        shrinkage: of the covariance within classes.
+        seed: of the choice of utterances.
+
+    Raises:
+        InputError (of probing or analysis): as `project` and `half_of_utterances`.
+    """
+    fitted = half_of_utterances(utterances, seed=seed) if fit == "half" else np.ones(len(points), dtype=bool)
+    at = project(points, labels, fitted, shrinkage=shrinkage)
+    return pd.DataFrame({"x": at[:, 0], "y": at[:, 1], "label": list(labels), "held_out": ~fitted})
+
+
+def draw(ax: Axes, data: pd.DataFrame) -> None:
+    """Draw tokens with the mark of their class, and each class's label at the mean of its tokens.
+
+    Held-out tokens are drawn in full and give the means; the others are faint. Where no token is held out
+    (the paper's way), all are drawn in full. Labels are pushed apart, and a thin line leads to the mean.
+
+    Args:
+        ax: where; its limits are set here, so its size must be final.
+        data: columns x, y, label and held_out.
+
+    Raises:
+        InputError: columns missing, no rows, or values that are not finite.
+    """
+    data = _checked(data)
+    full = data[data["held_out"]] if data["held_out"].any() else data
+    looks = style.phone_looks(data["label"])
+    with style.applied():
+        for label, look in looks.items():
+            faint = data[(data["label"] == label) & ~data.index.isin(full.index)]
+            pale = style.blend(look.colour, "white", 0.72)
+            _marks(ax, faint["x"], faint["y"], look._replace(colour=pale), area=0.5 * _MARK_AREA, zorder=1)
+        for label, look in looks.items():
+            shown = full[full["label"] == label]
+            _marks(ax, shown["x"], shown["y"], look, area=_MARK_AREA, zorder=2)
+        for axis, low, high in (("x", data["x"].min(), data["x"].max()), ("y", data["y"].min(), data["y"].max())):
+            room = 0.06 * max(high - low, 1e-6)
+            ax.set(**{f"{axis}lim": (low - room, high + room)})
+        for scale in (ax.xaxis, ax.yaxis):
+            scale.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+        ax.set_xlabel("LDA 1")
+        ax.set_ylabel("LDA 2")
+        _label_means(ax, full, looks)
+
+
+def figure(data: pd.DataFrame, *, feature: str = "", speaker: str = "", width: float = style.ONE_COLUMN) -> Figure:
+    """The scatter with its legend by manner of articulation, and a title that says what the axes were fitted to.
+
+    Args:
+        data: what `prepare` gives.
+        feature: named in the title and on the axes.
+        speaker: named in the title.
+        width: in inches; the height follows.
+
+    Raises:
+        InputError: as `draw`.
+    """
+    data = _checked(data)
+    looks = style.phone_looks(data["label"])
+    held_out = int(data["held_out"].sum())
+    axes = "axes fitted on other tokens" if held_out else "axes fitted on these very tokens"
+    subject = ", ".join(part for part in (style.feature_look(feature).label if feature else "", speaker) if part)
+    full = data[data["held_out"]] if held_out else data
+    said = f"{len(full):,} tokens of {full['label'].nunique()} classes. Labels mark class means."
+    if held_out:
+        said += f" Faint: the {len(data) - held_out:,} tokens that the axes were fitted on."
+    else:
+        said += " Axes flatter the tokens that they were fitted on."
+    rows = _legend_rows(looks)
+    with style.applied():
+        caption = style.wrapped(said, width - 0.1, style.SMALL)
+        title = style.wrapped(f"{subject}: {axes}" if subject else axes, width - 0.1, style.NORMAL)
+        foot = 0.05 + 0.115 * (caption.count("\n") + 1)
+        head = 0.08 + 0.13 * (title.count("\n") + 1)
+        left, below, right = 0.44, 0.32, 0.1 + 2 * _LEGEND_COLUMN / 72
+        across = width - left - right
+        tall = max(min(across * 1.08, 3.8), len(rows) * _LEGEND_LINE / 72)
+        fig = Figure(figsize=(width, foot + below + tall + head), dpi=style.DPI)
+        ax = style.axes_in(fig, left, foot + below, across, tall)
+        draw(ax, data)
+        if feature:
+            ax.set_xlabel(f"LDA 1 ({style.feature_look(feature).label})")
+            ax.set_ylabel(f"LDA 2 ({style.feature_look(feature).label})")
+        high = fig.get_figheight()
+        fig.text(0.05 / width, 1 - 0.05 / high, title, fontsize=style.NORMAL, va="top")
+        fig.text(0.05 / width, 0.05 / high, caption, fontsize=style.SMALL, va="bottom", linespacing=1.15,
+                 color="#333333")  # fmt: skip
+        key = style.axes_in(fig, width - right + 0.08, foot + below, right - 0.08, tall)
+        _draw_legend(key, rows, looks)
+    return fig
+
+
+def write(data: pd.DataFrame, path_stem: str | Path, *, feature: str = "", speaker: str = "",
+          width: float = style.ONE_COLUMN) -> list[Path]:  # fmt: skip
+    """Save `figure` as PDF, SVG and PNG, and beside them the points it drew as CSV."""
+    paths = style.save(figure(data, feature=feature, speaker=speaker, width=width), path_stem)
+    table = style.beside(path_stem, "csv")
+    write_csv(table, _checked(data))
+    return [*paths, table]
+
+
+def draw_speaker(
+    table: TokenTable, speaker: str, feature: str, path_stem: str | Path, *, fit: Literal["half", "all"] = "half"
+) -> list[Path]:
+    """Save the scatter of one speaker's phonemes in a feature of a token table, without the silences; with CSV.
+
+    Args:
+        table: the token table.
+        speaker: its id.
+        feature: one, or several joined by `+`.
+        path_stem: of the files.
+        fit: as `prepare`.
+
+    Raises:
+        InputError (of probing or analysis): no such tokens or feature, or as `prepare` and `style.save`.
+    """
+    tokens = table.tokens
+    silent = tokens["label"].isin(SILENCES)
+    some = ((tokens["speaker"] == speaker) & (tokens["unit"] == "phoneme") & ~silent).to_numpy()
+    if not some.any():
+        raise InputError(f"{table.path}: no phonemes of speaker {speaker}; name one that it has")
+    own = table.select(some)
+    labels, utterances = own.tokens["label"].tolist(), own.tokens["utterance"].tolist()
+    data = prepare(own.matrix(feature), labels, utterances, fit=fit)
+    return write(data, path_stem, feature=feature, speaker=speaker)
+
+
+def _checked(data: pd.DataFrame) -> pd.DataFrame:
+    if missing := [name for name in COLUMNS if name not in data]:
+        raise InputError(f"points lack the columns {', '.join(missing)}; give what prepare returns")
+    if data.empty or not np.isfinite(data[["x", "y"]].to_numpy(float)).all():
+        raise InputError(f"{len(data)} points: none, or some are not finite; extract the features again")
+    return data.assign(label=data["label"].astype(str), held_out=data["held_out"].astype(bool)).reset_index(drop=True)
+
+
+def _marks(ax: Axes, x: pd.Series, y: pd.Series, look: style.PhoneLook, *, area: float, zorder: float) -> None:
+    area *= _SHARES.get(look.marker, 1.0) * (1.0 if look.filled else 0.8)
+    ax.scatter(x, y, s=area, marker=look.marker, facecolors=look.colour if look.filled else "none",
+               edgecolors="white" if look.filled else look.colour, linewidths=0.2 if look.filled else 0.7,
+               zorder=zorder)  # fmt: skip
+
+
+def _label_means(ax: Axes, shown: pd.DataFrame, looks: dict[str, style.PhoneLook]) -> None:
+    fig = ax.get_figure(root=True)
+    if fig is None:
+        raise ValueError("these axes are in no figure")
+    means = shown.groupby("label")[["x", "y"]].mean()
+    measure, point = style.renderer(fig), fig.dpi / 72
+    texts = [
+        ax.annotate(
+            label, (x, y), xytext=(0, 0), textcoords="offset points", ha="center", va="center", zorder=4,
+            fontsize=style.SMALL, fontweight="bold", color=style.blend(looks[label].colour, "black", 0.45),
+            bbox={"boxstyle": "square,pad=0.04", "facecolor": "white", "edgecolor": "none", "alpha": 0.6},
+            arrowprops={"arrowstyle": "-", "color": style.GREY, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0},
+        )
+        for label, x, y in zip(means.index.astype(str), means["x"], means["y"], strict=True)
+    ]  # fmt: skip
+    anchors = ax.transData.transform(means.to_numpy(float))
+    boxes = [text.get_window_extent(measure) for text in texts]  # of the text; nothing is moved yet
+    sizes = np.array([[box.width, box.height] for box in boxes]) + 1.4 * point
+    marks = ax.transData.transform(shown[["x", "y"]].to_numpy(float))
+    frame = ax.get_window_extent(measure)
+    bounds = np.array([[frame.x0, frame.y0], [frame.x1, frame.y1]])
+    places = spread(anchors, sizes, bounds, marks=marks, mark_size=np.sqrt(_MARK_AREA) * point)
+    for text, place, anchor in zip(texts, places, anchors, strict=True):
+        dx, dy = (place - anchor) / point
+        text.set_position((dx, dy))
+        if np.hypot(dx, dy) < style.SMALL and text.arrow_patch is not None:
+            text.arrow_patch.set_visible(False)
+
+
+def spread(
+    anchors: Float[np.ndarray, "boxes 2"],
+    sizes: Float[np.ndarray, "boxes 2"],
+    bounds: Float[np.ndarray, "2 2"],
+    *,
+    marks: Float[np.ndarray, "marks 2"] | None = None,
+    mark_size: float = 0.0,
+) -> Float[np.ndarray, "boxes 2"]:
+    """Centres for boxes near their anchors that do not overlap, inside the bounds, if there is room.
+
+    Boxes that overlap push each other apart, half the overlap each, along the axis that needs less. A weak
+    pull towards the anchors, and a weak push off the marks, fade out halfway. Nothing here is random.
+
+    Args:
+        anchors: where each box would like its centre.
+        sizes: width and height of each box.
+        bounds: lower and upper corner.
+        marks: centres of what the boxes had better not hide.
+        mark_size: width and height of a mark.
+    """
+    # Boxes on the very same anchor need a direction: a spiral of a hair's breadth tells them apart.
+    turn = 2.4 * np.arange(len(anchors))
+    centres = anchors + 1e-3 * np.sqrt(turn)[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+    reach = (sizes[:, None] + sizes[None]) / 2
+    reach[np.arange(len(reach)), np.arange(len(reach))] = 0  # a box does not push itself
+    rounds = 800
+    for i in range(rounds):
+        wish = max(0.0, 1 - 2 * i / rounds)
+        push = 0.5 * _pushes(centres, centres, reach)
+        if not wish and not push.any():
+            break
+        push += wish * 0.04 * (anchors - centres)
+        if marks is not None:
+            push += wish * 0.15 * _pushes(centres, marks, (sizes[:, None] + mark_size) / 2)
+        centres = np.clip(centres + push, bounds[0] + sizes / 2, bounds[1] - sizes / 2)
+    return centres
+
+
+def _pushes(
+    centres: Float[np.ndarray, "boxes 2"],
+    others: Float[np.ndarray, "others 2"],
+    reach: Float[np.ndarray, "boxes #others 2"],
+) -> Float[np.ndarray, "boxes 2"]:
+    """The sum over the others of what moves each box off them, along the axis that needs less."""
+    apart = centres[:, None] - others[None]
+    overlap = np.clip(reach - np.abs(apart), 0, None)
+    overlap[overlap > overlap.min(axis=2, keepdims=True)] = 0
+    return (np.sign(apart) * overlap).sum(axis=1)
+
+
+def _legend_rows(looks: dict[str, style.PhoneLook]) -> list[tuple[str, str]]:
+    """Rows of two columns, read down: the names of groups as `=name`, labels, and empty cells."""
+    groups = list(dict.fromkeys(look.group for look in looks.values()))
+    cells: list[str] = []
+    starts: list[int] = []
+    for group in groups:
+        starts.append(len(cells))
+        cells += [f"={group}"] if groups != ["other"] else []
+        cells += [label for label, look in looks.items() if look.group == group]
+    half = (len(cells) + 1) // 2
+    nearest = min(starts, key=lambda start: abs(start - half))
+    if abs(nearest - half) <= 4:  # worth it, to keep groups whole
+        half = nearest
+    first, second = cells[:half], cells[half:]
+    length = max(len(first), len(second))
+    pad = [""] * length
+    return list(zip((first + pad)[:length], (second + pad)[:length], strict=True))
+
+
+def _draw_legend(ax: Axes, rows: list[tuple[str, str]], looks: dict[str, style.PhoneLook]) -> None:
+    """The rows from the top of these axes downward, in points."""
+    box = ax.get_window_extent()
+    dpi = ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    wide, tall = box.width / dpi * 72, box.height / dpi * 72
+    ax.set(xlim=(0, wide), ylim=(-tall, 0))
+    ax.axis("off")
+    for i, row in enumerate(rows):
+        y = -(i + 0.5) * _LEGEND_LINE
+        for column, cell in enumerate(row):
+            x = column * _LEGEND_COLUMN
+            if cell.startswith("="):
+                ax.text(x, y, cell[1:], fontsize=style.SMALL, fontstyle="italic", va="center_baseline", color="#333333")
+            elif cell:
+                _marks(ax, pd.Series([x + 4]), pd.Series([y]), looks[cell], area=_MARK_AREA, zorder=2)
+                ax.text(x + 10, y, cell, fontsize=style.SMALL, va="center_baseline")

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import mulaw
+from tests import reference_models as reference
+
+EVERY_PCM = torch.arange(-32_768, 32_768).short()
+
+
+@pytest.mark.parametrize("mu", [255, 65_535])
+def test_decode_inverts_encode(mu) -> None:
+    x = torch.linspace(-1, 1, 10_001, dtype=torch.float64)
+    torch.testing.assert_close(mulaw.decode(mulaw.encode(x, mu), mu), x, rtol=1e-13, atol=1e-16)
+    torch.testing.assert_close(mulaw.encode(mulaw.decode(x, mu), mu), x, rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_pcm_value_survives_the_round_trip(dtype) -> None:
+    x = mulaw.from_pcm(EVERY_PCM, dtype)
+    assert torch.equal(mulaw.to_pcm(x), EVERY_PCM)
+    assert torch.equal(mulaw.to_pcm(mulaw.decode(mulaw.encode(x))), EVERY_PCM)
+
+
+def test_out_of_range_is_clipped_to_full_scale() -> None:
+    assert mulaw.to_pcm(torch.tensor([-1.5, 1.0, 7.0])).tolist() == [-32_768, 32_767, 32_767]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_encode_rises_and_is_odd(dtype) -> None:
+    y = mulaw.encode(mulaw.from_pcm(EVERY_PCM, dtype))
+    assert (y.diff() > 0).all()
+    assert y[0] == -1
+    assert torch.equal(y[1:], -y[1:].flip(0))
+
+
+@given(st.floats(-1, 1), st.sampled_from([255, 65_535]))
+def test_encode_agrees_with_the_formula(x, mu) -> None:
+    ours = mulaw.encode(torch.tensor([x], dtype=torch.float64), mu).item()
+    assert ours == pytest.approx(reference.mulaw(x, mu), rel=1e-12, abs=1e-15)
+
+
+@given(st.one_of(st.integers(-32_768, 32_767), st.sampled_from([-32_768, -32_763, -1, 0, 1, 32_762, 32_767])))
+def test_edges_agree_with_the_formulas(pcm) -> None:
+    value = torch.tensor([pcm]).short()
+    for ours, slow in ((mulaw.uniform_edges, reference.uniform_bin), (mulaw.pcm_edges, reference.pcm_bin)):
+        for edge, wanted in zip(ours(value, torch.float64), slow(pcm), strict=True):
+            assert edge.item() == pytest.approx(wanted, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pcm_cells_tile_the_line(dtype) -> None:
+    lower, upper = mulaw.pcm_edges(EVERY_PCM, dtype)
+    assert torch.equal(lower[1:], upper[:-1])
+    assert (upper > lower).all()
+    assert lower[0] == -mulaw.OPEN
+    assert upper[-1] == mulaw.OPEN
+
+
+def test_grid_bins_tile_the_line() -> None:
+    lower, upper = mulaw.edges_of_grid()
+    assert len(lower) == 65_536
+    torch.testing.assert_close(lower[1:], upper[:-1], rtol=0, atol=1e-15)  # a rounding of either edge
+    assert lower[0] == -mulaw.OPEN
+    assert upper[-1] == mulaw.OPEN

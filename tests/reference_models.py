@@ -1,0 +1,130 @@
+"""Slow oracles for the models, obviously right: loops over samples, steps and dimensions in double precision.
+
+They share no code with what they check. Probabilities are differences of the textbook distribution function,
+masks are counted out one step at a time, and recurrences are written out unit by unit.
+"""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+
+Row = Sequence[float]
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def softmax(logits: Row) -> list[float]:
+    highest = max(logits)
+    powers = [math.exp(x - highest) for x in logits]
+    return [x / sum(powers) for x in powers]
+
+
+def mixture_log_mass(parameters: Row, lower: float, upper: float) -> float:
+    """Log of the sum over components of weight times a difference of distribution functions.
+
+    `parameters` are K logits, K means, K log-scales. Right where the difference does not cancel.
+    """
+    k = len(parameters) // 3
+    weights, total = softmax(parameters[:k]), 0.0
+    for i in range(k):
+        mean, scale = parameters[k + i], math.exp(max(parameters[2 * k + i], -7.0))
+        above = 1.0 if upper >= 1e29 else sigmoid((upper - mean) / scale)
+        below = 0.0 if lower <= -1e29 else sigmoid((lower - mean) / scale)
+        total += weights[i] * (above - below)
+    return math.log(total)
+
+
+def mixture_log_mass_exactly(parameters: Row, lower: float, upper: float) -> float:
+    """The same with 400 digits, so that nothing that matters cancels and nothing underflows."""
+    k = len(parameters) // 3
+    with localcontext() as context:
+        context.prec = 400
+
+        def cdf(x: float, mean: float, log_scale: float) -> Decimal:
+            scaled = (Decimal(x) - Decimal(mean)) / Decimal(max(log_scale, -7.0)).exp()
+            return 1 / (1 + (-scaled).exp())
+
+        powers = [Decimal(x).exp() for x in parameters[:k]]
+        total = Decimal(0)
+        for i in range(k):
+            mean, log_scale = parameters[k + i], parameters[2 * k + i]
+            above = Decimal(1) if upper >= 1e29 else cdf(upper, mean, log_scale)
+            below = Decimal(0) if lower <= -1e29 else cdf(lower, mean, log_scale)
+            total += powers[i] / sum(powers) * (above - below)
+        return float(total.ln())
+
+
+def mulaw(x: float, mu: int = 65_535) -> float:
+    return math.copysign(math.log(1 + mu * abs(x)) / math.log(1 + mu), x)
+
+
+def uniform_bin(pcm: int) -> tuple[float, float]:
+    """Half a bin on either side of the companded value; the outer bins reach to infinity."""
+    y, half = mulaw(pcm / 32_768), 1 / 65_535
+    return (-1e30 if y <= -1 + half else y - half), (1e30 if y >= 1 - half else y + half)
+
+
+def pcm_bin(pcm: int) -> tuple[float, float]:
+    """Between the midpoints to the neighbouring PCM values, companded."""
+    lower = -1e30 if pcm == -32_768 else mulaw((pcm - 0.5) / 32_768)
+    upper = 1e30 if pcm == 32_767 else mulaw((pcm + 0.5) / 32_768)
+    return lower, upper
+
+
+def gaussian_kl(mean_q: float, std_q: float, mean_p: float, std_p: float) -> float:
+    return math.log(std_p / std_q) + (std_q**2 + (mean_q - mean_p) ** 2) / (2 * std_p**2) - 0.5
+
+
+def gaussian_product(mean_1: float, std_1: float, mean_2: float, std_2: float) -> tuple[float, float]:
+    """Mean and standard deviation of the normalised product of two densities."""
+    variance = 1 / (1 / std_1**2 + 1 / std_2**2)
+    return variance * (mean_1 / std_1**2 + mean_2 / std_2**2), math.sqrt(variance)
+
+
+def affine(weight: Sequence[Row], bias: Row | None, x: Row) -> list[float]:
+    """Weight rows are outputs, as in a linear layer."""
+    out = []
+    for i in range(len(weight)):
+        total = 0.0 if bias is None else bias[i]
+        for j in range(len(x)):
+            total += weight[i][j] * x[j]
+        out.append(total)
+    return out
+
+
+def relu(x: Row) -> list[float]:
+    return [max(0.0, v) for v in x]
+
+
+def gru(from_input: Row, from_state: Row, h: Row) -> list[float]:
+    """New state; inputs in the order candidate, reset, update, and from the state reset, update, candidate."""
+    n = len(h)
+    new = []
+    for i in range(n):
+        reset = sigmoid(from_input[n + i] + from_state[i])
+        update = sigmoid(from_input[2 * n + i] + from_state[n + i])
+        candidate = math.tanh(from_input[i] + reset * from_state[2 * n + i])
+        new.append((1 - update) * candidate + update * h[i])
+    return new
+
+
+def head(parameters: Row) -> tuple[list[float], list[float]]:
+    """Means and standard deviations from means and log precisions, which stay in [-6, 12]."""
+    n = len(parameters) // 2
+    return list(parameters[:n]), [math.exp(-0.5 * min(12.0, max(-6.0, x))) for x in parameters[n:]]
+
+
+def touched_steps(length: int, stride: int) -> int:
+    """Steps of `stride` samples with at least one sample of the utterance, counted one by one."""
+    count = 0
+    while count * stride < length:
+        count += 1
+    return count
+
+
+def ramp(first: float, last: float, share: float, update: int, updates: int) -> float:
+    if share == 0 or update >= share * updates:
+        return last
+    return first + (last - first) * update / (share * updates)
