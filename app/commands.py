@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from models.elbo import Evaluation
     from models.training import Progress
     from probing.corpus import Corpus
+
+
+MOST_NUMBERS = 10_000
+"""Most numbers of neighbours in one range of --k."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,14 @@ def train(args: argparse.Namespace) -> Answer:
 
     chosen = preset(args.family, args.preset)
     overrides = {"updates": args.updates, "batch": args.batch, "learning_rate": args.learning_rate}
+    from models.errors import InputError
+
+    for name, value in overrides.items():
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
     recipe = replace(chosen.recipe, **{k: v for k, v in overrides.items() if v is not None})
+    out = Path(args.out)
+    check_writable(out)
     corpus = _open_corpus(args, chosen.config.sample_rate)
     split = args.split or ("train" if "train" in corpus.splits else None)
     if split:
@@ -87,18 +99,19 @@ def train(args: argparse.Namespace) -> Answer:
 
     import torch
 
+    from models.checkpoint import BEST
     from models.cwvae import CWVAE
-    from models.errors import InputError
     from models.training import LAST, Trainer
     from probing.recordings import hold_out, recordings
 
-    out = Path(args.out)
     if args.resume and not (out / LAST).exists():
         raise InputError(
             f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder"
         )
     if not args.resume and (out / LAST).exists():
         raise InputError(f"{out}: holds a run already; go on with --resume or choose another --out")
+    if not args.resume and (out / BEST).exists():
+        raise InputError(f"{out}: holds a checkpoint already; choose another --out")
     ours, theirs = hold_out(corpus, args.hold_out, args.seed)
     torch.manual_seed(args.seed)  # the initial weights; everything after has its own generator
     model = CWVAE(chosen.config)
@@ -188,8 +201,10 @@ def extract(args: argparse.Namespace) -> Answer:
     import time
 
     from models import checkpoint
-    from probing import extraction
+    from probing import extraction, table
 
+    out = Path(args.out)
+    table.check_writable(out)
     settings = extraction.Settings(
         samples=args.samples,
         estimator=args.estimator,
@@ -204,7 +219,6 @@ def extract(args: argparse.Namespace) -> Answer:
     corpus = _open_corpus(args, loaded.model.config.sample_rate)
     if args.split:
         corpus = corpus.select(split=args.split)
-    out = Path(args.out)
     with bar(corpus.seconds, "extract") as done:
         result = extraction.extract(
             loaded,
@@ -213,10 +227,13 @@ def extract(args: argparse.Namespace) -> Answer:
             settings,
             device=device,
             memory_gb=args.memory,
+            strict=args.strict,
             versions=_versions(),
             progress=done,
         )
     wall = time.monotonic() - began
+    for reason in result.left_out:
+        print(f"left out: {reason}", file=sys.stderr)
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -225,6 +242,7 @@ def extract(args: argparse.Namespace) -> Answer:
         "wall_seconds": wall,
         "parts": result.parts,
         "parts_done": result.parts_done,
+        "left_out": list(result.left_out),
         "table": str(out),
     }
     counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
@@ -254,8 +272,17 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
 
     if args.permutations < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
+    if args.phones and args.target != "phoneme":
+        raise InputError(f"--phones {args.phones}: folds phonemes, and the target is {args.target}; leave it out")
     ks = _numbers(args.k) if method == "knn" and args.k else None
-    folders = [Path(path) for path in args.latents or []] or [table.newest()]
+    named = [Path(path) for path in args.latents or []] or [table.newest()]
+    folders = [path if path.name not in ("", "..") else path.resolve() for path in named]
+    out = Path(args.out) if args.out else results_path(folders, method, args.target)
+    table.check_writable(out.parent)
+    if out.is_dir():
+        raise InputError(f"{out}: a folder; give --out the name of a CSV file")
+    if (out.parent / table.EXTRACTION).exists():
+        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
     tables = [table.load(folder) for folder in folders]
 
     import pandas as pd
@@ -290,7 +317,6 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
         with bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
             results.append(probes.ask(loaded, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
     frame = pd.concat(results, ignore_index=True)
-    out = Path(args.out) if args.out else results_path(folders, method, args.target)
     table.write_csv(out, frame)
     wrote = [out]
     if method == "knn" and args.plot:
@@ -310,7 +336,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         try:
-            numbers |= set(range(int(first), int(last or first) + 1))
+            span = range(int(first), int(last or first) + 1)
+            if not 0 < len(span) <= MOST_NUMBERS:
+                raise ValueError
+            numbers |= set(span)
         except ValueError:
             raise InputError(
                 f"--k {text}: give a number, a range or a list, such as 1-50 or 1,5,10"

@@ -23,7 +23,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     from app.report import as_text, rows_as_json
     from figures import accuracy_over_k, lda_scatter
     from models import checkpoint
-    from probing import extraction, phones, probes, table
+    from probing import extraction, probes, table
     from probing.corpora import open_corpus
     from probing.demo import CORPUS
 
@@ -43,12 +43,9 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
             answers.append(probes.ask(tokens, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
     results = pd.concat(answers, ignore_index=True)
     table.write_csv(out / "knn-phoneme.csv", results)
-    curves = accuracy_over_k.write(results, out / "accuracy-over-k", speakers=len(corpus.speakers))
+    curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     who = corpus.speakers[0].id
-    rows = (tokens.tokens["speaker"] == who) & ~tokens.tokens["label"].isin(phones.SILENCES)
-    one = tokens.select(rows.to_numpy())
-    points = lda_scatter.prepare(one.matrix("z1"), one.tokens["label"], one.tokens["utterance"], seed=seed)
-    scatter = lda_scatter.write(points, out / "lda-scatter-z1", feature="z1", speaker=who)
+    scatter = lda_scatter.draw_speaker(tokens, who, "z1", out / "lda-scatter-z1")
     text = (
         f"{len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers through {CHECKPOINT}, "
         f"posterior means over {SAMPLES} samples\n\n{as_text(results)}\n\n"

@@ -29,6 +29,7 @@ TITLES = {
 
 _FRACTIONS = ("accuracy", "ci_low", "ci_high", "chance", "null_accuracy")
 _LABEL_GAP = 1.2  # heights of a line of text between the labels of two curves
+_LONGEST = 18  # letters of a curve's label
 _LEADER = 10.0  # points from the axes to a label
 
 
@@ -75,7 +76,7 @@ def panels(results: pd.DataFrame, *, speakers: int | None = None, note: str = ""
     protocols = _protocols(rows)
     curves = [_curves(rows[rows["protocol"] == protocol]) for protocol in protocols]
     width = style.ONE_COLUMN if len(protocols) == 1 else style.TWO_COLUMNS
-    names = [style.feature_look(feature).label for feature in rows["curve"].unique()]
+    names = [_label(curve) for curve in rows["curve"].unique()]
     widest = max(style.text_width(name, style.NORMAL) for name in names)
     left, between, height, below = 0.42, (_LEADER + 4) / 72 + widest, 1.95, 0.36
     across = (width - left - between * len(protocols)) / len(protocols)
@@ -212,11 +213,11 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
 
 
 def _limit(ax: Axes, curves: list[pd.DataFrame]) -> None:
-    """The same limits for all these curves: from 0 up to the next ten per cent."""
+    """The same limits for all these curves: from 0 up to the next ten per cent above what is drawn."""
     every = pd.concat(curves)
     top = 100 * float(np.nanmax(every[["accuracy", "ci_high", "chance", "null_accuracy"]].to_numpy(float)))
     last = int(every["k"].max())
-    ax.set_ylim(0, min(100, 10 * np.ceil((top + 1) / 10)))
+    ax.set_ylim(0, min(102, 10 * np.ceil((top + 1) / 10)))
     ax.set_xlim(1 - max(last - 1, 1) * 0.02, last + max(last - 1, 1) * 0.02)
     ticks = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, last) if 1 < tick <= last]
     ax.set_xticks(sorted({1, *ticks}))
@@ -238,12 +239,17 @@ def _label_ends(ax: Axes, curves: pd.DataFrame) -> None:
         look = style.feature_look(curve)
         x = box.x1 - end[0]
         ax.annotate(
-            look.label, tuple(ax.transData.inverted().transform(end)),
+            _label(curve), tuple(ax.transData.inverted().transform(end)),
             xytext=(x / pixels_per_point + _LEADER, (y - end[1]) / pixels_per_point), textcoords="offset points",
             va="center", color=style.blend(look.colour, "black", 0.2), annotation_clip=False, fontsize=style.NORMAL,
             arrowprops={"arrowstyle": "-", "color": look.colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2,
                         "relpos": (0, 0.5)},
         )  # fmt: skip
+
+
+def _label(curve: str) -> str:
+    label = style.feature_look(curve).label
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
 
 
 def _apart(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
@@ -297,7 +303,8 @@ def _caption(rows: pd.DataFrame, protocols: list[str], speakers: int | None, not
     )
     dims = set(rows["lda_dims"]) if "lda_dims" in rows else set()
     if len(dims) == 1:
-        text += f" {_number(int(dims.pop()), 'discriminant')}."
+        kept = int(dims.pop())
+        text += f" {_number(kept, 'discriminant')}." if kept else " No LDA."
     return f"{text} {note}".strip()
 
 

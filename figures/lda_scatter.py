@@ -283,7 +283,7 @@ def spread(
 ) -> Float[np.ndarray, "boxes 2"]:
     """Centres for boxes near their anchors that do not overlap, inside the bounds, if there is room.
 
-    Boxes that overlap push each other apart, half the overlap each, along the axis that needs less. A weak
+    Boxes that overlap push each other apart, half the overlap each, mostly along the axis that needs less. A weak
     pull towards the anchors, and a weak push off the marks, fade out halfway. Nothing here is random.
 
     Args:
@@ -316,11 +316,16 @@ def _pushes(
     others: Float[np.ndarray, "others 2"],
     reach: Float[np.ndarray, "boxes #others 2"],
 ) -> Float[np.ndarray, "boxes 2"]:
-    """The sum over the others of what moves each box off them, along the axis that needs less."""
+    """The sum over the others of what moves each box off them, mostly along the axis that needs less."""
     apart = centres[:, None] - others[None]
     overlap = np.clip(reach - np.abs(apart), 0, None)
-    overlap[overlap > overlap.min(axis=2, keepdims=True)] = 0
-    return (np.sign(apart) * overlap).sum(axis=1)
+    overlap[(overlap == 0).any(axis=2)] = 0
+    # A little along the other axis too, or full columns against the bounds would stay as they are.
+    overlap[overlap > overlap.min(axis=2, keepdims=True)] *= 0.1
+    # Two in one place (the bounds can bring that about) part by their order.
+    later = np.arange(len(centres))[:, None, None] > np.arange(len(others))[None, :, None]
+    side = np.where(apart == 0, np.where(later, 1.0, -1.0), np.sign(apart))
+    return (side * overlap).sum(axis=1)
 
 
 def _legend_rows(looks: dict[str, style.PhoneLook]) -> list[tuple[str, str]]:
