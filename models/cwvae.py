@@ -170,7 +170,7 @@ class CWVAE(nn.Module):
         lengths = torch.full((rows,), z.shape[0] * self.strides[0], device=device)
         output, _ = self.decode(z, h, lengths)
         draws = LogisticMixture(output.parameters.cpu()).sample(generator)
-        return mulaw.decode(draws)[:, :samples]
+        return mulaw.decode(draws)[:, :samples].clamp(-1, 1)  # full scale decodes to a rounding more
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.cells if isinstance(cell, Cell)]

@@ -119,7 +119,7 @@ _SMALL = Preset(
         scale_free_nats=True,
         auxiliary=(3.0, 0.0, 0.5),
     ),
-    note="4 M parameters; trains on two cores in about an hour",
+    note="3.5 M parameters; trains on two cores in about an hour",
 )
 
 PRESETS: dict[str, dict[str, Preset]] = {
@@ -175,7 +175,7 @@ def shipped() -> list[tuple[str, str, Path]]:
     return [(path.stem, path.stem.split("-")[0], path) for path in sorted(SHIPPED.glob("*.safetensors"))]
 
 
-def config_from_dict(family: str, data: dict[str, Any]) -> CWVAEConfig:
+def config_from_dict(family: str, data: Any) -> CWVAEConfig:
     """Rebuild a configuration from its JSON form; unknown or missing keys are an InputError."""
     if family not in PRESETS:
         raise InputError(f"unknown model family '{family}': choose one of {', '.join(PRESETS)}")

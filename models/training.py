@@ -125,7 +125,7 @@ def segments(
     sizes = np.array([r.samples for r in recordings])
     if recipe.segment == 0:
         order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
-        first = int(random.integers(max(1, len(order) - recipe.batch + 1)))
+        first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording as likely
         return collate([recordings[i] for i in order[first : first + recipe.batch]])
     pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
     lengths = torch.zeros(recipe.batch, dtype=torch.int64)
@@ -321,7 +321,7 @@ class Trainer:
         path = self.out / LOG
         fresh = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             if fresh:
                 writer.writeheader()
             rounded = {k: f"{v:.6g}" for k, v in values.items()}

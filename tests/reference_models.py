@@ -36,11 +36,11 @@ def mixture_log_mass(parameters: Row, lower: float, upper: float) -> float:
     return math.log(total)
 
 
-def mixture_log_mass_exactly(parameters: Row, lower: float, upper: float) -> float:
-    """The same with 400 digits, so that nothing that matters cancels and nothing underflows."""
+def mixture_log_mass_exactly(parameters: Row, lower: float, upper: float, digits: int = 40) -> float:
+    """The same with many digits, so that nothing that matters cancels, and with 400 nothing underflows."""
     k = len(parameters) // 3
     with localcontext() as context:
-        context.prec = 400
+        context.prec = digits
 
         def cdf(x: float, mean: float, log_scale: float) -> Decimal:
             scaled = (Decimal(x) - Decimal(mean)) / Decimal(max(log_scale, -7.0)).exp()
@@ -52,8 +52,8 @@ def mixture_log_mass_exactly(parameters: Row, lower: float, upper: float) -> flo
             mean, log_scale = parameters[k + i], parameters[2 * k + i]
             above = Decimal(1) if upper >= 1e29 else cdf(upper, mean, log_scale)
             below = Decimal(0) if lower <= -1e29 else cdf(lower, mean, log_scale)
-            total += powers[i] / sum(powers) * (above - below)
-        return float(total.ln())
+            total += powers[i] * (above - below)
+        return float((total / sum(powers)).ln())
 
 
 def mulaw(x: float, mu: int = 65_535) -> float:

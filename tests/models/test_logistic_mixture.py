@@ -43,7 +43,7 @@ def test_log_mass_is_exact_where_differences_cancel_or_vanish(scales) -> None:
     lower, upper = bins(25, seed=3)
     ours = LogisticMixture(parameters).log_mass(lower, upper)
     for i in range(25):
-        slow = reference.mixture_log_mass_exactly(parameters[i].tolist(), lower[i].item(), upper[i].item())
+        slow = reference.mixture_log_mass_exactly(parameters[i].tolist(), lower[i].item(), upper[i].item(), 400)
         # Bins far out at the smallest scale have log masses of -1000, rounded relatively.
         assert ours[i].item() == pytest.approx(slow, rel=1e-11, abs=1e-11)
 
@@ -52,7 +52,9 @@ def test_log_mass_is_exact_where_differences_cancel_or_vanish(scales) -> None:
 @pytest.mark.parametrize("log_scale", [-20.0, -7.0, -3.0, 0.0, 8.0, 40.0])
 def test_masses_sum_to_one_over_65536_bins(edges, log_scale) -> None:
     lower, upper = (
-        mulaw.edges_of_grid() if edges == "grid" else mulaw.pcm_edges(torch.arange(-32_768, 32_768).short(), torch.float64)
+        mulaw.edges_of_grid()
+        if edges == "grid"
+        else mulaw.pcm_edges(torch.arange(-32_768, 32_768).short(), torch.float64)
     )
     parameters = mixture(1, 2, seed=4, scales=(log_scale, log_scale + 0.5))
     mass = LogisticMixture(parameters.expand(65_536, -1)).log_mass(lower, upper).exp()

@@ -1,0 +1,204 @@
+import hashlib
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models import checkpoint, presets
+from models.errors import InputError
+from models.presets import config_to_dict
+from tests.models import miniature
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "run" / "best.safetensors"
+    checkpoint.save(path, miniature.model(2), {"corpus": "none", "update": 7})
+    return path
+
+
+def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def refused(path: Path, *says: str) -> None:
+    with pytest.raises(InputError) as error:
+        checkpoint.load(path)
+    for text in (str(path), *says):
+        assert text in str(error.value)
+
+
+def test_everything_comes_back(saved) -> None:
+    loaded = checkpoint.load(saved)
+    assert loaded.path == saved
+    assert loaded.provenance == {"corpus": "none", "update": 7}
+    assert loaded.sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert loaded.model.config == miniature.config(2)
+    assert not loaded.model.training
+    for ours, wanted in zip(loaded.model.state_dict().values(), miniature.model(2).state_dict().values(), strict=True):
+        assert torch.equal(ours, wanted)
+
+
+def test_preprocessing_stands_in_the_file(saved) -> None:
+    _, metadata = contents(saved)
+    assert json.loads(metadata["preprocessing"])["sample_rate"] == 16_000
+    assert json.loads(metadata["config"])["strides"] == [64, 512]
+    assert metadata["family"] == "cwvae"
+
+
+def test_other_weights_can_stand_for_the_models_own(saved) -> None:
+    other = miniature.model(2, seed=1)
+    checkpoint.save(saved, miniature.model(2), {}, weights=other.state_dict())
+    assert torch.equal(checkpoint.load(saved).model.head.weight, other.head.weight)
+
+
+def test_half_precision_loads_to_single(saved) -> None:
+    model = miniature.model(2)
+    checkpoint.save(saved, model, {}, precision="float16")
+    tensors, _ = contents(saved)
+    assert all(t.dtype == torch.float16 for t in tensors.values())
+    loaded = checkpoint.load(saved).model
+    for ours, wanted in zip(loaded.parameters(), model.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, wanted, rtol=2**-11, atol=2**-24)  # half a unit of float16's last place
+
+
+def test_resolve(saved, tmp_path, monkeypatch) -> None:
+    assert checkpoint.resolve(saved) == saved
+    assert checkpoint.resolve(str(saved)) == saved
+    assert checkpoint.resolve(saved.parent) == saved
+    monkeypatch.setattr(presets, "SHIPPED", tmp_path / "shipped")
+    with pytest.raises(InputError, match=r"cwvae-small: no such checkpoint.*\(none\)"):
+        checkpoint.resolve("cwvae-small")
+    (tmp_path / "shipped").mkdir()
+    shipped = tmp_path / "shipped" / "cwvae-small.safetensors"
+    shipped.write_bytes(saved.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve("cwvae-small") == shipped
+    assert checkpoint.load("cwvae-small").model.config == miniature.config(2)
+    with pytest.raises(InputError, match=r"absent: no such checkpoint.*\(cwvae-small\)"):
+        checkpoint.resolve("absent")
+
+
+def test_a_folder_without_a_checkpoint(tmp_path) -> None:
+    with pytest.raises(InputError) as error:
+        checkpoint.resolve(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "best.safetensors" in str(error.value)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 300, -1])
+def test_a_truncated_file_is_refused(saved, keep) -> None:
+    saved.write_bytes(saved.read_bytes()[:keep])
+    refused(saved, "not a whole safetensors file")
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path(tmp_path / "ran").write_text, ("boom",))
+
+    for name, write in (
+        ("plain.safetensors", lambda p: p.write_bytes(pickle.dumps(Bomb()))),
+        ("torch.safetensors", lambda p: torch.save({"x": Bomb()}, p)),
+    ):
+        path = tmp_path / name
+        write(path)
+        refused(path, "not a whole safetensors file")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_foreign_safetensors_are_refused(tmp_path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    refused(path, "not a checkpoint of lvm-probe", "no format at all")
+    save_file({"weight": torch.zeros(3)}, path, metadata={"format": "pt"})
+    refused(path, "found pt")
+
+
+def test_a_wrong_shape_names_tensor_and_both_shapes(saved) -> None:
+    tensors, metadata = contents(saved)
+    tensors["head.weight"] = tensors["head.weight"][:, :5].contiguous()
+    save_file(tensors, saved, metadata=metadata)
+    refused(saved, "'head.weight'", "(72, 5)", "(72, 8)")
+
+
+def test_missing_and_unknown_tensors_are_named(saved) -> None:
+    tensors, metadata = contents(saved)
+    kept = tensors.pop("cells.1.prior.bias")
+    save_file(tensors, saved, metadata=metadata)
+    refused(saved, "lacks tensor 'cells.1.prior.bias'")
+    save_file(tensors | {"cells.1.prior.bias": kept, "extra": kept.clone()}, saved, metadata=metadata)
+    refused(saved, "has an unknown tensor 'extra'")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(saved, value) -> None:
+    tensors, metadata = contents(saved)
+    tensors["up.spread.bias"][3] = value
+    save_file(tensors, saved, metadata=metadata)
+    refused(saved, "'up.spread.bias'", "NaN or infinity")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"config": "{"},
+        {"config": "[]"},
+        {"config": "3"},
+        {"config": None},
+        {"family": None},
+        {"family": "gan"},
+        {"provenance": "{'"},
+        {"provenance": None},
+        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"width": -1})},
+        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"width": 16.5})},
+        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"front_stride": 0})},
+        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"colour": 1})},
+    ],
+)
+def test_damaged_metadata_is_refused(saved, damage) -> None:
+    tensors, metadata = contents(saved)
+    metadata = {k: v for k, v in (metadata | damage).items() if v is not None}
+    save_file(tensors, saved, metadata=metadata)
+    refused(saved, "metadata cannot be read")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: no space")])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch, error) -> None:
+    before = saved.read_bytes()
+
+    def fail(tensors: object, path: Path, metadata: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(InputError) as raised:
+        checkpoint.save(saved, miniature.model(2, seed=1), {})
+    assert str(saved) in str(raised.value)
+    assert "space" in str(raised.value)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error) -> None:
+    def fail(tensors: object, path: Path, metadata: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(error):
+        checkpoint.save(tmp_path / "new" / "m.safetensors", miniature.model(1), {})
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write here"):
+        checkpoint.save(tmp_path / "file" / "m.safetensors", miniature.model(1), {})

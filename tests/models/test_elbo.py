@@ -1,0 +1,171 @@
+import math
+
+import pytest
+import torch
+
+from models import elbo as room
+from models.blocks import mask, steps
+from models.elbo import Evaluation, batch_noise, batches_by_length, collate, elbo, evaluate, utterance_seed
+from models.errors import InputError
+from tests import reference_models as reference
+from tests.models import miniature
+
+LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
+
+
+@pytest.mark.parametrize("stride", [1, 8, 64])
+def test_masks_count_steps_that_touch_the_utterance(stride) -> None:
+    lengths = [1, 7, 8, 9, 64, 65, 200]
+    size = -(-200 // stride)
+    wanted = [[float(t < reference.touched_steps(n, stride)) for t in range(size)] for n in lengths]
+    tensor = torch.tensor(lengths)
+    assert steps(tensor, stride).tolist() == [reference.touched_steps(n, stride) for n in lengths]
+    assert mask(tensor, stride, size)[..., 0].tolist() == wanted
+    assert room.step_mask(tensor, stride, size)[..., 0].t().tolist() == wanted
+    assert room.sample_mask(tensor, 200).sum(1).tolist() == lengths
+    assert mask(torch.tensor([200, 200]), stride, size) is None
+
+
+def slow_parts(model, pcm, lengths, noise, bins) -> tuple[list[float], list[list[float]]]:
+    """Reconstruction and KL per utterance, and per layer and utterance, by loops over what the pass states."""
+    passed = model(model.pad(pcm), lengths, noise)
+    reconstruction, kl = [], []
+    for row, length in enumerate(lengths.tolist()):
+        total = 0.0
+        for t in range(length):
+            total += reference.mixture_log_mass_exactly(
+                passed.output.parameters[row, t].tolist(), *bins(pcm[row, t].item())
+            )
+        reconstruction.append(total)
+    for layer, stride in zip(passed.layers, model.strides, strict=True):
+        totals = []
+        for row, length in enumerate(lengths.tolist()):
+            total = 0.0
+            for t in range(reference.touched_steps(length, stride)):
+                for i in range(layer.z.shape[-1]):
+                    q, p = (
+                        (g.mean[t, row, i].item(), math.exp(-0.5 * g.log_precision[t, row, i].item()))
+                        for g in (layer.posterior, layer.prior)
+                    )
+                    total += reference.gaussian_kl(*q, *p)
+            totals.append(total)
+        kl.append(totals)
+    return reconstruction, kl
+
+
+@LAYERS
+@torch.no_grad()
+def test_parts_agree_with_loops_over_samples_steps_and_dimensions(layers) -> None:
+    model = miniature.model(layers).double()
+    pcm, lengths = miniature.batch([150, 97])
+    noise = model.noise(150, 2, torch.Generator().manual_seed(0), torch.float64)
+    ours = elbo(model, pcm, lengths, noise)
+    reconstruction, kl = slow_parts(model, pcm, lengths, noise, reference.uniform_bin)
+    assert ours.reconstruction.tolist() == pytest.approx(reconstruction, rel=1e-10)
+    for x, y in zip(ours.kl, kl, strict=True):
+        assert x.tolist() == pytest.approx(y, rel=1e-10)
+
+
+@LAYERS
+@torch.no_grad()
+def test_evaluation_is_equation_11_over_unequal_recordings(layers) -> None:
+    model = miniature.model(layers)
+    recordings = [miniature.take("a", 130), miniature.take("b", 61), miniature.take("c", 200)]
+    ours = evaluate(model, recordings, seed=3)
+    frames, bits, pcm_bits, kl_bits = 0, 0.0, 0.0, [0.0] * layers
+    double = miniature.model(layers).double()
+    for one in recordings:
+        pcm, lengths = collate([one])
+        noise = [n.double() for n in batch_noise(model, [one], one.samples, 3)]
+        reconstruction, kl = slow_parts(double, pcm, lengths, noise, reference.uniform_bin)
+        coded, _ = slow_parts(double, pcm, lengths, noise, reference.pcm_bin)
+        bits += (sum(k[0] for k in kl) - reconstruction[0]) / math.log(2)
+        pcm_bits += (sum(k[0] for k in kl) - coded[0]) / math.log(2)
+        kl_bits = [total + k[0] / math.log(2) for total, k in zip(kl_bits, kl, strict=True)]
+        frames += one.samples
+    assert (ours.frames, ours.utterances) == (frames, 3) == (391, 3)
+    assert ours.bits_per_frame == pytest.approx(bits / frames, rel=1e-4)  # single precision at 391 samples
+    assert ours.pcm_bits_per_frame == pytest.approx(pcm_bits / frames, rel=1e-3)
+    assert list(ours.kl_bits_per_frame) == [f"z{l + 1}" for l in range(layers)]
+    assert list(ours.kl_bits_per_frame.values()) == pytest.approx([k / frames for k in kl_bits], rel=1e-3)
+
+
+def test_bits_per_frame_is_no_mean_of_means() -> None:
+    one = Evaluation(100, 1, -500.0, -400.0, (10.0, 5.0))
+    assert one.elbo == -515
+    assert one.bits_per_frame == pytest.approx(515 / 100 / math.log(2))
+    assert one.pcm_bits_per_frame == pytest.approx(415 / 100 / math.log(2))
+    assert one.kl_bits_per_frame == pytest.approx({"z1": 0.1 / math.log(2), "z2": 0.05 / math.log(2)})
+
+
+@LAYERS
+def test_evaluation_depends_on_neither_order_nor_batches(layers) -> None:
+    model = miniature.model(layers)
+    recordings = [miniature.take(f"r{i}", n) for i, n in enumerate((900, 300, 1024, 700, 1600, 300))]
+    wanted = evaluate(model, recordings, most_samples=1)
+    for shuffled, most in (
+        (recordings, 1_000_000),
+        (recordings[::-1], 2_500),
+        (recordings[3:] + recordings[:3], 5_000),
+    ):
+        ours = evaluate(model, shuffled, most_samples=most)
+        assert (ours.frames, ours.utterances) == (4824, 6)
+        assert ours.reconstruction == pytest.approx(wanted.reconstruction, rel=2e-6)
+        assert ours.pcm_reconstruction == pytest.approx(wanted.pcm_reconstruction, rel=2e-6)
+        assert ours.kl == pytest.approx(wanted.kl, rel=1e-5)  # smaller sums of differences
+    assert evaluate(model, recordings, seed=1).reconstruction != wanted.reconstruction
+
+
+def test_the_code_length_of_noise_is_no_less_than_its_entropy() -> None:
+    model = miniature.model(1)
+    noise = torch.randint(-32_768, 32_768, (4_000,), generator=torch.Generator().manual_seed(0)).short().numpy()
+    # Sixteen bits, less the luck of 4,000 draws.
+    assert evaluate(model, [miniature.Take("noise", noise)]).pcm_bits_per_frame > 15.9
+
+
+def test_batches_keep_like_lengths_together_within_the_limit() -> None:
+    recordings = [miniature.take(f"r{i}", n) for i, n in enumerate((10, 500, 20, 490, 30, 2_000))]
+    batches = list(batches_by_length(recordings, 1_000))
+    assert [[r.samples for r in b] for b in batches] == [[10, 20, 30], [490, 500], [2_000]]
+    assert list(batches_by_length([], 10)) == []
+
+
+def test_an_utterances_noise_is_its_own() -> None:
+    model = miniature.model(2)
+    a, b, c = miniature.take("a", 900), miniature.take("b", 2_000), miniature.take("c", 10)
+    alone = batch_noise(model, [a], 900, seed=5)
+    company = batch_noise(model, [b, c, a], 2_000, seed=5)
+    for x, y in zip(alone, company, strict=True):
+        assert torch.equal(x[:, 0], y[: len(x), 2])
+        assert (y[len(x) :, 2] == 0).all()
+        assert not torch.equal(y[: len(x), 0], y[: len(x), 2])
+    assert utterance_seed(5, "a") != utterance_seed(6, "a")
+    assert utterance_seed(5, "a") == utterance_seed(5, "a")
+
+
+def test_collate_pads_behind() -> None:
+    a, b = miniature.take("a", 90), miniature.take("b", 200)
+    pcm, lengths = collate([a, b])
+    assert lengths.tolist() == [90, 200]
+    assert pcm.shape == (2, 200)
+    assert pcm[0, :90].tolist() == a.pcm.tolist()
+    assert (pcm[0, 90:] == 0).all()
+    assert pcm[1].tolist() == b.pcm.tolist()
+
+
+def test_nothing_to_evaluate_and_damaged_weights_are_the_users_to_mend() -> None:
+    model = miniature.model(1)
+    with pytest.raises(InputError, match="no utterance"):
+        evaluate(model, [])
+    with torch.no_grad():
+        model.head.bias[3] = math.nan
+    with pytest.raises(InputError, match=r"likelihood of a, b is not finite"):
+        evaluate(model, [miniature.take("a", 90), miniature.take("b", 100)])
+
+
+def test_progress_counts_samples() -> None:
+    seen: list[int] = []
+    evaluate(
+        miniature.model(1), [miniature.take("a", 90), miniature.take("b", 100)], most_samples=1, progress=seen.append
+    )
+    assert seen == [90, 100]

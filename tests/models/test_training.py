@@ -1,0 +1,461 @@
+import csv
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import checkpoint, training
+from models.elbo import evaluate
+from models.errors import InputError
+from models.presets import PRESETS, Recipe
+from models.training import LAST, LOG, Progress, Trainer, learning_rate, schedule, segments, training_loss
+from tests import reference_models as reference
+from tests.models import miniature
+
+TINY = replace(PRESETS["cwvae"]["tiny"].recipe, updates=12, segment=1024, validate_every=4, warm_up=3)
+TRAIN = [miniature.take(f"t{i}", n) for i, n in enumerate((3000, 700, 2000))]
+VALIDATION = [miniature.take("v0", 1500), miniature.take("v1", 600)]
+
+
+@pytest.mark.parametrize("ramp", [(0.0, 1.0, 0.5), (4.0, 0.8, 0.25), (3.0, 0.0, 1.0), (2.0, 1.0, 0.0)])
+def test_schedules_at_their_corners_and_between(ramp) -> None:
+    for update in (0, 1, 24, 25, 26, 49, 50, 51, 99, 100, 1000):
+        assert schedule(ramp, update, 100) == pytest.approx(reference.ramp(*ramp, update, 100))
+    assert schedule(ramp, 0, 100) == (ramp[0] if ramp[2] else ramp[1])
+    assert schedule(ramp, 100, 100) == pytest.approx(ramp[1])
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    recipe = replace(TINY, updates=110, warm_up=10, learning_rate=0.5, cosine=True)
+    assert learning_rate(recipe, 0) == pytest.approx(0.05)
+    assert learning_rate(recipe, 9) == learning_rate(recipe, 10) == 0.5
+    assert learning_rate(recipe, 60) == pytest.approx(0.25)
+    assert learning_rate(recipe, 110) == pytest.approx(0, abs=1e-12)
+    plain = replace(recipe, cosine=False)
+    assert learning_rate(plain, 5) == pytest.approx(0.3)
+    assert learning_rate(plain, 10) == learning_rate(plain, 109) == 0.5
+    assert learning_rate(replace(plain, warm_up=0), 0) == 0.5
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("update", [0, 5, 30])
+@torch.no_grad()
+def test_loss_agrees_with_loops(layers, scaled, update) -> None:
+    model = miniature.model(layers).double()
+    for parameter in model.cells.parameters():
+        parameter += 0.3 * torch.randn_like(parameter)  # so that some dimensions cost more than others
+    recipe = replace(
+        TINY,
+        updates=20,
+        beta=(0.1, 1.0, 0.5),
+        free_nats=(30.0, 9.0, 1.0),
+        auxiliary=(3.0, 0.0, 0.5),
+        scale_free_nats=scaled,
+    )
+    pcm, lengths = miniature.batch([90, 41])
+    pcm = model.pad(pcm)
+    passed = model(pcm, lengths, model.noise(90, 2, torch.Generator().manual_seed(0), torch.float64))
+    ours = training_loss(passed, model, pcm, lengths, recipe, update)
+    beta, free, weight = (reference.ramp(*r, update, 20) for r in (recipe.beta, recipe.free_nats, recipe.auxiliary))
+    total, reconstruction, frames, clamped, free_of_it = 0.0, 0.0, 0, 0, 0
+    for row, length in enumerate((90, 41)):
+        for t in range(length):
+            value = int(pcm[row, t])
+            log_p = reference.mixture_log_mass_exactly(
+                passed.output.parameters[row, t].tolist(), *reference.uniform_bin(value)
+            )
+            error = passed.waveform[row, t].item() - 2 * reference.mulaw(value / 32_768, 255)
+            reconstruction += log_p
+            total += weight * error**2 - log_p
+            frames += 1
+        for layer, stride, latent in zip(passed.layers, model.strides, model.latents, strict=True):
+            floor = free / latent * (stride / model.strides[0] if scaled else 1)
+            for t in range(reference.touched_steps(length, stride)):
+                for i in range(latent):
+                    q, p = (
+                        (g.mean[t, row, i].item(), math.exp(-0.5 * g.log_precision[t, row, i].item()))
+                        for g in (layer.posterior, layer.prior)
+                    )
+                    kl = reference.gaussian_kl(*q, *p)
+                    clamped += kl < floor
+                    free_of_it += kl > floor
+                    total += beta * max(kl, floor)
+    assert ours.frames == frames == 131
+    assert clamped > 0
+    assert free_of_it > 0 or update < 20
+    assert ours.reconstruction.item() == pytest.approx(reconstruction, rel=1e-10)
+    # The auxiliary target is companded in single precision.
+    assert ours.total.item() == pytest.approx(total / frames, rel=1e-6)
+    assert len(ours.kl) == layers
+
+
+def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
+    model = miniature.model(2)
+    recipe = replace(TINY, free_nats=(1e6, 1e6, 1.0), beta=(1.0, 1.0, 1.0), auxiliary=(0.0, 0.0, 0.0))
+    pcm, lengths = miniature.batch([1024])
+    passed = model(pcm, lengths, model.noise(1024, 1, torch.Generator().manual_seed(0)))
+    training_loss(passed, model, pcm, lengths, recipe, 0).total.backward()
+    assert model.cells[1].prior.bias.grad.abs().max() > 0  # through z, from the reconstruction
+    floored = [p.grad.clone() for p in model.cells.parameters()]
+    model.zero_grad()
+    passed = model(pcm, lengths, model.noise(1024, 1, torch.Generator().manual_seed(0)))
+    training_loss(passed, model, pcm, lengths, replace(recipe, beta=(0.0, 0.0, 1.0)), 0).total.backward()
+    assert all(torch.equal(x, p.grad) for x, p in zip(floored, model.cells.parameters(), strict=True))
+
+
+def test_segments_are_a_function_of_seed_and_update() -> None:
+    first, again = (segments(TRAIN, TINY, 3, 5) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
+    assert not torch.equal(first[0], segments(TRAIN, TINY, 3, 6)[0])
+    assert not torch.equal(first[0], segments(TRAIN, TINY, 4, 5)[0])
+
+
+def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> None:
+    # Each sample says which recording it is of and where.
+    takes = [
+        miniature.Take("a", np.arange(6_000).astype(np.int16)),
+        miniature.Take("b", np.arange(10_000, 12_000).astype(np.int16)),
+    ]
+    takes.append(miniature.Take("short", np.arange(20_000, 20_300).astype(np.int16)))
+    recipe = replace(TINY, segment=500, batch=4)
+    counts, starts = [0, 0, 0], []
+    for update in range(1000):
+        pcm, lengths = segments(takes, recipe, 0, update)
+        assert pcm.shape == (4, 500)
+        for row, length in zip(pcm.tolist(), lengths.tolist(), strict=True):
+            which = row[0] // 10_000
+            counts[which] += 1
+            assert row[:length] == list(range(row[0], row[0] + length))
+            assert length == (300 if which == 2 else 500)
+            assert row[length:] == [0] * (500 - length)
+            if which == 0:
+                starts.append(row[0])
+    shares = np.array([6_000, 2_000, 300]) / 8_300
+    # Four standard errors of 4,000 draws; starts over [0, 5500] have a mean of 2750 and a deviation of 1588.
+    assert (np.abs(np.array(counts) / 4000 - shares) < 4 * np.sqrt(shares * (1 - shares) / 4000)).all()
+    assert abs(np.mean(starts) - 2750) < 4 * 1588 / math.sqrt(len(starts))
+    assert min(starts) < 50
+    assert 5450 < max(starts) <= 5500
+
+
+def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
+    pcm, lengths = segments([miniature.take("a", 1024)], TINY, 0, 0)
+    assert lengths.tolist() == [1024, 1024]
+    assert pcm[0].tolist() == miniature.take("a", 1024).pcm.tolist()
+
+
+def test_whole_recordings_come_in_batches_of_like_length() -> None:
+    takes = [miniature.take(f"r{i}", 100 * (i + 1)) for i in range(20)]
+    recipe, seen, spreads = replace(TINY, segment=0, batch=4), set(), []
+    for update in range(60):
+        pcm, lengths = segments(takes, recipe, 0, update)
+        assert len(set(lengths.tolist())) == 4
+        assert pcm.shape == (4, int(lengths.max()))
+        seen |= set(lengths.tolist())
+        spreads.append(int(lengths.max() - lengths.min()))
+        own = takes[int(lengths[0]) // 100 - 1].pcm
+        assert pcm[0, : lengths[0]].tolist() == own.tolist()
+    assert len(seen) == 20
+    assert np.mean(spreads) < 700  # random fours of 100 to 2000 spread over 1260
+    assert segments(takes[:2], recipe, 0, 0)[0].shape[0] == 2
+
+
+def trainer(out: Path, recipe: Recipe = TINY, seed: int = 0, layers: int = 2) -> Trainer:
+    return Trainer(miniature.model(layers), recipe, TRAIN, VALIDATION, out, seed=seed, precision="fp32")
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / LOG).open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in checkpoint.load_tensors(path)[0].items() if not k.startswith("window")}
+
+
+def same(ours: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> bool:
+    return ours.keys() == wanted.keys() and all(torch.equal(ours[k], wanted[k]) for k in wanted)
+
+
+def interrupt_at(update: int) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        if progress.update == update:
+            raise KeyboardInterrupt
+
+    return report
+
+
+@pytest.fixture(autouse=True)
+def log_often(monkeypatch) -> None:
+    monkeypatch.setattr(training, "LOG_EVERY", 3)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LOG_EVERY", 3)
+        assert trainer(out).run(lambda progress: None) == out / "best.safetensors"
+    return out
+
+
+def test_a_run_leaves_its_log_events_and_checkpoints(uninterrupted) -> None:
+    logged = rows(uninterrupted)
+    assert [r["update"] for r in logged if r["bits_per_frame"]] == ["3", "6", "9", "12"]
+    assert [r["update"] for r in logged if r["validation"]] == ["4", "8", "12"]
+    assert list(logged[0]) == [
+        "update",
+        "bits_per_frame",
+        "reconstruction",
+        "kl_z1",
+        "kl_z2",
+        "learning_rate",
+        "validation",
+    ]
+    for r in logged:
+        if r["bits_per_frame"]:
+            parts = float(r["reconstruction"]) + float(r["kl_z1"]) + float(r["kl_z2"])
+            assert float(r["bits_per_frame"]) == pytest.approx(parts, rel=1e-4)
+    assert len(list(uninterrupted.glob("events.out.tfevents.*"))) == 1
+    assert (uninterrupted / LAST).is_file()
+    assert not list(uninterrupted.glob(".*"))
+    best = checkpoint.load(uninterrupted)
+    assert best.provenance["updates"] == 12
+    assert best.provenance["seed"] == 0
+
+
+def test_the_best_checkpoint_is_the_one_that_validates_best(uninterrupted) -> None:
+    validated = {int(r["update"]): float(r["validation"]) for r in rows(uninterrupted) if r["validation"]}
+    best = checkpoint.load(uninterrupted)
+    assert best.provenance["update"] == min(validated, key=validated.__getitem__)
+    ours = evaluate(best.model, VALIDATION, seed=0).bits_per_frame
+    assert ours == best.provenance["validation_bits_per_frame"]
+    assert f"{ours:.6g}" == f"{min(validated.values()):.6g}"
+
+
+def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> None:
+    figures = iter([9.0, 7.0, 8.0])
+    real = training.evaluate
+
+    def scripted(*args, **kwargs):
+        result = real(*args, **kwargs)
+        return replace(result, reconstruction=-next(figures) * result.frames * math.log(2) + math.fsum(result.kl))
+
+    monkeypatch.setattr(training, "evaluate", scripted)
+    run = trainer(tmp_path)
+    run.run(lambda progress: None)
+    assert checkpoint.load(tmp_path).provenance["update"] == 8
+    assert run.best == pytest.approx(7)
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 7, 12])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, uninterrupted, at) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path).run(interrupt_at(at))
+    again = trainer(tmp_path)
+    again.resume()
+    assert again.update == at
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
+    assert rows(tmp_path) == rows(uninterrupted)
+    assert same(weights(tmp_path / "best.safetensors"), weights(uninterrupted / "best.safetensors"))
+
+
+@pytest.mark.parametrize("calls", [0, 2], ids=["first validation", "last validation"])
+def test_an_interrupted_validation_is_made_up_for(tmp_path, uninterrupted, monkeypatch, calls) -> None:
+    real, count = training.evaluate, 0
+
+    def interrupted(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == calls + 1:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer(tmp_path).run(lambda progress: None)
+    again = trainer(tmp_path)
+    again.resume()
+    again.run(lambda progress: None)
+    assert rows(tmp_path) == rows(uninterrupted)
+    assert same(weights(tmp_path / "best.safetensors"), weights(uninterrupted / "best.safetensors"))
+
+
+def test_ctrl_c_in_the_middle_of_an_update_saves_a_whole_one(tmp_path, uninterrupted) -> None:
+    run = trainer(tmp_path)
+    step = run.optimizer.step
+
+    def pressed(*args, **kwargs):
+        step(*args, **kwargs)
+        if run.update == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run.optimizer.step = pressed
+    with pytest.raises(KeyboardInterrupt):
+        run.run(lambda progress: None)
+    again = trainer(tmp_path)
+    again.resume()
+    assert again.update == 6
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
+
+
+def test_ctrl_c_before_the_first_update_is_over(tmp_path, uninterrupted, monkeypatch) -> None:
+    def pressed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_loss", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer(tmp_path).run(lambda progress: None)
+    again = trainer(tmp_path)
+    again.resume()
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
+
+
+def test_a_killed_run_goes_on_from_its_last_validation(tmp_path, uninterrupted) -> None:
+    def killed(progress: Progress) -> None:
+        if progress.update == 7:
+            raise SystemError  # nothing is saved
+
+    with pytest.raises(SystemError):
+        trainer(tmp_path).run(killed)
+    again = trainer(tmp_path)
+    again.resume()
+    assert again.update == 4
+    again.run(lambda progress: None)
+    assert rows(tmp_path) == rows(uninterrupted)
+    assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
+
+
+def test_a_recipe_without_the_auxiliary_loss_can_be_resumed(tmp_path) -> None:
+    recipe = replace(TINY, auxiliary=(0.0, 0.0, 0.5), updates=5)
+    whole = trainer(tmp_path / "whole", recipe)
+    whole.run(lambda progress: None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "cut", recipe).run(interrupt_at(2))
+    again = trainer(tmp_path / "cut", recipe)
+    again.resume()
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / "cut" / LAST), weights(tmp_path / "whole" / LAST))
+
+
+def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:
+    for path in uninterrupted.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    again = trainer(tmp_path)
+    again.resume()
+    reports: list[Progress] = []
+    assert again.run(reports.append) == tmp_path / "best.safetensors"
+    assert reports == []
+    assert rows(tmp_path) == rows(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"recipe": replace(TINY, learning_rate=1e-3)},
+        {"recipe": replace(TINY, updates=13)},
+        {"layers": 1},
+    ],
+)
+def test_another_recipe_seed_or_model_is_refused(tmp_path, uninterrupted, other) -> None:
+    (tmp_path / LAST).write_bytes((uninterrupted / LAST).read_bytes())
+    with pytest.raises(InputError, match="another model, recipe, seed or corpus") as error:
+        trainer(tmp_path, **other).resume()
+    assert str(tmp_path / LAST) in str(error.value)
+
+
+def test_another_corpus_is_refused(tmp_path, uninterrupted) -> None:
+    (tmp_path / LAST).write_bytes((uninterrupted / LAST).read_bytes())
+    with pytest.raises(InputError, match="another model, recipe, seed or corpus"):
+        Trainer(miniature.model(2), TINY, TRAIN[:2], VALIDATION, tmp_path).resume()
+
+
+def test_a_missing_or_damaged_state_is_named(tmp_path, uninterrupted) -> None:
+    with pytest.raises(InputError, match=LAST):
+        trainer(tmp_path).resume()
+    whole = (uninterrupted / LAST).read_bytes()
+    (tmp_path / LAST).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        trainer(tmp_path).resume()
+    tensors, metadata = checkpoint.load_tensors(uninterrupted / LAST)
+    del tensors["adam.exp_avg.head.weight"]
+    checkpoint.save_tensors(tmp_path / LAST, tensors, metadata)
+    with pytest.raises(InputError, match="the saved state is damaged"):
+        trainer(tmp_path).resume()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
+    run = trainer(tmp_path)
+    before = [p.detach().clone() for p in run.average.parameters()]
+    with torch.no_grad():
+        run.model.head.bias[0] = math.nan
+    with pytest.raises(InputError, match="not finite at update 0") as error:
+        run.run(lambda progress: None)
+    assert str(tmp_path) in str(error.value)
+    assert all(torch.equal(x, y) for x, y in zip(before, run.average.parameters(), strict=True))
+    assert not (tmp_path / LAST).exists()
+
+
+def test_a_new_run_does_not_add_to_an_old_log(tmp_path, uninterrupted) -> None:
+    (tmp_path / LOG).write_bytes((uninterrupted / LOG).read_bytes())
+    trainer(tmp_path).run(lambda progress: None)
+    assert rows(tmp_path) == rows(uninterrupted)
+
+
+def test_the_average_follows_the_weights(tmp_path) -> None:
+    run = trainer(tmp_path, replace(TINY, ema=0.0))
+    run.step()
+    assert all(torch.equal(x, y) for x, y in zip(run.average.parameters(), run.model.parameters(), strict=True))
+    run = trainer(tmp_path, replace(TINY, ema=0.998))
+    start = run.model.head.weight.detach().clone()
+    run.step()
+    moved = run.model.head.weight.detach()
+    # The first update's weight is (0 + 1) / (0 + 10).
+    torch.testing.assert_close(run.average.head.weight.detach(), 0.1 * start + 0.9 * moved, rtol=1e-6, atol=1e-7)
+
+
+def test_every_update_draws_noise_of_its_own_from_the_seed(tmp_path) -> None:
+    seen: list[torch.Tensor] = []
+    for seed in (0, 0, 1):
+        run = trainer(tmp_path, seed=seed)
+        run.model.register_forward_pre_hook(lambda module, args: seen.append(args[2][0]))
+        run.step()
+        run.step()
+    assert torch.equal(seen[0], seen[2])
+    assert torch.equal(seen[1], seen[3])
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[4])
+
+
+def test_reports_count_every_update_and_carry_validations(tmp_path) -> None:
+    reports: list[Progress] = []
+    trainer(tmp_path, replace(TINY, updates=5)).run(reports.append)
+    assert [p.update for p in reports] == [1, 2, 3, 4, 5]
+    assert [p.validation is not None for p in reports] == [False, False, False, True, True]
+    assert all(math.isfinite(p.bits_per_frame) for p in reports)
+
+
+def test_training_learns(tmp_path) -> None:
+    recipe = replace(TINY, updates=60, validate_every=60, learning_rate=3e-3)
+    run = trainer(tmp_path, recipe)
+    before = evaluate(run.average, VALIDATION).bits_per_frame
+    run.run(lambda progress: None)
+    assert run.best < before - 0.5
+
+
+def test_no_recordings_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="at least one recording"):
+        Trainer(miniature.model(1), TINY, TRAIN, [], tmp_path)
