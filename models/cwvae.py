@@ -75,13 +75,13 @@ class CWVAE(nn.Module):
             bias[:, 2] = -2
 
     @property
-    def receptive_samples(self) -> int:
+    def coarsest_stride(self) -> int:
         """Utterances are padded to a multiple of this, the highest stride."""
         return self.strides[-1]
 
     def pad(self, pcm: Int16[Tensor, "batch samples"]) -> Int16[Tensor, "batch padded"]:
         """Zero-pad behind to whole steps of the highest layer."""
-        return F.pad(pcm, (0, -pcm.shape[1] % self.receptive_samples))
+        return F.pad(pcm, (0, -pcm.shape[1] % self.coarsest_stride))
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
@@ -151,7 +151,7 @@ class CWVAE(nn.Module):
         self, samples: int, rows: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "_time rows _latent"], ...]:
         """Standard normal noise for every layer (lowest first) of `samples` samples of audio, on the CPU."""
-        whole = -(-samples // self.receptive_samples) * self.receptive_samples
+        whole = -(-samples // self.coarsest_stride) * self.coarsest_stride
         return tuple(
             torch.randn(whole // s, rows, z, generator=generator, dtype=dtype)
             for s, z in zip(self.strides, self.latents, strict=True)

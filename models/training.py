@@ -330,12 +330,11 @@ class Trainer:
     def _truncate_log(self) -> None:
         """Drop rows written after the saved state, which the continued run writes again."""
         path = self.out / LOG
-        if not path.exists():
-            return
-        header, *rows = path.read_text().splitlines(keepends=True)
-        kept = [row for row in rows if int(row.split(",", 1)[0]) <= self.update]
-        with checkpoint.written_whole(path) as temporary:
-            temporary.write_text("".join([header, *kept]))
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        if lines:
+            kept = [row for row in lines[1:] if int(row.split(",", 1)[0]) <= self.update]
+            with checkpoint.written_whole(path) as temporary:
+                temporary.write_text("".join([lines[0], *kept]))
 
 
 @contextlib.contextmanager
