@@ -28,24 +28,17 @@ class LabelledPoints:
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or 0 in self.points.shape:
-            raise InputError(
-                f"points have shape {self.points.shape}; give one row a token and one column a feature"
-            )
+            raise InputError(f"points have shape {self.points.shape}; give one row a token and one column a feature")
         for name, column in (("labels", self.labels), ("groups", self.groups)):
             if column is not None and column.shape != self.points.shape[:1]:
-                raise InputError(
-                    f"{name} have shape {column.shape} for {len(self.points)} points; give one a point"
-                )
+                raise InputError(f"{name} have shape {column.shape} for {len(self.points)} points; give one a point")
         if not np.isfinite(self.points).all():
             row, dim = np.argwhere(~np.isfinite(self.points))[0]
             raise InputError(
-                f"point {row} has {self.points[row, dim]} in dimension {dim}; "
-                "drop such tokens, or extract them again"
+                f"point {row} has {self.points[row, dim]} in dimension {dim}; drop such tokens, or extract them again"
             )
         if len(np.unique(self.labels)) < 2:
-            raise InputError(
-                "target has one class; a probe needs two or more, so choose another target or more tokens"
-            )
+            raise InputError("target has one class; a probe needs two or more, so choose another target or more tokens")
         object.__setattr__(self, "points", np.ascontiguousarray(self.points, dtype=np.float64))
 
     @cached_property

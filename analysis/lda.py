@@ -110,9 +110,7 @@ class Moments:
         return np.sqrt(self.counts / self.n)[:, None] * (self.means - self.mean) * (self.variance > 0)
 
 
-def moments(
-    points: Float[np.ndarray, "tokens dims"], codes: Int[np.ndarray, " tokens"], n_classes: int
-) -> Moments:
+def moments(points: Float[np.ndarray, "tokens dims"], codes: Int[np.ndarray, " tokens"], n_classes: int) -> Moments:
     """The moments of these points.
 
     Args:
@@ -181,9 +179,7 @@ def moments_without_each(
                 cross = residuals[others] @ (e * inverses[j])
                 moved = norms[others, j] + (2 * cross + norms[i, j] / left) / left
                 fourth += (moved**2).sum() - (norms[members[c], j] ** 2).sum()
-            yield Moments(
-                fold_counts, mean - y[j] / (n - 1), fold_means, variances[j], fold_within, float(fourth)
-            )
+            yield Moments(fold_counts, mean - y[j] / (n - 1), fold_means, variances[j], fold_within, float(fourth))
 
 
 def ledoit_wolf(fold: Moments) -> float:

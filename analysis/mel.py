@@ -51,9 +51,7 @@ def log_mel(
     if len(wave) == 0 or not np.isfinite(wave).all():
         raise InputError(f"wave of {len(wave)} samples is empty or not finite; check the recording")
     if min(sample_rate, hop, window, bins) < 1:
-        raise InputError(
-            f"sample rate {sample_rate}, hop {hop}, window {window} and bins {bins} must all be positive"
-        )
+        raise InputError(f"sample rate {sample_rate}, hop {hop}, window {window} and bins {bins} must all be positive")
     n_fft = n_fft or shortest_full_fft(sample_rate=sample_rate, window=window, bins=bins)
     if n_fft < window or n_fft % 2:
         raise InputError(f"n_fft is {n_fft}; give an even number, at least the window's {window} samples")
@@ -86,9 +84,7 @@ def mel_filters(*, sample_rate: int, bins: int, n_fft: int) -> Float[np.ndarray,
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values")
-        return torchaudio.functional.melscale_fbanks(
-            n_fft // 2 + 1, 0.0, sample_rate / 2, bins, sample_rate
-        ).numpy()
+        return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate / 2, bins, sample_rate).numpy()
 
 
 def empty_bins(*, sample_rate: int, bins: int = 80, n_fft: int = 256) -> Int[np.ndarray, " empty"]:
@@ -118,6 +114,4 @@ def shortest_full_fft(*, sample_rate: int, window: int = 256, bins: int = 80) ->
         if len(empty) + len(copied) == 0:
             return n_fft
         n_fft *= 2
-    raise InputError(
-        f"{bins} Mel bins at {sample_rate} Hz are too narrow for a window of {window}; use fewer bins"
-    )
+    raise InputError(f"{bins} Mel bins at {sample_rate} Hz are too narrow for a window of {window}; use fewer bins")

@@ -169,9 +169,7 @@ def lda_classify(
                 predicted[held_out] = data.classes[codes]
         case _:
             raise _unknown(protocol)
-    return Outcome(
-        protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups
-    )
+    return Outcome(protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups)
 
 
 def _refitted_neighbours(
@@ -208,9 +206,7 @@ def _rows_of_groups(data: LabelledPoints) -> list[Rows]:
         raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
     names = np.unique(data.groups)
     if len(names) < 2:
-        raise InputError(
-            "protocol speaker found one group; give points of two or more speakers, or use nested"
-        )
+        raise InputError("protocol speaker found one group; give points of two or more speakers, or use nested")
     return [np.flatnonzero(data.groups == name) for name in names]
 
 
@@ -222,9 +218,7 @@ def _scikit_lda(data: LabelledPoints, n_components: int | None = None) -> Linear
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Variables are collinear")  # it drops them, as the paper's did
-        return LinearDiscriminantAnalysis(solver="svd", n_components=n_components).fit(
-            data.points, data.labels
-        )
+        return LinearDiscriminantAnalysis(solver="svd", n_components=n_components).fit(data.points, data.labels)
 
 
 def _by_vote(
@@ -236,9 +230,7 @@ def _by_vote(
     neighbours: Int[np.ndarray, "tokens most"],
 ) -> Outcome:
     codes = vote(data.codes[neighbours], len(data.classes), ks)
-    return Outcome(
-        protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours=neighbours
-    )
+    return Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours=neighbours)
 
 
 def _unknown(protocol: str) -> InputError:

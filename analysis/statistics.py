@@ -53,9 +53,7 @@ def bootstrap_interval(
         level: coverage, in (0, 1).
         resamples: number of resamples.
     """
-    return cluster_bootstrap_interval(
-        values, np.arange(len(values)), rng=rng, level=level, resamples=resamples
-    )
+    return cluster_bootstrap_interval(values, np.arange(len(values)), rng=rng, level=level, resamples=resamples)
 
 
 def cluster_bootstrap_interval(

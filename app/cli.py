@@ -40,6 +40,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Names the defaults that are values, where the help does not say its own."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.default is None or action.default is False or "(default" in (action.help or "")
+        return action.help if told else super()._get_help_string(action)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = Parser(
@@ -53,13 +61,14 @@ def parser() -> argparse.ArgumentParser:
 
     def add(name: str, help: str, run: Any, **kwargs: Any) -> argparse.ArgumentParser:
         sub = table.add_parser(
-            name, help=help, description=help[0].upper() + help[1:] + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs,
-        )  # fmt: skip
-        sub.set_defaults(command=run, name=name)
-        sub.add_argument(
-            "--json", action="store_true", help="print one JSON document; logs go to standard error"
+            name,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            formatter_class=Defaults,
+            **kwargs,
         )
+        sub.set_defaults(command=run, name=name)
+        sub.add_argument("--json", action="store_true", help="print one JSON document; logs go to standard error")
         sub.add_argument("--seed", type=_seed, default=0, help="seed of everything random")
         return sub
 
@@ -67,16 +76,16 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
 
     def corpus(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--layout", choices=("auto", "timit", "librispeech", "textgrid"), default="auto",
-                         help="how the corpus is laid out")  # fmt: skip
+        sub.add_argument(
+            "--layout",
+            choices=("auto", "timit", "librispeech", "textgrid"),
+            default="auto",
+            help="how the corpus is laid out",
+        )
         sub.add_argument("--strict", action="store_true", help="stop at the first bad utterance")
         sub.add_argument("--no-resample", action="store_true", help="refuse audio of another rate")
-        sub.add_argument(
-            "--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)"
-        )
-        sub.add_argument(
-            "--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)"
-        )
+        sub.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
+        sub.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
 
     sub = add("demo", "everything, end to end, on an embedded corpus", commands.demo)
     sub.add_argument("--out", default="demo-out", help="folder for latents, tables and pictures")
@@ -91,19 +100,19 @@ def parser() -> argparse.ArgumentParser:
     sub = add("train", "train a model and keep the checkpoint that validates best", commands.train)
     sub.add_argument("family", help="model family (see `probe models`)")
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus to train on")
-    sub.add_argument(
-        "--split", default=None, help="split to train on (default: train where there are splits)"
-    )
+    sub.add_argument("--split", default=None, help="split to train on (default: train where there are splits)")
     sub.add_argument("--preset", default="small", help="size and recipe (see `probe models`)")
-    sub.add_argument(
-        "--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events"
-    )
+    sub.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events")
     sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")
     sub.add_argument("--batch", type=int, default=None, help="segments a batch (default: the preset's)")
     sub.add_argument("--learning-rate", type=float, default=None, help="peak rate (default: the preset's)")
     sub.add_argument("--hold-out", type=float, default=0.1, help="share of the speakers kept for validation")
-    sub.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto",
-                     help="bf16 where the hardware multiplies it natively (auto)")  # fmt: skip
+    sub.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="bf16 where the hardware multiplies it natively (auto)",
+    )
     sub.add_argument("--resume", action="store_true", help="go on from the run folder's last state")
     corpus(sub)
     device(sub)
@@ -111,9 +120,12 @@ def parser() -> argparse.ArgumentParser:
     sub = add("evaluate", "likelihood of a corpus under a checkpoint, in bits per frame", commands.evaluate)
     sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
-    sub.add_argument("--split", default=None,
-                     help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was "
-                     "trained on this corpus (default: all)")  # fmt: skip
+    sub.add_argument(
+        "--split",
+        default=None,
+        help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was "
+        "trained on this corpus (default: all)",
+    )
     corpus(sub)
     device(sub)
 
@@ -123,20 +135,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", default=None, help="only this split of the corpus")
     sub.add_argument("--out", required=True, metavar="TABLE", help="folder of the token table")
     sub.add_argument("--samples", type=int, default=100, help="Monte Carlo samples an utterance")
-    sub.add_argument("--estimator", choices=("sample", "posterior-mean"), default="sample",
-                     help="average the samples (the paper), or the posterior means along them (less noise)")  # fmt: skip
+    sub.add_argument(
+        "--estimator",
+        choices=("sample", "posterior-mean"),
+        default="sample",
+        help="average the samples (the paper), or the posterior means along them (less noise)",
+    )
     sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
-    sub.add_argument(
-        "--untrained", action="store_true", help="the same model with random weights, as a baseline"
-    )
-    sub.add_argument(
-        "--memory", type=float, default=1.0, metavar="GB", help="most memory for the samples at once"
-    )
+    sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
+    sub.add_argument("--memory", type=float, default=1.0, metavar="GB", help="most memory for the samples at once")
     sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
     sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
-    sub.add_argument(
-        "--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)"
-    )
+    sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
     corpus(sub)
     device(sub)
 
@@ -145,35 +155,55 @@ def parser() -> argparse.ArgumentParser:
         ("lda", commands.lda, "accuracy of the linear discriminant classifier"),
     ):
         sub = add(name, what, run)
-        sub.add_argument("--latents", action="append", metavar="TABLE",
-                         help="a token table; may be given several times (default: the newest under latents/)")  # fmt: skip
+        sub.add_argument(
+            "--latents",
+            action="append",
+            metavar="TABLE",
+            help="a token table; may be given several times (default: the newest under latents/)",
+        )
         sub.add_argument("--target", choices=("phoneme", "gender"), default="phoneme", help="what to predict")
-        sub.add_argument("--protocol", choices=("paper", "nested", "speaker"), action="append", default=None,
-                         help="may be given several times (default: nested for phonemes, speaker for gender)")  # fmt: skip
         sub.add_argument(
-            "--speaker", action="append", metavar="ID", help="only these speakers (default: all)"
+            "--protocol",
+            choices=("paper", "nested", "speaker"),
+            action="append",
+            default=None,
+            help="may be given several times (default: nested for phonemes, speaker for gender)",
         )
-        sub.add_argument("--features", default=None, help="comma-separated; z1+z2 joins two (default: each, and the "
-                         "latents together)")  # fmt: skip
-        sub.add_argument("--phones", choices=("timit61", "timit48", "timit39"), default=None,
-                         help="fold TIMIT's phone labels (default: as labelled)")  # fmt: skip
+        sub.add_argument("--speaker", action="append", metavar="ID", help="only these speakers (default: all)")
         sub.add_argument(
-            "--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences"
+            "--features",
+            default=None,
+            help="comma-separated; z1+z2 joins two (default: each, and the latents together)",
         )
+        sub.add_argument(
+            "--phones",
+            choices=("timit61", "timit48", "timit39"),
+            default=None,
+            help="fold TIMIT's phone labels (default: as labelled)",
+        )
+        sub.add_argument("--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences")
         sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi")
-        sub.add_argument("--shrinkage", type=_shrinkage, default="ledoit-wolf",
-                         help="of the within-class scatter: ledoit-wolf, none, or a number from 0 to 1 (never under "
-                         "`paper`)")  # fmt: skip
-        sub.add_argument("--permutations", type=int, default=10, help="label permutations for the null")
         sub.add_argument(
-            "--out", default=None, metavar="CSV", help="file for the results (default: beside the table)"
+            "--shrinkage",
+            type=_shrinkage,
+            default="ledoit-wolf",
+            help="of the within-class scatter: ledoit-wolf, none, or a number from 0 to 1 (never under `paper`)",
         )
+        sub.add_argument("--permutations", type=int, default=10, help="label permutations for the null")
+        sub.add_argument("--out", default=None, metavar="CSV", help="file for the results (default: beside the table)")
         sub.add_argument("--by-speaker", action="store_true", help="print every speaker's accuracy too (k=5)")
         if name == "knn":
-            sub.add_argument("--lda-dims", type=int, default=None,
-                             help="discriminants kept; 0: no LDA (default: 5, or as many as there are)")  # fmt: skip
-            sub.add_argument("--k", default=None,
-                             help="neighbours: a number, a range or a list (default: 1-50, or as many as there are)")  # fmt: skip
+            sub.add_argument(
+                "--lda-dims",
+                type=int,
+                default=None,
+                help="discriminants kept; 0: no LDA (default: 5, or as many as there are)",
+            )
+            sub.add_argument(
+                "--k",
+                default=None,
+                help="neighbours: a number, a range or a list (default: 1-50, or as many as there are)",
+            )
             sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
     return top
 
@@ -190,9 +220,7 @@ def _shrinkage(text: str) -> str | float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1"
-        ) from None
+        raise argparse.ArgumentTypeError(f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1") from None
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value} does not lie between 0 and 1")
     return value

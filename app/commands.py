@@ -80,12 +80,12 @@ def corpus(args: argparse.Namespace) -> Answer:
 
 
 def train(args: argparse.Namespace) -> Answer:
+    from models.errors import InputError
     from models.presets import preset
+    from probing.table import check_writable
 
     chosen = preset(args.family, args.preset)
     overrides = {"updates": args.updates, "batch": args.batch, "learning_rate": args.learning_rate}
-    from models.errors import InputError
-
     for name, value in overrides.items():
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
@@ -105,9 +105,7 @@ def train(args: argparse.Namespace) -> Answer:
     from probing.recordings import hold_out, recordings
 
     if args.resume and not (out / LAST).exists():
-        raise InputError(
-            f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder"
-        )
+        raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
     if not args.resume and (out / LAST).exists():
         raise InputError(f"{out}: holds a run already; go on with --resume or choose another --out")
     if not args.resume and (out / BEST).exists():
@@ -247,9 +245,7 @@ def extract(args: argparse.Namespace) -> Answer:
     }
     counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
     names = ", ".join(f"{name} ({size})" for name, size in result.features.items())
-    resumed = (
-        "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
-    )
+    resumed = "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
     text = (
         f"{counts}\nfeatures: {names}\n{result.audio_seconds:.0f} s of speech in {wall:.0f} s{resumed}\n"
         f"table: {out}\nnext: probe knn --target phoneme --latents {out}"
@@ -277,13 +273,13 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
     ks = _numbers(args.k) if method == "knn" and args.k else None
     named = [Path(path) for path in args.latents or []] or [table.newest()]
     folders = [path if path.name not in ("", "..") else path.resolve() for path in named]
+    tables = [table.load(folder) for folder in folders]
     out = Path(args.out) if args.out else results_path(folders, method, args.target)
     table.check_writable(out.parent)
     if out.is_dir():
         raise InputError(f"{out}: a folder; give --out the name of a CSV file")
     if (out.parent / table.EXTRACTION).exists():
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
-    tables = [table.load(folder) for folder in folders]
 
     import pandas as pd
 
@@ -341,9 +337,7 @@ def _numbers(text: str) -> tuple[int, ...]:
                 raise ValueError
             numbers |= set(span)
         except ValueError:
-            raise InputError(
-                f"--k {text}: give a number, a range or a list, such as 1-50 or 1,5,10"
-            ) from None
+            raise InputError(f"--k {text}: give a number, a range or a list, such as 1-50 or 1,5,10") from None
     if not numbers or min(numbers) < 1:
         raise InputError(f"--k {text}: neighbours are counted from 1")
     return tuple(sorted(numbers))
@@ -426,15 +420,11 @@ class _training_bar:
     def report(self, progress: Progress) -> None:
         self.bar.update(progress.update - self.bar.n)
         self.smooth = (
-            progress.bits_per_frame
-            if not self.smooth
-            else 0.98 * self.smooth + 0.02 * progress.bits_per_frame
+            progress.bits_per_frame if not self.smooth else 0.98 * self.smooth + 0.02 * progress.bits_per_frame
         )
         self.bar.set_postfix_str(f"{self.smooth:.2f} bits per frame", refresh=False)
         if progress.validation is not None:
-            self.bar.write(
-                f"update {progress.update}: validation {_bits(progress.validation)}", file=sys.stderr
-            )
+            self.bar.write(f"update {progress.update}: validation {_bits(progress.validation)}", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()

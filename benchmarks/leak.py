@@ -17,7 +17,7 @@ parser.add_argument("--k", type=int, default=5)
 parser.add_argument("--seeds", type=int, default=5)
 args = parser.parse_args()
 
-print(f"{args.points} points of noise, {args.classes} random labels, LDA-{args.lda_dims}, k={args.k}, accuracy in per cent")
+print(f"{args.points} points of noise, {args.classes} random labels, LDA-{args.lda_dims}, k={args.k}, per cent right")
 print("  d   paper  nested   chance")
 for dims in (32, 80, 128, 256):
     scores: dict[str, list[float]] = {"paper": [], "nested": []}

@@ -48,9 +48,7 @@ def main() -> None:
 
     rng = np.random.default_rng(asked.seed)
     labels = rng.permutation(np.arange(asked.points) % asked.classes)
-    points = (
-        rng.normal(size=(asked.points, asked.dims)) + rng.normal(size=(asked.classes, asked.dims))[labels]
-    )
+    points = rng.normal(size=(asked.points, asked.dims)) + rng.normal(size=(asked.classes, asked.dims))[labels]
     k = min(50, asked.points - 1)
     nested(points[: 4 * asked.classes], labels[: 4 * asked.classes], lda_dims=1, ks=(1,))  # libraries load
 

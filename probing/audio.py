@@ -55,9 +55,7 @@ def probe_audio(path: Path) -> AudioHeader:
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: unreadable as audio ({_reason(error)}); convert it to WAV or FLAC"
-        ) from error
+        raise InputError(f"{path}: unreadable as audio ({_reason(error)}); convert it to WAV or FLAC") from error
     promised = _promised_bytes(path)
     if (promised is not None and promised > size) or info.frames > size * _MOST_SAMPLES_PER_BYTE:
         what = f"{promised:,} bytes" if promised is not None else f"{info.frames:,} samples"
@@ -104,8 +102,7 @@ def check_rates(path: Path, from_rate: int, to_rate: int) -> None:
     common = math.gcd(from_rate, to_rate)
     if (from_rate // common) * (to_rate // common) > _LARGEST_FILTER:
         raise InputError(
-            f"{path}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; "
-            "resample the file with sox or ffmpeg"
+            f"{path}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; resample the file with sox or ffmpeg"
         )
 
 
@@ -154,13 +151,9 @@ def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"
         case _:
             real = file.read(_BLOCK, dtype="float64")
             if not np.isfinite(real).all():
-                raise InputError(
-                    f"{path}: holds samples that are not finite (NaN or infinite); export it again"
-                )
+                raise InputError(f"{path}: holds samples that are not finite (NaN or infinite); export it again")
             if len(real) and (peak := float(np.abs(real).max())) > _MOST_OVERSHOOT:
-                raise InputError(
-                    f"{path}: samples reach {peak:.4g} where full scale is 1; scale the file to [-1, 1]"
-                )
+                raise InputError(f"{path}: samples reach {peak:.4g} where full scale is 1; scale the file to [-1, 1]")
             return np.clip(np.rint(real * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 

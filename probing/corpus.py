@@ -56,9 +56,7 @@ class Speaker:
         if self.gender not in ("F", "M", None):
             raise InputError(f"speaker {self.id}: gender {self.gender!r} is none of F, M or unknown")
         if self.height_cm is not None and not (math.isfinite(self.height_cm) and self.height_cm > 0):
-            raise InputError(
-                f"speaker {self.id}: height {self.height_cm} cm is no height; leave it out instead"
-            )
+            raise InputError(f"speaker {self.id}: height {self.height_cm} cm is no height; leave it out instead")
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,7 @@ class Utterance:
                 raise InputError(f"{self.audio}: words {before} and {after} are out of order")
         last = max((segment.end for segment in (*self.phonemes, *self.words)), default=0)
         if last > self.samples:
-            raise InputError(
-                f"{self.audio}: the alignment ends at sample {last}, the audio at {self.samples}"
-            )
+            raise InputError(f"{self.audio}: the alignment ends at sample {last}, the audio at {self.samples}")
 
     @property
     def seconds(self) -> float:
@@ -130,16 +126,12 @@ class Corpus:
         object.__setattr__(self, "utterances", tuple(sorted(self.utterances, key=lambda u: u.id)))
         for before, after in pairwise(self.utterances):
             if before.id == after.id:
-                raise InputError(
-                    f"{after.audio}: utterance id {after.id} is that of {before.audio} too; rename one"
-                )
+                raise InputError(f"{after.audio}: utterance id {after.id} is that of {before.audio} too; rename one")
         described: dict[str, Speaker] = {}
         for utterance in self.utterances:
             speaker = utterance.speaker
             if described.setdefault(speaker.id, speaker) != speaker:
-                raise InputError(
-                    f"{utterance.audio}: speaker {speaker.id} is described in two ways in this corpus"
-                )
+                raise InputError(f"{utterance.audio}: speaker {speaker.id} is described in two ways in this corpus")
 
     @cached_property
     def speakers(self) -> tuple[Speaker, ...]:
@@ -150,9 +142,7 @@ class Corpus:
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits, sorted; utterances outside any split have `None` and are not named."""
-        return tuple(
-            sorted({utterance.split for utterance in self.utterances if utterance.split is not None})
-        )
+        return tuple(sorted({utterance.split for utterance in self.utterances if utterance.split is not None}))
 
     @property
     def seconds(self) -> float:
@@ -170,9 +160,7 @@ class Corpus:
             try:
                 size = utterance.audio.stat().st_size
             except OSError as error:
-                raise InputError(
-                    f"{utterance.audio}: gone since the corpus was opened; open it again"
-                ) from error
+                raise InputError(f"{utterance.audio}: gone since the corpus was opened; open it again") from error
             speaker = utterance.speaker
             row = [
                 utterance.id,
@@ -198,14 +186,11 @@ class Corpus:
             raise InputError(f"{self.root}: no split {split!r} in this corpus; it has {known}")
         if speakers is not None and (strangers := set(speakers) - {s.id for s in self.speakers}):
             known = _some([s.id for s in self.speakers])
-            raise InputError(
-                f"{self.root}: no speaker {_some(sorted(strangers))} in this corpus; it has {known}"
-            )
+            raise InputError(f"{self.root}: no speaker {_some(sorted(strangers))} in this corpus; it has {known}")
         kept = tuple(
             utterance
             for utterance in self.utterances
-            if (split is None or utterance.split == split)
-            and (speakers is None or utterance.speaker.id in speakers)
+            if (split is None or utterance.split == split) and (speakers is None or utterance.speaker.id in speakers)
         )
         if not kept:
             raise InputError(f"{self.root}: no utterance of these speakers in split {split!r}; choose others")

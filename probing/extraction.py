@@ -8,6 +8,7 @@ sample's number only, and utterances never share a batch, so a row is the same w
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from probing.audio import FULL_SCALE, to_rate
 from probing.corpus import Corpus, Segment, Utterance
 from probing.errors import InputError
 from probing.pooling import Pooling
-from probing.recordings import CorpusRecording
+from probing.recordings import CorpusRecording, Unreadable
 
 UNITS = ("phoneme", "word", "utterance")
 UTTERANCES_A_PART = 16
@@ -42,6 +43,14 @@ class Mel:
     bins: int = 80
     window: int = 256
     n_fft: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.bins, self.window) < 1:
+            raise InputError(f"--mel-bins {self.bins}, --mel-window {self.window}: give positive numbers")
+        if self.n_fft is not None and (self.n_fft < self.window or self.n_fft % 2):
+            raise InputError(
+                f"--mel-fft {self.n_fft}: give an even number, at least the window's {self.window} samples"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,19 +74,21 @@ class Settings:
         strangers = [unit for unit in self.units if unit not in UNITS]
         if strangers or not self.units:
             raise InputError(f"--units {','.join(self.units) or '(none)'}: choose among {', '.join(UNITS)}")
+        object.__setattr__(self, "units", tuple(dict.fromkeys(self.units)))
         if self.estimator not in ("sample", "posterior-mean"):
             raise InputError(f"--estimator {self.estimator}: choose sample or posterior-mean")
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What an extraction left behind."""
+    """What an extraction left behind. `left_out` says why, for each utterance that could not be read this time."""
 
     tokens: dict[str, int]
     features: dict[str, int]
     audio_seconds: float
     parts_done: int
     parts: int
+    left_out: tuple[str, ...] = ()
 
 
 def extract(
@@ -88,14 +99,19 @@ def extract(
     *,
     device: torch.device | None = None,
     memory_gb: float = 1.0,
+    strict: bool = False,
     versions: dict[str, str] | None = None,
     progress: Callable[[float], None] = lambda seconds: None,
 ) -> Extracted:
     """Write the token table of `corpus` to the folder `out`, part by part; parts already there are not done again.
 
-    Raises InputError when the folder holds another extraction, the corpus has none of the units asked for, or an
-    utterance cannot be read. `progress` is called with the seconds of audio done.
+    An utterance whose audio turns out to be damaged is left out, unless `strict`. Raises InputError when the folder
+    holds another extraction or the corpus has none of the units asked for. `progress` is called with the seconds
+    of audio done.
     """
+    if not 0 < memory_gb < math.inf:
+        raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
+    table.check_writable(out)
     model = _untrained(checkpoint.model, settings.seed) if settings.untrained else checkpoint.model
     model = model.to(device or torch.device("cpu")).eval()
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
@@ -105,29 +121,34 @@ def extract(
             "take whole utterances: --units utterance"
         )
     sizes = feature_sizes(model, settings)
-    parts = [
-        corpus.utterances[i : i + UTTERANCES_A_PART]
-        for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
-    ]
+    parts = [corpus.utterances[i : i + UTTERANCES_A_PART] for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)]
     _claim(out, _describe(checkpoint, corpus, settings, sizes, counts, len(parts), versions or {}))
-    done = 0
+    done, left_out = 0, []
     for index, utterances in enumerate(parts):
         if not (out / table.part_name(index)).exists():
             rows: list[dict[str, Any]] = []
             columns: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
             for utterance in utterances:
                 tokens, segments = _tokens(utterance, settings.units)
-                if tokens:
-                    rows += tokens
-                    for name, values in features(model, utterance, segments, settings, memory_gb).items():
-                        columns[name].append(values)
+                try:
+                    if tokens:
+                        pooled = features(model, utterance, segments, settings, memory_gb)
+                        rows += tokens
+                        for name, values in pooled.items():
+                            columns[name].append(values)
+                except Unreadable as error:
+                    if strict:
+                        raise
+                    left_out.append(str(error))
                 progress(utterance.seconds)
             arrays = {name: np.concatenate([np.empty((0, sizes[name])), *v]) for name, v in columns.items()}
             table.write_part(out, index, rows, arrays, sizes)
             done += 1
         else:
             progress(sum(u.seconds for u in utterances))
-    return Extracted(counts, sizes, corpus.seconds, done, len(parts))
+    written = table.rows_by_unit(out, len(parts))
+    tokens_by_unit = {unit: written.get(unit, 0) for unit in settings.units}
+    return Extracted(tokens_by_unit, sizes, corpus.seconds, done, len(parts), tuple(left_out))
 
 
 def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
@@ -159,9 +180,7 @@ def features(
     pooled = _latents(model, utterance.id, pcm, segments, settings, memory_gb)
     wave = pcm.astype(np.float32) / FULL_SCALE
     mel = settings.mel
-    frames = log_mel(
-        wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft
-    )
+    frames = log_mel(wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
     pooled["mel"] = Pooling(segments, model.strides[0], len(frames)).mean(frames)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
@@ -321,9 +340,13 @@ def _claim(out: Path, description: dict[str, Any]) -> None:
         passing = ("begun", "versions")
         wanted = json.loads(json.dumps(description))
         differing = [k for k in wanted if k not in passing and found.get(k) != wanted[k]]
-        if differing:
+        begun = any((out / table.part_name(index)).exists() for index in range(found["parts"]))
+        if differing and not begun:
+            table.write_json(out / table.EXTRACTION, description)
+        elif differing:
             raise InputError(
-                f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or delete it"
+                f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or "
+                "delete it"
             )
         return
     if out.exists() and any(out.iterdir()):

@@ -25,9 +25,7 @@ _MANNERS: dict[Manner, str] = {
     "vowel": "iy ih eh ey ae aa aw ay ah ao oy ow uh uw ux er ax ix axr ax-h",
     "silence": "pau epi h#",
 }
-_MANNER_OF: dict[str, Manner] = {
-    label: manner for manner, labels in _MANNERS.items() for label in labels.split()
-}
+_MANNER_OF: dict[str, Manner] = {label: manner for manner, labels in _MANNERS.items() for label in labels.split()}
 
 TIMIT61 = frozenset(_MANNER_OF)
 SILENCES = frozenset(_MANNERS["silence"].split())
@@ -125,6 +123,4 @@ def manner(label: str) -> Manner:
 def check(label: str) -> None:
     """Raise InputError unless the label is one of the 61."""
     if label not in TIMIT61:
-        raise InputError(
-            f"unknown phone label {label!r}: it is none of TIMIT's 61 ({' '.join(sorted(TIMIT61))})"
-        )
+        raise InputError(f"unknown phone label {label!r}: it is none of TIMIT's 61 ({' '.join(sorted(TIMIT61))})")

@@ -34,9 +34,7 @@ class Pooling:
             columns.append(t)
             weights.append(overlap / segment.samples)
         places = (_joined(rows), _joined(columns))
-        self.matrix = sparse.csr_array(
-            (_joined(weights).astype(np.float32), places), shape=(len(segments), steps)
-        )
+        self.matrix = sparse.csr_array((_joined(weights).astype(np.float32), places), shape=(len(segments), steps))
 
     def mean(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
         """Weighted mean of every token."""

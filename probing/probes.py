@@ -8,6 +8,7 @@ under `paper` and `nested` one row per utterance, where the same speaker is amon
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
+from scipy import sparse
 
 from analysis.errors import InputError as AnalysisError
-from analysis.lda import Shrinkage
+from analysis.knn import checked_ks
+from analysis.lda import Shrinkage, checked_dims
 from analysis.null import permuted_null
 from analysis.outcome import Outcome, Protocol
 from analysis.protocols import classify, lda_classify
@@ -106,17 +109,19 @@ def ask(
     discriminants is out of range.
     """
     table, labels = _rows_and_labels(table, question)
-    names = question.features or default_features(table)
+    names = tuple(dict.fromkeys(question.features)) or default_features(table)
     matrices = {name: table.matrix(name) for name in names}
     pools = list(_pools(table, question))
     groups = table.tokens["speaker"].astype("category").cat.codes.to_numpy().astype(np.int64)
     _, codes = np.unique(labels, return_inverse=True)
-    question = _resolved(question, codes, pools, min(m.shape[1] for m in matrices.values()))
+    try:
+        question = _resolved(question, codes, groups, pools, {name: m.shape[1] for name, m in matrices.items()})
+    except InputError as error:
+        raise InputError(f"{table.path}: {error}") from None
     jobs = [(name, pool) for name in names for pool in pools]
     runs: dict[str, list[_Run]] = {name: [] for name in names}
     arguments = (
-        (matrices[name][pool.rows], codes[pool.rows], groups[pool.rows], pool, name, question)
-        for name, pool in jobs
+        (matrices[name][pool.rows], codes[pool.rows], groups[pool.rows], pool, name, question) for name, pool in jobs
     )
     for i, ((name, _), run) in enumerate(zip(jobs, _parallel(arguments, len(jobs)), strict=True)):
         runs[name].append(run)
@@ -131,12 +136,12 @@ def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable,
     if question.speakers:
         known = set(tokens["speaker"])
         if strangers := [s for s in question.speakers if s not in known]:
-            raise InputError(
-                f"{table.path}: no speaker {', '.join(strangers)}; it has {', '.join(sorted(known))}"
-            )
+            raise InputError(f"{table.path}: no speaker {', '.join(strangers)}; it has {', '.join(sorted(known))}")
         table = table.select(tokens["speaker"].isin(question.speakers).to_numpy())
     if not question.keep_sa:
         table = table.select(~table.tokens["utterance"].str.contains(r"_SA\d$").to_numpy())
+    if len(table.tokens) == 0:
+        raise InputError(f"{table.path}: no rows are left; widen the selection")
     match question.target:
         case "phoneme":
             table = _of_unit(table, "phoneme")
@@ -151,13 +156,12 @@ def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable,
                     np.array([label for label in folded if label is not None], object),
                 )
         case "gender":
-            table = _averaged(table, "speaker" if question.protocol == "speaker" else "utterance")
+            by = "speaker" if question.protocol == "speaker" else "utterance"
+            table = _averaged(table, by, question.keep_silence)
             table = table.select(table.tokens["gender"].notna().to_numpy())
             labels = table.tokens["gender"].to_numpy(dtype=object)
     if len(table.tokens) == 0:
-        raise InputError(
-            f"{table.path}: no rows with a known {question.target} are left; widen the selection"
-        )
+        raise InputError(f"{table.path}: no rows with a known {question.target} are left; widen the selection")
     return table, labels
 
 
@@ -165,23 +169,21 @@ def _of_unit(table: TokenTable, unit: str) -> TokenTable:
     rows = (table.tokens["unit"] == unit).to_numpy()
     if not rows.any():
         has = ", ".join(sorted(set(table.tokens["unit"])))
-        raise InputError(
-            f"{table.path}: no {unit} rows, only {has}; extract them: probe extract --units {unit}"
-        )
+        raise InputError(f"{table.path}: no {unit} rows, only {has}; extract them: probe extract --units {unit}")
     return table.select(rows)
 
 
-def _averaged(table: TokenTable, by: str) -> TokenTable:
+def _averaged(table: TokenTable, by: str, keep_silence: bool) -> TokenTable:
     """One row per speaker or utterance: the mean of its phonemes (else words, utterances) weighted by duration."""
     unit = next(unit for unit in ("phoneme", "word", "utterance") if (table.tokens["unit"] == unit).any())
-    table = table.select(
-        ((table.tokens["unit"] == unit) & ~table.tokens["label"].isin(phones.SILENCES)).to_numpy()
-    )
+    rows = table.tokens["unit"] == unit
+    if unit == "phoneme" and not keep_silence:
+        rows &= ~table.tokens["label"].isin(phones.SILENCES)
+    table = table.select(rows.to_numpy())
     groups, first, place = np.unique(table.tokens[by], return_index=True, return_inverse=True)
     seconds = ((table.tokens["end"] - table.tokens["start"]) / table.tokens["sample_rate"]).to_numpy()
-    weights = np.zeros((len(groups), len(place)))
-    weights[place, np.arange(len(place))] = seconds
-    weights /= weights.sum(1, keepdims=True)
+    shares = seconds / np.bincount(place, seconds)[place]
+    weights = sparse.csr_array((shares, (place, np.arange(len(place)))), shape=(len(groups), len(place)))
     tokens = table.tokens.iloc[first].reset_index(drop=True)
     return replace(table, tokens=tokens, features={k: weights @ v for k, v in table.features.items()})
 
@@ -195,26 +197,54 @@ def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
         yield _Pool("", np.arange(len(speakers)))
 
 
-def _resolved(question: Question, codes: np.ndarray, pools: Sequence[_Pool], features: int) -> Question:
-    """The question with its defaults filled in: dimensions and k that every pool has."""
+def _resolved(
+    question: Question, codes: np.ndarray, groups: np.ndarray, pools: Sequence[_Pool], sizes: dict[str, int]
+) -> Question:
+    """The question with its defaults filled in: dimensions and k that every pool has. Refuses others at once."""
     least_classes = min(len(np.unique(codes[pool.rows])) for pool in pools)
     if least_classes < 2:
         pool = next(p for p in pools if len(np.unique(codes[p.rows])) < 2)
         who = f" of speaker {pool.speaker}" if pool.speaker else ""
         raise InputError(
-            f"the target {question.target}{who} has one class among {len(pool.rows)} rows: nothing to tell apart"
+            f"the target {question.target}{who} has one class among {len(pool.rows)} rows: nothing to tell "
+            "apart; choose another target or more speakers"
         )
     dims = question.lda_dims
     if dims is None:
-        dims = min(DEFAULT_LDA_DIMS, least_classes - 1, features)
+        dims = min(DEFAULT_LDA_DIMS, least_classes - 1, *sizes.values())
     if question.target == "gender" and question.protocol == "speaker":
         counts = np.unique(codes, return_counts=True)[1]
         if counts.min() < 2:
             raise InputError(
                 f"{counts.min()} speaker of one gender, {counts.max()} of the other: leaving one out needs two of each"
             )
-    ks = question.ks or tuple(range(1, min(MOST_K, min(len(pool.rows) for pool in pools) - 1) + 1))
+    if question.protocol == "speaker" and len(np.unique(groups)) < 2:
+        raise InputError("protocol speaker leaves one speaker out and needs two or more; use --protocol nested")
+    most = {pool.speaker: _most_neighbours(groups[pool.rows], question.protocol) for pool in pools}
+    ks = question.ks or tuple(range(1, min(MOST_K, *most.values()) + 1))
+    if question.method == "knn":
+        for pool in pools:
+            for name, size in sizes.items():
+                with _named(pool, name):
+                    checked_dims(dims, len(np.unique(codes[pool.rows])), size)
+                    checked_ks(ks, most[pool.speaker])
     return replace(question, lda_dims=dims, ks=ks)
+
+
+def _most_neighbours(groups: np.ndarray, protocol: Protocol) -> int:
+    """How many others every point may have for neighbours."""
+    held_out = np.unique(groups, return_counts=True)[1].max() if protocol == "speaker" else 1
+    return int(len(groups) - held_out)
+
+
+@contextlib.contextmanager
+def _named(pool: _Pool, feature: str) -> Iterator[None]:
+    """Says in an error of the analysis whose points they were."""
+    try:
+        yield
+    except AnalysisError as error:
+        who = f"speaker {pool.speaker}, " if pool.speaker else ""
+        raise InputError(f"{who}feature {feature}: {error}") from None
 
 
 def _parallel(arguments: Iterator[tuple[Any, ...]], jobs: int) -> Iterator[_Run]:
@@ -236,7 +266,7 @@ def _probe(
     seeds = [question.seed, *f"{pool.speaker}/{feature}".encode()]
     protocol, shrinkage = question.protocol, question.shrinkage
     dims, ks = question.lda_dims or 0, question.ks or (1,)
-    try:
+    with _named(pool, feature):
         if question.method == "lda":
             outcome = lda_classify(points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
         else:
@@ -257,15 +287,10 @@ def _probe(
                 shrinkage=shrinkage,
                 groups=groups,
             ).accuracy
-    except AnalysisError as error:
-        who = f"speaker {pool.speaker}, " if pool.speaker else ""
-        raise InputError(f"{who}feature {feature}: {error}") from None
     return _Run(pool, outcome, null)
 
 
-def _rows(
-    table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray
-) -> list[dict[str, Any]]:
+def _rows(table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray) -> list[dict[str, Any]]:
     """Result rows of one feature: every pool, and all of them together when they are single speakers."""
     rng = np.random.default_rng([question.seed, *feature.encode()])
     rows = []

@@ -13,6 +13,10 @@ CACHED_SECONDS = 20 * 3600
 """Corpora up to this long are kept in memory as they are read (2.3 GB at 16 kHz); longer ones are read each time."""
 
 
+class Unreadable(InputError):
+    """This recording's audio is damaged, which shows only when it is read."""
+
+
 class CorpusRecording:
     """One utterance at `sample_rate`; read from its file at first use."""
 
@@ -25,10 +29,13 @@ class CorpusRecording:
         self._pcm: Int16[np.ndarray, " n"] | None = None
 
     def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
-        """16-bit PCM of samples [start, stop) at `sample_rate`."""
+        """16-bit PCM of samples [start, stop) at `sample_rate`. Raises Unreadable, naming the file."""
         if self._pcm is not None:
             return self._pcm[start:stop]
-        audio = read_audio(self.utterance, self.sample_rate)
+        try:
+            audio = read_audio(self.utterance, self.sample_rate)
+        except InputError as error:
+            raise Unreadable(str(error)) from error
         pcm = np.rint(audio * FULL_SCALE).astype(np.int16)
         if self._keep:
             self._pcm = pcm
@@ -66,7 +73,5 @@ def hold_out(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
     held = {id for _, _, id in ranked[: max(1, round(share * len(speakers)))]}
     kept = {speaker.id for speaker in speakers} - held
     if not kept:
-        raise InputError(
-            f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on"
-        )
+        raise InputError(f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on")
     return corpus.select(speakers=kept), corpus.select(speakers=held)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,14 @@ def schema(features: dict[str, int]) -> pa.Schema:
     """The table's columns: what a token is, then a fixed-size list of float32 for every feature."""
     lists = [(name, pa.list_(pa.float32(), size)) for name, size in features.items()]
     return pa.schema(TOKEN_FIELDS + lists)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError when a folder can neither be written to nor be made; makes nothing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "may not be written to" if nearest.is_dir() else "is a file"
+        raise InputError(f"{folder}: cannot write here ({nearest} {why}); choose another folder")
 
 
 def part_name(index: int) -> str:
@@ -91,9 +100,7 @@ def written_whole(path: Path, write: Any) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot write ({error.strerror}); free some space or choose another folder"
-        ) from None
+        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -119,18 +126,14 @@ class TokenTable:
     def select(self, rows: np.ndarray) -> TokenTable:
         """The table restricted to the rows where `rows` is true."""
         tokens = self.tokens[rows].reset_index(drop=True)
-        return TokenTable(
-            self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()}
-        )
+        return TokenTable(self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()})
 
 
 def newest(root: Path = Path("latents")) -> Path:
     """The token table under `root` that was begun last."""
     tables = [path.parent for path in root.glob(f"*/{EXTRACTION}")]
     if not tables:
-        raise InputError(
-            f"no token table under {root}/: make one with `probe extract`, or name one with --latents"
-        )
+        raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
     return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
 
 
@@ -139,18 +142,37 @@ def read_extraction(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`"
-        ) from None
+        raise InputError(f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`") from None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder"
-        ) from None
-    if not isinstance(document, dict) or not {"parts", "features"} <= document.keys():
-        raise InputError(
-            f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder"
-        )
+        raise InputError(f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder") from None
+    if not (
+        isinstance(document, dict)
+        and isinstance(document.get("parts"), int)
+        and isinstance(document.get("features"), dict)
+    ):
+        raise InputError(f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder")
     return document
+
+
+def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
+    """A part's columns of this schema; InputError, naming the part, when it is damaged or has others."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=wanted.names).select(wanted.names).cast(wanted)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: this part cannot be read ({reason}); delete it and run the same `probe extract` again"
+        ) from None
+
+
+def rows_by_unit(folder: Path, parts: int) -> dict[str, int]:
+    """How many rows of each unit the parts hold."""
+    only = pa.schema([field for field in TOKEN_FIELDS if field[0] == "unit"])
+    units: Counter[str] = Counter()
+    for index in range(parts):
+        units.update(_read_part(folder / part_name(index), only)["unit"].to_pylist())
+    return dict(units)
 
 
 def load(folder: Path) -> TokenTable:
@@ -163,12 +185,7 @@ def load(folder: Path) -> TokenTable:
             f"{folder}: {len(missing)} of {len(wanted)} parts are missing: the extraction was interrupted; run the "
             "same `probe extract` again, it does only what is missing"
         )
-    try:
-        table = pa.concat_tables([pq.read_table(path) for path in wanted])
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{folder}: a part cannot be read ({error}); delete it and run `probe extract` again"
-        ) from None
+    table = pa.concat_tables([_read_part(path, schema(extraction["features"])) for path in wanted])
     features = {}
     for field in table.schema:
         if pa.types.is_fixed_size_list(field.type):

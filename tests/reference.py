@@ -30,9 +30,7 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-def judged_by_others(
-    space: np.ndarray, labels: np.ndarray, i: int, others: list[int], ks: list[int]
-) -> list[int]:
+def judged_by_others(space: np.ndarray, labels: np.ndarray, i: int, others: list[int], ks: list[int]) -> list[int]:
     """Predictions for point i from the others, for every k."""
     distances = [squared_distance(space[i], space[j]) for j in others]
     return [knn(distances, [int(labels[j]) for j in others], k) for k in ks]
@@ -112,9 +110,7 @@ def refitted(
     return np.array(predictions)
 
 
-def gaussian_rule(
-    points: np.ndarray, labels: np.ndarray, groups: np.ndarray, shrinkage: str | float
-) -> np.ndarray:
+def gaussian_rule(points: np.ndarray, labels: np.ndarray, groups: np.ndarray, shrinkage: str | float) -> np.ndarray:
     """Predictions by the log densities of Gaussian classes, refitted without each point's group."""
     predictions = []
     for i in range(len(points)):

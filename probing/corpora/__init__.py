@@ -50,9 +50,7 @@ def open_corpus(
     if not utterances:
         more = f" ({len(errors)} such problems, no usable utterance)" if len(errors) > 1 else ""
         raise InputError(
-            f"{errors[0]}{more}"
-            if errors
-            else f"{tree.root}: no audio of layout {name}; choose another layout"
+            f"{errors[0]}{more}" if errors else f"{tree.root}: no audio of layout {name}; choose another layout"
         )
     return Corpus(name, tree.root, tuple(utterances), tuple(problems))
 

@@ -178,9 +178,7 @@ def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioH
     if header.sample_rate != options.sample_rate:
         rates = f"from {header.sample_rate} to {options.sample_rate} Hz"
         if not options.resample:
-            raise Refused(
-                path, None, f"would have to be resampled {rates}; allow resampling or convert the file"
-            )
+            raise Refused(path, None, f"would have to be resampled {rates}; allow resampling or convert the file")
         notices.append(Problem(path, None, f"resampled {rates}", "notice"))
     return header
 
@@ -197,9 +195,7 @@ def decode(path: Path) -> str:
     except OSError as error:
         raise Refused(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
     if (nul := raw.find(b"\0")) >= 0:
-        raise Refused(
-            path, raw.count(b"\n", 0, nul) + 1, "holds NUL bytes; restore the file or save it as UTF-8 text"
-        )
+        raise Refused(path, raw.count(b"\n", 0, nul) + 1, "holds NUL bytes; restore the file or save it as UTF-8 text")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -224,9 +220,7 @@ def segments(
         if checked and row.start < checked[-1].start:
             raise Refused(path, row.line, f"{where} starts before the segment above it; sort the annotation")
         if checked and not may_overlap and row.start < checked[-1].end:
-            message = (
-                f"{where} overlaps the segment above it, which ends at {checked[-1].end}; mend the annotation"
-            )
+            message = f"{where} overlaps the segment above it, which ends at {checked[-1].end}; mend the annotation"
             raise Refused(path, row.line, message)
         end, excess = row.end, row.end - header.samples
         if excess > tolerance or row.start >= header.samples:

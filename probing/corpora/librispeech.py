@@ -69,9 +69,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             message = f"speaker {reader} is not in SPEAKERS.TXT: gender unknown"
             notices.append(Problem(tree.root, None, message, "notice"))
         if id not in texts and texts:
-            notices.append(
-                Problem(path, None, "no transcript in any .trans.txt: its text is unknown", "notice")
-            )
+            notices.append(Problem(path, None, "no transcript in any .trans.txt: its text is unknown", "notice"))
         header = audio_header(path, options, notices)
         phonemes: tuple[Segment, ...] = ()
         words: tuple[Segment, ...] = ()
@@ -128,9 +126,7 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | N
     """Gender by reader id, from `ID | SEX | ...` rows; `None`, with a notice, without SPEAKERS.TXT."""
     path = tree.find("speakers.txt", above=3)
     if path is None:
-        message = (
-            "no SPEAKERS.TXT here or up to three folders above: genders unknown; copy it from the corpus"
-        )
+        message = "no SPEAKERS.TXT here or up to three folders above: genders unknown; copy it from the corpus"
         problems.append(Problem(tree.root, None, message, "notice"))
         return None
     genders: dict[str, Gender] = {}

@@ -72,9 +72,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     used = set(grids.values())
     for path in tree.ending(".textgrid"):
         if path not in used:
-            message = (
-                "no audio of this name beside it or in a parallel folder; restore it or remove the TextGrid"
-            )
+            message = "no audio of this name beside it or in a parallel folder; restore it or remove the TextGrid"
             problems.append(Problem(path, None, message, "error"))
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
@@ -87,9 +85,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         header = audio_header(path, options, notices)
         phonemes, words = read_tiers(grids[path], header, options, notices)
         return Utterance(
-            id=path.stem
-            if path.stem == id or path.stem.startswith((f"{id}_", f"{id}-"))
-            else f"{id}_{path.stem}",
+            id=path.stem if path.stem == id or path.stem.startswith((f"{id}_", f"{id}-")) else f"{id}_{path.stem}",
             speaker=(described or {}).get(id) or Speaker(id),
             audio=path,
             samples=header.samples,
@@ -113,9 +109,7 @@ def read_tiers(
     word_tier = _choose(path, tiers, WORD_TIERS, options.word_tier, "word_tier")
     if phoneme_tier is None and word_tier is None:
         names = ", ".join(map(repr, tiers)) or "none"
-        raise Refused(
-            path, None, f"no tier of phones or words (its interval tiers: {names}); name the tiers to use"
-        )
+        raise Refused(path, None, f"no tier of phones or words (its interval tiers: {names}); name the tiers to use")
     if phoneme_tier is None or word_tier is None:
         missing = "phones" if phoneme_tier is None else "words"
         notices.append(Problem(path, None, f"no tier of {missing}: they are unknown", "notice"))
@@ -123,11 +117,7 @@ def read_tiers(
         replace(row, label=SILENCE) if row.label.casefold() in SILENT_PHONES else row
         for row in _rows(path, tiers, phoneme_tier, header, notices)
     ]
-    words = [
-        row
-        for row in _rows(path, tiers, word_tier, header, notices)
-        if row.label.casefold() not in SILENT_WORDS
-    ]
+    words = [row for row in _rows(path, tiers, word_tier, header, notices) if row.label.casefold() not in SILENT_WORDS]
     return segments(phonemes, path, header, notices), segments(words, path, header, notices)
 
 

@@ -85,9 +85,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
         folder = _speaker_folder(path)
         if not folder:
-            raise Refused(
-                path, None, "not in the folder of a TIMIT speaker, such as DR1/FVMH0; move or remove it"
-            )
+            raise Refused(path, None, "not in the folder of a TIMIT speaker, such as DR1/FVMH0; move or remove it")
         dialect, id, sex = folder.group(1), folder.group(2).upper(), folder.group(3).upper()
         row = listed.get(id)
         if row is None:
@@ -110,16 +108,12 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             annotations.get((*_key(path), suffix)) for suffix in (".phn", ".wrd", ".txt")
         )
         if phones_file is None:
-            raise Refused(
-                path, None, "no .PHN of this name beside it; restore the annotation or remove the audio"
-            )
+            raise Refused(path, None, "no .PHN of this name beside it; restore the annotation or remove the audio")
         phonemes = segments(_phone_rows(phones_file), phones_file, header, notices)
         if not phonemes:
             raise Refused(phones_file, None, "holds no phones; restore the annotation")
         if words_file is None:
-            notices.append(
-                Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice")
-            )
+            notices.append(Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice"))
             words: tuple[Segment, ...] = ()
         else:
             words = segments(_rows(words_file), words_file, header, notices, may_overlap=True)
@@ -160,9 +154,7 @@ def _phone_rows(path: Path) -> Iterator[Row]:
     for row in _rows(path):
         label = row.label.lower()
         if label not in TIMIT61:
-            raise Refused(
-                path, row.line, f"unknown phone label {row.label[:20]!r}, none of TIMIT's 61; mend it"
-            )
+            raise Refused(path, row.line, f"unknown phone label {row.label[:20]!r}, none of TIMIT's 61; mend it")
         yield Row(row.line, row.start, row.end, label)
 
 
@@ -171,9 +163,7 @@ def _read_text(path: Path, notices: list[Problem]) -> str | None:
     try:
         rows = list(_rows(path))
     except Refused as refused:
-        notices.append(
-            Problem(path, refused.problem.line, f"text unknown: {refused.problem.message}", "notice")
-        )
+        notices.append(Problem(path, refused.problem.line, f"text unknown: {refused.problem.message}", "notice"))
         return None
     return " ".join(row.label for row in rows) or None
 
@@ -198,14 +188,10 @@ def _read_speakers(path: Path, problems: list[Problem]) -> dict[str, _Listed]:
                     height_cm=height_cm(height),
                 )
                 if height_cm(height) is None and height.strip("?"):
-                    message = (
-                        f"height {height[:20]!r} is not feet and inches such as 5'11\": taken as unknown"
-                    )
+                    message = f"height {height[:20]!r} is not feet and inches such as 5'11\": taken as unknown"
                     problems.append(Problem(path, number, message, "notice"))
             case _:
-                message = (
-                    f"{line.strip()[:40]!r} is not a speaker's row `ID Sex DR Use RecDate BirthDate Ht ...`"
-                )
+                message = f"{line.strip()[:40]!r} is not a speaker's row `ID Sex DR Use RecDate BirthDate Ht ...`"
                 problems.append(Problem(path, number, message, "notice"))
     return listed
 

@@ -109,9 +109,7 @@ def test_axes_whiten_and_gram_matrices_of_either_size_agree() -> None:
         fold.within,
         fold.fourth,
     )
-    np.testing.assert_allclose(
-        pdist(space @ lda.discriminants(wider, 0.2, 5)), pdist(space @ axes), rtol=1e-8
-    )
+    np.testing.assert_allclose(pdist(space @ lda.discriminants(wider, 0.2, 5)), pdist(space @ axes), rtol=1e-8)
 
 
 def test_nearest_mean_among_all_discriminants_is_the_gaussian_rule() -> None:
@@ -180,9 +178,7 @@ def test_singular_covariances_are_refused_with_the_cure() -> None:
             lda.discriminants(alone, amount, 2)
 
 
-@pytest.mark.parametrize(
-    ("dims", "says"), [(5, "only 4; use 4 or fewer"), (-1, "-1"), (4, None), ("full", None)]
-)
+@pytest.mark.parametrize(("dims", "says"), [(5, "only 4; use 4 or fewer"), (-1, "-1"), (4, None), ("full", None)])
 def test_dims_out_of_range_are_refused_with_the_cure(dims, says) -> None:
     if says is None:
         assert lda.checked_dims(dims, 5, 9) == 4

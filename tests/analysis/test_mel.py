@@ -7,9 +7,7 @@ from analysis.mel import copied_bins, empty_bins, log_mel, shortest_full_fft
 from tests import reference
 
 
-@pytest.mark.parametrize(
-    ("hop", "window", "n_fft"), [(8, 32, 32), (8, 32, 64), (8, 31, 64), (7, 31, 46), (40, 16, 32)]
-)
+@pytest.mark.parametrize(("hop", "window", "n_fft"), [(8, 32, 32), (8, 32, 64), (8, 31, 64), (7, 31, 46), (40, 16, 32)])
 def test_frames_agree_with_the_sums_of_the_definitions(hop, window, n_fft) -> None:
     wave = np.random.default_rng(0).uniform(-1, 1, size=100)
     frames = log_mel(wave, sample_rate=4000, hop=hop, window=window, bins=6, n_fft=n_fft)

@@ -63,9 +63,7 @@ def test_lossy_audio_is_read(tmp_path: Path, name: str) -> None:
 
 def test_resampling_keeps_pitch_and_range(tmp_path: Path) -> None:
     rate, hertz = 22050, 441
-    wave = np.sign(
-        np.sin(2 * np.pi * hertz * np.arange(rate) / rate)
-    )  # a square wave overshoots when filtered
+    wave = np.sign(np.sin(2 * np.pi * hertz * np.arange(rate) / rate))  # a square wave overshoots when filtered
     soundfile.write(str(tmp_path / "a.wav"), wave, rate)
     audio = read_audio(utterance(tmp_path / "a.wav", rate, rate), 16000)
     assert audio.shape == (16000,)
@@ -145,9 +143,7 @@ def test_audio_that_changed_is_noticed(tmp_path: Path) -> None:
         read_audio(utterance(path, 100), 16000)
 
 
-@given(
-    st.integers(0, 10**6), st.integers(1, 10**5), st.integers(0, 10**5), st.sampled_from([8000, 22050, 44100])
-)
+@given(st.integers(0, 10**6), st.integers(1, 10**5), st.integers(0, 10**5), st.sampled_from([8000, 22050, 44100]))
 def test_positions_at_another_rate(start: int, length: int, rest: int, rate: int) -> None:
     segment = Segment("a", start, start + length)
     total = start + length + rest

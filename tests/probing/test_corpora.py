@@ -134,9 +134,7 @@ def test_contract_other_rate_and_stereo(layout: tuple[str, Path]) -> None:
     assert read_audio(corpus.utterances[0], 16000).shape == (8000,)
     assert len(errors(corpus)) == 1
     assert errors(corpus)[0].startswith(f"{second.audio}: 2 channels, one is needed")
-    refused = [
-        text for text in errors(open_corpus(root, resample=False)) if "would have to be resampled" in text
-    ]
+    refused = [text for text in errors(open_corpus(root, resample=False)) if "would have to be resampled" in text]
     assert len(refused) == 1
 
 
@@ -182,9 +180,7 @@ def test_timit_layouts_agree(tmp_path: Path) -> None:
     ldc = open_corpus(miniature.timit_ldc(tmp_path / "a"))
     nltk = open_corpus(miniature.timit_nltk(tmp_path / "b"))
     anywhere = Path()
-    assert [replace(u, audio=anywhere) for u in ldc.utterances] == [
-        replace(u, audio=anywhere) for u in nltk.utterances
-    ]
+    assert [replace(u, audio=anywhere) for u in ldc.utterances] == [replace(u, audio=anywhere) for u in nltk.utterances]
     utterance = ldc.utterances[1]
     assert utterance.id == "FVMH0_SX116"
     assert utterance.speaker == Speaker("FVMH0", "F", 165.1, "DR1")
@@ -254,9 +250,7 @@ def test_heights(text: str, cm: float | None) -> None:
         (".WRD", "500 1000 she\n0 500 had\n", 2, "starts before the segment above"),
     ],
 )
-def test_bad_annotations_name_the_line(
-    ldc: Path, suffix: str, text: str, line: int | None, message: str
-) -> None:
+def test_bad_annotations_name_the_line(ldc: Path, suffix: str, text: str, line: int | None, message: str) -> None:
     path = ldc / "TRAIN" / "DR1" / "FVMH0" / f"SX116{suffix}"
     path.write_bytes(text.encode(errors="surrogateescape"))
     corpus = open_corpus(ldc)
@@ -404,9 +398,7 @@ def test_textgrid(tmp_path: Path) -> None:
 )
 def test_textgrid_finds_its_audio(tmp_path: Path, audio: str, grid: str, speaker: str, id: str) -> None:
     tone(tmp_path / audio)
-    text_grid(
-        tmp_path / grid, **{f"{speaker} - Phones": [(0, 0.5, "a")], f"{speaker} - words": [(0, 0.5, "a")]}
-    )
+    text_grid(tmp_path / grid, **{f"{speaker} - Phones": [(0, 0.5, "a")], f"{speaker} - words": [(0, 0.5, "a")]})
     (utterance,) = open_corpus(tmp_path).utterances
     assert (utterance.speaker.id, utterance.id) == (speaker, id)
 
@@ -414,9 +406,7 @@ def test_textgrid_finds_its_audio(tmp_path: Path, audio: str, grid: str, speaker
 def test_textgrids_of_the_same_name_stay_with_their_speakers(tmp_path: Path) -> None:
     for speaker in ("anna", "bert"):
         tone(tmp_path / speaker / "wav" / "s1.wav")
-        text_grid(
-            tmp_path / speaker / "textgrid" / "s1.TextGrid", phones=[(0, 0.5, speaker)], words=[(0, 0.5, "a")]
-        )
+        text_grid(tmp_path / speaker / "textgrid" / "s1.TextGrid", phones=[(0, 0.5, speaker)], words=[(0, 0.5, "a")])
     corpus = open_corpus(tmp_path)
     assert [(u.id, u.phonemes[0].label) for u in corpus.utterances] == [
         ("anna_s1", "anna"),
@@ -427,9 +417,7 @@ def test_textgrids_of_the_same_name_stay_with_their_speakers(tmp_path: Path) -> 
 def test_textgrid_tiers_by_option(tmp_path: Path) -> None:
     tone(tmp_path / "a_1.wav")
     text_grid(tmp_path / "a_1.TextGrid", laute=[(0, 0.5, "a")], rede=[(0, 0.5, "b")])
-    with pytest.raises(
-        InputError, match=r"no tier of phones or words \(its interval tiers: 'laute', 'rede'\)"
-    ):
+    with pytest.raises(InputError, match=r"no tier of phones or words \(its interval tiers: 'laute', 'rede'\)"):
         open_corpus(tmp_path)
     (utterance,) = open_corpus(tmp_path, phoneme_tier="laute", word_tier="rede").utterances
     assert utterance.phonemes == (Segment("a", 0, 8000),)
@@ -442,9 +430,7 @@ def test_textgrid_tiers_by_option(tmp_path: Path) -> None:
 
 def test_textgrid_problems(tmp_path: Path) -> None:
     root = miniature.grids(tmp_path / "c")
-    (root / "speakers.csv").write_text(
-        "speaker,gender,height_cm\nanna,X,\nbert,M,tall\nanna,F,170\nanna,F,171\n"
-    )
+    (root / "speakers.csv").write_text("speaker,gender,height_cm\nanna,X,\nbert,M,tall\nanna,F,170\nanna,F,171\n")
     (root / "anna" / "s1.TextGrid").write_text("nothing of the kind")
     text_grid(root / "anna" / "s2.TextGrid", phones=[(0, 0.25, "a")])
     (root / "bert" / "s1.wav").unlink()

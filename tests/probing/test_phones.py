@@ -17,9 +17,7 @@ from probing.phones import (
 )
 
 # Lee and Hon's 39 classes, written out.
-SCORED = (
-    "iy ih eh ae ah uw uh aa ey ay oy aw ow er l r w y m n ng v f dh th z s sh ch jh b p d t g k dx hh sil"
-)
+SCORED = "iy ih eh ae ah uw uh aa ey ay oy aw ow er l r w y m n ng v f dh th z s sh ch jh b p d t g k dx hh sil"
 
 
 def test_the_sets_have_their_sizes() -> None:
@@ -104,7 +102,5 @@ def test_closures_merge_with_their_release() -> None:
 
 
 def test_a_closure_apart_from_its_release_stays_apart() -> None:
-    merged = merge_closures(
-        [Segment("kcl", 0, 4), Segment("k", 5, 6), Segment("gcl", 6, 7), Segment("gcl", 7, 8)]
-    )
+    merged = merge_closures([Segment("kcl", 0, 4), Segment("k", 5, 6), Segment("gcl", 6, 7), Segment("gcl", 7, 8)])
     assert merged == (Segment("k", 0, 4), Segment("k", 5, 6), Segment("g", 6, 7), Segment("g", 7, 8))

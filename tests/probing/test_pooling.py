@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probing.corpus import Segment
+from probing.errors import InputError
+from probing.pooling import LOG_FLOOR, Pooling
+from tests.probing import reference_pooling as reference
+
+STRIDE, SAMPLES = 64, 1000  # 16 steps, the last of them only 40 samples
+STEPS = -(-SAMPLES // STRIDE)
+
+# Float32 products of at most a thousand weights that sum to one.
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+
+
+def steps(count: int = STEPS, dims: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).normal(2, 3, size=(count, dims)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, 64),  # one whole step
+        (0, SAMPLES),  # all
+        (70, 80),  # inside one step
+        (127, 128),  # one sample
+        (120, 140),  # shorter than a step, astride two
+        (30, 500),  # partial steps at both ends
+        (128, 192),  # on the grid
+        (970, SAMPLES),  # in the last, partial step
+        (900, SAMPLES),  # into it
+    ],
+)
+def test_every_kind_of_segment_is_the_average_of_its_samples(start: int, end: int) -> None:
+    segment = Segment("x", start, end)
+    values = steps()
+    pool = Pooling([segment], STRIDE, STEPS)
+    np.testing.assert_allclose(pool.mean(values)[0], reference.pooled_mean(values, segment, STRIDE), **CLOSE)
+    np.testing.assert_allclose(
+        pool.log_mean_square(values)[0],
+        reference.pooled_log_mean_square(values, segment, STRIDE, LOG_FLOOR),
+        **CLOSE,
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[Segment], int, int]:
+    stride = draw(st.integers(1, 600))
+    samples = draw(st.integers(1, 1500))
+    spans = st.tuples(st.integers(0, samples - 1), st.integers(1, samples))
+    segments = [Segment("x", start, min(start + size, samples)) for start, size in draw(st.lists(spans, max_size=4))]
+    return segments, stride, -(-samples // stride)
+
+
+@given(cases())
+@settings(max_examples=60, deadline=None)
+def test_any_segment_at_any_stride(case: tuple[list[Segment], int, int]) -> None:
+    segments, stride, count = case
+    values = steps(count, 2)
+    pool = Pooling(segments, stride, count)
+    mean, log_mean_square = pool.mean(values), pool.log_mean_square(values)
+    assert mean.shape == log_mean_square.shape == (len(segments), 2)
+    np.testing.assert_allclose(pool.matrix.sum(1), np.ones(len(segments)), rtol=1e-5)
+    for row, segment in enumerate(segments):
+        np.testing.assert_allclose(mean[row], reference.pooled_mean(values, segment, stride), **CLOSE)
+        expected = reference.pooled_log_mean_square(values, segment, stride, LOG_FLOOR)
+        np.testing.assert_allclose(log_mean_square[row], expected, **CLOSE)
+
+
+def test_silence_has_a_finite_log_mean_square() -> None:
+    found = Pooling([Segment("x", 0, 100)], STRIDE, STEPS).log_mean_square(np.zeros((STEPS, 2), np.float32))
+    np.testing.assert_allclose(found, np.log(LOG_FLOOR), rtol=1e-6)
+
+
+def test_results_stay_in_single_precision() -> None:
+    pool = Pooling([Segment("x", 0, 100)], STRIDE, STEPS)
+    assert pool.mean(steps()).dtype == pool.log_mean_square(steps()).dtype == np.float32
+
+
+def test_a_segment_past_the_last_step_is_refused() -> None:
+    Pooling([Segment("x", 0, STEPS * STRIDE)], STRIDE, STEPS)
+    with pytest.raises(InputError, match="ends past the last of 16 steps"):
+        Pooling([Segment("x", 0, STEPS * STRIDE + 1)], STRIDE, STEPS)

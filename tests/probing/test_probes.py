@@ -1,0 +1,327 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from analysis.protocols import classify
+from analysis.statistics import sign_flip_test
+from probing import probes
+from probing.errors import InputError
+from probing.probes import COLUMNS, MORE_COLUMNS, Question, ask
+from probing.table import TokenTable
+
+PHONES = ("iy", "aa", "s", "t")
+DIMS = {"z1": 12, "z2": 6, "mel": 10}
+
+
+def made_up(
+    speakers: int = 4, each: int = 48, signal: float = 4.0, dims: dict[str, int] | None = None, seed: int = 0
+) -> TokenTable:
+    """Equal classes; `z1` and `z2` know the phone (z2 half of it), every feature knows the speaker, mel no more."""
+    random = np.random.default_rng(seed)
+    rows, features = [], {name: [] for name in dims or DIMS}
+    for s in range(speakers):
+        name = f"{'FM'[s % 2]}S{s}"
+        voice = {feature: random.normal(size=size) for feature, size in (dims or DIMS).items()}
+        for i in range(each):
+            code = i % len(PHONES)
+            sentence = ("SA1", "SX1", "SI1")[i * 3 // each]
+            rows.append(
+                {
+                    "token_id": f"{name}_{i}", "utterance": f"{name}_{sentence}", "speaker": name, "gender": name[0],
+                    "height_cm": None, "dialect": None, "split": None, "unit": "phoneme", "label": PHONES[code],
+                    "start": 100 * i, "end": 100 * i + 50 + i % 7, "sample_rate": 16000,
+                }
+            )  # fmt: skip
+            for feature, values in features.items():
+                value = random.normal(size=len(voice[feature])) + 0.3 * voice[feature]
+                value[0] += signal * (code % 2) * (feature != "mel")
+                value[1] += signal * (code // 2) * (feature == "z1")
+                value[2] += 2 * signal * (name[0] == "F")
+                values.append(value)
+    arrays = {name: np.array(values, dtype=np.float32) for name, values in features.items()}
+    return TokenTable("made-up", Path("latents/made-up"), {}, pd.DataFrame(rows), arrays)
+
+
+def changed(table: TokenTable, **columns: Any) -> TokenTable:
+    return TokenTable(table.name, table.path, {}, table.tokens.assign(**columns), table.features)
+
+
+def at(frame: pd.DataFrame, **wanted: Any) -> pd.Series:
+    rows = frame
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def quick(**fields: Any) -> Question:
+    return Question(**{"permutations": 0, "ks": (1, 5)} | fields)
+
+
+@pytest.mark.parametrize("method", ["knn", "lda"])
+@pytest.mark.parametrize("protocol", ["paper", "nested", "speaker"])
+def test_a_planted_signal_is_found(protocol: Any, method: Any) -> None:
+    found = ask(made_up(speakers=3, each=96, signal=6), quick(protocol=protocol, method=method, permutations=2))
+    k = 5 if method == "knn" else 0
+    z1, z2, mel = (at(found, feature=name, speaker="", k=k) for name in ("z1", "z2", "mel"))
+    assert z1["accuracy"] > 0.85
+    assert 0.35 < z2["accuracy"] < 0.65  # z2 knows half of the label
+    assert z1["chance"] == 0.25
+    assert z1["balanced_accuracy"] == pytest.approx(z1["accuracy"], abs=0.05)
+    # Resubstitution and discriminants fitted on everything flatter even noise; elsewhere mel is at chance.
+    if protocol != "paper":
+        assert mel["accuracy"] < 0.36
+        assert z1["null_accuracy"] < 0.4
+    assert z1["ci_low"] <= z1["accuracy"] <= z1["ci_high"]
+    assert z1["minus_mel"] > 0.2
+
+
+def test_paper_reads_knowledge_out_of_noise_and_nested_does_not() -> None:
+    table = made_up(speakers=2, each=160, signal=0, dims={"z1": 128})
+    paper, nested = (at(ask(table, quick(protocol=p, permutations=2)), speaker="", k=5) for p in ("paper", "nested"))
+    low, high = (binom.ppf(q, 320, 0.25) / 320 for q in (1e-4, 1 - 1e-4))
+    assert low <= nested["accuracy"] <= high
+    assert low <= nested["null_accuracy"] <= high
+    assert paper["accuracy"] > 0.8
+    assert paper["null_accuracy"] > 0.8
+
+
+def test_columns_are_the_fixed_ones_and_more() -> None:
+    found = ask(made_up(speakers=2), quick())
+    assert list(found.columns) == COLUMNS + MORE_COLUMNS
+    assert COLUMNS == [
+        "feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "balanced_accuracy",
+        "ci_low", "ci_high", "chance", "null_accuracy",
+    ]  # fmt: skip
+    assert found["feature"].unique().tolist() == ["z1", "z2", "z1+z2", "mel"]
+    assert found["speaker"].unique().tolist() == ["FS0", "MS1", ""]
+    assert len(found) == 4 * 3 * 2
+    assert not found.duplicated(["feature", "protocol", "speaker", "k"]).any()
+
+
+def test_the_pooled_row_counts_every_speaker_s_tokens() -> None:
+    table = made_up(speakers=3)
+    kept = np.ones(len(table.tokens), dtype=bool)
+    kept[:20] = False  # one speaker has fewer
+    found = ask(table.select(kept), quick(features=("z1",), permutations=2))
+    for k in (1, 5):
+        some = found[(found["k"] == k)]
+        single, pooled = some[some["speaker"] != ""], at(some, speaker="")
+        assert pooled["n"] == single["n"].sum() == 124
+        assert pooled["accuracy"] == pytest.approx((single["accuracy"] * single["n"]).sum() / 124)
+        for column in ("null_accuracy", "chance"):
+            assert pooled[column] == pytest.approx((single[column] * single["n"]).sum() / 124)
+        assert (pooled["speakers"], pooled["interval"]) == (3, "speakers")
+        assert set(single["interval"]) == {"tokens"}
+
+
+def test_one_speaker_is_what_classify_says() -> None:
+    table = made_up(speakers=2)
+    found = ask(table, quick(features=("z2",), speakers=("MS1",), lda_dims=2, ks=(3,)))
+    rows = (table.tokens["speaker"] == "MS1").to_numpy()
+    codes = np.unique(table.tokens["label"][rows], return_inverse=True)[1]
+    outcome = classify(table.matrix("z2")[rows], codes, protocol="nested", lda_dims=2, ks=(3,))
+    assert at(found, speaker="MS1")["accuracy"] == at(found, speaker="")["accuracy"] == outcome.accuracy[0]
+    assert set(found["speaker"]) == {"MS1", ""}
+
+
+def test_speaker_protocol_pools_everybody() -> None:
+    table = made_up(speakers=3)
+    found = at(ask(table, quick(features=("z1",), protocol="speaker", ks=(4,))), k=4)
+    codes = np.unique(table.tokens["label"], return_inverse=True)[1]
+    groups = np.unique(table.tokens["speaker"], return_inverse=True)[1]
+    outcome = classify(table.matrix("z1"), codes, protocol="speaker", lda_dims=3, ks=(4,), groups=groups)
+    assert found["accuracy"] == outcome.accuracy[0]
+    assert (found["speaker"], found["n"], found["speakers"]) == ("", 144, 3)
+
+
+def test_silences_are_left_out_unless_asked_for() -> None:
+    table = made_up(speakers=2)
+    labels = table.tokens["label"].replace({"s": "h#", "t": "pau"})
+    quiet = changed(table, label=labels)
+    assert at(ask(quiet, quick(features=("z1",))), speaker="", k=1)["n_classes"] == 2
+    assert at(ask(quiet, quick(features=("z1",), keep_silence=True)), speaker="", k=1)["n_classes"] == 4
+    every = changed(table, label="h#")
+    with pytest.raises(InputError, match="latents/made-up: no rows with a known phoneme are left"):
+        ask(every, quick())
+
+
+def test_phones_are_folded() -> None:
+    table = made_up(speakers=2)
+    labels = table.tokens["label"].replace({"iy": "ih", "aa": "ix", "s": "q"})
+    labels[::16] = "h#"
+    folded = ask(changed(table, label=labels), quick(features=("z1",), phones="timit39", lda_dims=1))
+    row = at(folded, speaker="", k=1)
+    assert (row["n_classes"], row["n"]) == (2, 96 - 24 - 6)  # ih with ix, and t; neither q nor silences
+    with pytest.raises(InputError, match="unknown phone label 'IH1'"):
+        ask(changed(table, label="IH1"), quick(phones="timit48"))
+
+
+def test_dialect_sentences_are_dropped() -> None:
+    table = made_up(speakers=2)
+    keep, drop = (at(ask(table, quick(features=("z1",), keep_sa=k)), speaker="", k=1)["n"] for k in (True, False))
+    assert (keep, drop) == (96, 64)
+    only = changed(table, utterance="FS0_SA1")
+    for target in ("phoneme", "gender"):
+        with pytest.raises(InputError, match="made-up: no rows are left"):
+            ask(only, quick(keep_sa=False, target=target))
+
+
+def test_joined_features_are_columns_side_by_side() -> None:
+    table = made_up(speakers=2)
+    both = np.hstack([table.features["z1"], table.features["z2"]])
+    glued = TokenTable("made-up", table.path, {}, table.tokens, {"both": both})
+    a = ask(table, quick(features=("z1+z2",)))
+    b = ask(glued, quick(features=("both",)))
+    np.testing.assert_array_equal(a["accuracy"], b["accuracy"])
+    assert len(ask(table, quick(features=("z1", "z1")))) == len(a)
+
+
+def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
+    table = made_up(speakers=2)
+    units = np.where(np.arange(len(table.tokens)) % 48 < 24, "phoneme", "word")
+    mixed = changed(table, unit=units)
+    assert at(ask(mixed, quick(features=("z1",))), speaker="", k=1)["n"] == 48
+    with pytest.raises(InputError, match="no phoneme rows, only word; extract them: probe extract --units phoneme"):
+        ask(changed(table, unit="word"), quick())
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"ks": (999,)}, "made-up: speaker FS0, feature z1: k = 999, .* use k up to 47"),
+        ({"ks": (48,)}, "speaker FS0, feature z1: k = 48"),
+        ({"ks": (0,)}, "k = 0"),
+        ({"lda_dims": 99}, "made-up: speaker FS0, feature z1: 99 LDA dimensions, .* use 3 or fewer"),
+        ({"lda_dims": -1}, "LDA dimensions are -1"),
+        ({"protocol": "speaker", "ks": (97,)}, "feature z1: k = 97, .* use k up to 96"),
+        ({"features": ("z9",)}, "made-up: no feature 'z9'; it has z1, z2, mel"),
+        ({"speakers": ("X",)}, "made-up: no speaker X; it has FS0, FS2, MS1"),
+        ({"speakers": ("FS0",), "protocol": "speaker"}, "made-up: .*needs two or more"),
+        ({"target": "gender", "speakers": ("FS0", "FS2")}, "target gender has one class among 6 rows"),
+        ({"target": "gender", "protocol": "speaker"}, "1 speaker of one gender, 2 of the other"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_the_cure(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        ask(made_up(speakers=3), quick(**fields))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_speaker_with_one_phone_is_named() -> None:
+    table = made_up(speakers=3)
+    labels = table.tokens["label"].where(table.tokens["speaker"] != "MS1", "s")
+    with pytest.raises(InputError, match="target phoneme of speaker MS1 has one class among 48 rows"):
+        ask(changed(table, label=labels), quick())
+
+
+@pytest.mark.parametrize("protocol", ["paper", "nested", "speaker"])
+def test_defaults_fit_the_smallest_speaker(protocol: Any) -> None:
+    found = ask(made_up(speakers=2, each=16), Question(protocol=protocol, features=("z1",), permutations=0))
+    assert found["k"].max() == (16 if protocol == "speaker" else 15)
+    assert set(found["lda_dims"]) == {3}
+
+
+def test_results_do_not_depend_on_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = made_up(speakers=2)
+    question = quick(permutations=2, seed=3)
+    results = []
+    for workers in (1, 2):
+        monkeypatch.setattr(probes.os, "cpu_count", lambda workers=workers: workers)
+        results.append(ask(table, question))
+    pd.testing.assert_frame_equal(*results)
+    with pytest.raises(InputError, match=r"speaker \w\w\d, feature z1: .* use shrinkage"):  # out of a worker
+        ask(made_up(speakers=2, each=12), quick(shrinkage="none", features=("z1",), ks=(1,)))
+
+
+def test_a_row_does_not_depend_on_what_else_was_asked() -> None:
+    table = made_up(speakers=3)
+    together = ask(table, quick(permutations=2))
+    alone = ask(table, quick(permutations=2, features=("z2",), speakers=("MS1",)))
+    columns = ["accuracy", "null_accuracy", "chance", "n"]
+    a, b = (at(frame, feature="z2", speaker="MS1", k=5) for frame in (together, alone))
+    assert a[columns].tolist() == b[columns].tolist()
+
+
+def test_seeds_move_the_null_only() -> None:
+    table = made_up(speakers=2)
+    a, b = (ask(table, quick(permutations=2, seed=seed, features=("z1",))) for seed in (0, 1))
+    np.testing.assert_array_equal(a["accuracy"], b["accuracy"])
+    assert (a["null_accuracy"] != b["null_accuracy"]).any()
+    pd.testing.assert_frame_equal(a, ask(table, quick(permutations=2, seed=0, features=("z1",))))
+
+
+def test_gender_has_one_row_a_speaker_the_mean_over_its_phonemes_by_duration() -> None:
+    table = made_up(speakers=6)
+    found = at(ask(table, quick(target="gender", protocol="speaker", features=("z1",), ks=(1,))), k=1)
+    assert (found["n"], found["speakers"], found["n_classes"], found["speaker"]) == (6, 6, 2, "")
+    means, genders = [], []
+    for _, some in table.tokens.groupby("speaker"):
+        weights = (some["end"] - some["start"]).to_numpy()
+        means.append(np.average(table.matrix("z1")[some.index], axis=0, weights=weights))
+        genders.append(int(some["gender"].iloc[0] == "M"))
+    outcome = classify(np.array(means), np.array(genders), protocol="speaker", lda_dims=1, ks=(1,), groups=np.arange(6))
+    assert found["accuracy"] == outcome.accuracy[0]
+    strong = quick(target="gender", protocol="speaker", features=("mel",), ks=(1,), lda_dims=0)
+    assert at(ask(made_up(speakers=10, signal=8), strong), k=1)["accuracy"] == 1
+
+
+def test_gender_within_speakers_has_one_row_an_utterance() -> None:
+    table = made_up(speakers=4)
+    unknown = changed(table, gender=table.tokens["gender"].where(table.tokens["speaker"] != "MS3", None))
+    assert at(ask(table, quick(target="gender", protocol="nested", features=("z1",))), k=1)["n"] == 12
+    assert at(ask(unknown, quick(target="gender", protocol="nested", features=("z1",))), k=1)["n"] == 9
+
+
+def test_silences_do_not_speak_for_a_speaker() -> None:
+    table = made_up(speakers=4)
+    loud = {name: values.copy() for name, values in table.features.items()}
+    silent = np.arange(len(table.tokens)) % 4 == 0
+    loud["z1"][silent] = 1e4 * np.random.default_rng(0).normal(size=loud["z1"][silent].shape)
+    labels = table.tokens["label"].where(~silent, "h#")
+    noisy = TokenTable("made-up", table.path, {}, table.tokens.assign(label=labels), loud)
+    question = quick(target="gender", protocol="speaker", features=("z1",), ks=(1,), lda_dims=0)
+    clean = table.select(~silent)
+    a, b = ask(noisy, question), ask(clean, question)
+    pd.testing.assert_frame_equal(a, b)
+
+
+def test_difference_to_mel_is_paired_over_speakers() -> None:
+    table = made_up(speakers=5)
+    for protocol in ("nested", "speaker"):
+        found = ask(table, quick(protocol=protocol, ks=(1, 5)))
+        for k in (1, 5):
+            z1 = at(found, feature="z1", speaker="", k=k)
+            if protocol == "nested":
+                single = found[(found["k"] == k) & (found["speaker"] != "")].pivot_table(
+                    index="speaker", columns="feature", values="accuracy"
+                )
+                gaps = (single["z1"] - single["mel"]).to_numpy()
+                test = sign_flip_test(gaps, rng=np.random.default_rng(0))  # 2^5 flips: enumerated
+                assert z1["minus_mel"] == pytest.approx(gaps.mean())
+                assert z1["p_minus_mel"] == test.p_value == 2 / 2**5
+            else:  # speakers of equal size
+                mel = at(found, feature="mel", speaker="", k=k)
+                assert z1["minus_mel"] == pytest.approx(z1["accuracy"] - mel["accuracy"])
+        assert found[found["feature"] == "mel"]["minus_mel"].isna().all()
+        assert found[found["speaker"] != ""]["minus_mel"].isna().all()
+
+
+def test_without_mel_or_a_second_speaker_there_is_no_difference() -> None:
+    table = made_up(speakers=2)
+    assert ask(table, quick(features=("z1",)))["minus_mel"].isna().all()
+    assert ask(table, quick(speakers=("FS0",)))["minus_mel"].isna().all()
+
+
+def test_no_permutations_no_null() -> None:
+    assert ask(made_up(speakers=2), quick(features=("z1",)))["null_accuracy"].isna().all()
+
+
+def test_progress_is_told() -> None:
+    heard: list[tuple[int, int]] = []
+    ask(made_up(speakers=2), quick(), lambda done, of: heard.append((done, of)))
+    assert heard == [(i + 1, 8) for i in range(8)]

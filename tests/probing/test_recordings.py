@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from models.elbo import Recording
+from probing.corpora import open_corpus
+from probing.corpus import Corpus, Speaker, Utterance
+from probing.errors import InputError
+from probing.recordings import CorpusRecording, Unreadable, hold_out, recordings
+from tests.probing import miniature
+
+
+def people(women: int, men: int, unknown: int = 0, each: int = 2) -> Corpus:
+    speakers = [Speaker(f"F{i}", "F") for i in range(women)] + [Speaker(f"M{i}", "M") for i in range(men)]
+    speakers += [Speaker(f"U{i}") for i in range(unknown)]
+    utterances = [
+        Utterance(f"{speaker.id}_{n}", speaker, Path(f"{speaker.id}_{n}.wav"), 16000, 16000)
+        for speaker in speakers
+        for n in range(each)
+    ]
+    return Corpus("made-up", Path("made-up"), tuple(utterances))
+
+
+def utterance(path: Path, samples: int, rate: int) -> Utterance:
+    return Utterance(path.stem, Speaker("S"), path, samples, rate)
+
+
+def test_recordings_are_what_training_wants_of_them(tmp_path: Path) -> None:
+    corpus = open_corpus(miniature.timit_nltk(tmp_path / "c"))
+    found = recordings(corpus, 16000)
+    assert [r.name for r in found] == [u.id for u in corpus.utterances]
+    assert all(isinstance(r, Recording) for r in found)
+
+
+def test_samples_are_those_of_the_file(tmp_path: Path) -> None:
+    path = miniature.tone(tmp_path / "a.wav", samples=999)
+    written, _ = soundfile.read(path, dtype="int16")
+    recording = CorpusRecording(utterance(path, 999, 16000), 16000, keep=False)
+    assert recording.samples == 999
+    for start, stop in ((0, 999), (100, 101), (900, 5000), (0, 1 << 62)):
+        read = recording.read(start, stop)
+        assert read.dtype == np.int16
+        np.testing.assert_array_equal(read, written[start:stop])
+
+
+def test_full_scale_survives(tmp_path: Path) -> None:
+    wave = np.array([-32768, 32767, 0, 1, -1], dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", wave, 16000)
+    read = CorpusRecording(utterance(tmp_path / "a.wav", 5, 16000), 16000, keep=True).read(0, 5)
+    np.testing.assert_array_equal(read, wave)
+
+
+@pytest.mark.parametrize(("samples", "rate"), [(4001, 8000), (4410, 44100), (1, 8000), (12345, 22050)])
+def test_length_is_known_before_resampling(tmp_path: Path, samples: int, rate: int) -> None:
+    path = miniature.tone(tmp_path / "a.wav", samples=samples, rate=rate)
+    recording = CorpusRecording(utterance(path, samples, rate), 16000, keep=False)
+    assert len(recording.read(0, 1 << 62)) == recording.samples
+
+
+def test_a_kept_recording_is_read_once(tmp_path: Path) -> None:
+    path = miniature.tone(tmp_path / "a.wav", samples=500)
+    kept = CorpusRecording(utterance(path, 500, 16000), 16000, keep=True)
+    read_anew = CorpusRecording(utterance(path, 500, 16000), 16000, keep=False)
+    first = kept.read(0, 500)
+    read_anew.read(0, 500)
+    path.unlink()
+    np.testing.assert_array_equal(kept.read(0, 500), first)
+    with pytest.raises(Unreadable, match="a.wav: no such audio file"):
+        read_anew.read(0, 500)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_no_speaker_is_on_both_sides(share: float) -> None:
+    corpus = people(6, 4)
+    ours, theirs = hold_out(corpus, share, seed=0)
+    names = [{s.id for s in part.speakers} for part in (ours, theirs)]
+    assert not names[0] & names[1]
+    assert names[0] | names[1] == {s.id for s in corpus.speakers}
+    assert len(names[1]) == round(share * 10)
+    assert len(ours.utterances) + len(theirs.utterances) == len(corpus.utterances)
+
+
+def test_genders_are_held_out_evenly() -> None:
+    for seed in range(20):
+        _, theirs = hold_out(people(10, 10), 0.4, seed)
+        assert sorted(s.gender or "" for s in theirs.speakers) == ["F"] * 4 + ["M"] * 4
+        _, theirs = hold_out(people(30, 10), 0.2, seed)
+        assert sum(s.gender == "M" for s in theirs.speakers) == 2
+
+
+def test_the_split_depends_on_the_seed_only() -> None:
+    def held(seed: int) -> list[str]:
+        return [s.id for s in hold_out(people(6, 6, unknown=3), 0.3, seed)[1].speakers]
+
+    assert held(1) == held(1)
+    assert len({tuple(held(seed)) for seed in range(10)}) > 5
+
+
+def test_at_least_one_speaker_is_held_out() -> None:
+    assert len(hold_out(people(2, 1), 0.01, 0)[1].speakers) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0, float("nan")])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match="must lie between 0 and 1"):
+        hold_out(people(2, 2), share, 0)
+
+
+def test_too_few_speakers_are_refused() -> None:
+    with pytest.raises(InputError, match="made-up: 1 speaker; holding one out needs at least two"):
+        hold_out(people(1, 0), 0.1, 0)
+    with pytest.raises(InputError, match="made-up: holding out 90% of 2 speakers leaves none to train on"):
+        hold_out(people(1, 1), 0.9, 0)
