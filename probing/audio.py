@@ -43,7 +43,7 @@ class AudioHeader(NamedTuple):
 
 
 def probe_audio(path: Path) -> AudioHeader:
-    """Samples, sample rate (Hz) and channels, from the header alone.
+    """Samples, sample rate (Hz) and channels, from the header and, of a compressed file, the last sample.
 
     Raises InputError when the file is missing, empty, no audio, or shorter than its header promises.
     """
@@ -65,6 +65,15 @@ def probe_audio(path: Path) -> AudioHeader:
         )
     if info.frames < 1 or info.samplerate < 1:
         raise InputError(f"{path}: holds no samples; copy it again from its source or remove it")
+    if promised is None:  # compressed: only the last sample shows that all of them are there
+        try:
+            with soundfile.SoundFile(str(path)) as file:
+                file.seek(info.frames - 1)
+                last = file.read(1)
+        except (soundfile.SoundFileError, RuntimeError):
+            last = ()
+        if len(last) != 1:
+            raise InputError(f"{path}: truncated: its last sample cannot be read; copy it again from its source")
     return AudioHeader(int(info.frames), int(info.samplerate), int(info.channels))
 
 
