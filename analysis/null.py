@@ -59,9 +59,9 @@ def permuted_null(
         rounds: number of permutations.
         method: "knn" for `classify`, "lda" for `lda_classify` (which has no `lda_dims` and no `ks`).
         protocol: as in `classify`, and so are `lda_dims`, `ks`, `shrinkage` and `groups`.
-        shuffle: see `permuted`. By default `tokens` under `paper` and `nested`; under `speaker`,
-            `across-groups` where each group has a single label (an attribute of the speaker) and
-            `within-groups` where it has several (phonemes).
+        shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute
+            of the speaker: shuffling its tokens would hide what knowing the voice alone scores); else, for
+            phonemes, `within-groups` under `speaker` and `tokens` under `paper` and `nested`.
 
     Raises:
         InputError: as `classify`; no rounds; groups missing where the shuffle needs them.
@@ -131,9 +131,11 @@ def permuted(
 
 
 def _usual_shuffle(protocol: Protocol, labels: np.ndarray, groups: np.ndarray | None) -> Shuffle:
-    if protocol != "speaker" or groups is None:
+    if groups is None:
         return "tokens"
-    return "across-groups" if _one_label_each(labels, groups) else "within-groups"
+    if _one_label_each(labels, groups):
+        return "across-groups"
+    return "within-groups" if protocol == "speaker" else "tokens"
 
 
 def _one_label_each(labels: np.ndarray, groups: np.ndarray) -> bool:

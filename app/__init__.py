@@ -1,1 +1,1 @@
-"""What a person touches: the `probe` command and the latent explorer."""
+"""What a person touches: the `probe` command."""

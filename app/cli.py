@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     sub = add("train", "train a model and keep the checkpoint that validates best", commands.train)
     sub.add_argument("family", help="model family (see `probe models`)")
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus to train on")
-    sub.add_argument("--split", default=None, help="split to train on (default: train where there are splits)")
+    sub.add_argument("--split", default=None, help="split to train on (default: train, or all where nothing is split)")
     sub.add_argument("--preset", default="small", help="size and recipe (see `probe models`)")
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events")
     sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")

@@ -94,6 +94,8 @@ def train(args: argparse.Namespace) -> Answer:
     check_writable(out)
     corpus = _open_corpus(args, chosen.config.sample_rate)
     split = args.split or ("train" if "train" in corpus.splits else None)
+    if split is None and len(corpus.splits) > 1:
+        raise InputError(f"{corpus.root}: splits {', '.join(corpus.splits)}; name the one to train on with --split")
     if split:
         corpus = corpus.select(split=split)
 
@@ -245,10 +247,11 @@ def extract(args: argparse.Namespace) -> Answer:
     }
     counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
     names = ", ".join(f"{name} ({size})" for name, size in result.features.items())
+    target = "phoneme" if result.tokens.get("phoneme") else "gender"
     resumed = "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
     text = (
         f"{counts}\nfeatures: {names}\n{result.audio_seconds:.0f} s of speech in {wall:.0f} s{resumed}\n"
-        f"table: {out}\nnext: probe knn --target phoneme --latents {out}"
+        f"table: {out}\nnext: probe knn --target {target} --latents {out}"
     )
     return Answer(document, text)
 
@@ -272,8 +275,10 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
         raise InputError(f"--phones {args.phones}: folds phonemes, and the target is {args.target}; leave it out")
     ks = _numbers(args.k) if method == "knn" and args.k else None
     named = [Path(path) for path in args.latents or []] or [table.newest()]
-    folders = [path if path.name not in ("", "..") else path.resolve() for path in named]
+    folders = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in named))
     tables = [table.load(folder) for folder in folders]
+    if len({loaded.name for loaded in tables}) < len(tables):
+        tables = [replace(loaded, name=str(loaded.path)) for loaded in tables]
     out = Path(args.out) if args.out else results_path(folders, method, args.target)
     table.check_writable(out.parent)
     if out.is_dir():

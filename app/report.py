@@ -104,13 +104,14 @@ def _table(rows: pd.DataFrame) -> list[str]:
 def _sentences(rows: pd.DataFrame) -> list[str]:
     k = SPOKEN_K if SPOKEN_K in set(rows["k"]) else max(_shown(rows["k"]))
     at_k = rows[rows["k"] == k]
+    fitted = rows.iloc[0]["lda_dims"] > 0  # without LDA nothing is fitted, so that nothing leaks
     said = []
     for (table, protocol), some in at_k.groupby(["table", "protocol"], sort=False):
         where = f"{table}, {protocol}" if len(set(rows["table"])) > 1 else str(protocol)
         said += [_against_mel(where, k, row) for _, row in some.iterrows() if row["minus_mel"] == row["minus_mel"]]
     for (table, feature), some in at_k.groupby(["table", "feature"], sort=False):
         by = some.set_index("protocol")["accuracy"]
-        if {"paper", "nested"} <= set(by.index):
+        if fitted and {"paper", "nested"} <= set(by.index):
             name = f"{table}, {feature}" if len(set(rows["table"])) > 1 else str(feature)
             gap = 100 * (by["paper"] - by["nested"])
             more = "higher" if gap >= 0 else "lower"
@@ -119,8 +120,11 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
                 "without the held-out point."
             )
     if set(rows["protocol"]) & {"paper", "nested"} and rows.iloc[0]["target"] == "gender":
-        said.append("Under paper and nested the same speaker is among the neighbours: that is voice, not gender.")
-    if "paper" in set(rows["protocol"]):
+        said.append(
+            "Under paper and nested the same speaker is among the neighbours, and so they are in the null, which "
+            "permutes whole speakers: only what exceeds it is gender."
+        )
+    if fitted and "paper" in set(rows["protocol"]):
         said.append("`paper` fits LDA on the held-out point too: do not take its figures for knowledge.")
     unit = rows.iloc[0]["interval"]
     rounds = rows.iloc[0]["permutations"]

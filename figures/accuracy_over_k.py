@@ -26,6 +26,8 @@ TITLES = {
     "nested": "nested (LDA refitted without it)",
     "speaker": "leave one speaker out",
 }
+UNFITTED = {"paper": "paper protocol (no LDA, so no leak)", "nested": "nested (no LDA to refit: as paper)"}
+"""Titles where no LDA is fitted."""
 
 _FRACTIONS = ("accuracy", "ci_low", "ci_high", "chance", "null_accuracy")
 _LABEL_GAP = 1.2  # heights of a line of text between the labels of two curves
@@ -82,7 +84,8 @@ def panels(results: pd.DataFrame, *, speakers: int | None = None, note: str = ""
     across = (width - left - between * len(protocols)) / len(protocols)
     with style.applied():
         caption = style.wrapped(_caption(rows, protocols, speakers, note), width - 0.1, style.SMALL)
-        titles = [style.wrapped(TITLES.get(p, p), across + between - 0.12, style.NORMAL) for p in protocols]
+        named = TITLES if "lda_dims" not in rows or rows["lda_dims"].any() else TITLES | UNFITTED
+        titles = [style.wrapped(named.get(p, p), across + between - 0.12, style.NORMAL) for p in protocols]
         foot = 0.05 + 0.115 * (caption.count("\n") + 1)
         head = 0.1 + 0.13 * (max(title.count("\n") for title in titles) + 1)
         fig = Figure(figsize=(width, foot + below + height + head), dpi=style.DPI)

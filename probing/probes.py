@@ -149,6 +149,11 @@ def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable,
                 table = table.select(~table.tokens["label"].isin(phones.SILENCES).to_numpy())
             labels = table.tokens["label"].to_numpy(dtype=object)
             if question.phones is not None:
+                if strangers := sorted(set(labels) - phones.TIMIT61):
+                    raise InputError(
+                        f"{table.path}: unknown phone label {strangers[0]!r}, none of the 61 of TIMIT that --phones "
+                        "folds; leave --phones out to take the labels as they are"
+                    )
                 folded = [phones.fold(label, question.phones, silences=True) for label in labels]
                 kept = np.array([label is not None for label in folded], dtype=bool)
                 table, labels = (

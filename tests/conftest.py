@@ -1,6 +1,9 @@
 """Shape annotations are checked in every test, and free at run time."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' arrays are tiny: threads would only wait for each other
 
 import pytest
 from jaxtyping import install_import_hook

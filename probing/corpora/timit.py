@@ -58,10 +58,13 @@ class _Listed:
 
 
 def looks_like(tree: Tree) -> bool:
-    """Whether there is a .PHN file, or audio named like a sentence in a folder named like a speaker."""
-    return bool(tree.ending(".phn")) or any(
-        _speaker_folder(path) and _SENTENCE.fullmatch(stem(path)) for path in tree.audio
-    )
+    """Whether there is a .PHN file, or audio named like a sentence in a folder named like a speaker.
+
+    TIMIT aligned anew has TextGrids in place of the .PHN, and is read as such a folder.
+    """
+    if tree.ending(".phn", ".textgrid"):
+        return bool(tree.ending(".phn"))
+    return any(_speaker_folder(path) and _SENTENCE.fullmatch(stem(path)) for path in tree.audio)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:

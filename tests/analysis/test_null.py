@@ -39,7 +39,8 @@ def test_shuffle_follows_protocol_and_target() -> None:
     usual = {"rng": rng, "rounds": 1, "lda_dims": 1, "ks": (1,), "groups": groups}
     assert permuted_null(points, labels, protocol="nested", **usual).shuffle == "tokens"
     assert permuted_null(points, labels, protocol="speaker", **usual).shuffle == "within-groups"
-    assert permuted_null(points, groups % 2, protocol="speaker", **usual).shuffle == "across-groups"
+    for protocol in ("paper", "nested", "speaker"):
+        assert permuted_null(points, groups % 2, protocol=protocol, **usual).shuffle == "across-groups"
 
 
 @pytest.mark.parametrize("protocol", ["nested", "speaker"])

@@ -185,6 +185,14 @@ def test_training(trained: Path, probe: Probe, capsys: pytest.CaptureFixture[str
     assert (trained / "best.safetensors").read_bytes() == before
 
 
+def test_training_never_takes_a_test_set_unasked(refused: Refusal, tmp_path: Path) -> None:
+    corpus = miniature.librispeech(tmp_path / "corpus")
+    (corpus / "test-clean").mkdir()
+    (corpus / "dev-clean" / "1034").rename(corpus / "test-clean" / "1034")
+    said = refused("train", "cwvae", "--corpus", corpus, "--out", tmp_path / "run", *TINY)
+    assert "name the one to train on" in said
+
+
 def test_evaluation(trained: Path, small: Path, probe: Probe, refused: Refusal) -> None:
     document = probe("evaluate", "--ckpt", trained, "--corpus", CORPUS, "--split", "validation")
     assert {
@@ -265,6 +273,16 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
     assert not re.search(r"\bnan\b", out)
     assert "wrote " in out
     assert err == ""
+
+
+def test_tables_of_the_same_name_are_told_apart(latents: Path, probe: Probe, tmp_path: Path) -> None:
+    other = tmp_path / latents.name
+    shutil.copytree(latents, other)
+    argv = ["knn", "--features", "z1", "--k", 1, "--permutations", 0, "--out", tmp_path / "r.csv"]
+    argv += ["--protocol", "paper", "--protocol", "nested"]
+    rows = probe(*argv, "--latents", latents, "--latents", other, "--latents", latents)["results"]
+    assert {row["table"] for row in rows} == {str(latents), str(other)}
+    assert len(rows) == 2 * len(probe(*argv, "--latents", latents)["results"])
 
 
 def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

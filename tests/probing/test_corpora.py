@@ -176,6 +176,16 @@ def test_links_to_folders_are_followed_but_not_for_ever(ldc: Path, tmp_path: Pat
 # --- TIMIT --------------------------------------------------------------------------------------------
 
 
+def test_timit_aligned_anew_is_a_folder_of_textgrids(tmp_path: Path) -> None:
+    tone(tmp_path / "fvmh0" / "sa1.wav")
+    (tmp_path / "fvmh0" / "sa1.TextGrid").write_text("")
+    with pytest.raises(InputError, match="no usable TextGrid"):
+        open_corpus(tmp_path)
+    (tmp_path / "fvmh0" / "sa1.TextGrid").unlink()
+    with pytest.raises(InputError, match=r"no \.PHN"):
+        open_corpus(tmp_path)
+
+
 def test_timit_layouts_agree(tmp_path: Path) -> None:
     ldc = open_corpus(miniature.timit_ldc(tmp_path / "a"))
     nltk = open_corpus(miniature.timit_nltk(tmp_path / "b"))
