@@ -12,6 +12,7 @@ from analysis.knn import vote
 from analysis.lda import Dims, Shrinkage
 from analysis.outcome import Outcome, Protocol
 from analysis.protocols import DEFAULT_KS, classify, lda_classify
+from analysis.statistics import group_means
 
 Shuffle = Literal["tokens", "within-groups", "across-groups"]
 
@@ -24,11 +25,13 @@ class Null:
         shuffle: how the labels were permuted.
         ks: as in the outcome that this is the null of.
         accuracies: fractions.
+        group_accuracies: where there are groups, each one's mean over the permutations, groups ascending.
     """
 
     shuffle: Shuffle
     ks: tuple[int, ...]
     accuracies: Float[np.ndarray, "rounds ks"]
+    group_accuracies: Float[np.ndarray, "groups ks"] | None = None
 
     @property
     def accuracy(self) -> Float[np.ndarray, " ks"]:
@@ -69,7 +72,7 @@ def permuted_null(
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
     shuffle = shuffle or _usual_shuffle(protocol, labels, groups)
-    accuracies = []
+    accuracies, by_group = [], []
 
     def probe(some_labels: np.ndarray) -> Outcome:
         if method == "lda":
@@ -88,12 +91,16 @@ def permuted_null(
     for _ in range(rounds):
         relabelled = permuted(labels, shuffle=shuffle, groups=groups, rng=rng)
         if fixed is None:
-            accuracies.append(probe(relabelled).accuracy)
+            correct = probe(relabelled).correct
         else:  # without LDA nothing is fitted to the labels, so that the search need not be repeated
             classes, codes = np.unique(relabelled, return_inverse=True)
             predicted = classes[vote(codes[fixed], len(classes), ks)]
-            accuracies.append((predicted == relabelled[:, None]).mean(axis=0))
-    return Null(shuffle, (0,) if method == "lda" else tuple(ks), np.stack(accuracies))
+            correct = predicted == relabelled[:, None]
+        accuracies.append(correct.mean(axis=0))
+        if groups is not None:
+            by_group.append(group_means(correct, groups))
+    ks = (0,) if method == "lda" else tuple(ks)
+    return Null(shuffle, ks, np.stack(accuracies), np.mean(by_group, axis=0) if by_group else None)
 
 
 def permuted(

@@ -179,10 +179,17 @@ def parser() -> argparse.ArgumentParser:
             "--phones",
             choices=("timit61", "timit48", "timit39"),
             default=None,
-            help="fold TIMIT's phone labels (default: as labelled)",
+            help="fold TIMIT's phone labels (default: as labelled); the class `sil` of timit39 is Lee and Hon's, of "
+            "closures and silences: of closures alone, unless --silence keep",
+        )
+        sub.add_argument(
+            "--closures",
+            choices=("keep", "drop"),
+            default="keep",
+            help="TIMIT's bcl to tcl, each a class of its own; with timit48 they are two, cl and vcl, with timit39 sil",
         )
         sub.add_argument("--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences")
-        sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi")
+        sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi (and spn)")
         sub.add_argument(
             "--shrinkage",
             type=_shrinkage,
@@ -190,7 +197,12 @@ def parser() -> argparse.ArgumentParser:
             help="of the within-class scatter: ledoit-wolf, none, or a number from 0 to 1 (never under `paper`)",
         )
         sub.add_argument("--permutations", type=int, default=10, help="label permutations for the null")
-        sub.add_argument("--out", default=None, metavar="CSV", help="file for the results (default: beside the table)")
+        sub.add_argument(
+            "--out",
+            default=None,
+            metavar="CSV",
+            help="file for the results (default: beside the table, named after the question)",
+        )
         sub.add_argument("--by-speaker", action="store_true", help="print every speaker's accuracy too (k=5)")
         if name == "knn":
             sub.add_argument(

@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.elbo import Evaluation
     from models.training import Progress
     from probing.corpus import Corpus
+    from probing.recordings import Reading
 
 
 MOST_NUMBERS = 10_000
@@ -104,7 +105,7 @@ def train(args: argparse.Namespace) -> Answer:
     from models.checkpoint import BEST
     from models.cwvae import CWVAE
     from models.training import LAST, Trainer
-    from probing.recordings import hold_out, recordings
+    from probing.recordings import hold_out
 
     if args.resume and not (out / LAST).exists():
         raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
@@ -112,23 +113,23 @@ def train(args: argparse.Namespace) -> Answer:
         raise InputError(f"{out}: holds a run already; go on with --resume or choose another --out")
     if not args.resume and (out / BEST).exists():
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
-    ours, theirs = hold_out(corpus, args.hold_out, args.seed)
+    ours, theirs = (_read(part, chosen.config.sample_rate, args) for part in hold_out(corpus, args.hold_out, args.seed))
     torch.manual_seed(args.seed)  # the initial weights; everything after has its own generator
     model = CWVAE(chosen.config)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,
         "corpus_fingerprint": corpus.fingerprint(),
-        "train_seconds": round(ours.seconds, 1),
-        "train_speakers": [s.id for s in ours.speakers],
-        "validation_speakers": [s.id for s in theirs.speakers],
+        "train_seconds": round(ours.corpus.seconds, 1),
+        "train_speakers": [s.id for s in ours.corpus.speakers],
+        "validation_speakers": [s.id for s in theirs.corpus.speakers],
         "versions": _versions(),
     }
     trainer = Trainer(
         model,
         recipe,
-        recordings(ours, chosen.config.sample_rate),
-        recordings(theirs, chosen.config.sample_rate),
+        ours.recordings,
+        theirs.recordings,
         out,
         seed=args.seed,
         device=_device(args.device),
@@ -145,6 +146,7 @@ def train(args: argparse.Namespace) -> Answer:
         "validation_bits_per_frame": trainer.best,
         "seconds": round(trainer.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "left_out": [*ours.left_out, *theirs.left_out],
     }
     text = (
         f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation "
@@ -157,7 +159,6 @@ def train(args: argparse.Namespace) -> Answer:
 def evaluate(args: argparse.Namespace) -> Answer:
     from models import checkpoint, elbo
     from probing.errors import InputError
-    from probing.recordings import recordings
 
     loaded = checkpoint.load(args.ckpt)
     device = _device(args.device)
@@ -171,11 +172,12 @@ def evaluate(args: argparse.Namespace) -> Answer:
         corpus = corpus.select(speakers=held)
     elif args.split:
         corpus = corpus.select(split=args.split)
-    with bar(corpus.seconds, "evaluate") as done:
-        rate = loaded.model.config.sample_rate
+    rate = loaded.model.config.sample_rate
+    read = _read(corpus, rate, args)
+    with bar(read.corpus.seconds, "evaluate") as done:
         result = elbo.evaluate(
             loaded.model.to(device),
-            recordings(corpus, rate),
+            read.recordings,
             seed=args.seed,
             progress=lambda samples: done(samples / rate),
         )
@@ -186,13 +188,14 @@ def evaluate(args: argparse.Namespace) -> Answer:
         "kl_bits_per_frame": result.kl_bits_per_frame,
         "frames": result.frames,
         "utterances": result.utterances,
-        "speakers": len(corpus.speakers),
+        "speakers": len(read.corpus.speakers),
+        "left_out": list(read.left_out),
         "seed": args.seed,
         "checkpoint": str(loaded.path),
     }
     text = (
         f"{_bits(result)}\none-sample ELBO {result.elbo:,.0f} nats over {result.frames:,} frames of "
-        f"{result.utterances} utterances, {len(corpus.speakers)} speakers"
+        f"{result.utterances} utterances, {len(read.corpus.speakers)} speakers"
     )
     return Answer(document, text)
 
@@ -232,8 +235,7 @@ def extract(args: argparse.Namespace) -> Answer:
             progress=done,
         )
     wall = time.monotonic() - began
-    for reason in result.left_out:
-        print(f"left out: {reason}", file=sys.stderr)
+    _say_left_out(result.left_out)
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -266,7 +268,7 @@ def lda(args: argparse.Namespace) -> Answer:
 
 def _probe(args: argparse.Namespace, method: Any) -> Answer:
     from app.report import as_text, by_speaker, results_path, rows_as_json
-    from probing import table
+    from probing import probes, table
     from probing.errors import InputError
 
     if args.permutations < 0:
@@ -279,7 +281,11 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
     tables = [table.load(folder) for folder in folders]
     if len({loaded.name for loaded in tables}) < len(tables):
         tables = [replace(loaded, name=str(loaded.path)) for loaded in tables]
-    out = Path(args.out) if args.out else results_path(folders, method, args.target)
+    protocols = list(dict.fromkeys(args.protocol or [probes.default_protocol(args.target)]))
+    left = (("no-sa", args.sa == "drop"), ("no-closures", args.closures == "drop"), ("silence", args.silence == "keep"))
+    choices = [*([args.phones] if args.phones else []), *(word for word, chosen in left if chosen)]
+    usual = results_path(folders, method, args.target, protocols, args.speaker or (), choices)
+    out = Path(args.out) if args.out else usual
     table.check_writable(out.parent)
     if out.is_dir():
         raise InputError(f"{out}: a folder; give --out the name of a CSV file")
@@ -288,9 +294,6 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
 
     import pandas as pd
 
-    from probing import probes
-
-    protocols = args.protocol or [probes.default_protocol(args.target)]
     asked = [
         (
             loaded,
@@ -303,6 +306,7 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
                 phones=args.phones,
                 keep_sa=args.sa == "keep",
                 keep_silence=args.silence == "keep",
+                keep_closures=args.closures == "keep",
                 lda_dims=args.lda_dims if method == "knn" else None,
                 ks=ks,
                 shrinkage=args.shrinkage,
@@ -311,13 +315,15 @@ def _probe(args: argparse.Namespace, method: Any) -> Answer:
             ),
         )
         for loaded in tables
-        for protocol in dict.fromkeys(protocols)
+        for protocol in protocols
     ]
     results = []
     for loaded, question in asked:
         with bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
             results.append(probes.ask(loaded, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
     frame = pd.concat(results, ignore_index=True)
+    if not args.out and out.exists():
+        print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
     table.write_csv(out, frame)
     wrote = [out]
     if method == "knn" and args.plot:
@@ -369,6 +375,21 @@ def _open_corpus(args: argparse.Namespace, sample_rate: int = 16_000) -> Corpus:
     return opened
 
 
+def _read(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> Reading:
+    """The recordings that can be read; says which cannot."""
+    from probing.recordings import readable
+
+    with bar(corpus.seconds, "read", delay=1) as done:
+        reading = readable(corpus, sample_rate, strict=args.strict, progress=done)
+    _say_left_out(reading.left_out)
+    return reading
+
+
+def _say_left_out(reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        print(f"left out: {reason}", file=sys.stderr)
+
+
 def _device(name: str) -> torch.device:
     import torch
 
@@ -394,14 +415,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def bar(total: float, what: str, unit: str = "s") -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error; yields the function that moves it on."""
+def bar(total: float, what: str, unit: str = "s", delay: float = 0) -> Iterator[Callable[[float], None]]:
+    """A progress bar on standard error, shown after `delay` seconds; yields the function that moves it on."""
     from tqdm import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     if unit == "s":
         form += " {n:.0f}/{total:.0f} s of speech"
-    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None) as shown:
+    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None, delay=delay) as shown:
 
         def move(amount: float) -> None:
             shown.update(min(amount, total - shown.n))

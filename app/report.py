@@ -17,9 +17,29 @@ LEAST_SPEAKERS = 6
 """With fewer, no outcome of a two-sided sign-flip test has p < 0.05."""
 
 
-def results_path(tables: Sequence[Path], method: str, target: str) -> Path:
-    """Where results go by default: beside the first table."""
-    return tables[0].parent / f"{'+'.join(path.name for path in tables)}-{method}-{target}.csv"
+MOST_NAMED = 3
+"""Speakers that a file's name tells one by one; more are counted."""
+
+
+def results_path(
+    tables: Sequence[Path],
+    method: str,
+    target: str,
+    protocols: Sequence[str],
+    speakers: Sequence[str] = (),
+    choices: Sequence[str] = (),
+) -> Path:
+    """Where results go by default: beside the first table, in a file named after the question."""
+    who = sorted(set(speakers))
+    asked = [
+        "+".join(path.name for path in tables),
+        method,
+        target,
+        "+".join(protocols),
+        "+".join(who) if len(who) <= MOST_NAMED else f"{len(who)}speakers",
+        *choices,
+    ]
+    return tables[0].parent / f"{'-'.join(part for part in asked if part)}.csv"
 
 
 def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -31,9 +51,9 @@ def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def as_text(frame: pd.DataFrame) -> str:
-    """The pooled rows (or the only speaker's) at a few k, then what they say."""
-    pooled = frame[frame["speaker"] == ""]
-    rows = pooled if len(pooled) else frame
+    """The pooled rows (of a table of one speaker, that speaker's) at a few k, then what they say."""
+    pooled = frame["speaker"] == ""
+    rows = frame[pooled | ~pooled.groupby(frame["table"]).transform("any")]
     shown = rows[rows["k"].isin(_shown(rows["k"]))]
     lines = [_heading(rows), "", *_table(shown), "", *_sentences(rows)]
     return "\n".join(lines)
@@ -57,7 +77,8 @@ def _heading(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     how = "k nearest neighbours" if first["method"] == "knn" else "linear discriminant classifier"
     dims = f" among {first['lda_dims']} discriminants" if first["lda_dims"] and first["method"] == "knn" else ""
-    return f"{first['target']} by {how}{dims}, in per cent; {first['n']:,} rows, {first['n_classes']} classes"
+    who = f" of {first['speaker']}" if len(set(rows["speaker"])) == 1 and first["speaker"] else ""
+    return f"{first['target']}{who} by {how}{dims}, in per cent; {first['n']:,} rows, {first['n_classes']} classes"
 
 
 def _table(rows: pd.DataFrame) -> list[str]:
@@ -125,7 +146,8 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
             "permutes whole speakers: only what exceeds it is gender."
         )
     if fitted and "paper" in set(rows["protocol"]):
-        said.append("`paper` fits LDA on the held-out point too: do not take its figures for knowledge.")
+        hint = "" if "nested" in set(rows["protocol"]) else "; add --protocol nested to see how much is optimism"
+        said.append(f"`paper` fits LDA on the held-out point too: do not take its figures for knowledge{hint}.")
     unit = rows.iloc[0]["interval"]
     rounds = rows.iloc[0]["permutations"]
     said.append(f"Intervals: bootstrap over {unit}." + (f" Null: mean over {rounds} permutations." if rounds else ""))

@@ -41,10 +41,10 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     Per feature: a curve, its interval as a band, and the accuracy with permuted labels as a thin dotted line of
     the same colour. The grey dashes are the majority line. Every curve is labelled at its end.
 
-    Rows of a single speaker, or pooled rows (empty `speaker`), are drawn as they are. Of several speakers
-    without pooled rows the mean is drawn, with Student's 95 % interval over speakers. Of several token tables
-    (column `table`) all but the first get paler curves that say the table's name; one that only repeats the
-    first table's, as Mel's does, is left out.
+    Pooled rows (empty `speaker`), or where there are none those of a single speaker, are drawn as they are. Of
+    several speakers without pooled rows the mean is drawn, with Student's 95 % interval over speakers. Of several
+    token tables (column `table`) all but the first get paler curves that say the table's name; one that only repeats
+    the first table's, as Mel's does, is left out.
 
     Args:
         ax: where; its limits are set here.
@@ -168,30 +168,42 @@ def _protocols(rows: pd.DataFrame) -> list[str]:
 
 
 def _pooled_or_all(rows: pd.DataFrame) -> pd.DataFrame:
-    pooled = rows[rows["speaker"] == ""]
-    chosen = rows[rows["speaker"] != ""] if pooled.empty else pooled
-    if lost := set(rows["curve"]) - set(chosen["curve"]):
+    """The pooled rows of every table, else all its rows: of a table of one speaker that speaker's."""
+    pooled = rows["speaker"] == ""
+    table = rows["table"] if "table" in rows else pd.Series("", rows.index)
+    chosen = rows[pooled | ~pooled.groupby(table).transform("any")]
+    lost = set(rows["curve"]) - set(chosen["curve"]) | (set(_averaged(chosen)) if pooled.any() else set())
+    if lost:
         raise InputError(
             f"{', '.join(sorted(lost))} has rows of single speakers only, and others pooled ones; give one kind"
         )
     return chosen
 
 
+def _averaged(rows: pd.DataFrame) -> list[str]:
+    """The curves that several speakers have a part in."""
+    speakers = rows.groupby("curve")["speaker"].nunique()
+    return sorted(speakers.index[speakers > 1])
+
+
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per feature and k, of one protocol: pooled, of one speaker, or the mean over speakers."""
     rows = _pooled_or_all(rows)
-    speakers = rows["speaker"].nunique()
-    if speakers > 1:
-        grouped = rows.groupby(["curve", "k"])
-        counts = grouped["accuracy"].transform("size")
-        grouped = rows[counts == speakers].groupby(["curve", "k"])  # a mean over fewer would make a jump
+    several = rows["curve"].isin(_averaged(rows))
+    if several.any():
+        some = rows[several]
+        speakers = some.groupby("curve")["speaker"].transform("nunique")
+        counts = some.groupby(["curve", "k"])["accuracy"].transform("size")
+        grouped = some[counts == speakers].groupby(["curve", "k"])  # a mean over fewer would make a jump
         curves = grouped[list(_FRACTIONS)].mean()
-        error = grouped["accuracy"].std() / np.sqrt(speakers) * student.ppf(0.975, speakers - 1)
+        n = grouped.size()
+        error = grouped["accuracy"].std() / np.sqrt(n) * student.ppf(0.975, n - 1)
         curves["ci_low"] = (curves["accuracy"] - error).clip(0, 1)
         curves["ci_high"] = (curves["accuracy"] + error).clip(0, 1)
-        rows = curves.reset_index()
-        if rows.empty:
+        if curves.empty:
             raise InputError("no k that all speakers have results for; give each the same k")
+        means = curves.reset_index()
+        rows = means if several.all() else pd.concat([rows[~several], means], ignore_index=True)
     return rows.sort_values(["curve", "k"])
 
 
@@ -280,18 +292,19 @@ def _caption(rows: pd.DataFrame, protocols: list[str], speakers: int | None, not
     for protocol in protocols:
         shown = _pooled_or_all(rows[rows["protocol"] == protocol])
         names = sorted(set(shown["speaker"]))
-        if len(names) > 1:
+        averaged = bool(_averaged(shown))
+        if averaged:
             over.add("speakers")
         elif "interval" in shown:
             over |= set(shown["interval"])
         match names:
-            case [""]:
+            case ["", *_]:
                 many = int(shown["speakers"].max()) if speakers is None and "speakers" in shown else speakers
                 who = "" if many is None else f", {_number(many, 'speaker')}"
             case [name]:
                 who = f", speaker {name}"
             case _:
-                who = f", mean of {len(names)} speakers"
+                who = f", mean of {len(names)} speakers" if averaged else f", speakers {' and '.join(names)}"
         n = f"n = {_span(shown['n'])}{' each' if len(names) > 1 else ''}"
         counts[protocol] = f"{n}, {_span(shown['n_classes'])} classes{who}"
     alike = [[p for p in protocols if counts[p] == text] for text in dict.fromkeys(counts.values())]

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.lda import Shrinkage, checked_dims, checked_shrinkage, discriminants, intensity, moments, standardised
 from figures import style
 from probing.errors import InputError
-from probing.phones import SILENCES
+from probing.phones import NO_PHONEMES
 from probing.table import TokenTable, write_csv
 
 COLUMNS = ("x", "y", "label", "held_out")
@@ -219,7 +219,7 @@ def draw_speaker(
         InputError (of probing or analysis): no such tokens or feature, or as `prepare` and `style.save`.
     """
     tokens = table.tokens
-    silent = tokens["label"].isin(SILENCES)
+    silent = tokens["label"].isin(NO_PHONEMES)
     some = ((tokens["speaker"] == speaker) & (tokens["unit"] == "phoneme") & ~silent).to_numpy()
     if not some.any():
         raise InputError(f"{table.path}: no phonemes of speaker {speaker}; name one that it has")

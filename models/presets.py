@@ -122,32 +122,48 @@ _SMALL = Preset(
     note="3.5 M parameters; trains on two cores in about an hour",
 )
 
+_PAPER = Preset(
+    family="cwvae",
+    config=CWVAEConfig(
+        latents=(128, 64),
+        strides=(64, 512),
+        width=192,
+        hidden=192,
+        front_width=192,
+        front_depth=4,
+        depth=6,
+        inputs=("mulaw16",),
+    ),
+    recipe=Recipe(
+        updates=600_000,
+        batch=4,
+        segment=0,
+        learning_rate=3e-4,
+        beta=(0.0, 1.0, 0.25),
+        free_nats=(4.0, 0.0, 0.5),
+        scale_free_nats=True,
+        validate_every=2_000,
+    ),
+    note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; wants a GPU",
+)
+
+
+def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...], note: str) -> Preset:
+    """The same widths and recipe with another ladder, so that only the number of layers differs."""
+    return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
+
+
+# Strides grow by c = 8 as in the paper's section 3. Its table 1 compares 1, 2 and 3 layers at one width for all
+# (D_z = d = 96); here d stays 192 and each layer above has half the latents, as in the paper's two-layer model.
 PRESETS: dict[str, dict[str, Preset]] = {
     "cwvae": {
         "small": _SMALL,
-        "paper": Preset(
-            family="cwvae",
-            config=CWVAEConfig(
-                latents=(128, 64),
-                strides=(64, 512),
-                width=192,
-                hidden=192,
-                front_width=192,
-                front_depth=4,
-                depth=6,
-                inputs=("mulaw16",),
-            ),
-            recipe=Recipe(
-                updates=600_000,
-                batch=4,
-                segment=0,
-                learning_rate=3e-4,
-                beta=(0.0, 1.0, 0.25),
-                free_nats=(4.0, 0.0, 0.5),
-                scale_free_nats=True,
-                validate_every=2_000,
-            ),
-            note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; wants a GPU",
+        "small-1": _with_layers(_SMALL, (64,), (64,), "small with one layer"),
+        "small-3": _with_layers(_SMALL, (64, 64, 64), (64, 512, 4096), "small with three layers, s=(64, 512, 4096)"),
+        "paper": _PAPER,
+        "paper-1": _with_layers(_PAPER, (128,), (64,), "paper with one layer, z=128"),
+        "paper-3": _with_layers(
+            _PAPER, (128, 64, 32), (64, 512, 4096), "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)"
         ),
         "tiny": Preset(
             family="cwvae",

@@ -150,7 +150,7 @@ class Corpus:
         return math.fsum(utterance.seconds for utterance in self.utterances)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of ids, lengths, rates, segments, speakers and audio file sizes.
+        """SHA-256 (hex) of ids, lengths, rates, splits, texts, segments, speakers and audio file sizes.
 
         It does not depend on where the corpus lies and does not read the audio, so it is fast; a change
         of samples that keeps the file's size goes unseen. Raises InputError when a file has gone.
@@ -167,6 +167,8 @@ class Corpus:
                 utterance.samples,
                 utterance.sample_rate,
                 size,
+                utterance.split,
+                utterance.text,
                 [speaker.id, speaker.gender, speaker.height_cm, speaker.dialect],
                 [[s.label, s.start, s.end] for s in utterance.phonemes],
                 [[s.label, s.start, s.end] for s in utterance.words],

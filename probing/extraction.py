@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,7 +81,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What an extraction left behind. `left_out` says why, for each utterance that could not be read this time."""
+    """What is in the table now. `left_out` says why, for each utterance that could not be read and is not in it.
+
+    `audio_seconds` is the length of the utterances that are in it; `parts_done` of the `parts` were done this time.
+    """
 
     tokens: dict[str, int]
     features: dict[str, int]
@@ -105,9 +108,9 @@ def extract(
 ) -> Extracted:
     """Write the token table of `corpus` to the folder `out`, part by part; parts already there are not done again.
 
-    An utterance whose audio turns out to be damaged is left out, unless `strict`. Raises InputError when the folder
-    holds another extraction or the corpus has none of the units asked for. `progress` is called with the seconds
-    of audio done.
+    An utterance whose audio turns out to be damaged is left out, unless `strict`; its part says so, and is done again
+    the next time, when the file may have been restored. Raises InputError when the folder holds another extraction or
+    the corpus has none of the units asked for. `progress` is called with the seconds of audio done.
     """
     if not 0 < memory_gb < math.inf:
         raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
@@ -122,10 +125,13 @@ def extract(
         )
     sizes = feature_sizes(model, settings)
     parts = [corpus.utterances[i : i + UTTERANCES_A_PART] for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)]
-    _claim(out, _describe(checkpoint, corpus, settings, sizes, counts, len(parts), versions or {}))
-    done, left_out = 0, []
+    description = _describe(checkpoint, corpus, settings, sizes, counts, len(parts), versions or {})
+    _claim(out, description, corpus, parts)
+    done = 0
+    reasons: list[str] = []
     for index, utterances in enumerate(parts):
-        if not (out / table.part_name(index)).exists():
+        if not (out / table.part_name(index)).exists() or table.read_note(out, index).left_out:
+            left_out: dict[str, str] = {}
             rows: list[dict[str, Any]] = []
             columns: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
             for utterance in utterances:
@@ -139,16 +145,19 @@ def extract(
                 except Unreadable as error:
                     if strict:
                         raise
-                    left_out.append(str(error))
+                    left_out[utterance.id] = str(error)
                 progress(utterance.seconds)
             arrays = {name: np.concatenate([np.empty((0, sizes[name])), *v]) for name, v in columns.items()}
-            table.write_part(out, index, rows, arrays, sizes)
+            note = table.PartNote(left_out, _fingerprint(corpus, utterances, left_out))
+            table.write_part(out, index, rows, arrays, sizes, note)
+            reasons += left_out.values()
             done += 1
         else:
             progress(sum(u.seconds for u in utterances))
-    written = table.rows_by_unit(out, len(parts))
-    tokens_by_unit = {unit: written.get(unit, 0) for unit in settings.units}
-    return Extracted(tokens_by_unit, sizes, corpus.seconds, done, len(parts), tuple(left_out))
+    rows_by_unit, present = table.counted(out, len(parts))
+    tokens_by_unit = {unit: rows_by_unit.get(unit, 0) for unit in settings.units}
+    seconds = math.fsum(u.seconds for u in corpus.utterances if u.id in present)
+    return Extracted(tokens_by_unit, sizes, seconds, done, len(parts), tuple(reasons))
 
 
 def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
@@ -325,7 +334,7 @@ def _describe(
         "seed": settings.seed,
         "untrained": settings.untrained,
         "mel": mel | {"hop": checkpoint.model.strides[0]},
-        "tokens": counts,
+        "expected_tokens": counts,
         "features": sizes,
         "parts": parts,
         "versions": versions,
@@ -333,21 +342,35 @@ def _describe(
     }
 
 
-def _claim(out: Path, description: dict[str, Any]) -> None:
-    """Begin the table in `out`, or take up the same extraction where it stopped."""
+def _fingerprint(corpus: Corpus, utterances: Sequence[Utterance], left_out: Container[str]) -> str:
+    return replace(corpus, utterances=tuple(u for u in utterances if u.id not in left_out)).fingerprint()
+
+
+def _claim(out: Path, description: dict[str, Any], corpus: Corpus, parts: Sequence[Sequence[Utterance]]) -> None:
+    """Begin the table in `out`, or take up the same extraction where it stopped.
+
+    The corpus may have changed where nothing has been written yet: a recording that was left out and is restored
+    has another size.
+    """
+
+    def same(index: int) -> bool:
+        note = table.read_note(out, index)
+        known = note.left_out.keys() <= {utterance.id for utterance in parts[index]}
+        return known and note.fingerprint == _fingerprint(corpus, parts[index], note.left_out)
+
     if (out / table.EXTRACTION).exists():
         found = table.read_extraction(out)
         passing = ("begun", "versions")
         wanted = json.loads(json.dumps(description))
         differing = [k for k in wanted if k not in passing and found.get(k) != wanted[k]]
-        begun = any((out / table.part_name(index)).exists() for index in range(found["parts"]))
-        if differing and not begun:
-            table.write_json(out / table.EXTRACTION, description)
-        elif differing:
+        begun = [index for index in range(found["parts"]) if (out / table.part_name(index)).exists()]
+        if differing and begun and not (differing == ["corpus"] and all(same(index) for index in begun)):
             raise InputError(
                 f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or "
                 "delete it"
             )
+        if differing:
+            table.write_json(out / table.EXTRACTION, description)
         return
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: not empty and not a token table; choose another --out")

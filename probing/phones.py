@@ -6,10 +6,8 @@ H.-W. Hon, "Speaker-independent phone recognition using hidden Markov models", I
 both.
 """
 
-from collections.abc import Iterable
 from typing import Literal, get_args
 
-from probing.corpus import Segment
 from probing.errors import InputError
 
 PhoneSet = Literal["timit61", "timit48", "timit39"]
@@ -30,6 +28,9 @@ _MANNER_OF: dict[str, Manner] = {label: manner for manner, labels in _MANNERS.it
 TIMIT61 = frozenset(_MANNER_OF)
 SILENCES = frozenset(_MANNERS["silence"].split())
 CLOSURES = frozenset(_MANNERS["closure"].split())
+UNKNOWN_WORD = "spn"
+"""What the Montreal Forced Aligner writes for a word missing from its dictionary: speech, but no phoneme."""
+NO_PHONEMES = SILENCES | {UNKNOWN_WORD}
 
 _FOLDED_48: dict[str, str] = {
     **{"ux": "uw", "axr": "er", "ax-h": "ax", "em": "m", "nx": "n", "eng": "ng", "hv": "hh"},
@@ -44,23 +45,13 @@ _FOLDED_39: dict[str, str] = {
 TIMIT48 = frozenset(_FOLDED_48.get(label, label) for label in TIMIT61 - {"q"})
 TIMIT39 = frozenset(_FOLDED_39.get(label, label) for label in TIMIT48)
 
-# What follows a closure; the first is the stop that the closure is part of when no release follows.
-_RELEASES: dict[str, tuple[str, ...]] = {
-    "bcl": ("b",),
-    "dcl": ("d", "jh"),
-    "gcl": ("g",),
-    "pcl": ("p",),
-    "tcl": ("t", "ch"),
-    "kcl": ("k",),
-}
-
 
 def fold(label: str, to: PhoneSet, *, silences: bool = False) -> str | None:
     """A TIMIT label in a smaller set; `None` where it is left out.
 
     `h#`, `pau` and `epi` are no phonemes, so they are left out unless `silences` is true. `q` is left out of
-    48 and 39. A closure is part of a stop, so it stays: as `cl` or `vcl` in 48, and in 39 under Lee and
-    Hon's name `sil`, which without the silences holds closures only; `merge_closures` avoids that.
+    48 and 39. A closure is part of a stop, so it stays: as `cl` or `vcl` in 48, and in 39 in Lee and Hon's
+    class `sil` of closures and silences, which without the silences holds closures only.
     Raises InputError when the label is none of the 61.
     """
     check(label)
@@ -76,32 +67,6 @@ def fold(label: str, to: PhoneSet, *, silences: bool = False) -> str | None:
             return None if folded is None else _FOLDED_39.get(folded, folded)
         case _:
             raise InputError(f"no phone set {to!r}: choose one of {', '.join(get_args(PhoneSet))}")
-
-
-def merge_closures(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    """Closures (61 labels) joined with their stop: `bcl b` becomes `b`, `tcl ch` becomes `ch`.
-
-    A closure without its release right behind it becomes the stop by itself (`dcl y` becomes `d y`). Other
-    labels pass unchanged.
-    """
-    merged: list[Segment] = []
-    closure: Segment | None = None
-    for segment in segments:
-        if closure is not None:
-            releases = _RELEASES[closure.label]
-            if segment.label in releases and segment.start == closure.end:
-                merged.append(Segment(segment.label, closure.start, segment.end))
-                closure = None
-                continue
-            merged.append(Segment(releases[0], closure.start, closure.end))
-            closure = None
-        if segment.label in CLOSURES:
-            closure = segment
-        else:
-            merged.append(segment)
-    if closure is not None:
-        merged.append(Segment(_RELEASES[closure.label][0], closure.start, closure.end))
-    return tuple(merged)
 
 
 def manner(label: str) -> Manner:

@@ -1,17 +1,18 @@
 """Questions put to a token table: which rows, which labels, which protocol; answers as tidy rows.
 
 A phoneme is asked for within one speaker at a time under `paper` and `nested`; the pooled row (`speaker` empty)
-then counts every token, each judged among its own speaker's. Under `speaker` all speakers are one pool and a token
-is judged by the other speakers' only. Attributes of the speaker (gender) have one row per speaker under `speaker`;
-under `paper` and `nested` one row per utterance, where the same speaker is among the neighbours.
+then counts every token, each judged among its own speaker's; of a single speaker there is none. Under `speaker` all
+speakers are one pool and a token is judged by the other speakers' only; a speaker's row counts its own tokens.
+Attributes of the speaker (gender) have one row per speaker under `speaker`; under `paper` and `nested` one row per
+utterance, where the same speaker is among the neighbours.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +65,7 @@ class Question:
     phones: phones.PhoneSet | None = None
     keep_sa: bool = True
     keep_silence: bool = False
+    keep_closures: bool = True
     lda_dims: int | None = None
     ks: tuple[int, ...] | None = None
     shrinkage: Shrinkage = "ledoit-wolf"
@@ -81,11 +83,12 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Run:
-    """One probe run and its null accuracy per k."""
+    """One probe run and its null accuracy per k, over all points and for each speaker of the pool."""
 
     pool: _Pool
     outcome: Outcome
     null: np.ndarray
+    null_by_speaker: np.ndarray
 
 
 def default_protocol(target: Target) -> Protocol:
@@ -103,16 +106,16 @@ def default_features(table: TokenTable) -> tuple[str, ...]:
 def ask(
     table: TokenTable, question: Question, progress: Callable[[int, int], None] = lambda i, n: None
 ) -> pd.DataFrame:
-    """Run the probe for every feature; one row per feature, speaker (and pooled) and k.
+    """Run the probe for every feature; one row per feature, speaker (and pooled, where there are several) and k.
 
     Raises InputError when the table has no such rows, too few speakers or classes, or k or the number of
     discriminants is out of range.
     """
     table, labels = _rows_and_labels(table, question)
     names = tuple(dict.fromkeys(question.features)) or default_features(table)
-    matrices = {name: table.matrix(name) for name in names}
+    matrices = {name: _matrix(table, name) for name in names}
     pools = list(_pools(table, question))
-    groups = table.tokens["speaker"].astype("category").cat.codes.to_numpy().astype(np.int64)
+    speakers, groups = np.unique(table.tokens["speaker"].to_numpy(dtype=object), return_inverse=True)
     _, codes = np.unique(labels, return_inverse=True)
     try:
         question = _resolved(question, codes, groups, pools, {name: m.shape[1] for name, m in matrices.items()})
@@ -126,27 +129,56 @@ def ask(
     for i, ((name, _), run) in enumerate(zip(jobs, _parallel(arguments, len(jobs)), strict=True)):
         runs[name].append(run)
         progress(i + 1, len(jobs))
-    rows = [row for name in names for row in _rows(table.name, name, question, runs[name], groups)]
+    rows = [row for name in names for row in _rows(table.name, name, question, runs[name], groups, speakers)]
     return _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
+
+
+def _matrix(table: TokenTable, feature: str) -> np.ndarray:
+    """The feature's points; refuses the variance of a single sample, which is not known."""
+    points = table.matrix(feature)
+    for part in feature.split("+"):
+        if part.endswith("_var") and not np.isfinite(table.features[part]).all():
+            raise InputError(
+                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo sample has no variance; "
+                "extract into another folder with --samples 2 or more"
+            )
+    return points
 
 
 def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable, np.ndarray]:
     """The rows that the question is about, and their labels."""
     tokens = table.tokens
+    dialect = tokens["utterance"].str.contains(r"(?i:_SA[12])$").to_numpy(dtype=bool)
+    closures = ((tokens["unit"] == "phoneme") & tokens["label"].isin(phones.CLOSURES)).to_numpy()
+    if not question.keep_sa and not dialect.any():
+        raise InputError(
+            f"{table.path}: no utterance is a dialect sentence (..._SA1, ..._SA2), which only TIMIT has; "
+            "leave out --sa drop"
+        )
+    if not question.keep_closures and not closures.any():
+        raise InputError(
+            f"{table.path}: no row is a closure of TIMIT's ({' '.join(sorted(phones.CLOSURES))}); "
+            "leave out --closures drop"
+        )
+    kept = np.ones(len(tokens), dtype=bool)
     if question.speakers:
         known = set(tokens["speaker"])
         if strangers := [s for s in question.speakers if s not in known]:
             raise InputError(f"{table.path}: no speaker {', '.join(strangers)}; it has {', '.join(sorted(known))}")
-        table = table.select(tokens["speaker"].isin(question.speakers).to_numpy())
+        kept &= tokens["speaker"].isin(question.speakers).to_numpy()
     if not question.keep_sa:
-        table = table.select(~table.tokens["utterance"].str.contains(r"_SA\d$").to_numpy())
+        kept &= ~dialect
+    if not question.keep_closures:
+        kept &= ~closures
+    if not kept.all():
+        table = table.select(kept)
     if len(table.tokens) == 0:
         raise InputError(f"{table.path}: no rows are left; widen the selection")
     match question.target:
         case "phoneme":
             table = _of_unit(table, "phoneme")
             if not question.keep_silence:
-                table = table.select(~table.tokens["label"].isin(phones.SILENCES).to_numpy())
+                table = table.select(~table.tokens["label"].isin(phones.NO_PHONEMES).to_numpy())
             labels = table.tokens["label"].to_numpy(dtype=object)
             if question.phones is not None:
                 if strangers := sorted(set(labels) - phones.TIMIT61):
@@ -155,9 +187,8 @@ def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable,
                         "folds; leave --phones out to take the labels as they are"
                     )
                 folded = [phones.fold(label, question.phones, silences=True) for label in labels]
-                kept = np.array([label is not None for label in folded], dtype=bool)
                 table, labels = (
-                    table.select(kept),
+                    table.select(np.array([label is not None for label in folded], dtype=bool)),
                     np.array([label for label in folded if label is not None], object),
                 )
         case "gender":
@@ -254,14 +285,15 @@ def _named(pool: _Pool, feature: str) -> Iterator[None]:
 
 def _parallel(arguments: Iterator[tuple[Any, ...]], jobs: int) -> Iterator[_Run]:
     """Probe runs in order, side by side where there are several to do; the figures do not depend on it."""
-    workers = min(jobs, os.cpu_count() or 1)
+    import joblib
+
+    workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
     if workers == 1:
         yield from (_probe(*a) for a in arguments)
         return
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config("loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=workers, return_as="generator")(delayed(_probe)(*a) for a in arguments)
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        tasks = (joblib.delayed(_probe)(*a) for a in arguments)
+        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
 
 
 def _probe(
@@ -278,61 +310,75 @@ def _probe(
             outcome = classify(
                 points, labels, protocol=protocol, lda_dims=dims, ks=ks, shrinkage=shrinkage, groups=groups
             )
-        null = np.full(len(outcome.ks), np.nan)
-        if question.permutations:
-            null = permuted_null(
-                points,
-                labels,
-                rng=np.random.default_rng(seeds),
-                rounds=question.permutations,
-                method=question.method,
-                protocol=protocol,
-                lda_dims=dims,
-                ks=ks,
-                shrinkage=shrinkage,
-                groups=groups,
-            ).accuracy
-    return _Run(pool, outcome, null)
+        if not question.permutations:
+            unknown = np.full((len(np.unique(groups)), len(outcome.ks)), np.nan)
+            return _Run(pool, outcome, unknown[0], unknown)
+        null = permuted_null(
+            points,
+            labels,
+            rng=np.random.default_rng(seeds),
+            rounds=question.permutations,
+            method=question.method,
+            protocol=protocol,
+            lda_dims=dims,
+            ks=ks,
+            shrinkage=shrinkage,
+            groups=groups,
+        )
+    by_speaker = null.accuracies if null.group_accuracies is None else null.group_accuracies
+    return _Run(pool, outcome, null.accuracy, by_speaker)
 
 
-def _rows(table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray) -> list[dict[str, Any]]:
-    """Result rows of one feature: every pool, and all of them together when they are single speakers."""
+def _rows(
+    table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray, speakers: np.ndarray
+) -> list[dict[str, Any]]:
+    """Result rows of one feature: every speaker's, then those of all together where there are several."""
     rng = np.random.default_rng([question.seed, *feature.encode()])
+    tidy = partial(_tidy, table, feature, question)
+    if not runs[0].pool.speaker:
+        (run,) = runs
+        held_out = groups[run.pool.rows]
+        several = len(np.unique(held_out))
+        interval = cluster_bootstrap_interval(run.outcome.correct, held_out, rng=rng)
+        rows = tidy("", run.outcome, run.null, interval, run.outcome.chance, several)
+        if question.target != "phoneme":
+            return rows
+        singles = []
+        for group, null in zip(np.unique(held_out), run.null_by_speaker, strict=True):
+            mine = _of_rows(run.outcome, held_out == group)
+            singles += tidy(str(speakers[group]), mine, null, _over_tokens(mine, rng), mine.chance, 1)
+        return singles + rows
     rows = []
     for run in runs:
-        clustered = not run.pool.speaker and len(np.unique(groups[run.pool.rows])) > 1
-        correct = run.outcome.correct
-        interval = (
-            cluster_bootstrap_interval(correct, groups[run.pool.rows], rng=rng)
-            if clustered
-            else bootstrap_interval(correct, rng=rng)
-        )
-        speakers = len(np.unique(groups[run.pool.rows]))
-        rows += _tidy(
-            table,
-            feature,
-            question,
-            run.pool.speaker,
-            run.outcome,
-            run.null,
-            interval,
-            run.outcome.chance,
-            speakers,
-        )
-    if runs[0].pool.speaker:
+        rows += tidy(run.pool.speaker, run.outcome, run.null, _over_tokens(run.outcome, rng), run.outcome.chance, 1)
+    if len(runs) > 1:
         whole = _together(runs)
         sizes = np.array([run.outcome.n for run in runs])
         null = np.average([run.null for run in runs], axis=0, weights=sizes)
         chance = float(np.average([run.outcome.chance for run in runs], weights=sizes))
-        several = len(runs) > 1
-        which = np.repeat(np.arange(len(runs)), sizes)
-        interval = (
-            cluster_bootstrap_interval(whole.correct, which, rng=rng)
-            if several
-            else bootstrap_interval(whole.correct, rng=rng)
-        )
-        rows += _tidy(table, feature, question, "", whole, null, interval, chance, len(runs))
+        interval = cluster_bootstrap_interval(whole.correct, np.repeat(np.arange(len(runs)), sizes), rng=rng)
+        rows += tidy("", whole, null, interval, chance, len(runs))
     return rows
+
+
+def _over_tokens(outcome: Outcome, rng: np.random.Generator) -> Interval:
+    """The interval over a speaker's tokens; unknown for a single token."""
+    if outcome.n == 1:
+        unknown = np.full(len(outcome.ks), np.nan)
+        return Interval(unknown, unknown, 0.95)
+    return bootstrap_interval(outcome.correct, rng=rng)
+
+
+def _of_rows(outcome: Outcome, rows: np.ndarray) -> Outcome:
+    """Some points' share of an outcome."""
+    return Outcome(
+        outcome.protocol,
+        outcome.dims,
+        outcome.shrinkage,
+        outcome.ks,
+        outcome.labels[rows],
+        outcome.predictions[rows],
+    )
 
 
 def _together(runs: list[_Run]) -> Outcome:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
 from jaxtyping import Int16
 
@@ -46,6 +49,51 @@ def recordings(corpus: Corpus, sample_rate: int) -> list[CorpusRecording]:
     """Every utterance of the corpus, in the corpus's order."""
     keep = corpus.seconds <= CACHED_SECONDS
     return [CorpusRecording(utterance, sample_rate, keep) for utterance in corpus.utterances]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The recordings of a corpus, the corpus restricted to them, and why each of the others was left out."""
+
+    corpus: Corpus
+    recordings: tuple[CorpusRecording, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def readable(
+    corpus: Corpus,
+    sample_rate: int,
+    *,
+    strict: bool = False,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> Reading:
+    """The recordings without those whose audio is damaged, found by reading all of them now, into memory.
+
+    Only corpora that are kept in memory anyway (up to CACHED_SECONDS) are read here. A longer one is returned whole:
+    its damaged files raise Unreadable when their turn comes. Raises Unreadable at the first damaged file when
+    `strict`, and InputError when nothing can be read. `progress` is called with the seconds of audio read.
+    """
+    found = recordings(corpus, sample_rate)
+    if corpus.seconds > CACHED_SECONDS:
+        return Reading(corpus, tuple(found))
+    kept: list[CorpusRecording] = []
+    left_out: list[str] = []
+    for recording in found:
+        try:
+            recording.read(0, 0)
+        except Unreadable as error:
+            if strict:
+                raise
+            left_out.append(str(error))
+        else:
+            kept.append(recording)
+        progress(recording.utterance.seconds)
+    if left_out and not kept:
+        raise InputError(
+            f"{corpus.root}: not one of the {len(found)} recordings chosen here can be read, for one {left_out[0]}"
+        )
+    restricted = replace(corpus, utterances=tuple(recording.utterance for recording in kept))
+    return Reading(restricted, tuple(kept), tuple(left_out))
 
 
 def hold_out(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:

@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from probing.errors import InputError
 
 EXTRACTION = "_extraction.json"
+NOTE = b"lvm-probe"
 TOKEN_FIELDS = [
     ("token_id", pa.string()),
     ("utterance", pa.string()),
@@ -38,6 +39,17 @@ TOKEN_FIELDS = [
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
 ]
+
+
+@dataclass(frozen=True)
+class PartNote:
+    """What a part says of itself, in its Parquet metadata.
+
+    `left_out` says why, for the id of each utterance that could not be read; `fingerprint` is that of the others.
+    """
+
+    left_out: dict[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
 
 
 def schema(features: dict[str, int]) -> pa.Schema:
@@ -64,14 +76,16 @@ def write_part(
     tokens: Sequence[dict[str, Any]],
     features: dict[str, np.ndarray],
     sizes: dict[str, int],
+    note: PartNote | None = None,
 ) -> None:
-    """Write one part, whole or not at all: token rows and an array (tokens, size) for every feature."""
+    """Write one part, whole or not at all: token rows, an array (tokens, size) for every feature, and a note."""
     columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
     arrays = [pa.array(columns[name], type) for name, type in TOKEN_FIELDS]
     for name, size in sizes.items():
         flat = pa.array(np.ascontiguousarray(features[name], dtype=np.float32).reshape(-1))
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, size))
-    part = pa.Table.from_arrays(arrays, schema=schema(sizes))
+    metadata = {NOTE: json.dumps(asdict(note or PartNote()))}
+    part = pa.Table.from_arrays(arrays, schema=schema(sizes).with_metadata(metadata))
     written_whole(folder / part_name(index), lambda temporary: pq.write_table(part, temporary))
 
 
@@ -160,19 +174,34 @@ def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return file.read(columns=wanted.names).select(wanted.names).cast(wanted)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: this part cannot be read ({reason}); delete it and run the same `probe extract` again"
-        ) from None
+        raise _damaged(path, error) from None
 
 
-def rows_by_unit(folder: Path, parts: int) -> dict[str, int]:
-    """How many rows of each unit the parts hold."""
-    only = pa.schema([field for field in TOKEN_FIELDS if field[0] == "unit"])
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"{path}: this part cannot be read ({reason}); delete it and run the same `probe extract` again")
+
+
+def read_note(folder: Path, index: int) -> PartNote:
+    """What a part says of itself; an empty note where it says nothing. InputError when the part is damaged."""
+    path = folder / part_name(index)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return PartNote(**json.loads(metadata[NOTE])) if NOTE in metadata else PartNote()
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def counted(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
+    """How many rows of each unit the parts hold, and of which utterances (ids)."""
+    only = pa.schema([named for named in TOKEN_FIELDS if named[0] in ("utterance", "unit")])
     units: Counter[str] = Counter()
+    utterances: set[str] = set()
     for index in range(parts):
-        units.update(_read_part(folder / part_name(index), only)["unit"].to_pylist())
-    return dict(units)
+        part = _read_part(folder / part_name(index), only)
+        units.update(part["unit"].to_pylist())
+        utterances.update(part["utterance"].to_pylist())
+    return dict(units), utterances
 
 
 def load(folder: Path) -> TokenTable:
@@ -187,12 +216,12 @@ def load(folder: Path) -> TokenTable:
         )
     table = pa.concat_tables([_read_part(path, schema(extraction["features"])) for path in wanted])
     features = {}
-    for field in table.schema:
-        if pa.types.is_fixed_size_list(field.type):
-            flat = table[field.name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            array = flat.reshape(-1, field.type.list_size)
-            if not re.search(r"_var$", field.name) and not np.isfinite(array).all():
-                raise InputError(f"{folder}: feature '{field.name}' holds NaN or infinity; extract it again")
-            features[field.name] = array
+    for column in table.schema:
+        if pa.types.is_fixed_size_list(column.type):
+            flat = table[column.name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            array = flat.reshape(-1, column.type.list_size)
+            if not re.search(r"_var$", column.name) and not np.isfinite(array).all():
+                raise InputError(f"{folder}: feature '{column.name}' holds NaN or infinity; extract it again")
+            features[column.name] = array
     tokens = table.select([name for name, _ in TOKEN_FIELDS]).to_pandas()
     return TokenTable(folder.name, folder, extraction, tokens, features)

@@ -11,7 +11,10 @@ a flat folder the part of the file name before the first `_` or `-`. A file `spe
 the columns speaker, gender (F or M), height_cm and dialect, says more about them; cells may be empty.
 
 Tiers are found by their usual names, also behind a speaker as MFA writes them (`anna - phones`), or named by
-the user. Phones without a label or labelled as silence become `h#`; words without a label are dropped.
+the user. Phones without a label or labelled as silence become `h#`; words without a label, or with one that
+P2FA and FAVE give to pauses and noises (`sp`, `sil`, `{SL}`, `{NS}`), are dropped. `spn`, MFA's phone for a word
+missing from its dictionary, stays `spn`: it is speech, so no silence, but no phoneme either, and the phoneme
+probes leave it out with the silences.
 Times in seconds are rounded to the nearest sample of the audio file.
 """
 
@@ -39,14 +42,15 @@ from probing.corpora.intake import (
 )
 from probing.corpus import Gender, Problem, Segment, Speaker, Utterance
 from probing.errors import InputError
+from probing.phones import UNKNOWN_WORD
 
 PHONEME_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn")
 WORD_TIERS = ("words", "word", "ort-mau", "ort", "orthography", "wrd")
 """Usual tier names, the more usual first; case does not count."""
 
 SILENCE = "h#"
-SILENT_PHONES = frozenset({"", "sil", "sp", "spn", "<sil>", "<p:>", "<eps>", "#"})
-SILENT_WORDS = frozenset({"", "<sil>", "<p:>", "<eps>"})
+SILENT_PHONES = frozenset({"", "sil", "sp", "<sil>", "<p:>", "<eps>", "#"})
+SILENT_WORDS = frozenset({"", "sil", "sp", "<sil>", "<p:>", "<eps>"})
 
 _PLAIN_FOLDERS = frozenset(
     {"wav", "wavs", "audio", "sound", "sounds", "flac", "mp3", "ogg", "recordings", "corpus", "data"}
@@ -113,12 +117,18 @@ def read_tiers(
     if phoneme_tier is None or word_tier is None:
         missing = "phones" if phoneme_tier is None else "words"
         notices.append(Problem(path, None, f"no tier of {missing}: they are unknown", "notice"))
-    phonemes = [
-        replace(row, label=SILENCE) if row.label.casefold() in SILENT_PHONES else row
-        for row in _rows(path, tiers, phoneme_tier, header, notices)
-    ]
-    words = [row for row in _rows(path, tiers, word_tier, header, notices) if row.label.casefold() not in SILENT_WORDS]
+    phonemes = [replace(row, label=_phone(row.label)) for row in _rows(path, tiers, phoneme_tier, header, notices)]
+    words = [row for row in _rows(path, tiers, word_tier, header, notices) if _is_word(row.label)]
     return segments(phonemes, path, header, notices), segments(words, path, header, notices)
+
+
+def _phone(label: str) -> str:
+    plain = label.casefold()
+    return SILENCE if plain in SILENT_PHONES else UNKNOWN_WORD if plain == UNKNOWN_WORD else label
+
+
+def _is_word(label: str) -> bool:
+    return label.casefold() not in SILENT_WORDS and not (label.startswith("{") and label.endswith("}"))
 
 
 def _open(path: Path) -> dict[str, tuple[Any, ...]]:

@@ -74,6 +74,20 @@ def test_without_lda_one_search_serves_all_rounds() -> None:
             np.testing.assert_array_equal(accuracy, classify(points, relabelled, **arguments).accuracy)
 
 
+def test_each_group_has_its_share_of_the_null() -> None:
+    labels, groups = np.arange(60) % 3, np.repeat([4, 2, 9], [30, 18, 12])
+    arguments = {"rng": np.random.default_rng(5), "rounds": 4, "ks": (3, 7), "groups": groups}
+    for dims in (0, 2):
+        null = permuted_null(points_of(labels), labels, protocol="speaker", lda_dims=dims, **arguments)
+        assert null.group_accuracies is not None
+        sizes = [18, 30, 12]  # of 2, 4 and 9
+        np.testing.assert_allclose(np.average(null.group_accuracies, axis=0, weights=sizes), null.accuracy)
+    assert (
+        permuted_null(points_of(labels), labels, rng=np.random.default_rng(5), rounds=1, lda_dims=2).group_accuracies
+        is None
+    )
+
+
 def test_the_null_of_the_lda_classifier() -> None:
     labels = np.arange(60) % 3
     points = points_of(labels)

@@ -110,6 +110,20 @@ def test_pooled_rows_come_before_single_speakers(tmp_path: Path) -> None:
     assert set(table["speaker"]) == {""}
 
 
+def test_a_table_of_one_speaker_stands_beside_pooled_rows_and_beside_another_speaker() -> None:
+    one = rows(speaker="A").assign(table="a")
+    pooled = pd.concat([rows(speaker="B"), rows(speaker="C"), rows(speaker="", shift=0.1)]).assign(table="b")
+    fig = accuracy_over_k.panels(pd.concat([one, pooled]))
+    assert len(labels(fig)) == 8
+    fig = accuracy_over_k.panels(pd.concat([one, rows(speaker="B", shift=0.1).assign(table="b")]))
+    assert len(labels(fig)) == 8
+    assert "speakers A and B" in caption(fig)
+    assert "mean" not in caption(fig)
+    half = pd.concat([rows(speaker="A").query("feature == 'z1'"), rows(speaker="").query("feature != 'z1'")])
+    with pytest.raises(InputError, match="z1 has rows of single speakers only"):
+        accuracy_over_k.panels(half)
+
+
 def test_a_second_table_gets_curves_of_its_own_but_mel_only_once() -> None:
     first = rows().assign(table="cwvae")
     second = rows(shift=-0.1).assign(table="untrained")

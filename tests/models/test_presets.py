@@ -27,6 +27,23 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert config.factors == (8, 8)
 
 
+@pytest.mark.parametrize("like", ["small", "paper"])
+def test_one_and_three_layers_differ_from_two_in_nothing_else(like) -> None:
+    two = preset("cwvae", like)
+    for layers in (1, 3):
+        other = preset("cwvae", f"{like}-{layers}")
+        assert len(other.config.latents) == layers
+        assert other.config.strides == (64, 512, 4096)[:layers]
+        assert replace(other.config, latents=two.config.latents, strides=two.config.strides) == two.config
+        assert other.recipe == two.recipe
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY)
+def test_segments_hold_whole_steps_of_the_highest_layer(family, name) -> None:
+    chosen = preset(family, name)
+    assert chosen.recipe.segment % chosen.config.strides[-1] == 0
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -95,7 +112,10 @@ def test_importing_presets_imports_no_torch() -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(InputError, match="unknown preset 'huge' of cwvae: choose one of small, paper, tiny"):
+    with pytest.raises(
+        InputError,
+        match="unknown preset 'huge' of cwvae: choose one of small, small-1, small-3, paper, paper-1, paper-3, tiny",
+    ):
         preset("cwvae", "huge")
     with pytest.raises(InputError, match="unknown model family 'gan': choose one of cwvae"):
         preset("gan", "small")

@@ -29,6 +29,22 @@ def tone(path: Path, samples: int = SAMPLES, rate: int = RATE, channels: int = 1
     return path
 
 
+def noise(path: Path, seconds: int = 4) -> Path:
+    """Faint noise, whose FLAC is long enough to be damaged inside while both ends are whole."""
+    wave = np.random.default_rng(0).integers(-500, 500, seconds * RATE, dtype=np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(str(path), wave, RATE)
+    return path
+
+
+def zero_the_middle(path: Path) -> bytes:
+    """Damage that shows only when the audio is read; returns what the file held."""
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes(500) + whole[middle + 500 :])
+    return whole
+
+
 def rows(path: Path, table: Sequence[tuple[int, int, str]]) -> Path:
     """A .PHN, .WRD or .TXT."""
     path.write_text("".join(f"{start} {end} {label}\n" for start, end, label in table))

@@ -81,6 +81,9 @@ def test_contract_fingerprint_and_selection(layout: tuple[str, Path], tmp_path: 
     assert one.fingerprint() != fingerprint
     taller = replace(corpus.utterances[0], speaker=Speaker("somebody"))
     assert replace(corpus, utterances=(taller, *corpus.utterances[1:])).fingerprint() != fingerprint
+    for change in ({"split": "other"}, {"text": "other"}):
+        changed = replace(corpus.utterances[0], **change)
+        assert replace(corpus, utterances=(changed, *corpus.utterances[1:])).fingerprint() != fingerprint
     for split in corpus.splits:
         assert {utterance.split for utterance in corpus.select(split=split).utterances} == {split}
     with pytest.raises(InputError, match="no split 'nowhere'"):
@@ -436,6 +439,19 @@ def test_textgrid_tiers_by_option(tmp_path: Path) -> None:
     text_grid(tmp_path / "a_1.TextGrid", **{"a - phones": [(0, 0.5, "a")], "b - phones": [(0, 0.5, "b")]})
     with pytest.raises(InputError, match="several tiers could be meant"):
         open_corpus(tmp_path)
+
+
+def test_pauses_and_noises_are_no_words_and_spoken_noise_is_no_silence(tmp_path: Path) -> None:
+    tone(tmp_path / "a_1.wav")
+    words = ("sp", "She", "{SL}", "SIL", "{NS}", "<eps>", "had", "{lg}")
+    text_grid(
+        tmp_path / "a_1.TextGrid",
+        phones=[(0, 0.125, "sp"), (0.125, 0.25, "SPN"), (0.25, 0.375, "AE1"), (0.375, 0.5, "spn")],
+        words=[(i / 16, (i + 1) / 16, word) for i, word in enumerate(words)],
+    )
+    (utterance,) = open_corpus(tmp_path).utterances
+    assert [segment.label for segment in utterance.phonemes] == ["h#", "spn", "AE1", "spn"]
+    assert utterance.text == "She had"
 
 
 def test_textgrid_problems(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_an_interrupted_extraction_goes_on_to_the_same_table(
         ({"samples": 3}, "samples"),
         ({"seed": 1}, "seed"),
         ({"estimator": "posterior-mean"}, "estimator"),
-        ({"units": ("word",)}, "tokens"),
+        ({"units": ("word",)}, "expected_tokens"),
         ({"untrained": True}, "untrained"),
         ({"mel": Mel(bins=40)}, "features, mel|mel, features"),
     ],
@@ -313,6 +313,97 @@ def test_audio_found_damaged_is_left_out_unless_strict(tiny: Checkpoint, tmp_pat
     assert len(result.left_out) == 1
     assert bad.name in result.left_out[0]
     assert corpus.utterances[1].id not in set(table.load(tmp_path / "t").tokens["utterance"])
+    assert result.audio_seconds == pytest.approx(1.5)
+
+
+def spoilt(root: Path) -> tuple[Corpus, Path, bytes]:
+    """A corpus of four recordings, the second one damaged inside, and what that file should hold."""
+    miniature.librispeech(root)
+    bad = miniature.noise(root / "dev-clean/103/1240/103-1240-0001.flac")
+    whole = miniature.zero_the_middle(bad)
+    return open_corpus(root, strict=True), bad, whole
+
+
+def test_what_was_left_out_is_said_again_and_not_counted(tiny: Checkpoint, tmp_path: Path, small_parts: None) -> None:
+    corpus, bad, _ = spoilt(tmp_path / "c")
+    settings = Settings(samples=1, units=("utterance",))
+    first = extract(tiny, corpus, tmp_path / "t", settings)
+    before = contents(tmp_path / "t")
+    again = extract(tiny, corpus, tmp_path / "t", settings)
+    assert (first.parts_done, again.parts_done) == (4, 1)  # the part that lacks something is tried again
+    for result in (first, again):
+        assert result.tokens == {"utterance": 3}
+        assert result.audio_seconds == pytest.approx(1.5)
+        assert len(result.left_out) == 1
+        assert f"{bad}: damaged" in result.left_out[0]
+    assert contents(tmp_path / "t") == before
+    assert len(pd.read_parquet(tmp_path / "t")) == 3
+    assert "tokens" not in table.read_extraction(tmp_path / "t")
+    assert table.read_note(tmp_path / "t", 1).left_out.keys() == {"103-1240-0001"}
+    with pytest.raises(Unreadable, match=bad.name):
+        extract(tiny, corpus, tmp_path / "t", settings, strict=True)
+    assert contents(tmp_path / "t") == before
+
+
+@pytest.mark.parametrize("size", ["same size", "other size"])
+@pytest.mark.parametrize("a_part", [1, 16])
+def test_a_restored_file_is_picked_up(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, a_part: int
+) -> None:
+    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", a_part)
+    corpus, bad, whole = spoilt(tmp_path / "c")
+    if size == "other size":
+        bad.write_bytes(bad.read_bytes() + bytes(10))
+    settings = Settings(samples=1, units=("utterance",))
+    extract(tiny, corpus, tmp_path / "t", settings)
+    bad.write_bytes(whole)
+    restored = extract(tiny, corpus, tmp_path / "t", settings)
+    assert (restored.tokens, restored.left_out, restored.parts_done) == ({"utterance": 4}, (), 1)
+    assert restored.audio_seconds == pytest.approx(corpus.seconds)
+    extract(tiny, corpus, tmp_path / "whole", settings)
+    assert contents(tmp_path / "t") == contents(tmp_path / "whole")
+    said = [table.read_extraction(tmp_path / name)["corpus"] for name in ("t", "whole")]
+    assert said[0] == said[1]
+    assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 0
+
+
+def test_where_something_was_left_out_another_extraction_is_still_refused(tiny: Checkpoint, tmp_path: Path) -> None:
+    corpus, bad, whole = spoilt(tmp_path / "c")
+    settings = Settings(samples=1, units=("utterance",))
+    extract(tiny, corpus, tmp_path / "t", settings)
+    before = contents(tmp_path / "t")
+    bad.write_bytes(whole + bytes(10))
+    with pytest.raises(InputError, match=r"holds another extraction \(its corpus, samples differ\)"):
+        extract(tiny, corpus, tmp_path / "t", replace(settings, samples=2))
+    other = corpus.utterances[2].audio
+    other.write_bytes(other.read_bytes() + bytes(10))
+    with pytest.raises(InputError, match=r"holds another extraction \(its corpus differ\)"):
+        extract(tiny, corpus, tmp_path / "t", settings)
+    assert contents(tmp_path / "t") == before
+
+
+def test_a_part_done_again_is_interrupted_without_loss(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, bad, whole = spoilt(tmp_path / "c")
+    settings = Settings(samples=1, units=("utterance",))
+    extract(tiny, corpus, tmp_path / "t", settings)
+    before = contents(tmp_path / "t")
+    bad.write_bytes(whole + bytes(10))
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(tiny, corpus, tmp_path / "t", settings, progress=interrupted)
+    assert contents(tmp_path / "t") == before
+    assert extract(tiny, corpus, tmp_path / "t", settings).tokens == {"utterance": 4}
+
+
+def test_utterances_without_tokens_are_no_audio_of_the_table(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
+    first, *others = corpus.utterances
+    some = replace(corpus, utterances=(replace(first, words=()), *others))
+    assert extract(tiny, some, tmp_path / "t", Settings(samples=1, units=("word",))).audio_seconds == pytest.approx(1.5)
 
 
 def test_labels_keep_their_place_when_audio_is_resampled(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from probing.corpus import Segment
 from probing.errors import InputError
 from probing.phones import (
     CLOSURES,
+    NO_PHONEMES,
     SILENCES,
     TIMIT39,
     TIMIT48,
@@ -13,7 +13,6 @@ from probing.phones import (
     PhoneSet,
     fold,
     manner,
-    merge_closures,
 )
 
 # Lee and Hon's 39 classes, written out.
@@ -81,26 +80,11 @@ def test_unknown_labels_and_sets_are_named() -> None:
         fold("iy", "timit40")  # type: ignore[arg-type]
 
 
-def test_closures_merge_with_their_release() -> None:
-    spans = [
-        ("kcl", 0, 4),
-        ("k", 4, 6),
-        ("tcl", 6, 9),
-        ("ch", 9, 12),
-        ("dcl", 12, 15),
-        ("y", 15, 20),
-        ("bcl", 20, 22),
-    ]
-    merged = merge_closures(Segment(*span) for span in spans)
-    assert merged == (
-        Segment("k", 0, 6),
-        Segment("ch", 6, 12),
-        Segment("d", 12, 15),
-        Segment("y", 15, 20),
-        Segment("b", 20, 22),
-    )
+def test_in_39_the_closures_share_a_class_with_the_silences_and_with_nothing_else() -> None:
+    assert {label for label in TIMIT61 if fold(label, "timit39", silences=True) == "sil"} == CLOSURES | SILENCES
+    assert {label for label in TIMIT61 if fold(label, "timit39") == "sil"} == CLOSURES
 
 
-def test_a_closure_apart_from_its_release_stays_apart() -> None:
-    merged = merge_closures([Segment("kcl", 0, 4), Segment("k", 5, 6), Segment("gcl", 6, 7), Segment("gcl", 7, 8)])
-    assert merged == (Segment("k", 0, 4), Segment("k", 5, 6), Segment("g", 6, 7), Segment("g", 7, 8))
+def test_an_unknown_word_is_neither_a_phoneme_nor_a_silence() -> None:
+    assert {"spn"} == NO_PHONEMES - SILENCES
+    assert "spn" not in TIMIT61

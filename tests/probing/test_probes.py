@@ -8,7 +8,6 @@ from scipy.stats import binom
 
 from analysis.protocols import classify
 from analysis.statistics import sign_flip_test
-from probing import probes
 from probing.errors import InputError
 from probing.probes import COLUMNS, MORE_COLUMNS, Question, ask
 from probing.table import TokenTable
@@ -125,13 +124,38 @@ def test_one_speaker_is_what_classify_says() -> None:
     rows = (table.tokens["speaker"] == "MS1").to_numpy()
     codes = np.unique(table.tokens["label"][rows], return_inverse=True)[1]
     outcome = classify(table.matrix("z2")[rows], codes, protocol="nested", lda_dims=2, ks=(3,))
-    assert at(found, speaker="MS1")["accuracy"] == at(found, speaker="")["accuracy"] == outcome.accuracy[0]
-    assert set(found["speaker"]) == {"MS1", ""}
+    assert at(found, speaker="MS1")["accuracy"] == outcome.accuracy[0]
+    alone = ask(table.select(rows), quick(features=("z2",), lda_dims=2, ks=(3,)))
+    for frame in (found, alone):  # a pooled row would only repeat it
+        assert frame["speaker"].tolist() == ["MS1"]
+
+
+def test_held_out_speakers_have_rows_of_their_own() -> None:
+    table = made_up(speakers=3)
+    kept = np.ones(len(table.tokens), dtype=bool)
+    kept[1:48] = False  # one speaker has one token
+    found = ask(table.select(kept), quick(features=("z2",), protocol="speaker", permutations=2, ks=(1, 5)))
+    assert found["speaker"].unique().tolist() == ["FS0", "FS2", "MS1", ""]
+    for k in (1, 5):
+        some = found[found["k"] == k]
+        single, pooled = some[some["speaker"] != ""], at(some, speaker="")
+        assert single["n"].tolist() == [1, 48, 48]
+        assert single["n_classes"].tolist() == [1, 4, 4]
+        for column in ("accuracy", "null_accuracy"):
+            assert pooled[column] == pytest.approx((single[column] * single["n"]).sum() / 97)
+        assert set(single["interval"]) == {"tokens"}
+        assert (pooled["speakers"], pooled["interval"]) == (3, "speakers")
+        more = single[single["n"] > 1]
+        assert (more["ci_low"] <= more["accuracy"]).all()
+        assert (more["accuracy"] <= more["ci_high"]).all()
+        assert single[single["n"] == 1][["ci_low", "ci_high"]].isna().all(axis=None)
+    attribute = ask(made_up(speakers=4), quick(target="gender", protocol="speaker", ks=(1,)))
+    assert set(attribute["speaker"]) == {""}
 
 
 def test_speaker_protocol_pools_everybody() -> None:
     table = made_up(speakers=3)
-    found = at(ask(table, quick(features=("z1",), protocol="speaker", ks=(4,))), k=4)
+    found = at(ask(table, quick(features=("z1",), protocol="speaker", ks=(4,))), k=4, speaker="")
     codes = np.unique(table.tokens["label"], return_inverse=True)[1]
     groups = np.unique(table.tokens["speaker"], return_inverse=True)[1]
     outcome = classify(table.matrix("z1"), codes, protocol="speaker", lda_dims=3, ks=(4,), groups=groups)
@@ -169,6 +193,49 @@ def test_dialect_sentences_are_dropped() -> None:
     for target in ("phoneme", "gender"):
         with pytest.raises(InputError, match="made-up: no rows are left"):
             ask(only, quick(keep_sa=False, target=target))
+    small = changed(table, utterance=table.tokens["utterance"].str.lower())
+    assert at(ask(small, quick(features=("z1",), keep_sa=False)), speaker="", k=1)["n"] == 64
+    without = changed(table, utterance=table.tokens["utterance"].str.replace("SA1", "SA10"))
+    with pytest.raises(InputError, match="made-up: no utterance is a dialect sentence .*; leave out --sa drop"):
+        ask(without, quick(keep_sa=False))
+
+
+def test_closures_are_left_out_on_demand() -> None:
+    table = made_up(speakers=2)
+    closed = changed(table, label=table.tokens["label"].replace({"s": "tcl", "t": "bcl", "iy": "pau"}))
+    labels = {
+        (keep, phones, silence): at(
+            ask(
+                closed,
+                quick(features=("z1",), lda_dims=0, keep_closures=keep, phones=phones, keep_silence=silence),
+            ),
+            speaker="",
+            k=1,
+        )[["n", "n_classes"]].tolist()
+        for keep, phones, silence in [
+            (True, None, False), (True, "timit48", False), (True, "timit39", False), (True, "timit39", True),
+            (False, "timit39", True),
+        ]
+    }  # fmt: skip
+    assert list(labels.values()) == [[72, 3], [72, 3], [72, 2], [96, 2], [48, 2]]
+    with pytest.raises(InputError, match=r"made-up: no row is a closure .*\(bcl dcl .*; leave out --closures drop"):
+        ask(table, quick(keep_closures=False))
+
+
+def test_spoken_noise_is_no_phoneme_but_speaks_for_its_speaker() -> None:
+    table = made_up(speakers=4)
+    noisy = changed(table, label=table.tokens["label"].replace({"s": "spn"}))
+    assert at(ask(noisy, quick(features=("z1",))), speaker="", k=1)["n"] == 4 * 36
+    question = quick(target="gender", protocol="speaker", features=("z1",), ks=(1,))
+    pd.testing.assert_frame_equal(ask(noisy, question), ask(table, question))
+
+
+def test_the_variance_of_one_sample_is_refused_with_the_cure() -> None:
+    table = made_up(speakers=2)
+    table.features["z1_var"] = np.full_like(table.features["z1"], np.nan)
+    for target in ("phoneme", "gender"):
+        with pytest.raises(InputError, match="made-up: feature 'z1_var' is unknown.* with --samples 2 or more"):
+            ask(table, quick(features=("z2+z1_var",), target=target))
 
 
 def test_joined_features_are_columns_side_by_side() -> None:
@@ -231,7 +298,7 @@ def test_results_do_not_depend_on_the_number_of_workers(monkeypatch: pytest.Monk
     question = quick(permutations=2, seed=3)
     results = []
     for workers in (1, 2):
-        monkeypatch.setattr(probes.os, "cpu_count", lambda workers=workers: workers)
+        monkeypatch.setattr("joblib.cpu_count", lambda workers=workers: workers)
         results.append(ask(table, question))
     pd.testing.assert_frame_equal(*results)
     with pytest.raises(InputError, match=r"speaker \w\w\d, feature z1: .* use shrinkage"):  # out of a worker

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,11 @@ import pytest
 import soundfile
 
 from models.elbo import Recording
+from probing import recordings as module
 from probing.corpora import open_corpus
 from probing.corpus import Corpus, Speaker, Utterance
 from probing.errors import InputError
-from probing.recordings import CorpusRecording, Unreadable, hold_out, recordings
+from probing.recordings import CorpusRecording, Unreadable, hold_out, readable, recordings
 from tests.probing import miniature
 
 
@@ -69,6 +71,52 @@ def test_a_kept_recording_is_read_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(kept.read(0, 500), first)
     with pytest.raises(Unreadable, match="a.wav: no such audio file"):
         read_anew.read(0, 500)
+
+
+def damaged(root: Path) -> Corpus:
+    """Four recordings of two readers, both ends of every file whole, one damaged inside."""
+    miniature.librispeech(root)
+    miniature.zero_the_middle(miniature.noise(root / "dev-clean/103/1240/103-1240-0001.flac"))
+    return open_corpus(root, strict=True)
+
+
+def test_everything_is_read_and_kept(tmp_path: Path) -> None:
+    corpus = open_corpus(miniature.timit_nltk(tmp_path / "c"))
+    heard: list[float] = []
+    reading = readable(corpus, 16000, progress=heard.append)
+    assert (reading.corpus, reading.left_out) == (corpus, ())
+    assert heard == [u.seconds for u in corpus.utterances]
+    for utterance in corpus.utterances:
+        utterance.audio.unlink()
+    assert [len(r.read(0, 1 << 62)) for r in reading.recordings] == [u.samples for u in corpus.utterances]
+
+
+def test_a_recording_damaged_inside_is_left_out_unless_strict(tmp_path: Path) -> None:
+    corpus = damaged(tmp_path / "c")
+    reading = readable(corpus, 16000)
+    kept = ["103-1240-0000", "1034-7-0000", "1034-7-0001"]
+    assert [r.name for r in reading.recordings] == [u.id for u in reading.corpus.utterances] == kept
+    assert len(reading.left_out) == 1
+    assert "103-1240-0001.flac: damaged" in reading.left_out[0]
+    with pytest.raises(Unreadable, match="103-1240-0001.flac: damaged"):
+        readable(corpus, 16000, strict=True)
+
+
+def test_where_nothing_can_be_read_one_reason_is_given(tmp_path: Path) -> None:
+    corpus = damaged(tmp_path / "c")
+    only = replace(corpus, utterances=corpus.utterances[1:2])
+    with pytest.raises(InputError, match="not one of the 1 recordings .*103-1240-0001.flac: damaged") as caught:
+        readable(only, 16000)
+    assert not isinstance(caught.value, Unreadable)
+
+
+def test_a_corpus_too_long_to_keep_is_read_when_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = damaged(tmp_path / "c")
+    monkeypatch.setattr(module, "CACHED_SECONDS", 1)
+    reading = readable(corpus, 16000, strict=True)
+    assert (reading.corpus, reading.left_out, len(reading.recordings)) == (corpus, (), 4)
+    with pytest.raises(Unreadable, match="103-1240-0001.flac: damaged"):
+        reading.recordings[1].read(0, 10)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])

@@ -195,10 +195,32 @@ def test_the_newest_table_is_the_one_begun_last(tmp_path: Path) -> None:
     assert table.newest(tmp_path / "latents") == tmp_path / "latents" / "b"
 
 
-def test_rows_are_counted_by_unit(tmp_path: Path) -> None:
+def test_rows_are_counted_by_unit_and_utterances_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "t")
     table.write_part(folder, 0, [token(0, unit="word"), token(1)], values(2), SIZES)
-    assert table.rows_by_unit(folder, 2) == {"word": 1, "phoneme": 4}
+    table.write_part(folder, 1, [token(2, utterance="V"), token(3), token(4)], values(3), SIZES)
+    assert table.counted(folder, 2) == ({"word": 1, "phoneme": 4}, {"U", "V"})
+
+
+def test_a_part_keeps_its_note_and_readers_do_not_mind(tmp_path: Path) -> None:
+    folder = write(tmp_path / "t")
+    note = table.PartNote({"V": "v.flac: damagé"}, "abc")
+    table.write_part(folder, 1, [token(3)], values(1), SIZES, note)
+    assert table.read_note(folder, 0) == table.PartNote()
+    assert table.read_note(folder, 1) == note
+    assert len(pd.read_parquet(folder)) == len(table.load(folder).tokens) == 4
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"other": 1}'])
+def test_a_foreign_note_names_the_part(tmp_path: Path, text: str) -> None:
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({table.NOTE: text}), tmp_path / "part-00000.parquet")
+    with pytest.raises(InputError, match="part-00000.parquet: this part cannot be read .*; delete it"):
+        table.read_note(tmp_path, 0)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "part-00000.parquet")
+    assert table.read_note(tmp_path, 0) == table.PartNote()
+    (tmp_path / "part-00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="part-00000.parquet: this part cannot be read"):
+        table.read_note(tmp_path, 0)
 
 
 def test_json_is_readable_by_people(tmp_path: Path) -> None:
