@@ -100,8 +100,6 @@ def train(args: argparse.Namespace) -> Answer:
     if split:
         corpus = corpus.select(split=split)
 
-    import torch
-
     from models.checkpoint import BEST
     from models.cwvae import CWVAE
     from models.training import LAST, Trainer
@@ -114,8 +112,7 @@ def train(args: argparse.Namespace) -> Answer:
     if not args.resume and (out / BEST).exists():
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
     ours, theirs = (_read(part, chosen.config.sample_rate, args) for part in hold_out(corpus, args.hold_out, args.seed))
-    torch.manual_seed(args.seed)  # the initial weights; everything after has its own generator
-    model = CWVAE(chosen.config)
+    model = CWVAE.seeded(chosen.config, args.seed)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,

@@ -74,6 +74,13 @@ class CWVAE(nn.Module):
             bias[:, 1] = torch.linspace(-0.8, 0.8, c.components)
             bias[:, 2] = -2
 
+    @classmethod
+    def seeded(cls, config: CWVAEConfig, seed: int) -> CWVAE:
+        """A model with random weights that depend on the seed alone; where training with that seed begins."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config)
+
     @property
     def coarsest_stride(self) -> int:
         """Utterances are padded to a multiple of this, the highest stride."""

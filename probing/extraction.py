@@ -115,7 +115,9 @@ def extract(
     if not 0 < memory_gb < math.inf:
         raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
     table.check_writable(out)
-    model = _untrained(checkpoint.model, settings.seed) if settings.untrained else checkpoint.model
+    model = checkpoint.model
+    if settings.untrained:
+        model = CWVAE.seeded(model.config, settings.seed)
     model = model.to(device or torch.device("cpu")).eval()
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
     if not sum(counts.values()):
@@ -258,13 +260,6 @@ def _bytes_a_path(model: CWVAE, steps: int) -> float:
     c = model.config
     floats = 4 * c.hidden + 3 * c.width + 12 * max(model.latents)
     return 4.0 * floats * (steps + model.strides[-1] / model.strides[0]) * 1.5
-
-
-def _untrained(model: CWVAE, seed: int) -> CWVAE:
-    """The same architecture with random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return type(model)(model.config)
 
 
 def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
