@@ -45,12 +45,11 @@ def version() -> str:
 
 
 def user_errors() -> tuple[type[Exception], ...]:
-    """Errors that are the user's to mend, one class from each room."""
+    """Errors that are the user's to mend: those of the two rooms of the ground floor."""
     import analysis.errors
     import models.errors
-    import probing.errors
 
-    return analysis.errors.InputError, models.errors.InputError, probing.errors.InputError
+    return analysis.errors.InputError, models.errors.InputError
 
 
 def demo(args: argparse.Namespace) -> Answer:
@@ -81,8 +80,8 @@ def corpus(args: argparse.Namespace) -> Answer:
 
 
 def train(args: argparse.Namespace) -> Answer:
-    from models.errors import InputError
     from models.presets import preset
+    from probing.errors import InputError
     from probing.table import check_writable
 
     chosen = preset(args.family, args.preset)
@@ -390,7 +389,7 @@ def _say_left_out(reasons: Sequence[str]) -> None:
 def _device(name: str) -> torch.device:
     import torch
 
-    from models.errors import InputError
+    from probing.errors import InputError
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

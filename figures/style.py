@@ -9,7 +9,6 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from models.files import written_whole
 from probing.phones import TIMIT48, TIMIT61, Manner, manner
-from probing.table import written_whole
 
 ONE_COLUMN = 3.4
 """Width of a figure in one column of a page, in inches."""
@@ -264,8 +263,8 @@ def save(fig: Figure, path_stem: str | Path) -> list[Path]:
     paths = [beside(path_stem, kind) for kind in unsaid]
     with applied():
         for path, (kind, fields) in zip(paths, unsaid.items(), strict=True):
-            write = partial(fig.savefig, format=kind, dpi=DPI, metadata=dict.fromkeys(fields))
-            written_whole(path, write)
+            with written_whole(path) as temporary:
+                fig.savefig(temporary, format=kind, dpi=DPI, metadata=dict.fromkeys(fields))
     return paths
 
 

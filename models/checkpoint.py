@@ -5,12 +5,9 @@ Loading reads tensors and JSON; it never executes anything from the file.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +19,7 @@ from torch import Tensor
 
 from models.cwvae import CWVAE
 from models.errors import InputError
+from models.files import written_whole
 from models.presets import config_from_dict, config_to_dict, shipped
 
 FORMAT = "lvm-probe/1"
@@ -54,31 +52,14 @@ def resolve(name: str | Path) -> Path:
     raise InputError(f"{name}: no such checkpoint; give a file, a run folder, or a shipped name ({known})")
 
 
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name only when the block ends without an error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
-    os.close(handle)
-    try:
-        yield Path(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot write ({why}); free some space or choose another folder") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able metadata as one safetensors file, whole or not at all."""
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     with written_whole(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
+        except SafetensorError as error:  # its name for a full disk
+            raise OSError(str(error)) from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

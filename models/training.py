@@ -39,6 +39,7 @@ from models.elbo import (
     utterance_seed,
 )
 from models.errors import InputError
+from models.files import written_whole
 from models.presets import Recipe
 
 LAST = "last.safetensors"
@@ -333,7 +334,7 @@ class Trainer:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         if lines:
             kept = [row for row in lines[1:] if int(row.split(",", 1)[0]) <= self.update]
-            with checkpoint.written_whole(path) as temporary:
+            with written_whole(path) as temporary:
                 temporary.write_text("".join([lines[0], *kept]))
 
 

@@ -1,5 +1,5 @@
-"""Errors that are the user's to mend."""
+"""Errors that are the user's to mend: one class for models and all that stands on them."""
 
+from models.errors import InputError
 
-class InputError(ValueError):
-    """Says in one line what was found, where, and the cure; the command line shows just that line."""
+__all__ = ["InputError"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.files import written_whole
 from probing.errors import InputError
 
 EXTRACTION = "_extraction.json"
@@ -86,37 +86,21 @@ def write_part(
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, size))
     metadata = {NOTE: json.dumps(asdict(note or PartNote()))}
     part = pa.Table.from_arrays(arrays, schema=schema(sizes).with_metadata(metadata))
-    written_whole(folder / part_name(index), lambda temporary: pq.write_table(part, temporary))
+    with written_whole(folder / part_name(index)) as temporary:
+        pq.write_table(part, temporary)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    written_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a CSV file, whole or not at all."""
-    written_whole(path, lambda temporary: frame.to_csv(temporary, index=False))
-
-
-def written_whole(path: Path, write: Any) -> None:
-    """Call `write` with a temporary path beside `path`, and give it the name when it has come back."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write ({error.strerror}); free some space or choose another folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        frame.to_csv(temporary, index=False)
 
 
 @dataclass(frozen=True)
