@@ -59,14 +59,14 @@ def demo(args: argparse.Namespace) -> Answer:
 
 
 def models(args: argparse.Namespace) -> Answer:
-    from models.presets import PRESETS, shipped
+    from models.families import FAMILIES, shipped
 
-    families = list(PRESETS)
-    presets = [f"{family}/{name}" for family in families for name in PRESETS[family]]
+    families = list(FAMILIES)
+    presets = [f"{family}/{name}" for family in families for name in FAMILIES[family].presets]
     checkpoints = [{"name": name, "family": family, "path": str(path)} for name, family, path in shipped()]
     lines = ["families and presets:"]
     for family in families:
-        lines += [f"  {family:8} {name:8} {chosen.note}" for name, chosen in PRESETS[family].items()]
+        lines += [f"  {family:8} {name:8} {chosen.note}" for name, chosen in FAMILIES[family].presets.items()]
     lines.append("shipped checkpoints:")
     lines += [f"  {c['name']:20} {c['family']:8} {c['path']}" for c in checkpoints] or ["  none"]
     return Answer({"families": families, "presets": presets, "checkpoints": checkpoints}, "\n".join(lines))
@@ -80,7 +80,7 @@ def corpus(args: argparse.Namespace) -> Answer:
 
 
 def train(args: argparse.Namespace) -> Answer:
-    from models.presets import preset
+    from models.families import preset
     from probing.errors import InputError
     from probing.table import check_writable
 
@@ -100,7 +100,7 @@ def train(args: argparse.Namespace) -> Answer:
         corpus = corpus.select(split=split)
 
     from models.checkpoint import BEST
-    from models.cwvae import CWVAE
+    from models.families import family
     from models.training import LAST, Trainer
     from probing.recordings import hold_out
 
@@ -111,7 +111,7 @@ def train(args: argparse.Namespace) -> Answer:
     if not args.resume and (out / BEST).exists():
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
     ours, theirs = (_read(part, chosen.config.sample_rate, args) for part in hold_out(corpus, args.hold_out, args.seed))
-    model = CWVAE.seeded(chosen.config, args.seed)
+    model = family(args.family).seeded(chosen.config, args.seed)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.gaussian import LOG_PRECISION_RANGE, Gaussian
+from models.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
 from models.scan import Trajectory, Weights, scan
 
 
@@ -26,12 +26,20 @@ class Cell(nn.Module):
     c is the context from the layer above, e the encoder's evidence. The posterior multiplies the prior by
     the evidence's Gaussian, so that precisions add: var = 1 / (1/s₁² + 1/s₂²). States start at zero. Sampling
     runs the same step with the prior in the posterior's place, so training and generation see the same
-    conditioning.
+    conditioning. With `posterior="direct"` the evidence's Gaussian is the posterior.
     """
 
-    def __init__(self, context: int, evidence: int, latent: int, hidden: int, posterior_std: float) -> None:
+    def __init__(
+        self,
+        context: int,
+        evidence: int,
+        latent: int,
+        hidden: int,
+        posterior_std: float,
+        posterior: Posterior = "product",
+    ) -> None:
         super().__init__()
-        self.latent, self.hidden = latent, hidden
+        self.latent, self.hidden, self.posterior = latent, hidden, posterior
         self.z_to_gates = nn.Linear(latent, 3 * hidden)  # n, r, u
         self.context_to_gates = nn.Linear(context, 3 * hidden, bias=False) if context else None
         self.h_to_gates = nn.Linear(hidden, 3 * hidden)  # r, u, n
@@ -40,11 +48,8 @@ class Cell(nn.Module):
         self.encoder_to_evidence = nn.Linear(evidence, hidden, bias=False)
         self.prior = nn.Linear(hidden, 2 * latent)
         self.evidence = nn.Linear(hidden, 2 * latent)
-        with torch.no_grad():
-            for head, std in ((self.prior, 1.0), (self.evidence, posterior_std)):
-                head.weight[latent:] *= 0.1
-                head.bias.zero_()
-                head.bias[latent:] = -2 * math.log(std)
+        start_head(self.prior, 1.0)
+        start_head(self.evidence, posterior_std)
 
     def hoist(
         self,
@@ -63,9 +68,11 @@ class Cell(nn.Module):
         context: Float[Tensor, "time rows channel"] | None,
         encoded: Float[Tensor, "time one_or_rows features"],
         noise: Float[Tensor, "time rows latent"],
+        before: Trajectory | None = None,
     ) -> Trajectory:
-        """Run the posterior through time; `noise` is standard normal."""
-        return scan(self.hoist(context, encoded), self.encoder_to_evidence(encoded), noise, self.weights())
+        """Run the posterior through time, on from the last step of `before`; `noise` is standard normal."""
+        gates, evidence = self.hoist(context, encoded), self.encoder_to_evidence(encoded)
+        return scan(gates, evidence, noise, self.weights(), self.posterior, before)
 
     def weights(self) -> Weights:
         """The recurrent weights as `models.scan` wants them."""
@@ -93,7 +100,7 @@ class Cell(nn.Module):
 
     def prior_of(self, h: Float[Tensor, "rows hidden"]) -> Gaussian:
         """p(z_t | h_t)."""
-        return _gaussian(self.prior(torch.relu(self.h_to_prior(h))))
+        return gaussian_of(self.prior(torch.relu(self.h_to_prior(h))))
 
     def step(
         self,
@@ -106,9 +113,8 @@ class Cell(nn.Module):
         """One step of the posterior, as the equations have it: what `models.scan` must agree with."""
         h = self.state(gates, z, h)
         prior = self.prior_of(h)
-        evident = _gaussian(self.evidence(torch.relu(self.h_to_evidence(h) + evidence)))
-        p, e = prior.log_precision.exp(), evident.log_precision.exp()
-        posterior = Gaussian((p * prior.mean + e * evident.mean) / (p + e), (p + e).log())
+        evident = gaussian_of(self.evidence(torch.relu(self.h_to_evidence(h) + evidence)))
+        posterior = posterior_of(self.posterior, prior, evident)
         return Step(h, posterior.mean + posterior.std * noise, prior, posterior)
 
     def generate(
@@ -127,6 +133,10 @@ class Cell(nn.Module):
         return torch.stack(states), torch.stack(latents)
 
 
-def _gaussian(parameters: Tensor) -> Gaussian:
-    mean, log_precision = parameters.chunk(2, -1)
-    return Gaussian(mean, log_precision.clamp(*LOG_PRECISION_RANGE))
+def start_head(head: nn.Linear, std: float) -> None:
+    """Start a head of means and log precisions at mean zero and the given standard deviation."""
+    latent = head.out_features // 2
+    with torch.no_grad():
+        head.weight[latent:] *= 0.1
+        head.bias.zero_()
+        head.bias[latent:] = -2 * math.log(std)

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.cwvae import CWVAE
 from models.errors import InputError
+from models.families import config_from_dict, config_to_dict, family, shipped
 from models.files import written_whole
-from models.presets import config_from_dict, config_to_dict, shipped
+from models.model import SpeechModel
 
 FORMAT = "lvm-probe/1"
 BEST = "best.safetensors"
@@ -31,7 +31,7 @@ class Checkpoint:
     """A model rebuilt from one file, in single precision and evaluation mode, with where it came from."""
 
     path: Path
-    model: CWVAE
+    model: SpeechModel
     provenance: dict[str, Any]
     sha256: str
 
@@ -75,7 +75,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save(
     path: Path,
-    model: CWVAE,
+    model: SpeechModel,
     provenance: Mapping[str, Any],
     *,
     weights: Mapping[str, Tensor] | None = None,
@@ -90,7 +90,9 @@ def save(
         "preprocessing": {
             "audio": "16-bit PCM, mono",
             "sample_rate": model.config.sample_rate,
-            "target": "mulaw16",
+            "target": model.config.output.target,
+            "shift": model.config.output.shift,
+            "scale": model.config.output.scale,
         },
         "provenance": dict(provenance),
     }
@@ -113,7 +115,7 @@ def load(name: str | Path) -> Checkpoint:
         provenance = json.loads(metadata["provenance"])
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: its metadata cannot be read ({error}); copy or train it again") from None
-    model = CWVAE(config)
+    model = family(metadata["family"])(config)
     wanted = model.state_dict()
     for key in sorted(wanted.keys() | tensors.keys()):
         if key not in tensors or key not in wanted:

@@ -11,42 +11,122 @@ latents depend neither on padding nor on company; the encoder may see three comp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import mulaw
 from models.blocks import Downsample, Framing, Stack, Upsample, mask
 from models.cell import Cell
-from models.logistic_mixture import LogisticMixture
-from models.presets import Companding, CWVAEConfig
+from models.errors import InputError
+from models.model import ModelConfig, SpeechModel, compand
+from models.output import Output, OutputConfig, output_head
+from models.recipe import PAPER, SMALL, TINY, Preset
 from models.scan import Trajectory
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over a batch states: a trajectory per layer (lowest first, time first) and p(x | z¹).
+@dataclass(frozen=True, kw_only=True)
+class CWVAEConfig(ModelConfig):
+    """Shape of a Clockwork VAE (`papers/001` sections 2.5 to 2.7), lowest layer first.
 
-    `waveform` is the auxiliary linear estimate of 2·μlaw255(x), which only training looks at.
+    `strides` in samples: the first a multiple of `front_stride`, each next a multiple of the one below.
     """
 
-    layers: tuple[Trajectory, ...]
-    output: LogisticMixture
-    waveform: Float[Tensor, "batch samples"]
+    latents: tuple[int, ...]
+    strides: tuple[int, ...]
+    width: int
+    hidden: int
+    front_width: int
+    front_stride: int = 8
+    front_depth: int = 1
+    depth: int = 2
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.latents) <= 3 or len(self.latents) != len(self.strides):
+            raise InputError(f"a CW-VAE has 1 to 3 layers with a stride each; got {self.latents} and {self.strides}")
+        rates = (self.front_stride, *self.strides)
+        self.check((*self.latents, *rates, self.width, self.hidden, self.front_width), (self.front_depth, self.depth))
+        if self.front_stride % 2 or not self.posterior_std > 0:
+            raise InputError(f"the posterior's start must be positive and the front stride even; got {self}")
+        if any(high % low or high <= low for low, high in pairwise(rates)):
+            raise InputError(f"strides must be rising multiples of one another; got {rates}")
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """Ratio of each layer's stride to the one below it; the first to the front stride."""
+        return tuple(high // low for low, high in pairwise((self.front_stride, *self.strides)))
 
 
-class CWVAE(nn.Module):
-    """Clockwork VAE with 1 to 3 layers. Waveforms are 16-bit PCM, (batch, samples), zero-padded behind."""
+_SMALL = Preset(
+    config=CWVAEConfig(latents=(64, 64), strides=(64, 512), width=192, hidden=192, front_width=64),
+    recipe=SMALL,
+    note="3.5 M parameters; trains on two cores in about an hour",
+)
+
+_PAPER = Preset(
+    config=CWVAEConfig(
+        latents=(128, 64),
+        strides=(64, 512),
+        width=192,
+        hidden=192,
+        front_width=192,
+        front_depth=4,
+        depth=6,
+        inputs=("mulaw16",),
+    ),
+    recipe=PAPER,
+    note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; wants a GPU",
+)
+
+
+def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...], note: str) -> Preset:
+    """The same widths and recipe with another ladder, so that only the number of layers differs."""
+    return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
+
+
+# Strides grow by c = 8 as in the paper's section 3. Its table 1 compares 1, 2 and 3 layers at one width for all
+# (D_z = d = 96); here d stays 192 and each layer above has half the latents, as in the paper's two-layer model.
+_PRESETS = {
+    "small": _SMALL,
+    "small-1": _with_layers(_SMALL, (64,), (64,), "small with one layer"),
+    "small-3": _with_layers(_SMALL, (64, 64, 64), (64, 512, 4096), "small with three layers, s=(64, 512, 4096)"),
+    "paper": _PAPER,
+    "paper-1": _with_layers(_PAPER, (128,), (64,), "paper with one layer, z=128"),
+    "paper-3": _with_layers(
+        _PAPER, (128, 64, 32), (64, 512, 4096), "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)"
+    ),
+    "paper-256": _with_layers(_PAPER, (128, 64), (256, 2048), "paper with s=(256, 2048)"),
+    "tiny": Preset(
+        config=CWVAEConfig(
+            latents=(8, 4),
+            strides=(64, 512),
+            width=16,
+            hidden=16,
+            front_width=8,
+            depth=1,
+            output=OutputConfig(components=3),
+        ),
+        recipe=TINY,
+        note="for tests: learns nothing worth having, in seconds",
+    ),
+}
+
+
+class CWVAE(SpeechModel):
+    """Clockwork VAE with 1 to 3 layers."""
 
     family = "cwvae"
+    Config = CWVAEConfig
+    presets = _PRESETS
 
     def __init__(self, config: CWVAEConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.strides = c.strides
+        self.stride, self.strides = c.strides[0], c.strides
         self.latents = c.latents
         self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
         self.front = Stack(c.front_width, c.front_depth)
@@ -65,38 +145,21 @@ class CWVAE(nn.Module):
         self.back = Stack(c.width, c.depth)
         self.up = Upsample(c.width, c.front_width, c.factors[0])
         self.back_front = Stack(c.front_width, c.front_depth)
-        self.head = nn.Linear(c.front_width, c.front_stride * 3 * c.components)
+        self.head = output_head(c.front_width, c.front_stride, c.output)
         self.aux_features = nn.Linear(c.front_width, c.front_stride)
         self.aux_latent = nn.Linear(c.latents[0], c.strides[0])
-        with torch.no_grad():
-            bias = self.head.bias.view(c.front_stride, 3, c.components)
-            bias[:, 0] = 0
-            bias[:, 1] = torch.linspace(-0.8, 0.8, c.components)
-            bias[:, 2] = -2
-
-    @classmethod
-    def seeded(cls, config: CWVAEConfig, seed: int) -> CWVAE:
-        """A model with random weights that depend on the seed alone; where training with that seed begins."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(config)
-
-    @property
-    def coarsest_stride(self) -> int:
-        """Utterances are padded to a multiple of this, the highest stride."""
-        return self.strides[-1]
-
-    def pad(self, pcm: Int16[Tensor, "batch samples"]) -> Int16[Tensor, "batch padded"]:
-        """Zero-pad behind to whole steps of the highest layer."""
-        return F.pad(pcm, (0, -pcm.shape[1] % self.coarsest_stride))
+        # A frame's kernel and blocks look front strides ahead, each layer's blocks its own steps, to whole steps.
+        ahead = c.front_stride * (2 + c.front_depth) + sum(stride * (c.depth + 1) for stride in c.strides)
+        self.encode_reach = (ahead, ahead)
+        back = c.strides[0] * (c.depth + 1) + c.front_stride * c.front_depth
+        self.decode_reach = (back, back)
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
         """The ladder encoder: every layer's evidence features, lowest first, time first, from one sweep."""
         pcm = self.pad(pcm)
-        x = mulaw.from_pcm(pcm, self.head.weight.dtype)
-        x = torch.stack([_compand(x, how) for how in self.config.inputs], -1)
+        x = compand(pcm, self.config.inputs, self.head.weight.dtype)
         stride, size = self.config.front_stride, pcm.shape[1]
         keep = mask(lengths, stride, size // stride)
         y = self.front(self.framing(x), keep)
@@ -110,18 +173,15 @@ class CWVAE(nn.Module):
 
     def infer(
         self,
-        encoded: Sequence[Float[Tensor, "_time one_or_rows features"]],
+        encoded: Sequence[Float[Tensor, "_time one_or_rows _features"]],
         noise: Sequence[Float[Tensor, "_time rows _latent"]],
+        before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Sample the posterior top-down: one trajectory per layer, lowest first.
-
-        `noise` is standard normal per layer. The evidence may have one row for many rows of noise: that is
-        how a hundred samples of one utterance share its encoding.
-        """
+        """Sample the posterior top-down: one trajectory per layer, lowest first."""
         context: Tensor | None = None
         layers: list[Trajectory] = []
         for level, cell in reversed(list(enumerate(self._cells()))):
-            layer = cell.infer(context, encoded[level], noise[level])
+            layer = cell.infer(context, encoded[level], noise[level], before[level] if before else None)
             layers.append(layer)
             if level:
                 context = self._context(level, layer.z, layer.h)
@@ -129,40 +189,27 @@ class CWVAE(nn.Module):
 
     def decode(
         self,
+        encoded: Sequence[Float[Tensor, "_time batch _features"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
+        """p(x | z¹) over (batch, samples), and the auxiliary waveform."""
+        return self._decode(layers[0].z, layers[0].h, lengths)
+
+    def _decode(
+        self,
         z: Float[Tensor, "time batch latent"],
         h: Float[Tensor, "time batch hidden"],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[LogisticMixture, Float[Tensor, "batch samples"]]:
-        """p(x | z¹) over (batch, samples), and the auxiliary waveform."""
+    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
         z, h = z.transpose(0, 1), h.transpose(0, 1)
         batch, size = z.shape[0], z.shape[1]
         y = self.back(self.back_in(torch.cat((z, h), -1)), mask(lengths, self.strides[0], size))
         y = self.up(y)
         y = self.back_front(y, mask(lengths, self.config.front_stride, y.shape[1]))
-        parameters = self.head(y).reshape(batch, -1, 3 * self.config.components)
+        parameters = self.head(y).reshape(batch, -1, self.config.output.size)
         waveform = self.aux_features(y).reshape(batch, -1) + self.aux_latent(z).reshape(batch, -1)
-        return LogisticMixture(parameters), waveform
-
-    def forward(
-        self,
-        pcm: Int16[Tensor, "batch samples"],
-        lengths: Int[Tensor, " batch"],
-        noise: Sequence[Float[Tensor, "_time batch _latent"]],
-    ) -> Pass:
-        """Encode, sample the posterior once and decode."""
-        layers = self.infer(self.encode(pcm, lengths), noise)
-        output, waveform = self.decode(layers[0].z, layers[0].h, lengths)
-        return Pass(layers, output, waveform)
-
-    def noise(
-        self, samples: int, rows: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
-    ) -> tuple[Float[Tensor, "_time rows _latent"], ...]:
-        """Standard normal noise for every layer (lowest first) of `samples` samples of audio, on the CPU."""
-        whole = -(-samples // self.coarsest_stride) * self.coarsest_stride
-        return tuple(
-            torch.randn(whole // s, rows, z, generator=generator, dtype=dtype)
-            for s, z in zip(self.strides, self.latents, strict=True)
-        )
+        return Output(self.config.output, parameters), waveform
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
@@ -175,9 +222,8 @@ class CWVAE(nn.Module):
             if level:
                 context = self._context(level, z, h)
         lengths = torch.full((rows,), z.shape[0] * self.strides[0], device=device)
-        output, _ = self.decode(z, h, lengths)
-        draws = LogisticMixture(output.parameters.cpu()).sample(generator)
-        return mulaw.decode(draws)[:, :samples].clamp(-1, 1)  # full scale decodes to a rounding more
+        output, _ = self._decode(z, h, lengths)
+        return output.sample(generator)[:, :samples]
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.cells if isinstance(cell, Cell)]
@@ -186,13 +232,3 @@ class CWVAE(nn.Module):
         """What this level tells the one below, at that one's rate, time first."""
         up = self.context[level - 1](torch.cat((z, h), -1).transpose(0, 1))
         return F.relu(up).transpose(0, 1)
-
-
-def _compand(x: Tensor, how: Companding) -> Tensor:
-    match how:
-        case "mulaw16":
-            return mulaw.encode(x)
-        case "mulaw8":
-            return 2 * mulaw.encode(x, 255)
-        case "linear":
-            return 10 * x

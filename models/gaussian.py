@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -10,6 +12,10 @@ from torch import Tensor
 
 LOG_PRECISION_RANGE = (-6.0, 12.0)
 """Standard deviations between 0.0025 and 20."""
+
+Posterior = Literal["product", "direct", "residual"]
+"""How a posterior comes from the prior and the evidence's Gaussian: their normalised product, the evidence alone,
+or the evidence's mean added to the prior's (with the evidence's precision)."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +35,28 @@ def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, "*shape"]:
     gap = p.log_precision - q.log_precision
     distance = (q.mean - p.mean).square() * p.log_precision.exp()
     return 0.5 * (torch.expm1(gap) - gap + distance)
+
+
+def log_density(g: Gaussian, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log N(z) in nats for every dimension."""
+    distance = (z - g.mean).square() * g.log_precision.exp()
+    return 0.5 * (g.log_precision - math.log(2 * math.pi) - distance)
+
+
+def posterior_of(how: Posterior, prior: Gaussian, evidence: Gaussian) -> Gaussian:
+    """The posterior as the equations have it."""
+    match how:
+        case "product":  # precisions add
+            log_precision = torch.logaddexp(prior.log_precision, evidence.log_precision)
+            share = torch.sigmoid(prior.log_precision - evidence.log_precision)
+            return Gaussian(torch.lerp(evidence.mean, prior.mean, share), log_precision)
+        case "direct":
+            return evidence
+        case "residual":
+            return Gaussian(prior.mean + evidence.mean, evidence.log_precision)
+
+
+def gaussian_of(parameters: Float[Tensor, "*shape two_latent"]) -> Gaussian:
+    """A network's outputs as a Gaussian: means, then log precisions kept within their range."""
+    mean, log_precision = parameters.chunk(2, -1)
+    return Gaussian(mean, log_precision.clamp(*LOG_PRECISION_RANGE))

@@ -41,41 +41,38 @@ def to_pcm(x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
     return (x * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
 
 
-def uniform_edges(
-    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+def bins_around(
+    y: Float[Tensor, "*shape"],
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Bin [y - ½ bin, y + ½ bin] around the companded value y, of the paper's uniform bins; outer edges open.
+    """Bin [y - ½ bin, y + ½ bin] of the paper's uniform bins around a value y in [-1, 1]; outer edges open.
 
-    The companded values do not lie on the uniform grid, so these bins tile nothing: their likelihood is the
-    paper's figure, not a code length. On the grid itself (`edges_of_grid`) they sum to one.
+    μ-law companded values do not lie on the uniform grid, so around them these bins tile nothing: their likelihood is
+    the paper's figure, not a code length. On the grid itself (`edges_of_grid`) they sum to one.
     """
-    return _around(encode(from_pcm(pcm, dtype)))
+    lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
+    upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
+    return lower, upper
 
 
 def edges_of_grid(
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
     """The uniform bins around all 65,536 grid values: they tile the line."""
-    return _around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
+    return bins_around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
 
 
 def pcm_edges(
-    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32, *, linear: bool = False
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """The PCM's own cell on the μ-law axis: midpoints to the neighbouring PCM values, companded.
+    """The PCM's own cell: midpoints to the neighbouring PCM values, companded unless the axis is `linear`.
 
     Over the 65,536 PCM values these tile the line, so that minus log2 of the mass is a code length.
     """
     n = pcm.to(dtype)
-    lower = encode((n - 0.5) / FULL_SCALE)
-    upper = encode((n + 0.5) / FULL_SCALE)
+    lower, upper = ((n + half) / FULL_SCALE for half in (-0.5, 0.5))
+    if not linear:
+        lower, upper = encode(lower), encode(upper)
     return (
         torch.where(pcm == -FULL_SCALE, -OPEN, lower),
         torch.where(pcm == FULL_SCALE - 1, OPEN, upper),
     )
-
-
-def _around(y: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
-    upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
-    return lower, upper

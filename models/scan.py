@@ -6,6 +6,10 @@ as few operations a step as it can: products with the context and the evidence a
 backward pass carries only what the recurrence needs, so that all weight gradients are one product each after
 the loop. Plain PyTorch on any device; tested against autograd through `Cell.step` in float64.
 
+How the posterior comes from prior and evidence is a choice (`models.gaussian.Posterior`): their product, the
+evidence alone, or the evidence as a residual on the prior's mean. All three are one set of formulas with other
+shares.
+
 Symbols, per step, of `rows` independent sequences: h state (H), z latent (Z), r u n the GRU's reset gate,
 update gate and candidate, a hidden units of the prior and the evidence network (2 × P), o their outputs
 (2 × 2Z): means m and log precisions l. Suffixes p, e, q: prior, evidence, posterior; share is the prior's
@@ -21,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.gaussian import LOG_PRECISION_RANGE, Gaussian
+from models.gaussian import LOG_PRECISION_RANGE, Gaussian, Posterior
 
 
 class Weights(NamedTuple):
@@ -49,19 +53,26 @@ def scan(
     evidence: Float[Tensor, "time one_or_all units"],
     noise: Float[Tensor, "time rows latent"],
     weights: Weights,
+    posterior: Posterior = "product",
+    before: Trajectory | None = None,
 ) -> Trajectory:
-    """Run the posterior through time from zero states.
+    """Run the posterior through time, from zero states or on from the last step of `before`.
 
     `gates` is the context's contribution to the gates with their biases ([n, r, u]), `evidence` the encoder's
     to the evidence network's hidden units; either may have one row that stands for all. `noise` is standard
-    normal and gets no gradient. Computes in the type of `noise`.
+    normal and gets no gradient; neither does `before`. Computes in the type of `noise`.
     """
-    h, z, m_p, l_p, m_q, l_q = _Scan.apply(gates, evidence, noise, *weights)
+    rows = noise.shape[1]
+    if before is None:
+        h0, z0 = noise.new_zeros(rows, weights.h_to_all.shape[0]), noise.new_zeros(noise.shape[1:])
+    else:
+        h0, z0 = before.h[-1].detach(), before.z[-1].detach()
+    h, z, m_p, l_p, m_q, l_q = _Scan.apply(gates, evidence, noise, h0, z0, posterior, *weights)
     return Trajectory(h, z, Gaussian(m_p, l_p), Gaussian(m_q, l_q))
 
 
 def _forward(
-    gates: Tensor, evidence: Tensor, noise: Tensor, w: Weights, keep: bool
+    gates: Tensor, evidence: Tensor, noise: Tensor, h: Tensor, z: Tensor, posterior: Posterior, w: Weights, keep: bool
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     time, rows, latent = noise.shape
     hidden, units = w.h_to_all.shape[0], w.heads.shape[1]
@@ -79,10 +90,9 @@ def _forward(
         )
     )
     from_h, deviation = new(rows, 3 * hidden + 2 * units), new(rows, latent)
-    from_h[:] = w.h_bias
+    torch.addmm(w.h_bias, h, w.h_to_all, out=from_h)
     from_h_ru, from_h_n = from_h[:, : 2 * hidden], from_h[:, 2 * hidden : 3 * hidden]
     from_h_a = from_h[:, 3 * hidden :].unflatten(1, (2, units)).transpose(0, 1)
-    h, z = noise.new_zeros(rows, hidden), noise.new_zeros(rows, latent)
     views = zip(
         gates.unbind(),
         evidence.unbind(),
@@ -118,53 +128,106 @@ def _forward(
         torch.clamp(from_h_a, min=0, out=a)
         torch.baddbmm(w.heads_bias, a, w.heads, out=o)
         logs.clamp_(*LOG_PRECISION_RANGE)
-        torch.sub(l_p, l_e, out=share).sigmoid_()
-        torch.lerp(m_e, m_p, share, out=mean)
-        torch.logaddexp(l_p, l_e, out=l_q)
+        combine(posterior, m_p, l_p, m_e, l_e, share, mean, l_q)
         torch.mul(l_q, -0.5, out=deviation).exp_()
         z = torch.addcmul(mean, eps, deviation, out=z_t)
     outputs = (all_h, all_z, all_o[:, 0, :, :latent], all_o[:, 0, :, latent:], all_mean, all_log)
     return outputs, (all_gates, all_n_hid, all_a, all_o, all_share)
 
 
+def combine(
+    posterior: Posterior,
+    m_p: Tensor,
+    l_p: Tensor,
+    m_e: Tensor,
+    l_e: Tensor,
+    share: Tensor,
+    mean: Tensor,
+    l_q: Tensor,
+) -> None:
+    """Writes the posterior's mean and log precision, and the prior's share of them where it has one."""
+    match posterior:
+        case "product":
+            torch.sub(l_p, l_e, out=share).sigmoid_()
+            torch.lerp(m_e, m_p, share, out=mean)
+            torch.logaddexp(l_p, l_e, out=l_q)
+        case "direct":
+            mean.copy_(m_e)
+            l_q.copy_(l_e)
+        case "residual":
+            torch.add(m_p, m_e, out=mean)
+            l_q.copy_(l_e)
+
+
+def head_gradients(
+    posterior: Posterior, o: Tensor, share: Tensor, mean: Tensor, l_q: Tensor, noise: Tensor, outer: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """d loss / d o as `fixed + slope · (what comes back to z from the next step)`: fixed and slope, both like o.
+
+    `outer` is the gradient of z and of the means and log precisions of prior and posterior.
+    """
+    d_z, d_mp, d_lp, d_mq, d_lq = outer
+    latent = mean.shape[-1]
+    if posterior == "product":
+        to_mean = to_log = torch.stack((share, 1 - share), 1)
+        apart = o[..., :latent] - mean.unsqueeze(1)
+    else:
+        evidence_alone = o.new_tensor([0.0, 1.0]).view(2, 1, 1)
+        to_mean = torch.ones_like(evidence_alone) if posterior == "residual" else evidence_alone
+        to_log, apart = evidence_alone, torch.zeros_like(evidence_alone)
+    logs = o[..., latent:]
+    inside = (logs > LOG_PRECISION_RANGE[0]) & (logs < LOG_PRECISION_RANGE[1])
+    wiggle = (0.5 * noise * torch.exp(-0.5 * l_q)).unsqueeze(1)
+    slope, d_o = torch.empty_like(o), torch.empty_like(o)
+    slope[..., :latent] = to_mean
+    slope[..., latent:] = (to_mean * apart - to_log * wiggle) * inside
+    d_o[..., :latent] = to_mean * d_mq.unsqueeze(1)
+    d_o[:, 0, :, :latent] += d_mp
+    d_o[..., latent:] = to_log * d_lq.unsqueeze(1) + to_mean * apart * d_mq.unsqueeze(1)
+    d_o[:, 0, :, latent:] += d_lp
+    d_o[..., latent:] *= inside
+    d_o.addcmul_(slope, d_z.repeat(1, 1, 2).unsqueeze(1))
+    return d_o, slope
+
+
+def summed_product(x: Tensor, y: Tensor) -> Tensor:
+    """A weight's gradient: Σ over time and rows of xᵀ y."""
+    return x.flatten(0, 1).t() @ y.flatten(0, 1)
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, evidence: Tensor, noise: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any,
+        gates: Tensor,
+        evidence: Tensor,
+        noise: Tensor,
+        h0: Tensor,
+        z0: Tensor,
+        posterior: Posterior,
+        *weights: Tensor,
+    ) -> tuple[Tensor, ...]:
         w = Weights(*(x.to(noise.dtype).contiguous() for x in weights))
         keep = any(ctx.needs_input_grad)
-        outputs, saved = _forward(gates.to(noise.dtype), evidence.to(noise.dtype), noise, w, keep)
+        outputs, saved = _forward(gates.to(noise.dtype), evidence.to(noise.dtype), noise, h0, z0, posterior, w, keep)
         if keep:
             ctx.inputs = (gates.shape, gates.dtype, evidence.shape, evidence.dtype)
-            ctx.save_for_backward(noise, *w, *outputs, *saved)
+            ctx.posterior = posterior
+            ctx.save_for_backward(noise, h0, z0, *w, *outputs, *saved)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        noise, *rest = ctx.saved_tensors
+        noise, h0, z0, *rest = ctx.saved_tensors
         w = Weights(*rest[:5])
         h, z, _, _, mean, l_q, act, n_hid, a, o, share = rest[5:]
-        d_h, d_z, d_mp, d_lp, d_mq, d_lq = outer
+        d_h, *to_z = outer
         time, rows, latent = z.shape
         hidden = h.shape[-1]
         n, r, u = act[..., :hidden], act[..., hidden : 2 * hidden], act[..., 2 * hidden :]
-        h_before = torch.cat((h.new_zeros(1, rows, hidden), h[:-1]))
-        z_before = torch.cat((z.new_zeros(1, rows, latent), z[:-1]))
-
-        # d loss / d O = fixed + slope · (what comes back to z from the next step)
-        shares = torch.stack((share, 1 - share), 1)
-        logs = o[..., latent:]
-        inside = (logs > LOG_PRECISION_RANGE[0]) & (logs < LOG_PRECISION_RANGE[1])
-        apart = o[..., :latent] - mean.unsqueeze(1)
-        wiggle = (0.5 * noise * torch.exp(-0.5 * l_q)).unsqueeze(1)
-        slope, d_o = torch.empty_like(o), torch.empty_like(o)
-        slope[..., :latent] = shares
-        slope[..., latent:] = shares * (apart - wiggle) * inside
-        d_o[..., :latent] = shares * d_mq.unsqueeze(1)
-        d_o[:, 0, :, :latent] += d_mp
-        d_o[..., latent:] = shares * (d_lq.unsqueeze(1) + d_mq.unsqueeze(1) * apart)
-        d_o[:, 0, :, latent:] += d_lp
-        d_o[..., latent:] *= inside
-        d_o.addcmul_(slope, d_z.repeat(1, 1, 2).unsqueeze(1))
+        h_before = torch.cat((h0.unsqueeze(0), h[:-1]))
+        z_before = torch.cat((z0.unsqueeze(0), z[:-1]))
+        d_o, slope = head_gradients(ctx.posterior, o, share, mean, l_q, noise, tuple(to_z))
 
         # d loss / d gate inputs [n, r, u, n from h] = gate slope · (d loss / d h); scaled in the loop
         d_gates = act.new_empty(time, rows, 4, hidden)
@@ -207,21 +270,23 @@ class _Scan(torch.autograd.Function):
             torch.addmm(into_h.mul_(keep), from_h, h_to_gates, out=carry_h)
             torch.mm(from_z, z_to_gates, out=carry_z)
 
-        def product(x: Tensor, y: Tensor) -> Tensor:
-            return x.flatten(0, 1).t() @ y.flatten(0, 1)
-
         d_prior, d_evidence = d_a[:, 0], d_a[:, 1]
         to_h = torch.cat((flat[..., hidden:], d_prior, d_evidence), -1)
         # h enters its own step's heads and the next step's gates
-        d_weight = torch.cat((product(h_before, to_h[..., : 3 * hidden]), product(h, to_h[..., 3 * hidden :])), 1)
+        d_weight = torch.cat(
+            (summed_product(h_before, to_h[..., : 3 * hidden]), summed_product(h, to_h[..., 3 * hidden :])), 1
+        )
         gates_shape, gates_type, evidence_shape, evidence_type = ctx.inputs
         return (
             flat[..., : 3 * hidden].sum_to_size(gates_shape).to(gates_type),
             d_evidence.sum_to_size(evidence_shape).to(evidence_type),
             None,
-            product(z_before, flat[..., : 3 * hidden]),
+            None,
+            None,
+            None,
+            summed_product(z_before, flat[..., : 3 * hidden]),
             d_weight,
             to_h.sum((0, 1)),
-            torch.stack([product(a[:, i], d_o[:, i]) for i in (0, 1)]),
+            torch.stack([summed_product(a[:, i], d_o[:, i]) for i in (0, 1)]),
             d_o.sum((0, 2)).unsqueeze(1),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from models import checkpoint
 from models.errors import InputError
-from models.presets import SHIPPED
+from models.families import SHIPPED
 
 MOST_BYTES = 8_000_000
 
@@ -25,7 +25,7 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
 | | |
 |---|---|
 | family | {loaded.model.family}, preset `{p.get("preset")}` |
-| latents and strides | {config.latents} at {config.strides} samples of {config.sample_rate} Hz |
+| latents and strides | {loaded.model.latents} at {loaded.model.strides} samples of {config.sample_rate} Hz |
 | parameters | {parameters:,}, stored in half precision |
 | trained on | {p.get("corpus")}: {p.get("train_seconds")} s of {speakers} speakers; {held} speakers held out |
 | how long | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |

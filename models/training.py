@@ -25,7 +25,6 @@ from jaxtyping import Int, Int16
 from torch import Tensor
 
 from models import checkpoint, mulaw
-from models.cwvae import CWVAE, Pass
 from models.elbo import (
     NATS_PER_BIT,
     Evaluation,
@@ -40,7 +39,8 @@ from models.elbo import (
 )
 from models.errors import InputError
 from models.files import written_whole
-from models.presets import Recipe
+from models.model import Pass, SpeechModel
+from models.recipe import Recipe
 
 LAST = "last.safetensors"
 LOG = "log.csv"
@@ -88,7 +88,7 @@ def learning_rate(recipe: Recipe, update: int) -> float:
 
 def training_loss(
     passed: Pass,
-    model: CWVAE,
+    model: SpeechModel,
     pcm: Int16[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     recipe: Recipe,
@@ -101,17 +101,17 @@ def training_loss(
     nothing.
     """
     frames = int(lengths.sum())
-    reconstruction = log_likelihood(passed, pcm, lengths).sum()
+    reconstruction = log_likelihood(passed.output, pcm, lengths).sum()
     beta = schedule(recipe.beta, update, recipe.updates)
     free = schedule(recipe.free_nats, update, recipe.updates)
-    kls = layer_kl(passed, model.strides, lengths)
+    kls = layer_kl(passed.layers, model.strides, lengths)
     bounded = reconstruction.new_zeros(())
     for kl, stride, latent in zip(kls, model.strides, model.latents, strict=True):
-        floor = free / latent * (stride / model.strides[0] if recipe.scale_free_nats else 1)
+        floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
         bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
     total = (beta * bounded - reconstruction) / frames
     weight = schedule(recipe.auxiliary, update, recipe.updates)
-    if weight > 0:
+    if weight > 0 and passed.waveform is not None:
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
         error = (passed.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
         total = total + weight * error.sum() / frames
@@ -149,7 +149,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: CWVAE,
+        model: SpeechModel,
         recipe: Recipe,
         train: Sequence[Recording],
         validation: Sequence[Recording],

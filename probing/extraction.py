@@ -21,8 +21,8 @@ from jaxtyping import Float
 
 from analysis.mel import log_mel, shortest_full_fft
 from models.checkpoint import Checkpoint
-from models.cwvae import CWVAE
 from models.elbo import utterance_seed
+from models.model import SpeechModel
 from probing import table
 from probing.audio import FULL_SCALE, to_rate
 from probing.corpus import Corpus, Segment, Utterance
@@ -117,7 +117,7 @@ def extract(
     table.check_writable(out)
     model = checkpoint.model
     if settings.untrained:
-        model = CWVAE.seeded(model.config, settings.seed)
+        model = type(model).seeded(model.config, settings.seed)
     model = model.to(device or torch.device("cpu")).eval()
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
     if not sum(counts.values()):
@@ -162,7 +162,7 @@ def extract(
     return Extracted(tokens_by_unit, sizes, seconds, done, len(parts), tuple(reasons))
 
 
-def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
+def feature_sizes(model: SpeechModel, settings: Settings) -> dict[str, int]:
     """Columns of the table and their lengths."""
     sizes: dict[str, int] = {}
     for l, size in enumerate(model.latents):
@@ -172,7 +172,7 @@ def feature_sizes(model: CWVAE, settings: Settings) -> dict[str, int]:
 
 @torch.inference_mode()
 def features(
-    model: CWVAE,
+    model: SpeechModel,
     utterance: Utterance,
     segments: Sequence[Segment],
     settings: Settings,
@@ -191,8 +191,8 @@ def features(
     pooled = _latents(model, utterance.id, pcm, segments, settings, memory_gb)
     wave = pcm.astype(np.float32) / FULL_SCALE
     mel = settings.mel
-    frames = log_mel(wave, sample_rate=rate, hop=model.strides[0], window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
-    pooled["mel"] = Pooling(segments, model.strides[0], len(frames)).mean(frames)
+    frames = log_mel(wave, sample_rate=rate, hop=model.stride, window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
+    pooled["mel"] = Pooling(segments, model.stride, len(frames)).mean(frames)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
@@ -200,7 +200,7 @@ def features(
 
 
 def _latents(
-    model: CWVAE,
+    model: SpeechModel,
     name: str,
     pcm: np.ndarray,
     segments: Sequence[Segment],
@@ -245,7 +245,7 @@ def _latents(
 
 
 def _noise(
-    model: CWVAE, name: str, samples: int, paths: Sequence[int], seed: int, device: torch.device
+    model: SpeechModel, name: str, samples: int, paths: Sequence[int], seed: int, device: torch.device
 ) -> list[torch.Tensor]:
     """Noise of the given paths side by side, each from a generator of its own."""
     drawn = [
@@ -255,7 +255,7 @@ def _noise(
     return [torch.cat(layer, 1).to(device) for layer in zip(*drawn, strict=True)]
 
 
-def _bytes_a_path(model: CWVAE, steps: int) -> float:
+def _bytes_a_path(model: SpeechModel, steps: int) -> float:
     """Memory of one sample's pass: states, outputs, gates and context of the lowest layer, and what is above it."""
     c = model.config
     floats = 4 * c.hidden + 3 * c.width + 12 * max(model.latents)
@@ -328,7 +328,7 @@ def _describe(
         "estimator": settings.estimator,
         "seed": settings.seed,
         "untrained": settings.untrained,
-        "mel": mel | {"hop": checkpoint.model.strides[0]},
+        "mel": mel | {"hop": checkpoint.model.stride},
         "expected_tokens": counts,
         "features": sizes,
         "parts": parts,

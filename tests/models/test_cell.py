@@ -4,16 +4,19 @@ import pytest
 import torch
 
 from models.cell import Cell
+from models.gaussian import Posterior
 from models.scan import Trajectory, Weights, scan
 from tests import reference_models as reference
 
 OUTPUTS = ("h", "z", "prior mean", "prior log precision", "posterior mean", "posterior log precision")
 
 
-def make_cell(context: int, seed: int, latent: int = 3, hidden: int = 5, evidence: int = 4) -> Cell:
+def make_cell(
+    context: int, seed: int, latent: int = 3, hidden: int = 5, evidence: int = 4, posterior: Posterior = "product"
+) -> Cell:
     """A cell in double precision whose heads are far from their small start."""
     torch.manual_seed(seed)
-    cell = Cell(context, evidence, latent, hidden, 0.3).double()
+    cell = Cell(context, evidence, latent, hidden, 0.3, posterior).double()
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
@@ -50,8 +53,9 @@ def inputs(context: int, time: int, rows: int, evidence_rows: int) -> tuple[torc
 @pytest.mark.parametrize("context", [0, 6], ids=["top", "below"])
 @pytest.mark.parametrize("evidence_rows", [7, 1], ids=["own evidence", "shared evidence"])
 @pytest.mark.parametrize("clamped", [False, True], ids=["free", "clamped"])
-def test_scan_agrees_with_step_in_values_and_all_gradients(context, evidence_rows, clamped) -> None:
-    cell = make_cell(context, seed=2)
+@pytest.mark.parametrize("posterior", ["product", "direct", "residual"])
+def test_scan_agrees_with_step_in_values_and_all_gradients(context, evidence_rows, clamped, posterior) -> None:
+    cell = make_cell(context, seed=2, posterior=posterior)
     if clamped:
         with torch.no_grad():  # some log precisions below -6, some above 12, some between
             cell.prior.bias[3:] = torch.tensor([-9.0, 3.0, 15.0])
@@ -105,6 +109,17 @@ def test_scan_passes_gradcheck(rows) -> None:
     noise = torch.randn(3, 2, 2, generator=generator).double()
     weights = [w.detach().requires_grad_() for w in cell.weights()]
     assert torch.autograd.gradcheck(lambda g, e, *w: flat(scan(g, e, noise, Weights(*w))), (gates, evidence, *weights))
+
+
+@pytest.mark.parametrize("posterior", ["product", "direct", "residual"])
+def test_scan_goes_on_from_where_another_stopped(posterior) -> None:
+    cell = make_cell(6, seed=6, posterior=posterior)
+    c, encoded, noise = inputs(6, time=9, rows=7, evidence_rows=7)
+    whole = flat(cell.infer(c, encoded, noise))
+    first = cell.infer(c[:4], encoded[:4], noise[:4])
+    then = flat(cell.infer(c[4:], encoded[4:], noise[4:], first))
+    for x, y, z in zip(flat(first), then, whole, strict=True):
+        torch.testing.assert_close(torch.cat((x, y)), z, rtol=1e-12, atol=1e-12)
 
 
 def test_scan_without_gradients_gives_the_same_numbers() -> None:
