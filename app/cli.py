@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from app import commands
-from app.commands import Answer
+from app.shared import Answer, version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "yourself what their latents know.",
         epilog="Start with `probe demo`. Each command explains itself: `probe knn --help`.",
     )
-    top.add_argument("--version", action="version", version=commands.version())
+    top.add_argument("--version", action="version", version=version())
     table = top.add_subparsers(metavar="command", required=True)
 
     def add(name: str, help: str, run: Any, **kwargs: Any) -> argparse.ArgumentParser:
@@ -106,6 +106,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")
     sub.add_argument("--batch", type=int, default=None, help="segments a batch (default: the preset's)")
     sub.add_argument("--learning-rate", type=float, default=None, help="peak rate (default: the preset's)")
+    sub.add_argument("--strides", type=_sizes, default=None, help="samples a step, lowest layer first, as 64,512")
+    sub.add_argument("--latents", type=_sizes, default=None, help="latent dimensions, lowest layer first, as 128,64")
+    sub.add_argument(
+        "--likelihood",
+        choices=("dmol", "gaussian"),
+        default=None,
+        help="discretized mixture of logistics, or mixture of Gaussians normalised by the training audio",
+    )
+    sub.add_argument("--components", type=int, default=None, help="of the mixture; 1 gaussian is a plain Gaussian")
+    sub.add_argument("--target", choices=("mulaw", "linear"), default=None, help="scale on which audio is modelled")
+    sub.add_argument("--min-std", type=float, default=None, help="floor of a gaussian's standard deviations")
     sub.add_argument("--hold-out", type=float, default=0.1, help="share of the speakers kept for validation")
     sub.add_argument(
         "--precision",
@@ -113,12 +124,19 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="bf16 where the hardware multiplies it natively (auto)",
     )
+    sub.add_argument("--compile", action="store_true", help="compile encoder and decoder (for CUDA)")
+    sub.add_argument("--devices", type=int, default=1, metavar="N", help="processes that share each batch")
     sub.add_argument("--resume", action="store_true", help="go on from the run folder's last state")
     corpus(sub)
     device(sub)
 
-    sub = add("evaluate", "likelihood of a corpus under a checkpoint, in bits per frame", commands.evaluate)
-    sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
+    sub = add("evaluate", "likelihood of a corpus under one or several models, in bits per frame", commands.evaluate)
+    sub.add_argument(
+        "--ckpt",
+        required=True,
+        action="append",
+        help="checkpoint file, run folder or shipped name, or a baseline: uniform, flac; may be given several times",
+    )
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
     sub.add_argument(
         "--split",
@@ -126,8 +144,34 @@ def parser() -> argparse.ArgumentParser:
         help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was "
         "trained on this corpus (default: all)",
     )
+    sub.add_argument(
+        "--iwae", type=int, default=0, metavar="K", help="also the importance-weighted bound with K samples"
+    )
+    sub.add_argument(
+        "--without",
+        action="append",
+        metavar="LAYER",
+        help="also the bound when this layer (as z2) is left to its prior: what inferring it is worth; may be repeated",
+    )
+    sub.add_argument("--chunk", type=float, default=60, metavar="S", help="longer recordings go in chunks of S seconds")
+    sub.add_argument(
+        "--out", action="append", metavar="FILE", help="also write the table: .csv, .json or .tex; may be repeated"
+    )
     corpus(sub)
     device(sub)
+
+    sub = add("sample", "listen to a model: audio from its prior, or what it makes of a recording", commands.sample)
+    sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
+    sub.add_argument("--out", default="samples", metavar="DIR", help="folder for the WAV files")
+    sub.add_argument("--seconds", type=float, default=3.0, help="length of each sample")
+    sub.add_argument("--count", type=int, default=4, help="how many samples")
+    sub.add_argument("--reconstruct", action="append", metavar="FILE", help="encode and decode this recording instead")
+    device(sub)
+
+    sub = add(
+        "gaussian-limit", "largest log likelihood that Gaussians of a least width can reach", commands.gaussian_limit
+    )
+    sub.add_argument("--frames", type=float, default=49_367.3, help="samples an utterance (TIMIT's test set: 49,367.3)")
 
     sub = add("extract", "turn a corpus into a token table of latents and Mel features", commands.extract)
     sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
@@ -224,6 +268,16 @@ def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 1 << 63):
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
     return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 64,512") from None
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': sizes are counted from 1")
+    return sizes
 
 
 def _shrinkage(text: str) -> str | float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from app.commands import Answer
+    from app.shared import Answer
 
 CHECKPOINT = "cwvae-small"
 PERMUTATIONS = 3
@@ -19,8 +19,8 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     """Extract, probe under both protocols, draw; says what it wrote and what that shows."""
     import pandas as pd
 
-    from app.commands import Answer, bar
     from app.report import as_text, rows_as_json
+    from app.shared import Answer, bar
     from figures import accuracy_over_k, lda_scatter
     from models import checkpoint
     from probing import extraction, probes, table

@@ -1,12 +1,13 @@
 """Times training: seconds of audio that forward, backward and Adam handle per second of wall time.
 
-    python benchmarks/training.py --preset small --batch 8 --segment 16384 --updates 10 --loop both
+    python benchmarks/training.py --family cwvae --preset small --batch 8 --segment 16384 --updates 10 --loop both
+    python benchmarks/training.py --family vrnn --preset paper --batch 16 --segment 48000
 
 Runs in one process on random 16-bit noise; what the audio says does not change the work. `--loop plain` puts
-autograd through `Cell.step` in the place of the loop that is differentiated by hand; `both` prints the ratio. The
-parts are timed in updates of their own, forward only; the loop's backward pass is in `backward`. The share of the
-machine's limit counts the products of the linear layers of the model, three times each for forward and backward,
-against what F.linear reaches at the shape of the model's largest layer.
+autograd through the steps of the recurrence in the place of the loop that is differentiated by hand; `both` prints the
+ratio. Parts are those of the forward pass; the loop's backward pass is in `backward`. The share of the machine's limit
+counts the products of all layers, three times each for forward and backward, against what F.linear reaches at the shape
+of the layer with most of them.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from sys import path
+from typing import Any
 
 import torch
 
@@ -27,15 +29,20 @@ path.insert(0, str(Path(__file__).resolve().parents[1]))
 from machine import gflops, synchronize
 
 import models.cell
-from models.blocks import ResidualBlock
-from models.cwvae import CWVAE, Pass
-from models.gaussian import LOG_PRECISION_RANGE, Gaussian
-from models.presets import PRESETS, Preset, preset
+import models.chain
+from models.cell import Cell
+from models.chain import Chain
+from models.families import FAMILIES, family, preset
+from models.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from models.model import Pass
+from models.recipe import Preset
 from models.scan import Trajectory, Weights
 from models.training import autocast, learning_rate, training_loss
 
 
-def plain_scan(gates: torch.Tensor, evidence: torch.Tensor, noise: torch.Tensor, weights: Weights) -> Trajectory:
+def plain_scan(
+    gates: torch.Tensor, evidence: torch.Tensor, noise: torch.Tensor, weights: Weights, posterior: Posterior, _: None
+) -> Trajectory:
     """The loop of `Cell.step` in plain PyTorch, differentiated by autograd."""
     rows, latent = noise.shape[1:]
     hidden = weights.h_to_all.shape[0]
@@ -51,36 +58,52 @@ def plain_scan(gates: torch.Tensor, evidence: torch.Tensor, noise: torch.Tensor,
         h = (1 - update) * torch.tanh(n_in + reset * n_h) + update * h
         from_h = torch.addmm(weights.h_bias, h, weights.h_to_all)
         _, _, to_prior, to_evidence = from_h.split(splits, 1)
-        heads = zip((to_prior, to_evidence + e), weights.heads, weights.heads_bias, strict=True)
-        (m_p, l_p), (m_e, l_e) = ((torch.relu(a) @ w + b).chunk(2, 1) for a, w, b in heads)
-        l_p, l_e = l_p.clamp(*LOG_PRECISION_RANGE), l_e.clamp(*LOG_PRECISION_RANGE)
-        p, q = l_p.exp(), l_e.exp()
-        mean, log = (p * m_p + q * m_e) / (p + q), (p + q).log()
-        z = mean + torch.exp(-0.5 * log) * eps
-        out.append((h, z, m_p, l_p, mean, log))
-    all_h, all_z, m_p, l_p, mean, log = (torch.stack(x) for x in zip(*out, strict=True))
-    return Trajectory(all_h, all_z, Gaussian(m_p, l_p), Gaussian(mean, log))
+        z, distributions = _latent(to_prior, to_evidence + e, weights, posterior, eps)
+        out.append((h, z, *distributions))
+    all_h, all_z, *g = (torch.stack(x) for x in zip(*out, strict=True))
+    return Trajectory(all_h, all_z, Gaussian(*g[:2]), Gaussian(*g[2:]))
+
+
+def plain_chain(
+    units: torch.Tensor, noise: torch.Tensor, weights: models.chain.Weights, posterior: Posterior, _: None
+) -> tuple[torch.Tensor, Gaussian, Gaussian]:
+    """The loop of `Chain.step` in plain PyTorch, differentiated by autograd."""
+    z, out = noise.new_zeros(noise.shape[1:]), []
+    for unit, eps in zip(units.to(noise.dtype), noise, strict=True):
+        z, distributions = _latent(*(unit + z @ weights.z_to_units).chunk(2, 1), weights, posterior, eps)
+        out.append((z, *distributions))
+    all_z, *g = (torch.stack(x) for x in zip(*out, strict=True))
+    return all_z, Gaussian(*g[:2]), Gaussian(*g[2:])
+
+
+def _latent(
+    to_prior: torch.Tensor, to_evidence: torch.Tensor, weights: Any, posterior: Posterior, eps: torch.Tensor
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    heads = zip((to_prior, to_evidence), weights.heads, weights.heads_bias, strict=True)
+    p, e = (gaussian_of(torch.relu(units) @ w + b) for units, w, b in heads)
+    q = posterior_of(posterior, p, e)
+    return q.mean + q.std * eps, (p.mean, p.log_precision, q.mean, q.log_precision)
 
 
 @contextlib.contextmanager
 def loop(how: str) -> Iterator[None]:
-    """Puts the named loop into the cells."""
-    fast = models.cell.scan
-    models.cell.scan = plain_scan if how == "plain" else fast
+    """Puts the named loop into the cells and chains."""
+    fast = models.cell.scan, models.chain.scan
+    if how == "plain":
+        models.cell.scan, models.chain.scan = plain_scan, plain_chain
     try:
         yield
     finally:
-        models.cell.scan = fast
+        models.cell.scan, models.chain.scan = fast
 
 
 class Bench:
     """A model in training on the same random batch again and again."""
 
-    def __init__(self, chosen: Preset, batch: int, segment: int, precision: str, device: str) -> None:
-        torch.manual_seed(0)
+    def __init__(self, name: str, chosen: Preset, batch: int, segment: int, precision: str, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
         self.recipe, self.precision, self.device = chosen.recipe, precision, device
-        self.model = CWVAE(chosen.config).to(device)
+        self.model = family(name).seeded(chosen.config, 0).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), chosen.recipe.learning_rate, chosen.recipe.betas)
         pcm = torch.randint(-3_000, 3_000, (batch, segment), generator=generator).to(torch.int16)
         self.pcm = self.model.pad(pcm).to(device)
@@ -97,9 +120,9 @@ class Bench:
             marks.append(self._now())
             layers = model.infer(encoded, self.noise)
             marks.append(self._now())
-            output, waveform = model.decode(layers[0].z, layers[0].h, self.lengths)
+            decoded = model.decode(encoded, layers, self.lengths)
             marks.append(self._now())
-        passed = Pass(layers, output, waveform)
+        passed = Pass(layers, *decoded)
         loss = training_loss(passed, model, self.pcm, self.lengths, self.recipe, self.update)
         marks.append(self._now())
         self.optimizer.zero_grad(set_to_none=True)
@@ -125,44 +148,32 @@ class Bench:
                     timed[how].append(parts)
         return {how: {part: median(t[part] for t in rows) for part in rows[0]} for how, rows in timed.items()}
 
-    def gflop(self) -> float:
-        """Products of one update: every linear layer's rows, by its weights, for forward and both gradients."""
-        calls: list[int] = []
-        hooks = [
-            module.register_forward_hook(
-                lambda module, args, out: calls.append(2 * args[0].numel() * module.weight.shape[0])
-            )
-            for module in self.model.modules()
-            if isinstance(module, torch.nn.Linear)
-        ]
-        with torch.no_grad():
-            self.model(self.pcm, self.lengths, self.noise)
-        for hook in hooks:
-            hook.remove()
-        total = sum(calls)
-        for cell, noise in zip(self.model._cells(), self.noise, strict=True):  # the loop multiplies by hand
-            weights = cell.weights()
-            per_row = weights.z_to_gates.numel() + weights.h_to_all.numel() + weights.heads.numel()
-            total += 2 * per_row * noise.shape[0] * noise.shape[1]
-        return 3e-9 * total
+    def products(self) -> list[tuple[int, int, int]]:
+        """Rows, inputs and outputs of every product of a forward pass."""
+        calls: list[tuple[int, int, int]] = []
 
-    def main_shape(self) -> tuple[int, int, int]:
-        """Rows, inputs and outputs of the residual block with most products."""
-        shapes: list[tuple[int, int, int]] = []
+        def linear(module: torch.nn.Linear, args: tuple[torch.Tensor, ...], _: object) -> None:
+            calls.append((args[0].numel() // module.in_features, module.in_features, module.out_features))
+
+        def recurrent(module: torch.nn.RNNBase, args: tuple[torch.Tensor, ...], _: object) -> None:
+            rows = args[0].shape[0] * args[0].shape[1]
+            calls.extend((rows, w.shape[1], w.shape[0]) for w in module.parameters() if w.ndim == 2)
+
         hooks = [
-            module.conv.register_forward_hook(
-                lambda module, args, out: shapes.append(
-                    (args[0].numel() // module.in_features, module.in_features, module.out_features)
-                )
-            )
+            module.register_forward_hook(recurrent if isinstance(module, torch.nn.RNNBase) else linear)
             for module in self.model.modules()
-            if isinstance(module, ResidualBlock)
+            if isinstance(module, torch.nn.Linear | torch.nn.RNNBase)
         ]
         with torch.no_grad():
-            self.model(self.pcm, self.lengths, self.noise)
+            layers = self.model(self.pcm, self.lengths, self.noise).layers
         for hook in hooks:
             hook.remove()
-        return max(shapes, key=lambda s: s[0] * s[1] * s[2])
+        loops = [module for module in self.model.modules() if isinstance(module, Cell | Chain)]
+        for module, layer in zip(loops, layers, strict=False):  # they multiply without calling their layers
+            rows = layer.z.shape[0] * layer.z.shape[1]
+            weights = module.weights()
+            calls.extend((rows, *w.shape[-2:]) for x in weights[:-1] if x.ndim > 1 for w in x.view(-1, *x.shape[-2:]))
+        return calls
 
     def _now(self) -> float:
         synchronize(self.device)
@@ -178,7 +189,8 @@ def peak_memory(device: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--preset", choices=tuple(PRESETS["cwvae"]), default="small")
+    parser.add_argument("--family", choices=tuple(FAMILIES), default="cwvae")
+    parser.add_argument("--preset", default="small")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--segment", type=int, default=16_384)
     parser.add_argument("--updates", type=int, default=10)
@@ -190,12 +202,12 @@ def main() -> None:
     if asked.threads:
         torch.set_num_threads(asked.threads)
 
-    chosen = preset("cwvae", asked.preset)
-    bench = Bench(chosen, asked.batch, asked.segment, asked.precision, asked.device)
+    chosen = preset(asked.family, asked.preset)
+    bench = Bench(asked.family, chosen, asked.batch, asked.segment, asked.precision, asked.device)
     audio = asked.batch * asked.segment / chosen.config.sample_rate
     size = sum(p.numel() for p in bench.model.parameters()) / 1e6
     print(
-        f"cwvae {asked.preset}, {size:.2f} M parameters, {asked.batch} x {asked.segment} samples, {asked.precision}, "
+        f"{asked.family} {asked.preset}, {size:.2f} M parameters, {asked.batch} x {asked.segment} samples, {asked.precision}, "
         f"{asked.device}, {torch.get_num_threads()} threads"
     )
     loops = ("fast", "plain") if asked.loop == "both" else (asked.loop,)
@@ -206,10 +218,11 @@ def main() -> None:
         print("   " + "  ".join(f"{part} {1000 * seconds:.0f} ms" for part, seconds in parts.items()))
     if asked.loop == "both":
         print(f"fast over plain                {speeds['fast'] / speeds['plain']:8.2f}")
-    shape = bench.main_shape()
-    limit = gflops(*shape, asked.precision, asked.device, backward=True)
-    reached = bench.gflop() / audio * next(iter(speeds.values()))
-    rows, inputs, outputs = shape
+    products = bench.products()
+    rows, inputs, outputs = max(products, key=lambda s: s[0] * s[1] * s[2])
+    limit = gflops(rows, inputs, outputs, asked.precision, asked.device, backward=True)
+    gflop = 6e-9 * sum(rows * inputs * outputs for rows, inputs, outputs in products)
+    reached = gflop / audio * next(iter(speeds.values()))
     print(f"F.linear {rows} x {inputs} -> {outputs}       {limit:8.1f} GFLOP/s")
     print(f"products in training          {reached:8.1f} GFLOP/s, {reached / limit:.0%} of it")
     print(f"peak memory                   {peak_memory(asked.device):8.2f} GiB")

@@ -65,7 +65,7 @@ class Cell(nn.Module):
 
     def infer(
         self,
-        context: Float[Tensor, "time rows channel"] | None,
+        context: Float[Tensor, "time _one_or_rows channel"] | None,
         encoded: Float[Tensor, "time one_or_rows features"],
         noise: Float[Tensor, "time rows latent"],
         before: Trajectory | None = None,

@@ -54,7 +54,7 @@ def chunks(
     pending: list[tuple[int, int]] = []
     for start in range(0, total, size):
         stop = min(start + size, total)
-        encoded = _cut(whole, total, start, stop) if whole is not None else _encode(model, pcm, lengths, start, stop)
+        encoded = cut(whole, total, start, stop) if whole is not None else _encode(model, pcm, lengths, start, stop)
         parts = [n[start // s : stop // s] for n, s in zip(noise, model.strides, strict=True)]
         held.append((start, encoded, model.infer(encoded, parts, held[-1][2] if held else ())))
         pending.append((start, stop))
@@ -70,7 +70,7 @@ def _encode(model: SpeechModel, pcm: Tensor, lengths: Tensor, start: int, stop: 
     before, after = (-(-reach // model.coarsest_stride) * model.coarsest_stride for reach in model.encode_reach)
     first, last = max(0, start - before), min(pcm.shape[1], stop + after)
     encoded = model.encode(pcm[:, first:last], (lengths - first).clamp(0, last - first))
-    return _cut(encoded, last - first, start - first, stop - first)
+    return cut(encoded, last - first, start - first, stop - first)
 
 
 def _decode(
@@ -88,7 +88,7 @@ def _decode(
     origin = held[0][0]
     first, last = max(origin, start - behind), min(known, stop + ahead)
     encoded = tuple(torch.cat(parts) for parts in zip(*(e for _, e, _ in held), strict=True))
-    encoded = _cut(encoded, known - origin, first - origin, last - origin)
+    encoded = cut(encoded, known - origin, first - origin, last - origin)
     joined = tuple(_joined(parts) for parts in zip(*(layers for _, _, layers in held), strict=True))
 
     def steps(a: int, b: int) -> tuple[Trajectory, ...]:
@@ -100,7 +100,7 @@ def _decode(
     return Chunk(pcm[:, start:stop], (lengths - start).clamp(0, stop - start), steps(start, stop), output)
 
 
-def _cut(encoded: Sequence[Tensor], samples: int, start: int, stop: int) -> tuple[Tensor, ...]:
+def cut(encoded: Sequence[Tensor], samples: int, start: int, stop: int) -> tuple[Tensor, ...]:
     """The steps of an encoding of `samples` samples that cover [start, stop)."""
     return tuple(e[start * len(e) // samples : stop * len(e) // samples] for e in encoded)
 

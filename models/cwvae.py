@@ -154,6 +154,11 @@ class CWVAE(SpeechModel):
         back = c.strides[0] * (c.depth + 1) + c.front_stride * c.front_depth
         self.decode_reach = (back, back)
 
+    @property
+    def inference(self) -> tuple[Cell, ...]:
+        """Every layer's cell."""
+        return tuple(self._cells())
+
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:

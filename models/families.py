@@ -5,18 +5,25 @@ Adding a model is one file that defines it, with its configuration and presets, 
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from models.cwvae import CWVAE
 from models.errors import InputError
+from models.lstm import LSTM
 from models.model import SpeechModel
 from models.output import OutputConfig
 from models.recipe import Preset
+from models.srnn import SRNN
+from models.stcn import STCN
+from models.unconditional import Unconditional
 from models.vrnn import VRNN
+from models.wavenet import WaveNet
 
-FAMILIES: dict[str, type[SpeechModel]] = {model.family: model for model in (CWVAE, VRNN)}
+FAMILIES: dict[str, type[SpeechModel]] = {
+    model.family: model for model in (CWVAE, VRNN, SRNN, STCN, WaveNet, LSTM, Unconditional)
+}
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Checkpoints that come with the package, `<family>-<preset>.safetensors`, each with its card."""
@@ -52,6 +59,30 @@ def config_from_dict(family_name: str, data: Any) -> Any:
         return model.Config(**values)
     except (TypeError, AttributeError) as error:
         raise InputError(f"not a configuration of {family_name}: {error}") from None
+
+
+def reshaped(
+    config: Any, *, strides: tuple[int, ...] = (), latents: tuple[int, ...] = (), output: dict[str, Any] | None = None
+) -> Any:
+    """The configuration with other strides, latent sizes or output; what is empty stays as it is.
+
+    Raises InputError where the model has no such thing, or not so many.
+    """
+    changes: dict[str, Any] = {}
+    for values, many, one in ((strides, "strides", "stride"), (latents, "latents", "latent")):
+        if not values:
+            continue
+        if hasattr(config, many):
+            changes[many] = values
+        elif not hasattr(config, one):
+            raise InputError(f"this model has no {many} to choose")
+        elif len(values) > 1:
+            raise InputError(f"this model has one {one}; got {', '.join(map(str, values))}")
+        else:
+            changes[one] = values[0]
+    if output:
+        changes["output"] = replace(config.output, **output)
+    return replace(config, **changes)
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

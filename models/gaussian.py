@@ -13,9 +13,9 @@ from torch import Tensor
 LOG_PRECISION_RANGE = (-6.0, 12.0)
 """Standard deviations between 0.0025 and 20."""
 
-Posterior = Literal["product", "direct", "residual"]
+Posterior = Literal["product", "direct", "residual", "prior"]
 """How a posterior comes from the prior and the evidence's Gaussian: their normalised product, the evidence alone,
-or the evidence's mean added to the prior's (with the evidence's precision)."""
+the evidence's mean added to the prior's (with the evidence's precision), or the prior alone (nothing is inferred)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def posterior_of(how: Posterior, prior: Gaussian, evidence: Gaussian) -> Gaussia
             return evidence
         case "residual":
             return Gaussian(prior.mean + evidence.mean, evidence.log_precision)
+        case "prior":
+            return prior
 
 
 def gaussian_of(parameters: Float[Tensor, "*shape two_latent"]) -> Gaussian:

@@ -6,10 +6,11 @@ zero-padded behind. Sequences at a latent rate have time first.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int, Int16
@@ -125,8 +126,22 @@ class SpeechModel(nn.Module, ABC):
         layers = self.infer(encoded, noise)
         return Pass(layers, *self.decode(encoded, layers, lengths))
 
+    @property
+    def inference(self) -> tuple[Any, ...]:
+        """The parts whose attribute `posterior` says how a layer is inferred, lowest first; none without latents."""
+        return ()
+
+    def uninformed(self, layer: int) -> SpeechModel:
+        """A copy in which the given layer (0 the lowest) is not inferred: its posterior is its prior.
+
+        Its ELBO is a bound too. How far it lies below the model's own is what inferring the layer is worth.
+        """
+        other = copy.deepcopy(self)
+        other.inference[layer].posterior = "prior"
+        return other
+
     @classmethod
-    def seeded(cls, config: Any, seed: int) -> Self:
+    def seeded(cls, config: Any, seed: int) -> SpeechModel:
         """A model with random weights that depend on the seed alone; where training with that seed begins."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -94,9 +94,16 @@ class Output:
     def sample(self, generator: torch.Generator) -> Float[Tensor, "batch samples"]:
         """One waveform in [-1, 1] for each row, where the generator is."""
         parameters = self.parameters.to(generator.device)
-        drawn = Output(self.config, parameters)._mixture().sample(generator) * self.config.scale + self.config.shift
-        drawn = drawn.clamp(-1, 1)
-        return (mulaw.decode(drawn) if self.config.target == "mulaw" else drawn).clamp(-1, 1)
+        return self._waveform(Output(self.config, parameters)._mixture().sample(generator))
+
+    def centre(self) -> Float[Tensor, "batch samples"]:
+        """The expectation on the target's axis, as a waveform in [-1, 1]."""
+        logits, means, _ = self._mixture().parameters.chunk(3, -1)
+        return self._waveform((logits.softmax(-1) * means).sum(-1))
+
+    def _waveform(self, y: Tensor) -> Tensor:
+        y = (y * self.config.scale + self.config.shift).clamp(-1, 1)
+        return (mulaw.decode(y) if self.config.target == "mulaw" else y).clamp(-1, 1)  # decoding rounds past 1
 
     def _mixture(self) -> LogisticMixture | GaussianMixture:
         parameters = self.parameters

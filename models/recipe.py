@@ -15,8 +15,8 @@ class Recipe:
     `free_nats`, `beta` and `auxiliary` go linearly from the first to the second number over the given share
     of all updates. Free nats are per step, shared evenly over the layer's dimensions (per dimension
     max(kl, floor)); each layer's floor is also scaled by its stride relative to the lowest, as in the paper,
-    when `scale_free_nats`. `segment` samples are cut at random from the recordings; 0 takes whole utterances
-    in batches of like length.
+    when `scale_free_nats`, and by `upper_free_nats` in the layers above the lowest. `segment` samples are cut at
+    random from the recordings; 0 takes whole utterances in batches of like length.
     """
 
     updates: int
@@ -31,6 +31,7 @@ class Recipe:
     beta: tuple[float, float, float] = (0.0, 1.0, 0.5)
     free_nats: tuple[float, float, float] = (4.0, 0.0, 1.0)
     scale_free_nats: bool = False
+    upper_free_nats: float = 1.0
     auxiliary: tuple[float, float, float] = (0.0, 0.0, 0.5)
     validate_every: int = 500
 

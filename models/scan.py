@@ -7,8 +7,8 @@ backward pass carries only what the recurrence needs, so that all weight gradien
 the loop. Plain PyTorch on any device; tested against autograd through `Cell.step` in float64.
 
 How the posterior comes from prior and evidence is a choice (`models.gaussian.Posterior`): their product, the
-evidence alone, or the evidence as a residual on the prior's mean. All three are one set of formulas with other
-shares.
+evidence alone, the evidence as a residual on the prior's mean, or the prior alone. All are one set of formulas with
+other shares.
 
 Symbols, per step, of `rows` independent sequences: h state (H), z latent (Z), r u n the GRU's reset gate,
 update gate and candidate, a hidden units of the prior and the evidence network (2 × P), o their outputs
@@ -157,6 +157,9 @@ def combine(
         case "residual":
             torch.add(m_p, m_e, out=mean)
             l_q.copy_(l_e)
+        case "prior":
+            mean.copy_(m_p)
+            l_q.copy_(l_p)
 
 
 def head_gradients(
@@ -164,7 +167,8 @@ def head_gradients(
 ) -> tuple[Tensor, Tensor]:
     """d loss / d o as `fixed + slope · (what comes back to z from the next step)`: fixed and slope, both like o.
 
-    `outer` is the gradient of z and of the means and log precisions of prior and posterior.
+    `outer` is the gradient of z and of the means and log precisions of prior and posterior. With a direct posterior o
+    may be the evidence's outputs alone.
     """
     d_z, d_mp, d_lp, d_mq, d_lq = outer
     latent = mean.shape[-1]
@@ -172,9 +176,9 @@ def head_gradients(
         to_mean = to_log = torch.stack((share, 1 - share), 1)
         apart = o[..., :latent] - mean.unsqueeze(1)
     else:
-        evidence_alone = o.new_tensor([0.0, 1.0]).view(2, 1, 1)
-        to_mean = torch.ones_like(evidence_alone) if posterior == "residual" else evidence_alone
-        to_log, apart = evidence_alone, torch.zeros_like(evidence_alone)
+        to_log = o.new_tensor([1.0, 0.0] if posterior == "prior" else [0.0, 1.0]).view(2, 1, 1)[-o.shape[1] :]
+        to_mean = torch.ones_like(to_log) if posterior == "residual" else to_log
+        apart = torch.zeros_like(to_log)
     logs = o[..., latent:]
     inside = (logs > LOG_PRECISION_RANGE[0]) & (logs < LOG_PRECISION_RANGE[1])
     wiggle = (0.5 * noise * torch.exp(-0.5 * l_q)).unsqueeze(1)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import csv
+import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -40,7 +41,10 @@ from models.elbo import (
 from models.errors import InputError
 from models.files import written_whole
 from models.model import Pass, SpeechModel
+from models.output import OutputConfig
 from models.recipe import Recipe
+from models.team import Team
+from models.unconditional import histogram
 
 LAST = "last.safetensors"
 LOG = "log.csv"
@@ -93,21 +97,23 @@ def training_loss(
     lengths: Int[Tensor, " batch"],
     recipe: Recipe,
     update: int,
+    frames: int = 0,
 ) -> Loss:
     """The recipe's loss per frame at this update: -log p(x|z) + β max(KL, floor) + the auxiliary error.
 
-    The floor is free nats per step, shared evenly over the layer's dimensions. The auxiliary error is the
-    squared distance of the waveform head to 2·μlaw255(x), per sample; by the end of the recipes it weighs
-    nothing.
+    `frames` are those of the whole batch where this is a part of it (0: it is all there is). The floor is free nats
+    per step, shared evenly over the layer's dimensions. The auxiliary error is the squared distance of the waveform
+    head to 2·μlaw255(x), per sample; by the end of the recipes it weighs nothing.
     """
-    frames = int(lengths.sum())
+    frames = frames or int(lengths.sum())
     reconstruction = log_likelihood(passed.output, pcm, lengths).sum()
     beta = schedule(recipe.beta, update, recipe.updates)
     free = schedule(recipe.free_nats, update, recipe.updates)
     kls = layer_kl(passed.layers, model.strides, lengths)
     bounded = reconstruction.new_zeros(())
-    for kl, stride, latent in zip(kls, model.strides, model.latents, strict=True):
+    for layer, (kl, stride, latent) in enumerate(zip(kls, model.strides, model.latents, strict=True)):
         floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
+        floor *= recipe.upper_free_nats if layer else 1
         bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
     total = (beta * bounded - reconstruction) / frames
     weight = schedule(recipe.auxiliary, update, recipe.updates)
@@ -120,22 +126,45 @@ def training_loss(
 
 def segments(
     recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
-) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"]]:
-    """The batch of this update: segments cut uniformly from all audio, or whole recordings of like length."""
+) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
+    """The batch of this update: segments cut uniformly from all audio, or whole recordings of like length.
+
+    With the names of the recordings they come from.
+    """
     random = np.random.default_rng((seed, update))
     sizes = np.array([r.samples for r in recordings])
     if recipe.segment == 0:
         order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording as likely
-        return collate([recordings[i] for i in order[first : first + recipe.batch]])
+        chosen = [recordings[i] for i in order[first : first + recipe.batch]]
+        return *collate(chosen), [r.name for r in chosen]
     pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
     lengths = torch.zeros(recipe.batch, dtype=torch.int64)
+    names = []
     for row, i in enumerate(random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())):
         start = int(random.integers(max(1, sizes[i] - recipe.segment + 1)))
         cut = recordings[i].read(start, min(start + recipe.segment, int(sizes[i])))
         pcm[row, : len(cut)] = torch.from_numpy(cut)
         lengths[row] = len(cut)
-    return pcm, lengths
+        names.append(recordings[i].name)
+    return pcm, lengths, names
+
+
+def normalised(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
+    """The output with the mean and the standard deviation of all training audio on its target's axis.
+
+    A mixture of logistics is discretized on [-1, 1] and stays as it is. Raises InputError when the audio is silent.
+    """
+    if config.likelihood == "dmol":
+        return config
+    counts = histogram(recordings)
+    values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
+    y = (mulaw.encode(values) if config.target == "mulaw" else values).numpy()
+    mean = float(counts @ y / counts.sum())
+    std = math.sqrt(float(counts @ (y - mean) ** 2 / counts.sum()))
+    if std == 0:
+        raise InputError("the training audio is constant: there is nothing to normalise a Gaussian output by")
+    return replace(config, shift=mean, scale=std)
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -158,45 +187,62 @@ class Trainer:
         seed: int = 0,
         device: torch.device | None = None,
         precision: Precision = "auto",
+        compile: bool = False,
+        team: Team | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
+        self.team = team or Team()
+        if recipe.batch < self.team.size:
+            raise InputError(f"a batch of {recipe.batch} does not fill {self.team.size} devices: raise --batch")
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision
         self.train, self.validation = train, validation
         self.provenance = dict(provenance or {})
         self.average = copy.deepcopy(model)
+        if compile:  # the recurrent loop is differentiated by hand, so that there is nothing in it to compile
+            self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
+            self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
         self.optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas)
         self.update = 0
         self.validated = 0
         self.best = math.inf
+        self.active_units: dict[str, int] = {}
         self.seconds = 0.0
-        self.window = torch.zeros(2 + len(model.strides), dtype=torch.float64)
+        self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
 
     def step(self) -> float:
         """One update; returns its bits per frame. Raises InputError when the loss stops being finite."""
-        pcm, lengths = segments(self.train, self.recipe, self.seed, self.update)
+        pcm, lengths, names = segments(self.train, self.recipe, self.seed, self.update)
+        frames = int(lengths.sum())
         generator = torch.Generator().manual_seed(utterance_seed(self.seed, f"update {self.update}"))
-        noise = [n.to(self.device) for n in self.model.noise(pcm.shape[1], len(pcm), generator)]
-        pcm, lengths = self.model.pad(pcm).to(self.device), lengths.to(self.device)
+        noise = self.model.noise(pcm.shape[1], len(pcm), generator)
+        ours = slice(self.team.rank, None, self.team.size)  # every process draws the batch and takes its rows
+        noise_here = [n[:, ours].to(self.device) for n in noise]
+        pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
         with autocast(self.device, self.precision):
-            passed = self.model(pcm, lengths, noise)
-        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update)
+            passed = self.model(pcm, lengths, noise_here)
+        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update, frames)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.update)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
+        self.team.sum_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        parts = torch.stack([loss.reconstruction, *loss.kl]).double().cpu()
+        parts = self.team.sum(torch.stack([loss.reconstruction, *loss.kl]).double()).cpu()
         if not (parts.isfinite().all() and norm.isfinite()):
-            raise InputError(f"{self.out}: the loss is not finite at update {self.update}; lower the learning rate")
+            raise InputError(
+                f"{self.out}: the loss is not finite at update {self.update + 1} (batch: {', '.join(names)}); what is "
+                "saved there is from before. Lower --learning-rate, or look for damage in those recordings"
+            )
         with _uninterrupted(), torch.no_grad():
             self.optimizer.step()
-            ours: list[Tensor] = list(self.average.parameters())
-            theirs: list[Tensor] = list(self.model.parameters())
-            torch._foreach_lerp_(ours, theirs, 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10)))
+            average: list[Tensor] = list(self.average.parameters())
+            torch._foreach_lerp_(
+                average, list(self.model.parameters()), 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10))
+            )
             self.update += 1
             self.window += torch.cat((torch.tensor([loss.frames], dtype=torch.float64), parts))
         return float((parts[1:].sum() - parts[0]) / (loss.frames * NATS_PER_BIT))
@@ -208,6 +254,10 @@ class Trainer:
         """
         from torch.utils.tensorboard import SummaryWriter
 
+        if self.team.rank:
+            while self.update < self.recipe.updates:
+                self.step()
+            return self.out / checkpoint.BEST
         self.out.mkdir(parents=True, exist_ok=True)
         self._truncate_log()
         began = time.monotonic() - self.seconds
@@ -246,7 +296,7 @@ class Trainer:
         tensors["window"] = self.window
         metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
         metadata |= {"update": self.update, "validated": self.validated}
-        metadata |= {"best": self.best, "seconds": self.seconds}
+        metadata |= {"best": self.best, "active_units": self.active_units, "seconds": self.seconds}
         checkpoint.save_tensors(self.out / LAST, tensors, metadata)
 
     def resume(self) -> None:
@@ -263,7 +313,7 @@ class Trainer:
             self.average.load_state_dict(_part(tensors, "average."))
             self.window = tensors["window"]
             self.update, self.best = int(metadata["update"]), float(metadata["best"])
-            self.seconds = float(metadata["seconds"])
+            self.active_units, self.seconds = json.loads(metadata["active_units"]), float(metadata["seconds"])
             self.validated = int(metadata.get("validated", self.update))
             for name, parameter in self.model.named_parameters():
                 if f"adam.step.{name}" not in tensors:
@@ -284,19 +334,23 @@ class Trainer:
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
         for layer, bits in result.kl_bits_per_frame.items():
             events.add_scalar(f"validation/kl_{layer}", bits, self.update)
+            events.add_scalar(f"validation/active_{layer}", result.active_units[layer], self.update)
+            events.add_histogram(f"validation/kl_nats_{layer}", result.kl_nats_per_step[layer], self.update)
         if result.bits_per_frame < self.best:
-            self.best = result.bits_per_frame
+            self.best, self.active_units = result.bits_per_frame, result.active_units
             provenance = self.provenance | {
                 "update": self.update,
                 "updates": self.recipe.updates,
                 "validation_bits_per_frame": result.bits_per_frame,
+                "active_units": result.active_units,
                 "training_seconds": round(self.seconds, 1),
                 "recipe": asdict(self.recipe),
                 "seed": self.seed,
             }
             checkpoint.save(self.out / checkpoint.BEST, self.average, provenance)
         with _uninterrupted():
-            self._row({"validation": result.bits_per_frame})
+            active = {f"active_{layer}": units for layer, units in result.active_units.items()}
+            self._row({"validation": result.bits_per_frame, **active})
             self.validated = self.update
         return result
 
@@ -316,9 +370,9 @@ class Trainer:
             self.window.zero_()
 
     def _row(self, values: dict[str, float]) -> None:
-        rates = [f"kl_z{i + 1}" for i in range(len(self.model.strides))]
-        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *rates]
-        columns += ["learning_rate", "validation"]
+        layers = [f"z{i + 1}" for i in range(len(self.model.latents))]
+        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *(f"kl_{layer}" for layer in layers)]
+        columns += ["learning_rate", "validation", *(f"active_{layer}" for layer in layers)]
         path = self.out / LOG
         fresh = not path.exists()
         with path.open("a", newline="") as file:

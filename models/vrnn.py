@@ -77,6 +77,11 @@ class VRNN(SpeechModel):
         self.cell = Cell(c.width, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
         self.decoder = FrameDecoder(c.latent + c.hidden, c.latent, c)
 
+    @property
+    def inference(self) -> tuple[Cell]:
+        """The cell."""
+        return (self.cell,)
+
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch width"]]:

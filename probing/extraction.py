@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from analysis.mel import log_mel, shortest_full_fft
 from models.checkpoint import Checkpoint
+from models.chunks import cut
 from models.elbo import utterance_seed
 from models.model import SpeechModel
 from probing import table
@@ -38,7 +39,7 @@ Estimator = Literal["sample", "posterior-mean"]
 
 @dataclass(frozen=True)
 class Mel:
-    """The Mel baseline: the paper's window of 256 and 80 bands; its hop is the lowest stride."""
+    """The Mel baseline: the paper's window of 256 and 80 bands; its hop is the lowest stride, or 64 where that is 1."""
 
     bins: int = 80
     window: int = 256
@@ -163,10 +164,22 @@ def extract(
 
 
 def feature_sizes(model: SpeechModel, settings: Settings) -> dict[str, int]:
-    """Columns of the table and their lengths."""
+    """Columns of the table and their lengths.
+
+    A deterministic model has no latents: its state after each stack of samples is `h1`.
+    """
     sizes: dict[str, int] = {}
     for l, size in enumerate(model.latents):
         sizes |= {f"z{l + 1}": size, f"z{l + 1}_var": size, f"z{l + 1}_logms": size}
+    if model.deterministic:
+        device = model.parameter.device
+        silence = torch.zeros(1, model.stride, dtype=torch.int16, device=device)
+        with torch.inference_mode():
+            sizes["h1"] = model.encode(silence, torch.tensor([model.stride], device=device))[0].shape[-1]
+        if not sizes["h1"]:
+            raise InputError(
+                f"a model of family {model.family} has neither latents nor states: there is nothing to probe"
+            )
     return sizes | {"mel": settings.mel.bins}
 
 
@@ -181,7 +194,8 @@ def features(
     """Every feature of the given segments of one utterance (at its own sample rate), one row a segment.
 
     For each layer l: `zl`, the Monte Carlo mean averaged over the segment; `zl_var`, the Monte Carlo variance of
-    that mean (NaN for a single sample); `zl_logms`, the log mean square over the segment of the mean per step.
+    that mean (NaN for a single sample); `zl_logms`, the log mean square over the segment of the mean per step. A
+    deterministic model has `h1`, its state averaged over the segment.
     """
     rate = model.config.sample_rate
     pcm = CorpusRecording(utterance, rate, keep=False).read(0, 1 << 62)
@@ -191,12 +205,17 @@ def features(
     pooled = _latents(model, utterance.id, pcm, segments, settings, memory_gb)
     wave = pcm.astype(np.float32) / FULL_SCALE
     mel = settings.mel
-    frames = log_mel(wave, sample_rate=rate, hop=model.stride, window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
-    pooled["mel"] = Pooling(segments, model.stride, len(frames)).mean(frames)
+    hop = _mel_hop(model)
+    frames = log_mel(wave, sample_rate=rate, hop=hop, window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
+    pooled["mel"] = Pooling(segments, hop, len(frames)).mean(frames)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
     return pooled
+
+
+def _mel_hop(model: SpeechModel) -> int:
+    return model.stride if model.stride > 1 else 64
 
 
 def _latents(
@@ -208,15 +227,18 @@ def _latents(
     memory_gb: float,
 ) -> dict[str, np.ndarray]:
     device = next(model.parameters()).device
-    steps = [-(-len(pcm) // stride) for stride in model.strides]
-    pools = [Pooling(segments, stride, n) for stride, n in zip(model.strides, steps, strict=True)]
     wave = torch.from_numpy(pcm).unsqueeze(0).to(device)
     encoded = model.encode(wave, torch.tensor([len(pcm)], device=device))
+    if model.deterministic:
+        states = encoded[0][: -(-len(pcm) // model.stride), 0].cpu().numpy()
+        return {"h1": Pooling(segments, model.stride, len(states)).mean(states)}
+    steps = [-(-len(pcm) // stride) for stride in model.strides]
+    pools = [Pooling(segments, stride, n) for stride, n in zip(model.strides, steps, strict=True)]
     per_step = [np.zeros((n, z)) for n, z in zip(steps, model.latents, strict=True)]
     total = [np.zeros((len(segments), z)) for z in model.latents]
     square = [np.zeros((len(segments), z)) for z in model.latents]
     shift: list[np.ndarray] = []
-    at_once = max(1, int(memory_gb * 1e9 / _bytes_a_path(model, steps[0])))
+    at_once = max(1, int(memory_gb * 1e9 / _bytes_a_path(model, encoded, len(pcm))))
     for first in range(0, settings.samples, at_once):
         paths = range(first, min(first + at_once, settings.samples))
         trajectories = model.infer(encoded, _noise(model, name, len(pcm), paths, settings.seed, device))
@@ -255,11 +277,14 @@ def _noise(
     return [torch.cat(layer, 1).to(device) for layer in zip(*drawn, strict=True)]
 
 
-def _bytes_a_path(model: SpeechModel, steps: int) -> float:
-    """Memory of one sample's pass: states, outputs, gates and context of the lowest layer, and what is above it."""
-    c = model.config
-    floats = 4 * c.hidden + 3 * c.width + 12 * max(model.latents)
-    return 4.0 * floats * (steps + model.strides[-1] / model.strides[0]) * 1.5
+def _bytes_a_path(model: SpeechModel, encoded: Sequence[torch.Tensor], samples: int) -> float:
+    """Memory of one sample's pass: states, latents and distributions, by what the first steps need."""
+    coarsest = model.coarsest_stride
+    padded = -(-samples // coarsest) * coarsest
+    noise = [n.to(encoded[0].device) for n in model.noise(1, 1, torch.Generator())]
+    layers = model.infer(cut(encoded, padded, 0, coarsest), noise)
+    floats = sum(len(layer.z) * (8 * layer.h.shape[-1] + 12 * layer.z.shape[-1]) for layer in layers)
+    return 6.0 * floats * padded / coarsest
 
 
 def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
@@ -328,7 +353,7 @@ def _describe(
         "estimator": settings.estimator,
         "seed": settings.seed,
         "untrained": settings.untrained,
-        "mel": mel | {"hop": checkpoint.model.stride},
+        "mel": mel | {"hop": _mel_hop(checkpoint.model)},
         "expected_tokens": counts,
         "features": sizes,
         "parts": parts,

@@ -97,10 +97,10 @@ def default_protocol(target: Target) -> Protocol:
 
 
 def default_features(table: TokenTable) -> tuple[str, ...]:
-    """Each latent layer, all of them together, and Mel."""
-    latents = [name for name in table.features if name[0] == "z" and name[1:].isdigit()]
+    """Each latent layer, all of them together, the states of a model that has no latents, and Mel."""
+    latents, states = ([n for n in table.features if n[0] == kind and n[1:].isdigit()] for kind in "zh")
     together = ["+".join(latents)] if len(latents) > 1 else []
-    return (*latents, *together, *(["mel"] if "mel" in table.features else []))
+    return (*latents, *together, *([] if latents else states), *(["mel"] if "mel" in table.features else []))
 
 
 def ask(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16
 
-from probing.audio import FULL_SCALE, read_audio
-from probing.corpus import Corpus, Utterance
+from probing.audio import FULL_SCALE, check_rates, not_mono, probe_audio, read_audio
+from probing.corpus import Corpus, Speaker, Utterance
 from probing.errors import InputError
 
 CACHED_SECONDS = 20 * 3600
@@ -49,6 +50,16 @@ def recordings(corpus: Corpus, sample_rate: int) -> list[CorpusRecording]:
     """Every utterance of the corpus, in the corpus's order."""
     keep = corpus.seconds <= CACHED_SECONDS
     return [CorpusRecording(utterance, sample_rate, keep) for utterance in corpus.utterances]
+
+
+def single(path: Path, sample_rate: int) -> Int16[np.ndarray, " n"]:
+    """A lone mono audio file as 16-bit PCM at `sample_rate`. Raises InputError, naming the file."""
+    header = probe_audio(path)
+    if header.channels != 1:
+        raise InputError(not_mono(path, header.channels))
+    check_rates(path, header.sample_rate, sample_rate)
+    utterance = Utterance(path.stem, Speaker("unknown"), path, header.samples, header.sample_rate)
+    return CorpusRecording(utterance, sample_rate, keep=False).read(0, 1 << 62)
 
 
 @dataclass(frozen=True)

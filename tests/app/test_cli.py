@@ -20,7 +20,7 @@ import probing.demo
 from app.cli import main
 from models import checkpoint
 from models.cwvae import CWVAE
-from models.presets import preset
+from models.families import preset
 from probing import extraction, table
 from probing.demo import CORPUS
 from tests.probing import miniature
@@ -155,8 +155,11 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_models(probe: Probe) -> None:
     document = probe("models")
-    assert document["families"] == ["cwvae"]
+    assert document["families"][:2] == ["cwvae", "vrnn"]
     assert {"cwvae/small", "cwvae/small-3", "cwvae/paper", "cwvae/paper-1", "cwvae/tiny"} <= set(document["presets"])
+    assert {f"{family}/{name}" for family in document["families"] for name in ("small", "tiny")} <= set(
+        document["presets"]
+    )
     for shipped in document["checkpoints"]:
         assert {"name", "family", "path"} <= shipped.keys()
         assert Path(shipped["path"]).is_file()
@@ -183,6 +186,20 @@ def test_training(trained: Path, probe: Probe, capsys: pytest.CaptureFixture[str
     assert document["updates"] == 6
     assert np.isfinite(document["validation_bits_per_frame"])
     assert (trained / "best.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("family", "layers"), [("vrnn", {"z1"}), ("lstm", set())])
+def test_another_family_goes_the_same_way(
+    family: str, layers: set[str], small: Path, probe: Probe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    trained = probe("train", family, "--corpus", small, "--out", run, "--hold-out", 0.5, *TINY)
+    assert trained["updates"] == 6
+    said = probe("evaluate", "--ckpt", run, "--corpus", small, "--split", "validation")
+    assert said["kl_bits_per_frame"].keys() == layers
+    assert said["bits_per_frame"] == pytest.approx(trained["validation_bits_per_frame"], rel=1e-6)
+    extracted = probe("extract", "--ckpt", run, "--corpus", small, "--out", tmp_path / "t", "--samples", 2)
+    assert extracted["features"].keys() == ({"z1", "z1_var", "z1_logms", "mel"} if layers else {"h1", "mel"})
 
 
 def test_training_never_takes_a_test_set_unasked(refused: Refusal, tmp_path: Path) -> None:

@@ -1,26 +1,88 @@
 """Models and recordings small enough for every test."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from models.cwvae import CWVAE
-from models.presets import CWVAEConfig
+from models.cwvae import CWVAEConfig
+from models.families import family
+from models.lstm import LSTMConfig
+from models.model import ModelConfig, SpeechModel
+from models.output import OutputConfig
+from models.srnn import SRNNConfig
+from models.stcn import STCNConfig
+from models.unconditional import UnconditionalConfig
+from models.vrnn import VRNNConfig
+from models.wavenet import WaveNetConfig
 
+OUTPUT = OutputConfig(components=3)
 SHAPES = {1: ((6,), (64,)), 2: ((6, 4), (64, 512)), 3: ((6, 4, 3), (16, 64, 256))}
-"""Latent sizes and strides by number of layers."""
+"""Latent sizes and strides of a CW-VAE by number of layers."""
 
 
-def config(layers: int) -> CWVAEConfig:
+def cwvae(layers: int) -> CWVAEConfig:
     latents, strides = SHAPES[layers]
-    return CWVAEConfig(latents, strides, width=12, hidden=10, front_width=8, depth=1, components=3)
+    return CWVAEConfig(latents=latents, strides=strides, width=12, hidden=10, front_width=8, depth=1, output=OUTPUT)
 
 
-def model(layers: int, seed: int = 0) -> CWVAE:
-    torch.manual_seed(seed)
-    return CWVAE(config(layers))
+def vrnn(**changes: object) -> VRNNConfig:
+    return VRNNConfig(
+        **({"stride": 16, "width": 12, "depth": 2, "latent": 5, "hidden": 10, "output": OUTPUT} | changes)
+    )
+
+
+def stcn(**changes: object) -> STCNConfig:
+    shape = {"stride": 16, "width": 12, "latents": (5, 4, 3), "filters": 10, "blocks": 2, "output_blocks": 2}
+    return STCNConfig(**(shape | {"output": OUTPUT} | changes))
+
+
+def wavenet(**changes: object) -> WaveNetConfig:
+    shape = {"stride": 16, "width": 12, "channels": 10, "cycles": 2, "layers": 3, "output": OUTPUT}
+    return WaveNetConfig(**(shape | changes))
+
+
+def lstm(**changes: object) -> LSTMConfig:
+    return LSTMConfig(**({"stride": 16, "width": 12, "hidden": 10, "output": OUTPUT} | changes))
+
+
+def srnn(**changes: object) -> SRNNConfig:
+    shape = {"stride": 16, "width": 12, "latent": 5, "hidden": 10, "output": OUTPUT}
+    return SRNNConfig(**(shape | changes))
+
+
+MODELS: dict[str, Callable[[], ModelConfig]] = {
+    "cwvae-1": lambda: cwvae(1),
+    "cwvae-2": lambda: cwvae(2),
+    "cwvae-3": lambda: cwvae(3),
+    "vrnn": lambda: vrnn(),
+    "vrnn-product": lambda: vrnn(posterior="product"),
+    "srnn": lambda: srnn(),
+    "srnn-filtering": lambda: srnn(smoothing=False),
+    "srnn-residual": lambda: srnn(posterior="residual"),
+    "stcn": lambda: stcn(),
+    "stcn-dense": lambda: stcn(dense=True),
+    "wavenet": lambda: wavenet(),
+    "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
+    "lstm": lambda: lstm(),
+    "lstm-2": lambda: lstm(layers=2),
+    "dmol": lambda: UnconditionalConfig(),
+}
+"""Everything that the contract of the family is tested on, by a name that begins with the model's family.
+
+A new model is one more line.
+"""
+
+
+def config(name: str) -> ModelConfig:
+    return MODELS[name]()
+
+
+def model(name: str, seed: int = 0) -> SpeechModel:
+    return family(name.split("-")[0]).seeded(config(name), seed)
 
 
 @dataclass(frozen=True)
@@ -53,3 +115,10 @@ def batch(lengths: Sequence[int], size: int = 0, seed: int = 0) -> tuple[torch.T
     for row, (own, length) in enumerate(zip(pcm, lengths, strict=True)):
         own[:length] = torch.from_numpy(take(f"row {row}", length, seed).pcm)
     return pcm, torch.tensor(lengths)
+
+
+def plainly(code: str) -> str:
+    """What a program prints, run without the tests' annotation checks, as users do."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -8,16 +8,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models import checkpoint, presets
+from models import checkpoint, families
 from models.errors import InputError
-from models.presets import config_to_dict
+from models.families import FAMILIES, config_to_dict
+from models.output import OutputConfig
+from models.vrnn import VRNN
 from tests.models import miniature
 
 
 @pytest.fixture
 def saved(tmp_path) -> Path:
     path = tmp_path / "run" / "best.safetensors"
-    checkpoint.save(path, miniature.model(2), {"corpus": "none", "update": 7})
+    checkpoint.save(path, miniature.model("cwvae-2"), {"corpus": "none", "update": 7})
     return path
 
 
@@ -38,9 +40,11 @@ def test_everything_comes_back(saved) -> None:
     assert loaded.path == saved
     assert loaded.provenance == {"corpus": "none", "update": 7}
     assert loaded.sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
-    assert loaded.model.config == miniature.config(2)
+    assert loaded.model.config == miniature.config("cwvae-2")
     assert not loaded.model.training
-    for ours, wanted in zip(loaded.model.state_dict().values(), miniature.model(2).state_dict().values(), strict=True):
+    for ours, wanted in zip(
+        loaded.model.state_dict().values(), miniature.model("cwvae-2").state_dict().values(), strict=True
+    ):
         assert torch.equal(ours, wanted)
 
 
@@ -51,14 +55,34 @@ def test_preprocessing_stands_in_the_file(saved) -> None:
     assert metadata["family"] == "cwvae"
 
 
+@pytest.mark.parametrize("name", ["vrnn", "lstm"])
+def test_another_familys_file_loads_as_that_family(tmp_path, name) -> None:
+    model = miniature.model(name)
+    checkpoint.save(tmp_path / "m.safetensors", model, {"update": 3}, precision="float16")
+    loaded = checkpoint.load(tmp_path / "m.safetensors")
+    assert type(loaded.model) is FAMILIES[name]
+    assert loaded.model.config == miniature.config(name)
+    assert loaded.provenance == {"update": 3}
+
+
+def test_the_normalisation_comes_back_and_stands_under_preprocessing(tmp_path) -> None:
+    output = OutputConfig(likelihood="gaussian", components=2, target="linear", min_std=0.02, shift=0.125, scale=0.1)
+    model = VRNN.seeded(miniature.vrnn(output=output), 0)
+    checkpoint.save(tmp_path / "m.safetensors", model, {})
+    assert checkpoint.load(tmp_path / "m.safetensors").model.config.output == output
+    _, metadata = contents(tmp_path / "m.safetensors")
+    said = json.loads(metadata["preprocessing"])
+    assert (said["target"], said["shift"], said["scale"]) == ("linear", 0.125, 0.1)
+
+
 def test_other_weights_can_stand_for_the_models_own(saved) -> None:
-    other = miniature.model(2, seed=1)
-    checkpoint.save(saved, miniature.model(2), {}, weights=other.state_dict())
+    other = miniature.model("cwvae-2", seed=1)
+    checkpoint.save(saved, miniature.model("cwvae-2"), {}, weights=other.state_dict())
     assert torch.equal(checkpoint.load(saved).model.head.weight, other.head.weight)
 
 
 def test_half_precision_loads_to_single(saved) -> None:
-    model = miniature.model(2)
+    model = miniature.model("cwvae-2")
     checkpoint.save(saved, model, {}, precision="float16")
     tensors, _ = contents(saved)
     assert all(t.dtype == torch.float16 for t in tensors.values())
@@ -72,7 +96,7 @@ def test_resolve(saved, tmp_path, monkeypatch) -> None:
     assert checkpoint.resolve(saved) == saved
     assert checkpoint.resolve(str(saved)) == saved
     assert checkpoint.resolve(saved.parent) == saved
-    monkeypatch.setattr(presets, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(families, "SHIPPED", tmp_path / "shipped")
     with pytest.raises(InputError, match=r"cwvae-small: no such checkpoint.*\(none\)"):
         checkpoint.resolve("cwvae-small")
     (tmp_path / "shipped").mkdir()
@@ -80,7 +104,7 @@ def test_resolve(saved, tmp_path, monkeypatch) -> None:
     shipped.write_bytes(saved.read_bytes())
     monkeypatch.chdir(tmp_path)
     assert checkpoint.resolve("cwvae-small") == shipped
-    assert checkpoint.load("cwvae-small").model.config == miniature.config(2)
+    assert checkpoint.load("cwvae-small").model.config == miniature.config("cwvae-2")
     with pytest.raises(InputError, match=r"absent: no such checkpoint.*\(cwvae-small\)"):
         checkpoint.resolve("absent")
 
@@ -154,12 +178,17 @@ def test_weights_that_are_not_finite_are_named(saved, value) -> None:
         {"config": None},
         {"family": None},
         {"family": "gan"},
+        {"family": "vrnn"},
+        {"config": json.dumps(config_to_dict(miniature.config("vrnn")))},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"output": {"likelihood": "laplace"}})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"output": {"shift": 1.0}})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"output": [3]})},
         {"provenance": "{'"},
         {"provenance": None},
-        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"width": -1})},
-        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"width": 16.5})},
-        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"front_stride": 0})},
-        {"config": json.dumps(config_to_dict(miniature.config(2)) | {"colour": 1})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"width": -1})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"width": 16.5})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"front_stride": 0})},
+        {"config": json.dumps(config_to_dict(miniature.config("cwvae-2")) | {"colour": 1})},
     ],
 )
 def test_damaged_metadata_is_refused(saved, damage) -> None:
@@ -167,6 +196,23 @@ def test_damaged_metadata_is_refused(saved, damage) -> None:
     metadata = {k: v for k, v in (metadata | damage).items() if v is not None}
     save_file(tensors, saved, metadata=metadata)
     refused(saved, "metadata cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"family": "gan"}, "unknown model family 'gan'"),
+        ({"family": "vrnn"}, "not a configuration of vrnn"),
+        ({"config": json.dumps(config_to_dict(miniature.config("vrnn")))}, "not a configuration of cwvae"),
+    ],
+)
+def test_an_unknown_family_or_anothers_configuration_is_told_in_one_line(saved, damage, says) -> None:
+    tensors, metadata = contents(saved)
+    save_file(tensors, saved, metadata=metadata | damage)
+    with pytest.raises(InputError) as error:
+        checkpoint.load(saved)
+    assert str(error.value).startswith(f"{saved}: its metadata cannot be read ({says}")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: no space")])
@@ -179,7 +225,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved, monkeypatch,
 
     monkeypatch.setattr(checkpoint, "save_file", fail)
     with pytest.raises(InputError) as raised:
-        checkpoint.save(saved, miniature.model(2, seed=1), {})
+        checkpoint.save(saved, miniature.model("cwvae-2", seed=1), {})
     assert str(saved) in str(raised.value)
     assert "space" in str(raised.value)
     assert saved.read_bytes() == before
@@ -194,11 +240,11 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error) -> No
 
     monkeypatch.setattr(checkpoint, "save_file", fail)
     with pytest.raises(error):
-        checkpoint.save(tmp_path / "new" / "m.safetensors", miniature.model(1), {})
+        checkpoint.save(tmp_path / "new" / "m.safetensors", miniature.model("cwvae-1"), {})
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write here"):
-        checkpoint.save(tmp_path / "file" / "m.safetensors", miniature.model(1), {})
+        checkpoint.save(tmp_path / "file" / "m.safetensors", miniature.model("cwvae-1"), {})

@@ -3,7 +3,7 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as textbook
 
-from models.gaussian import Gaussian, kl_divergence
+from models.gaussian import LOG_PRECISION_RANGE, Gaussian, gaussian_of, kl_divergence, log_density, posterior_of
 from tests import reference_models as reference
 
 
@@ -46,3 +46,29 @@ def test_kl_of_equals_is_zero_and_small_kl_does_not_cancel() -> None:
 def test_standard_deviation() -> None:
     g = Gaussian(torch.zeros(3), torch.tensor([0.0, 2.0, -4.0]))
     torch.testing.assert_close(g.std, torch.tensor([1.0, 2.718281828, 7.389056]).pow(torch.tensor([1.0, -1.0, 1.0])))
+
+
+def test_log_density_agrees_with_torch() -> None:
+    q, p = gaussians(200, seed=4)
+    torch.testing.assert_close(log_density(q, p.mean), normal(q).log_prob(p.mean), rtol=1e-12, atol=1e-12)
+
+
+def test_posteriors_are_what_their_names_say() -> None:
+    prior, evidence = gaussians(100, seed=5)
+    product = posterior_of("product", prior, evidence)
+    for i in range(100):
+        four = (prior.mean[i], prior.std[i], evidence.mean[i], evidence.std[i])
+        mean, std = reference.gaussian_product(*(x.item() for x in four))
+        assert product.mean[i].item() == pytest.approx(mean, rel=1e-11, abs=1e-12)
+        assert product.std[i].item() == pytest.approx(std, rel=1e-11)
+    assert posterior_of("direct", prior, evidence) is evidence
+    assert posterior_of("prior", prior, evidence) is prior
+    residual = posterior_of("residual", prior, evidence)
+    assert torch.equal(residual.mean, prior.mean + evidence.mean)
+    assert torch.equal(residual.log_precision, evidence.log_precision)
+
+
+def test_a_networks_log_precisions_are_kept_in_their_range() -> None:
+    g = gaussian_of(torch.tensor([[1.0, -2.0, 3.0, -99.0, 0.5, 99.0]]))
+    assert g.mean.tolist() == [[1, -2, 3]]
+    assert g.log_precision.tolist() == [[LOG_PRECISION_RANGE[0], 0.5, LOG_PRECISION_RANGE[1]]]

@@ -44,18 +44,32 @@ def test_encode_agrees_with_the_formula(x, mu) -> None:
 @given(st.one_of(st.integers(-32_768, 32_767), st.sampled_from([-32_768, -32_763, -1, 0, 1, 32_762, 32_767])))
 def test_edges_agree_with_the_formulas(pcm) -> None:
     value = torch.tensor([pcm]).short()
-    for ours, slow in ((mulaw.uniform_edges, reference.uniform_bin), (mulaw.pcm_edges, reference.pcm_bin)):
-        for edge, wanted in zip(ours(value, torch.float64), slow(pcm), strict=True):
+    around = mulaw.bins_around(mulaw.encode(mulaw.from_pcm(value, torch.float64)))
+    for ours, slow in (
+        (around, reference.uniform_bin(pcm)),
+        (mulaw.pcm_edges(value, torch.float64), reference.pcm_bin(pcm)),
+        (mulaw.pcm_edges(value, torch.float64, linear=True), reference.linear_bin(pcm)),
+    ):
+        for edge, wanted in zip(ours, slow, strict=True):
             assert edge.item() == pytest.approx(wanted, rel=1e-12, abs=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_pcm_cells_tile_the_line(dtype) -> None:
-    lower, upper = mulaw.pcm_edges(EVERY_PCM, dtype)
+@pytest.mark.parametrize("linear", [False, True])
+def test_pcm_cells_tile_the_line(dtype, linear) -> None:
+    lower, upper = mulaw.pcm_edges(EVERY_PCM, dtype, linear=linear)
     assert torch.equal(lower[1:], upper[:-1])
     assert (upper > lower).all()
     assert lower[0] == -mulaw.OPEN
     assert upper[-1] == mulaw.OPEN
+
+
+def test_bins_around_values_are_those_of_the_grid_on_it_and_open_at_its_ends() -> None:
+    y = torch.tensor([-1, -1 + 0.9 * mulaw.HALF_BIN, -0.5, 0, 1 - 0.9 * mulaw.HALF_BIN, 1], dtype=torch.float64)
+    lower, upper = mulaw.bins_around(y)
+    assert (lower == -mulaw.OPEN).tolist() == [True, True, False, False, False, False]
+    assert (upper == mulaw.OPEN).tolist() == [False, False, False, False, True, True]
+    torch.testing.assert_close((upper - lower)[2:4], torch.full((2,), 2 * mulaw.HALF_BIN).double(), rtol=1e-6, atol=0)
 
 
 def test_grid_bins_tile_the_line() -> None:

@@ -13,12 +13,24 @@ import torch
 from models import checkpoint, training
 from models.elbo import evaluate
 from models.errors import InputError
-from models.presets import PRESETS, Recipe
-from models.training import LAST, LOG, Progress, Trainer, learning_rate, schedule, segments, training_loss
+from models.output import OutputConfig
+from models.recipe import TINY as SHIPPED_TINY
+from models.recipe import Recipe
+from models.training import (
+    LAST,
+    LOG,
+    Progress,
+    Trainer,
+    learning_rate,
+    normalised,
+    schedule,
+    segments,
+    training_loss,
+)
 from tests import reference_models as reference
 from tests.models import miniature
 
-TINY = replace(PRESETS["cwvae"]["tiny"].recipe, updates=12, segment=1024, validate_every=4, warm_up=3)
+TINY = replace(SHIPPED_TINY, updates=12, segment=1024, validate_every=4, warm_up=3)
 TRAIN = [miniature.take(f"t{i}", n) for i, n in enumerate((3000, 700, 2000))]
 VALIDATION = [miniature.take("v0", 1500), miniature.take("v1", 600)]
 
@@ -48,7 +60,7 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
 @pytest.mark.parametrize("update", [0, 5, 30])
 @torch.no_grad()
 def test_loss_agrees_with_loops(layers, scaled, update) -> None:
-    model = miniature.model(layers).double()
+    model = miniature.model(f"cwvae-{layers}").double()
     for parameter in model.cells.parameters():
         parameter += 0.3 * torch.randn_like(parameter)  # so that some dimensions cost more than others
     recipe = replace(
@@ -56,6 +68,7 @@ def test_loss_agrees_with_loops(layers, scaled, update) -> None:
         updates=20,
         beta=(0.1, 1.0, 0.5),
         free_nats=(30.0, 9.0, 1.0),
+        upper_free_nats=0.5,
         auxiliary=(3.0, 0.0, 0.5),
         scale_free_nats=scaled,
     )
@@ -75,8 +88,8 @@ def test_loss_agrees_with_loops(layers, scaled, update) -> None:
             reconstruction += log_p
             total += weight * error**2 - log_p
             frames += 1
-        for layer, stride, latent in zip(passed.layers, model.strides, model.latents, strict=True):
-            floor = free / latent * (stride / model.strides[0] if scaled else 1)
+        for l, (layer, stride, latent) in enumerate(zip(passed.layers, model.strides, model.latents, strict=True)):
+            floor = free / latent * (stride / model.strides[0] if scaled else 1) * (0.5 if l else 1)
             for t in range(reference.touched_steps(length, stride)):
                 for i in range(latent):
                     q, p = (
@@ -97,7 +110,7 @@ def test_loss_agrees_with_loops(layers, scaled, update) -> None:
 
 
 def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
-    model = miniature.model(2)
+    model = miniature.model("cwvae-2")
     recipe = replace(TINY, free_nats=(1e6, 1e6, 1.0), beta=(1.0, 1.0, 1.0), auxiliary=(0.0, 0.0, 0.0))
     pcm, lengths = miniature.batch([1024])
     passed = model(pcm, lengths, model.noise(1024, 1, torch.Generator().manual_seed(0)))
@@ -112,7 +125,8 @@ def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
 
 def test_segments_are_a_function_of_seed_and_update() -> None:
     first, again = (segments(TRAIN, TINY, 3, 5) for _ in range(2))
-    assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(first[:2], again[:2], strict=True))
+    assert first[2] == again[2]
     assert not torch.equal(first[0], segments(TRAIN, TINY, 3, 6)[0])
     assert not torch.equal(first[0], segments(TRAIN, TINY, 4, 5)[0])
 
@@ -127,10 +141,11 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
     recipe = replace(TINY, segment=500, batch=4)
     counts, starts = [0, 0, 0], []
     for update in range(1000):
-        pcm, lengths = segments(takes, recipe, 0, update)
+        pcm, lengths, names = segments(takes, recipe, 0, update)
         assert pcm.shape == (4, 500)
-        for row, length in zip(pcm.tolist(), lengths.tolist(), strict=True):
+        for row, length, name in zip(pcm.tolist(), lengths.tolist(), names, strict=True):
             which = row[0] // 10_000
+            assert name == takes[which].name
             counts[which] += 1
             assert row[:length] == list(range(row[0], row[0] + length))
             assert length == (300 if which == 2 else 500)
@@ -146,7 +161,8 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
 
 
 def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
-    pcm, lengths = segments([miniature.take("a", 1024)], TINY, 0, 0)
+    pcm, lengths, names = segments([miniature.take("a", 1024)], TINY, 0, 0)
+    assert names == ["a", "a"]
     assert lengths.tolist() == [1024, 1024]
     assert pcm[0].tolist() == miniature.take("a", 1024).pcm.tolist()
 
@@ -155,8 +171,9 @@ def test_whole_recordings_come_in_batches_of_like_length() -> None:
     takes = [miniature.take(f"r{i}", 100 * (i + 1)) for i in range(20)]
     recipe, seen, spreads = replace(TINY, segment=0, batch=4), set(), []
     for update in range(60):
-        pcm, lengths = segments(takes, recipe, 0, update)
+        pcm, lengths, names = segments(takes, recipe, 0, update)
         assert len(set(lengths.tolist())) == 4
+        assert names == [f"r{length // 100 - 1}" for length in lengths.tolist()]
         assert pcm.shape == (4, int(lengths.max()))
         seen |= set(lengths.tolist())
         spreads.append(int(lengths.max() - lengths.min()))
@@ -168,7 +185,7 @@ def test_whole_recordings_come_in_batches_of_like_length() -> None:
 
 
 def trainer(out: Path, recipe: Recipe = TINY, seed: int = 0, layers: int = 2) -> Trainer:
-    return Trainer(miniature.model(layers), recipe, TRAIN, VALIDATION, out, seed=seed, precision="fp32")
+    return Trainer(miniature.model(f"cwvae-{layers}"), recipe, TRAIN, VALIDATION, out, seed=seed, precision="fp32")
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -218,8 +235,13 @@ def test_a_run_leaves_its_log_events_and_checkpoints(uninterrupted) -> None:
         "kl_z2",
         "learning_rate",
         "validation",
+        "active_z1",
+        "active_z2",
     ]
     for r in logged:
+        if r["validation"]:
+            assert 0 <= int(r["active_z1"]) <= 6
+            assert 0 <= int(r["active_z2"]) <= 4
         if r["bits_per_frame"]:
             parts = float(r["reconstruction"]) + float(r["kl_z1"]) + float(r["kl_z2"])
             assert float(r["bits_per_frame"]) == pytest.approx(parts, rel=1e-4)
@@ -246,7 +268,9 @@ def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> 
 
     def scripted(*args, **kwargs):
         result = real(*args, **kwargs)
-        return replace(result, reconstruction=-next(figures) * result.frames * math.log(2) + math.fsum(result.kl))
+        return replace(
+            result, reconstruction=-next(figures) * result.frames * math.log(2) + sum(k.sum() for k in result.kl)
+        )
 
     monkeypatch.setattr(training, "evaluate", scripted)
     run = trainer(tmp_path)
@@ -350,6 +374,41 @@ def test_a_recipe_without_the_auxiliary_loss_can_be_resumed(tmp_path) -> None:
     assert same(weights(tmp_path / "cut" / LAST), weights(tmp_path / "whole" / LAST))
 
 
+@pytest.mark.parametrize("name", ["vrnn", "lstm"])
+def test_every_family_trains_and_goes_on_after_an_interruption(tmp_path, name) -> None:
+    recipe = replace(TINY, updates=5)
+
+    def one(out: Path) -> Trainer:
+        return Trainer(miniature.model(name), recipe, TRAIN, VALIDATION, out, precision="fp32")
+
+    one(tmp_path / "whole").run(lambda progress: None)
+    with pytest.raises(KeyboardInterrupt):
+        one(tmp_path / "cut").run(interrupt_at(3))
+    again = one(tmp_path / "cut")
+    again.resume()
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / "cut" / LAST), weights(tmp_path / "whole" / LAST))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    kl = [column for column in rows(tmp_path / "cut")[0] if column.startswith("kl_")]
+    assert kl == (["kl_z1"] if name == "vrnn" else [])  # a model without latents has no KL
+
+
+def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
+    for target in ("mulaw", "linear"):
+        config = OutputConfig(likelihood="gaussian", target=target, components=1)
+        found = normalised(config, TRAIN)
+        values = [int(x) / 32_768 for take in TRAIN for x in take.pcm]
+        values = [reference.mulaw(x) for x in values] if target == "mulaw" else values
+        mean = math.fsum(values) / len(values)
+        assert found.shift == pytest.approx(mean, rel=1e-9, abs=1e-12)
+        variance = math.fsum((x - mean) ** 2 for x in values) / len(values)
+        assert found.scale == pytest.approx(math.sqrt(variance), rel=1e-9)
+        assert replace(found, shift=0.0, scale=1.0) == config
+    assert normalised(OutputConfig(), TRAIN) == OutputConfig()
+    with pytest.raises(InputError, match="constant"):
+        normalised(config, [miniature.Take("silence", np.zeros(100, dtype=np.int16))])
+
+
 def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:
     for path in uninterrupted.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -380,7 +439,7 @@ def test_another_recipe_seed_or_model_is_refused(tmp_path, uninterrupted, other)
 def test_another_corpus_is_refused(tmp_path, uninterrupted) -> None:
     (tmp_path / LAST).write_bytes((uninterrupted / LAST).read_bytes())
     with pytest.raises(InputError, match="another model, recipe, seed or corpus"):
-        Trainer(miniature.model(2), TINY, TRAIN[:2], VALIDATION, tmp_path).resume()
+        Trainer(miniature.model("cwvae-2"), TINY, TRAIN[:2], VALIDATION, tmp_path).resume()
 
 
 def test_a_missing_or_damaged_state_is_named(tmp_path, uninterrupted) -> None:
@@ -402,7 +461,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
     before = [p.detach().clone() for p in run.average.parameters()]
     with torch.no_grad():
         run.model.head.bias[0] = math.nan
-    with pytest.raises(InputError, match="not finite at update 0") as error:
+    with pytest.raises(InputError, match=r"not finite at update 1 \(batch: t\d, t\d\)") as error:
         run.run(lambda progress: None)
     assert str(tmp_path) in str(error.value)
     assert all(torch.equal(x, y) for x, y in zip(before, run.average.parameters(), strict=True))
@@ -458,4 +517,4 @@ def test_training_learns(tmp_path) -> None:
 
 def test_no_recordings_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="at least one recording"):
-        Trainer(miniature.model(1), TINY, TRAIN, [], tmp_path)
+        Trainer(miniature.model("cwvae-1"), TINY, TRAIN, [], tmp_path)

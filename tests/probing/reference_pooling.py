@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from models.cwvae import CWVAE
 from models.elbo import utterance_seed
+from models.model import SpeechModel
 from probing.corpus import Segment
 
 
@@ -27,7 +27,7 @@ def pooled_log_mean_square(steps: np.ndarray, segment: Segment, stride: int, flo
 
 
 def latents(
-    model: CWVAE,
+    model: SpeechModel,
     name: str,
     pcm: np.ndarray,
     segments: Sequence[Segment],

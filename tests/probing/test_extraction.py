@@ -14,7 +14,7 @@ from analysis.mel import log_mel
 from models import checkpoint
 from models.checkpoint import Checkpoint
 from models.cwvae import CWVAE
-from models.presets import preset
+from models.families import FAMILIES, preset
 from probing import extraction, table
 from probing.audio import FULL_SCALE, read_audio
 from probing.corpora import open_corpus
@@ -124,6 +124,33 @@ def test_latents_are_those_of_one_slow_pass_a_sample(tiny: Checkpoint, corpus: C
     for name in LATENTS:
         # Single precision, in batches of another size; a variance is a difference of such numbers, squared.
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-5 if "_var" not in name else 1e-9)
+
+
+@pytest.mark.parametrize("family", ["vrnn", "srnn"])
+def test_latents_of_every_family_are_those_of_one_slow_pass_a_sample(family: str, corpus: Corpus) -> None:
+    model = FAMILIES[family].seeded(preset(family, "tiny").config, 3).eval()
+    utterance = corpus.utterances[0]
+    pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
+    segments = [*utterance.phonemes, Segment("end", 7990, 8000)]
+    settings = Settings(samples=4)
+    assert extraction.feature_sizes(model, settings) == {"z1": 8, "z1_var": 8, "z1_logms": 8, "mel": 80}
+    found = extraction.features(model, utterance, segments, settings, memory_gb=1e-9)  # one sample at a time
+    expected = reference_pooling.latents(model, utterance.id, pcm, segments, 4, "sample", 0, LOG_FLOOR)
+    for name in LATENTS[:3]:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-5 if "_var" not in name else 1e-9)
+
+
+def test_a_model_without_latents_gives_its_states(corpus: Corpus) -> None:
+    model = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
+    utterance = corpus.utterances[0]
+    pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
+    found = extraction.features(model, utterance, utterance.phonemes, Settings(samples=4))
+    assert found.keys() == extraction.feature_sizes(model, Settings()).keys() == {"h1", "mel"}
+    with torch.no_grad():
+        (states,) = model.encode(model.pad(torch.from_numpy(pcm)[None]), torch.tensor([len(pcm)]))
+    for row, segment in zip(found["h1"], utterance.phonemes, strict=True):
+        expected = reference_pooling.pooled_mean(states[:, 0].numpy(), segment, model.stride)
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-6)  # single precision
 
 
 def test_mel_is_pooled_from_frames_on_the_grid_of_the_lowest_layer(tiny: Checkpoint, corpus: Corpus) -> None:
