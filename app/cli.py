@@ -106,6 +106,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")
     sub.add_argument("--batch", type=int, default=None, help="segments a batch (default: the preset's)")
     sub.add_argument("--learning-rate", type=float, default=None, help="peak rate (default: the preset's)")
+    sub.add_argument(
+        "--upper-free-nats",
+        type=float,
+        default=None,
+        metavar="X",
+        help="multiply the free nats of the layers above the lowest by X (default: the preset's)",
+    )
     sub.add_argument("--strides", type=_sizes, default=None, help="samples a step, lowest layer first, as 64,512")
     sub.add_argument("--latents", type=_sizes, default=None, help="latent dimensions, lowest layer first, as 128,64")
     sub.add_argument(

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> Answer:
 
     chosen = _chosen(args)
     overrides = {"updates": args.updates, "batch": args.batch, "learning_rate": args.learning_rate}
+    overrides |= {"upper_free_nats": args.upper_free_nats}
     for name, value in overrides.items():
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> Answer:
     output = normalised(chosen.config.output, ours.recordings)
     model = family(args.family).seeded(replace(chosen.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = team.gather(args.devices, device.type)
+    ranks = team.gather(args.devices, device.type, recipe.batch)
     trainer = Trainer(
         model,
         recipe,

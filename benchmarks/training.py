@@ -207,8 +207,8 @@ def main() -> None:
     audio = asked.batch * asked.segment / chosen.config.sample_rate
     size = sum(p.numel() for p in bench.model.parameters()) / 1e6
     print(
-        f"{asked.family} {asked.preset}, {size:.2f} M parameters, {asked.batch} x {asked.segment} samples, {asked.precision}, "
-        f"{asked.device}, {torch.get_num_threads()} threads"
+        f"{asked.family} {asked.preset}, {size:.2f} M parameters, {asked.batch} x {asked.segment} samples, "
+        f"{asked.precision}, {asked.device}, {torch.get_num_threads()} threads"
     )
     loops = ("fast", "plain") if asked.loop == "both" else (asked.loop,)
     speeds: dict[str, float] = {}

@@ -74,9 +74,12 @@ class Output:
     def log_prob(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
         """The paper's log likelihood of each sample, in nats.
 
-        For a `dmol` the log mass of the uniform bin around it, on the axis of the target (`mulaw.uniform_edges` has
-        why this is not a code length under μ-law); for Gaussians the log density of the normalised value.
+        For a `dmol` the log mass of the uniform bin around it: on the μ-law axis that is no code length
+        (`mulaw.bins_around` has why), on the linear one it is the mass of the PCM's own cell. For Gaussians the log
+        density of the normalised value.
         """
+        if self.config.likelihood == "dmol" and self.config.target == "linear":
+            return self.log_mass(pcm)
         mixture = self._mixture()
         if isinstance(mixture, GaussianMixture):
             return mixture.log_density(self._normalised(self._companded(pcm, mixture.parameters.dtype)))

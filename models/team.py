@@ -41,11 +41,14 @@ class Team:
             gradient.copy_(part.view_as(gradient))
 
 
-def gather(devices: int, accelerator: str) -> Team:
+def gather(devices: int, accelerator: str, batch: int) -> Team:
     """Start `devices` processes that all run this same command, and say which one this is.
 
-    `accelerator` is `cpu` or `cuda`. Raises InputError when there are not so many, or Fabric is not installed.
+    `accelerator` is `cpu` or `cuda`. Raises InputError when there are not so many, when a batch of `batch` does not
+    fill them, or when Fabric is not installed.
     """
+    if batch < devices:
+        raise InputError(f"a batch of {batch} does not fill {devices} devices: raise --batch")
     if devices == 1:
         return Team()
     if devices < 1:

@@ -194,8 +194,6 @@ class Trainer:
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
         self.team = team or Team()
-        if recipe.batch < self.team.size:
-            raise InputError(f"a batch of {recipe.batch} does not fill {self.team.size} devices: raise --batch")
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision

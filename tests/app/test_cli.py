@@ -19,98 +19,15 @@ import torch
 import probing.demo
 from app.cli import main
 from models import checkpoint
-from models.cwvae import CWVAE
-from models.families import preset
 from probing import extraction, table
 from probing.demo import CORPUS
+from tests.app.conftest import TINY, Probe, Refusal, quietly
 from tests.probing import miniature
 
 RESULT = {
     "feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "balanced_accuracy",
     "ci_low", "ci_high", "chance", "null_accuracy",
 }  # fmt: skip
-TINY = ("--preset", "tiny", "--updates", "6", "--batch", "2", "--precision", "fp32", "--device", "cpu")
-
-Probe = Callable[..., dict[str, Any]]
-Refusal = Callable[..., str]
-
-
-@pytest.fixture
-def probe(capsys: pytest.CaptureFixture[str]) -> Probe:
-    """Runs a command with --json, and returns the one document that it printed."""
-
-    def run(*argv: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = main([*map(str, argv), "--json"])
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        assert out.count("\n") == 1
-        document = json.loads(out)
-        assert isinstance(document, dict)
-        return document
-
-    return run
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refusal:
-    """Runs a command that must be refused: exit code 2, nothing on standard output, one line of error."""
-
-    def run(*argv: object) -> str:
-        capsys.readouterr()
-        try:
-            code: object = main([str(a) for a in argv])
-        except SystemExit as stop:  # argparse's way
-            code = stop.code
-        out, err = capsys.readouterr()
-        assert (code, out) == (2, "")
-        assert err.endswith("\n")
-        assert err.count("\n") == 1
-        assert err.startswith("probe")
-        return err.strip()
-
-    return run
-
-
-def quietly(*argv: object) -> None:
-    assert main([str(a) for a in argv]) == 0
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with random weights."""
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        checkpoint.save(path, CWVAE(preset("cwvae", "tiny").config), {"corpus": "nothing"})
-    return path
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four speakers of the demo corpus with three sentences each: six utterances in either split."""
-    root = tmp_path_factory.mktemp("corpus") / "small"
-    shutil.copytree(CORPUS / "DOC", root / "DOC")
-    folders = sorted(path for path in CORPUS.glob("*/*/*") if path.is_dir())
-    chosen: list[Path] = []
-    for split in ("TRAIN", "TEST"):
-        for gender in "FM":
-            chosen += [p for p in folders if p.parts[-3] == split and p.name[0] == gender][:1]
-    for folder in chosen:
-        target = root / folder.relative_to(CORPUS)
-        target.mkdir(parents=True)
-        stems = sorted({path.stem for path in folder.iterdir()})[:3]
-        for path in folder.iterdir():
-            if path.stem in stems:
-                shutil.copy(path, target)
-    return root
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "run"
-    quietly("train", "cwvae", "--corpus", CORPUS, "--out", run, *TINY)
-    return run
 
 
 @pytest.fixture(scope="module")

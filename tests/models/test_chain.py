@@ -78,7 +78,7 @@ def test_scan_agrees_with_step_in_values_and_all_gradients(audio_rows, clamped, 
         torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize("posterior", (*POSTERIORS, "prior"))
+@pytest.mark.parametrize("posterior", [*POSTERIORS, "prior"])
 @pytest.mark.parametrize("output", range(5), ids=OUTPUTS)
 def test_each_output_alone_has_the_right_gradient(output, posterior) -> None:
     chain = make_chain(3, posterior)

@@ -44,6 +44,8 @@ def on_target(config: OutputConfig, pcm: float) -> float:
 
 def slow_log_prob(config: OutputConfig, own: list[float], pcm: int) -> float:
     """The paper's figure: the mass of the uniform bin around the value, or the density of the normalised value."""
+    if config.likelihood == "dmol" and config.target == "linear":
+        return slow_log_mass(config, own, pcm)
     y = on_target(config, pcm)
     own = with_logits(config, own)
     if config.likelihood == "gaussian":

@@ -518,3 +518,18 @@ def test_training_learns(tmp_path) -> None:
 def test_no_recordings_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="at least one recording"):
         Trainer(miniature.model("cwvae-1"), TINY, TRAIN, [], tmp_path)
+
+
+def test_compiling_takes_the_coder_of_the_trained_model_alone(tmp_path, monkeypatch) -> None:
+    compiled = []
+
+    def note(function: Callable[..., object]) -> Callable[..., object]:
+        compiled.append(function.__name__)
+        return function
+
+    monkeypatch.setattr(torch, "compile", note)
+    trainer = Trainer(miniature.model("vrnn"), TINY, TRAIN, VALIDATION, tmp_path, precision="fp32", compile=True)
+    assert compiled == ["encode", "decode"]
+    assert "encode" not in vars(trainer.average)
+    plain = Trainer(miniature.model("vrnn"), TINY, TRAIN, VALIDATION, tmp_path, precision="fp32")
+    assert [trainer.step() for _ in range(2)] == [plain.step() for _ in range(2)]
