@@ -65,12 +65,13 @@ def plain_scan(
 
 
 def plain_chain(
-    units: torch.Tensor, noise: torch.Tensor, weights: models.chain.Weights, posterior: Posterior, _: None
+    units: torch.Tensor, noise: torch.Tensor, z: torch.Tensor, weights: models.chain.Weights, posterior: Posterior
 ) -> tuple[torch.Tensor, Gaussian, Gaussian]:
     """The loop of `Chain.step` in plain PyTorch, differentiated by autograd."""
-    z, out = noise.new_zeros(noise.shape[1:]), []
+    out = []
     for unit, eps in zip(units.to(noise.dtype), noise, strict=True):
-        z, distributions = _latent(*(unit + z @ weights.z_to_units).chunk(2, 1), weights, posterior, eps)
+        networks = (unit + z @ weights.z_to_units).chunk(len(weights.heads), 1)
+        z, distributions = _latent(networks[0], networks[-1], weights, posterior, eps)
         out.append((z, *distributions))
     all_z, *g = (torch.stack(x) for x in zip(*out, strict=True))
     return all_z, Gaussian(*g[:2]), Gaussian(*g[2:])
@@ -79,8 +80,9 @@ def plain_chain(
 def _latent(
     to_prior: torch.Tensor, to_evidence: torch.Tensor, weights: Any, posterior: Posterior, eps: torch.Tensor
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    heads = zip((to_prior, to_evidence), weights.heads, weights.heads_bias, strict=True)
-    p, e = (gaussian_of(torch.relu(units) @ w + b) for units, w, b in heads)
+    networks = (to_prior, to_evidence)[-len(weights.heads) :]
+    heads = zip(networks, weights.heads, weights.heads_bias, strict=True)
+    p, e = ([gaussian_of(torch.relu(units) @ w + b) for units, w, b in heads] * 2)[:2]
     q = posterior_of(posterior, p, e)
     return q.mean + q.std * eps, (p.mean, p.log_precision, q.mean, q.log_precision)
 
@@ -151,8 +153,10 @@ class Bench:
     def products(self) -> list[tuple[int, int, int]]:
         """Rows, inputs and outputs of every product of a forward pass."""
         calls: list[tuple[int, int, int]] = []
+        called: set[torch.nn.Module] = set()
 
         def linear(module: torch.nn.Linear, args: tuple[torch.Tensor, ...], _: object) -> None:
+            called.add(module)
             calls.append((args[0].numel() // module.in_features, module.in_features, module.out_features))
 
         def recurrent(module: torch.nn.RNNBase, args: tuple[torch.Tensor, ...], _: object) -> None:
@@ -171,8 +175,8 @@ class Bench:
         loops = [module for module in self.model.modules() if isinstance(module, Cell | Chain)]
         for module, layer in zip(loops, layers, strict=False):  # they multiply without calling their layers
             rows = layer.z.shape[0] * layer.z.shape[1]
-            weights = module.weights()
-            calls.extend((rows, *w.shape[-2:]) for x in weights[:-1] if x.ndim > 1 for w in x.view(-1, *x.shape[-2:]))
+            inside = [part for part in module.children() if isinstance(part, torch.nn.Linear) and part not in called]
+            calls.extend((rows, part.in_features, part.out_features) for part in inside)
         return calls
 
     def _now(self) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from models import families
 from models.errors import InputError
-from models.families import FAMILIES, config_from_dict, config_to_dict, family, preset
+from models.families import FAMILIES, config_from_dict, config_to_dict, family, preset, reshaped
 from models.output import OutputConfig
 from tests.models import miniature
 from tests.models.miniature import plainly
@@ -143,7 +143,7 @@ def test_a_configuration_of_another_family_is_refused() -> None:
 def test_wrong_types_are_input_errors_at_run_time() -> None:
     code = """
 from models.errors import InputError
-from models.families import config_from_dict, config_to_dict, preset
+from models.families import config_from_dict, config_to_dict, preset, reshaped
 good = config_to_dict(preset("cwvae", "tiny").config)
 for bad in ({"width": 16.5}, {"width": "16"}, {"strides": 64}, {"strides": ["a", "b"]}, {"inputs": ["loud"]},
             {"posterior_std": "x"}, {"latents": None}, {"depth": None}):
@@ -185,3 +185,15 @@ def test_shipped_checkpoints_are_listed_by_name_and_family(tmp_path, monkeypatch
     (tmp_path / "cwvae-small.safetensors").touch()
     (tmp_path / "cwvae-small.md").touch()
     assert families.shipped() == [("cwvae-small", "cwvae", tmp_path / "cwvae-small.safetensors")]
+
+
+def test_a_configuration_can_be_reshaped_where_it_has_such_a_shape() -> None:
+    cwvae, lstm = preset("cwvae", "tiny").config, preset("lstm", "tiny").config
+    assert reshaped(cwvae) == cwvae
+    changed = reshaped(cwvae, strides=(32, 64), latents=(5, 6), output={"components": 1})
+    assert (changed.strides, changed.latents, changed.output.components) == ((32, 64), (5, 6), 1)
+    assert reshaped(lstm, strides=(200,)).stride == 200
+    with pytest.raises(InputError, match="no latents to choose"):
+        reshaped(lstm, latents=(4,))
+    with pytest.raises(InputError, match="one stride; got 64, 128"):
+        reshaped(lstm, strides=(64, 128))
