@@ -7,7 +7,7 @@ cannot leak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.model import ModelConfig, compand
 from models.output import Output, output_head
+from models.recipe import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,18 @@ class FrameConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         self.check((self.stride, self.width, self.depth))
+
+
+def frame_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Preset]:
+    """The presets of a model on stacked frames: the paper's also at its other strides.
+
+    At s = 1 it is trained on segments of a second, as in the paper, which has too many steps for whole utterances.
+    """
+    presets = {"small": small, "paper": paper}
+    for stride in (1, 200, 256):
+        recipe = replace(paper.recipe, segment=16_000) if stride == 1 else paper.recipe
+        presets[f"paper-{stride}"] = Preset(replace(paper.config, stride=stride), recipe, f"paper with s={stride}")
+    return presets | {"tiny": tiny}
 
 
 class FrameEncoder(nn.Module):

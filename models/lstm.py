@@ -10,13 +10,13 @@ from the zero state. (The paper writes the same as a prediction of the next stac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
-from models.frames import FrameConfig, FrameDecoder, FrameEncoder, shifted
+from models.frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from models.model import SpeechModel
 from models.mulaw import to_pcm
 from models.output import Output, OutputConfig
@@ -36,28 +36,20 @@ class LSTMConfig(FrameConfig):
         self.check((self.hidden, self.layers))
 
 
-_PAPER = Preset(
-    config=LSTMConfig(hidden=256, depth=3, inputs=("mulaw16",)),
-    recipe=PAPER,
-    note="s=64, d=256 as in the paper, with its schedule",
-)
-
-
-def _paper_with_stride(stride: int) -> Preset:
-    return replace(_PAPER, config=replace(_PAPER.config, stride=stride), note=f"paper with s={stride}")
-
-
 class LSTM(SpeechModel):
     """Autoregressive LSTM without latents."""
 
     family = "lstm"
     Config = LSTMConfig
-    presets = {  # noqa: RUF012
-        "small": Preset(LSTMConfig(hidden=256), SMALL, "s=64, d=256; trains on two cores in half an hour"),
-        "paper": _PAPER,
-        **{f"paper-{s}": _paper_with_stride(s) for s in (1, 200, 256)},
-        "tiny": Preset(LSTMConfig(hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
-    }
+    presets = frame_presets(
+        small=Preset(LSTMConfig(hidden=256), SMALL, "s=64, d=256; trains on two cores in half an hour"),
+        paper=Preset(
+            LSTMConfig(hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, d=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(LSTMConfig(hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
 
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
@@ -76,15 +68,6 @@ class LSTM(SpeechModel):
         with torch.autocast(pcm.device.type, enabled=False):
             states, _ = self.lstm(features.to(self.parameter.dtype))
         return (states,)
-
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows hidden"]],
-        noise: Sequence[Float[Tensor, "_time rows _latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """No latents: no trajectories."""
-        return ()
 
     def decode(
         self,

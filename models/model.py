@@ -89,7 +89,6 @@ class SpeechModel(nn.Module, ABC):
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
         """Everything that depends on the audio alone, time first; the samples of an utterance share it."""
 
-    @abstractmethod
     def infer(
         self,
         encoded: Sequence[Float[Tensor, "_time one_or_rows _features"]],
@@ -99,8 +98,9 @@ class SpeechModel(nn.Module, ABC):
         """Sample the posterior: one trajectory per layer, lowest first.
 
         `noise` is standard normal per layer. The encoding may have one row for many rows of noise. The recurrence
-        starts from zero, or goes on from the last step of `before`.
+        starts from zero, or goes on from the last step of `before`. A deterministic model has nothing to infer.
         """
+        return ()
 
     @abstractmethod
     def decode(

@@ -15,7 +15,7 @@ the posterior may also be the product with the prior, as the CW-VAE's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Int16
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.blocks import steps
 from models.chain import Chain
 from models.errors import InputError
-from models.frames import FrameConfig, FrameDecoder, FrameEncoder, shifted
+from models.frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from models.gaussian import Posterior
 from models.gru import GRU
 from models.model import SpeechModel
@@ -58,28 +58,20 @@ class SRNNConfig(FrameConfig):
             raise InputError(f"smoothing must be true or false and posterior_std positive; got {self}")
 
 
-_PAPER = Preset(
-    config=SRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
-    recipe=PAPER,
-    note="s=64, z=256 as in the paper, with its schedule",
-)
-
-
-def _paper_with_stride(stride: int) -> Preset:
-    return replace(_PAPER, config=replace(_PAPER.config, stride=stride), note=f"paper with s={stride}")
-
-
 class SRNN(SpeechModel):
     """SRNN with one latent layer at the rate of the stacked frames."""
 
     family = "srnn"
     Config = SRNNConfig
-    presets = {  # noqa: RUF012
-        "small": Preset(SRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
-        "paper": _PAPER,
-        **{f"paper-{s}": _paper_with_stride(s) for s in (1, 200, 256)},
-        "tiny": Preset(SRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
-    }
+    presets = frame_presets(
+        small=Preset(SRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
+        paper=Preset(
+            SRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, z=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(SRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
 
     def __init__(self, config: SRNNConfig) -> None:
         super().__init__()

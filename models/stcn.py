@@ -68,7 +68,7 @@ class STCNConfig(FrameConfig):
 _SMALL = Preset(
     config=STCNConfig(latents=(64, 32, 16, 8, 8), filters=96),
     recipe=SMALL,
-    note="s=64, 96 filters; trains on two cores in half an hour",
+    note="s=64, 96 filters; trains on two cores in about an hour",
 )
 
 _PAPER = Preset(

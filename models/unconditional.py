@@ -80,15 +80,6 @@ class Unconditional(SpeechModel):
         """Nothing, for every sample."""
         return (self.distribution.new_empty(pcm.shape[1], pcm.shape[0], 0),)
 
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "samples batch 0"]],
-        noise: Sequence[Float[Tensor, "_time rows _latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """No latents: no trajectories."""
-        return ()
-
     def decode(
         self,
         encoded: Sequence[Float[Tensor, "samples batch 0"]],

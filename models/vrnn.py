@@ -12,7 +12,7 @@ enters the GRU without a perceptron of its own; the posterior may be the product
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Int16
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from models.cell import Cell
 from models.errors import InputError
-from models.frames import FrameConfig, FrameDecoder, FrameEncoder, shifted
+from models.frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from models.gaussian import Posterior
 from models.model import SpeechModel
 from models.mulaw import to_pcm
@@ -45,28 +45,20 @@ class VRNNConfig(FrameConfig):
             raise InputError(f"a VRNN's posterior is direct or product, its start positive; got {self}")
 
 
-_PAPER = Preset(
-    config=VRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
-    recipe=PAPER,
-    note="s=64, z=256 as in the paper, with its schedule",
-)
-
-
-def _paper_with_stride(stride: int) -> Preset:
-    return replace(_PAPER, config=replace(_PAPER.config, stride=stride), note=f"paper with s={stride}")
-
-
 class VRNN(SpeechModel):
     """VRNN with one latent layer at the rate of the stacked frames."""
 
     family = "vrnn"
     Config = VRNNConfig
-    presets = {  # noqa: RUF012
-        "small": Preset(VRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in half an hour"),
-        "paper": _PAPER,
-        **{f"paper-{s}": _paper_with_stride(s) for s in (1, 200, 256)},
-        "tiny": Preset(VRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
-    }
+    presets = frame_presets(
+        small=Preset(VRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
+        paper=Preset(
+            VRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, z=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(VRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
 
     def __init__(self, config: VRNNConfig) -> None:
         super().__init__()

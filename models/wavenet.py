@@ -13,7 +13,7 @@ scored, the first one from the empty past. The original's last layers, ReLU, 1x1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Int16
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.errors import InputError
-from models.frames import FrameConfig, FrameDecoder, FrameEncoder, shifted
+from models.frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from models.model import SpeechModel, compand
 from models.mulaw import to_pcm
 from models.output import Output, OutputConfig
@@ -49,37 +49,24 @@ class WaveNetConfig(FrameConfig):
             raise InputError(f"perceptron is true or false, and at most 20 layers double their dilation; got {self}")
 
 
-_PAPER = Preset(
-    config=WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
-    recipe=PAPER,
-    note="s=64, 96 channels as in the paper, with its schedule; wants a GPU",
-)
-
-
-def _paper_with_stride(stride: int) -> Preset:
-    return replace(_PAPER, config=replace(_PAPER.config, stride=stride), note=f"paper with s={stride}")
-
-
 class WaveNet(SpeechModel):
     """Autoregressive convolutional network without latents."""
 
     family = "wavenet"
     Config = WaveNetConfig
-    presets = {  # noqa: RUF012
-        "small": Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in half an hour"),
-        "paper": _PAPER,
-        "paper-1": Preset(
-            replace(_PAPER.config, stride=1),
-            replace(PAPER, segment=16_000),
-            "s=1: one sample a step, on segments of a second as in the paper",
+    presets = frame_presets(
+        small=Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour"),
+        paper=Preset(
+            WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, 96 channels as in the paper, with its schedule; wants a GPU",
         ),
-        **{f"paper-{s}": _paper_with_stride(s) for s in (200, 256)},
-        "tiny": Preset(
+        tiny=Preset(
             WaveNetConfig(channels=8, cycles=2, layers=3, width=16, output=OutputConfig(components=3)),
             TINY,
             "for tests",
         ),
-    }
+    )
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
@@ -104,15 +91,6 @@ class WaveNet(SpeechModel):
         x = self._features(self.pad(pcm))
         _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
         return (skips,)
-
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows channel"]],
-        noise: Sequence[Float[Tensor, "_time rows _latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """No latents: no trajectories."""
-        return ()
 
     def decode(
         self,

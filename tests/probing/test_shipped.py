@@ -17,6 +17,7 @@ NAME = "cwvae-small"
 PINNED = {
     "cwvae-small": (11.7006, 8.9923, 0.8561),
     "cwvae-small-1": (11.8676, 9.1592, 0.7118),
+    "srnn-small": (12.2069, 9.4985, 0.4136),
     "vrnn-small": (12.3004, 9.5920, 0.4316),
 }
 """Bits per frame, PCM code length and KL of three sentences of one speaker."""
