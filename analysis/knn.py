@@ -1,10 +1,9 @@
-"""k nearest neighbours, Euclidean: one search, then votes for every k."""
+"""The votes of k nearest neighbours: one search gives the votes for every k."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.spatial.distance import cdist
+from jaxtyping import Int
 
 from analysis.errors import InputError
 
@@ -32,56 +31,6 @@ def checked_ks(ks: Sequence[int], most: int) -> tuple[int, ...]:
             f"use k up to {most}, or more tokens"
         )
     return checked
-
-
-def nearest(distances: Float[np.ndarray, "queries tokens"], k: int) -> Int[np.ndarray, "queries k"]:
-    """The k nearest of each row, nearest first; equal distances in order of index.
-
-    Args:
-        distances: any increasing function of the distance; infinite for a point that is left out.
-        k: how many, at most the finite entries of a row.
-    """
-    farthest = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    found = np.empty((len(distances), k), dtype=np.intp)
-    for row, limit, out in zip(distances, farthest, found, strict=True):
-        within = np.flatnonzero(row <= limit)  # more than k where several tie for the last place
-        out[:] = within[np.argsort(row[within], kind="stable")[:k]]
-    return found
-
-
-def neighbours_without_each(points: Float[np.ndarray, "tokens dims"], k: int) -> Int[np.ndarray, "tokens k"]:
-    """The k nearest others of every point, nearest first. A point is kept from itself by its index.
-
-    Distances are sums of squared differences, not an expanded product, so that duplicates tie exactly.
-    """
-    n = len(points)
-    chunk = max(1, _NUMBERS_AT_ONCE // n)
-    found = np.empty((n, k), dtype=np.intp)
-    for start in range(0, n, chunk):
-        rows = np.arange(start, min(start + chunk, n))
-        distances = cdist(points[rows], points, "sqeuclidean")
-        distances[rows - start, rows] = np.inf
-        found[rows] = nearest(distances, k)
-    return found
-
-
-def neighbours_without_group(
-    points: Float[np.ndarray, "tokens dims"], held_out: Int[np.ndarray, " rows"], k: int
-) -> Int[np.ndarray, "rows k"]:
-    """The k nearest of each held-out point among all that are not held out, nearest first.
-
-    Args:
-        points: all points.
-        held_out: rows of `points`.
-        k: how many.
-    """
-    chunk = max(1, _NUMBERS_AT_ONCE // len(points))
-    found = np.empty((len(held_out), k), dtype=np.intp)
-    for start in range(0, len(held_out), chunk):
-        distances = cdist(points[held_out[start : start + chunk]], points, "sqeuclidean")
-        distances[:, held_out] = np.inf
-        found[start : start + chunk] = nearest(distances, k)
-    return found
 
 
 def vote(

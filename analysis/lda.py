@@ -9,25 +9,31 @@ the target of the shrinkage, so the shrinkage is written in the units of the poi
 μ diag(variance), which is μ I after standardising. A feature that is constant in a fold takes no part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import sparse
 from scipy.linalg import cholesky, eigh, solve_triangular
 
 from analysis.errors import InputError
 
 Shrinkage = Literal["ledoit-wolf", "none"] | float
 Dims = int | Literal["full"]
+Rows = Int[np.ndarray, "_"]  # as many as each fold has
 
-# Of a feature's variance over all points: below it a fold's, found by subtraction, has too few digits.
+# Of a feature's variance over all points: one that varies less in a fold is constant there.
 _CONSTANT = 1e-10
+# Of a feature's scatter about its mean: where a fold keeps less, subtraction leaves fewer than ten digits, and the
+# moments are summed again.
+_FEW_DIGITS = 1e-6
 # Of a feature's variance: what the features before it leave unexplained. Rounding leaves about 1e-15.
 _COLLINEAR = 1e-12
 # Of the largest eigenvalue. A direction below it separates nothing: some class means coincide.
 _NO_SEPARATION = 1e-10
+_NUMBERS_AT_ONCE = 1 << 22
 
 
 def checked_shrinkage(shrinkage: Shrinkage) -> Shrinkage:
@@ -61,6 +67,19 @@ def checked_dims(dims: Dims, n_classes: int, n_features: int) -> int:
             f"have only {most}; use {most} or fewer"
         )
     return int(dims)
+
+
+def checked_match_dims(match_dims: int | None, n_features: int) -> int:
+    """The number of features left after matching dimensions: no more than there are, and all for None.
+
+    Raises:
+        InputError: not a positive number.
+    """
+    if match_dims is None:
+        return n_features
+    if not isinstance(match_dims, int | np.integer) or match_dims < 1:
+        raise InputError(f"match_dims is {match_dims!r}; give the dimensions to reduce the features to, 1 or more")
+    return min(int(match_dims), n_features)
 
 
 def standardised(points: Float[np.ndarray, "tokens dims"]) -> Float[np.ndarray, "tokens dims"]:
@@ -130,56 +149,80 @@ def moments(points: Float[np.ndarray, "tokens dims"], codes: Int[np.ndarray, " t
     )
 
 
-def moments_without_each(
+def moments_without(
     points: Float[np.ndarray, "tokens dims"],
     codes: Int[np.ndarray, " tokens"],
     n_classes: int,
-    *,
-    chunk: int = 256,
+    folds: Sequence[Rows],
 ) -> Iterator[Moments]:
-    """The moments without point 0, without point 1, and so on: exactly those of the remaining points.
+    """The moments without each fold's rows: exactly those of the remaining points, by subtraction.
 
-    With e = x_i - m_c of point i in class c of n_c members and y = x_i - m of n points,
+    A fold leaves n' points, n_c' of them in class c. With the residuals r = x - m_c of all points, y = x - m,
+    and sums over the rows held out (those of class c for the first), the means move by
 
-        m_c' = m_c - e/(n_c - 1)           within' = within - e eᵀ n_c/(n_c - 1)
-        m' = m - y/(n - 1)                 variance' = (n variance - y² n/(n - 1)) / (n - 1)
+        δ_c = -Σ r / n_c'        δ = -Σ y / n'
 
-    and the other members of c get the residuals e_t + e/(n_c - 1). The only member of a class takes the
-    class with it.
+        within' = within - Σ r rᵀ - Σ_c n_c' δ_c δ_cᵀ        variance' = (n variance - Σ y²) / n' - δ²
+
+    and the points that remain in c have the residuals r - δ_c. A class that loses its last point is gone.
 
     Args:
         points: features, of variance about 1.
         codes: classes in [0, n_classes).
         n_classes: number of classes.
-        chunk: folds whose fourth moments are found in one product (tokens x chunk numbers).
+        folds: the rows that each fold holds out, fewer than all.
     """
-    n = len(points)
+    n, dims = points.shape
     counts, means, residuals = _about_class_means(points, codes, n_classes)
-    mean, variance = points.mean(axis=0), points.var(axis=0)
+    mean, scatter = points.mean(axis=0), n * points.var(axis=0)
     within = residuals.T @ residuals
-    squares = residuals**2
     members = [np.flatnonzero(codes == c) for c in range(n_classes)]
+    place = np.empty(n, dtype=np.intp)  # among the members of its class
+    for rows in members:
+        place[rows] = np.arange(len(rows))
 
-    for start in range(0, n, chunk):
-        some = slice(start, min(start + chunk, n))
-        y = points[some] - mean
-        variances = _or_constant((n * variance - y**2 * n / (n - 1)) / (n - 1))
+    chunk = max(1, _NUMBERS_AT_ONCE // max(n, n_classes * dims))
+    for start in range(0, len(folds), chunk):
+        some = folds[start : start + chunk]
+        held_out = np.concatenate(some)
+        fold_of = np.repeat(np.arange(len(some)), [len(rows) for rows in some])
+        cell = fold_of * n_classes + codes[held_out]
+        fold_counts = counts - np.bincount(cell, minlength=len(some) * n_classes).reshape(-1, n_classes)
+        n_left = fold_counts.sum(axis=1)[:, None]
+        sums = _sums(cell, residuals[held_out], len(some) * n_classes).reshape(-1, n_classes, dims)
+        shifts = np.where(fold_counts[..., None] > 0, -sums / np.maximum(fold_counts, 1)[..., None], 0.0)
+        y = points[held_out] - mean
+        shift = -_sums(fold_of, y, len(some)) / n_left
+        variances = (scatter - _sums(fold_of, y**2, len(some))) / n_left - shift**2
+        few_digits = (variances * n_left < _FEW_DIGITS * scatter).any(axis=1)
+        variances = _or_constant(variances)
+
         inverses = _inverse(variances)
-        norms = squares @ inverses.T  # |e/σ|² of every point in the units of every fold
-        fourths = (norms**2).sum(axis=0)
-        for j, i in enumerate(range(n)[some]):
-            c, e, left = codes[i], residuals[i], counts[codes[i]] - 1
-            fold_counts, fold_means, fold_within = counts.copy(), means.copy(), within
-            fold_counts[c] = left
-            fourth = fourths[j]
-            if left:
-                fold_means[c] -= e / left
-                fold_within = within - np.outer(e * ((left + 1) / left), e)
-                others = members[c][members[c] != i]
-                cross = residuals[others] @ (e * inverses[j])
-                moved = norms[others, j] + (2 * cross + norms[i, j] / left) / left
-                fourth += (moved**2).sum() - (norms[members[c], j] ** 2).sum()
-            yield Moments(fold_counts, mean - y[j] / (n - 1), fold_means, variances[j], fold_within, float(fourth))
+        fourths = np.zeros(len(some))
+        for c, rows in enumerate(members):
+            norms = residuals[rows] ** 2 @ inverses.T  # |r/σ|² of every member in the units of every fold
+            touched = np.flatnonzero(fold_counts[:, c] < counts[c])
+            scaled = shifts[touched, c] * inverses[touched]
+            norms[:, touched] += (shifts[touched, c] * scaled).sum(axis=1) - 2 * residuals[rows] @ scaled.T
+            gone = codes[held_out] == c
+            norms[place[held_out[gone]], fold_of[gone]] = 0
+            fourths += np.einsum("ij,ij->j", norms, norms)
+
+        for j, rows in enumerate(some):
+            if few_digits[j]:
+                others = np.delete(np.arange(n), rows)
+                yield moments(points[others], codes[others], n_classes)
+                continue
+            touched = np.flatnonzero(fold_counts[j] < counts)
+            lost = np.vstack([residuals[rows], np.sqrt(fold_counts[j, touched])[:, None] * shifts[j, touched]])
+            yield Moments(
+                counts=fold_counts[j],
+                mean=mean + shift[j],
+                means=means + shifts[j],
+                variance=variances[j],
+                within=within - lost.T @ lost,
+                fourth=float(fourths[j]),
+            )
 
 
 def ledoit_wolf(fold: Moments) -> float:
@@ -286,6 +329,22 @@ def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, 
     return axes
 
 
+def principal_axes(fold: Moments, dims: int) -> Float[np.ndarray, "features dims"]:
+    """The leading principal components of the fold's standardised features, as columns, in the units of the points.
+
+    A component's variance is its eigenvalue of the correlation matrix. A constant feature takes no part.
+
+    Args:
+        fold: its moments; the classes do not matter, as the scatters within and between them add up.
+        dims: how many, at most the features.
+    """
+    scale = np.sqrt(_inverse(fold.variance))
+    total = fold.within / fold.n + fold.deviations.T @ fold.deviations
+    size = len(total)
+    _, vectors = eigh(scale[:, None] * total * scale, subset_by_index=(size - dims, size - 1), check_finite=False)
+    return scale[:, None] * vectors[:, ::-1]
+
+
 @dataclass(frozen=True)
 class GaussianRule:
     """The Gaussian classes of one shared covariance as a linear rule: the largest xᵀ weights + biases.
@@ -326,10 +385,14 @@ def _about_class_means(
     points: np.ndarray, codes: np.ndarray, n_classes: int
 ) -> tuple[Int[np.ndarray, " classes"], Float[np.ndarray, "classes dims"], Float[np.ndarray, "tokens dims"]]:
     counts = np.bincount(codes, minlength=n_classes)
-    sums = np.zeros((n_classes, points.shape[1]))
-    np.add.at(sums, codes, points)
-    means = sums / np.maximum(counts, 1)[:, None]
+    means = _sums(codes, points, n_classes) / np.maximum(counts, 1)[:, None]
     return counts, means, points - means[codes]
+
+
+def _sums(codes: np.ndarray, points: np.ndarray, n_codes: int) -> np.ndarray:
+    """The sum of the points of each code, (codes, dims)."""
+    n = len(codes)
+    return sparse.csr_array((np.ones(n), codes, np.arange(n + 1)), shape=(n, n_codes)).T @ points
 
 
 def _or_constant(variance: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from analysis.errors import InputError
+from analysis.frames import padded
 
 FLOOR = 1e-10
 """Added to the power before the logarithm: below what rounding to 16 bits puts into one FFT bin (7e-9)."""
@@ -58,12 +59,9 @@ def log_mel(
 
     import torch  # takes a second: only when there is sound
 
-    frames = -(-len(wave) // hop)
     # A frame is n_fft samples with the window in its middle, and begins here relative to its step.
     begin = hop // 2 - window // 2 - (n_fft - window) // 2
-    samples = np.zeros((frames - 1) * hop + n_fft)
-    heard = wave[max(begin, 0) : begin + len(samples)]
-    samples[max(-begin, 0) : max(-begin, 0) + len(heard)] = heard
+    samples = padded(wave, hop=hop, begin=begin, length=n_fft)
     spectrum = torch.stft(
         torch.from_numpy(samples),
         n_fft,

@@ -1,6 +1,6 @@
 """The permuted null: what the same protocol scores when the labels mean nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,9 +9,7 @@ from jaxtyping import Float, Int
 
 from analysis.errors import InputError
 from analysis.knn import vote
-from analysis.lda import Dims, Shrinkage
-from analysis.outcome import Outcome, Protocol
-from analysis.protocols import DEFAULT_KS, classify, lda_classify
+from analysis.outcome import Outcome
 from analysis.statistics import group_means
 
 Shuffle = Literal["tokens", "within-groups", "across-groups"]
@@ -40,67 +38,45 @@ class Null:
 
 
 def permuted_null(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
+    outcome: Outcome,
+    probe: Callable[[Int[np.ndarray, " tokens"]], Outcome],
     *,
     rng: np.random.Generator,
     rounds: int = 10,
-    method: Literal["knn", "lda"] = "knn",
-    protocol: Protocol = "nested",
-    lda_dims: Dims = 5,
-    ks: Sequence[int] = DEFAULT_KS,
-    shrinkage: Shrinkage = "ledoit-wolf",
-    groups: Int[np.ndarray, " tokens"] | None = None,
     shuffle: Shuffle | None = None,
 ) -> Null:
     """Runs the whole protocol again on permuted labels: fits, folds and votes included.
 
     Args:
-        points: features.
-        labels: the true labels.
+        outcome: what the probe said of the true labels.
+        probe: the probe itself: labels in, outcome out, everything else as it was.
         rng: source of the permutations.
         rounds: number of permutations.
-        method: "knn" for `classify`, "lda" for `lda_classify` (which has no `lda_dims` and no `ks`).
-        protocol: as in `classify`, and so are `lda_dims`, `ks`, `shrinkage` and `groups`.
         shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute
             of the speaker: shuffling its tokens would hide what knowing the voice alone scores); else, for
             phonemes, `within-groups` under `speaker` and `tokens` under `paper` and `nested`.
 
     Raises:
-        InputError: as `classify`; no rounds; groups missing where the shuffle needs them.
+        InputError: as the probe; no rounds; groups missing where the shuffle needs them.
     """
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
-    shuffle = shuffle or _usual_shuffle(protocol, labels, groups)
+    labels, groups = outcome.labels, outcome.groups
+    shuffle = shuffle or _usual_shuffle(outcome)
     accuracies, by_group = [], []
-
-    def probe(some_labels: np.ndarray) -> Outcome:
-        if method == "lda":
-            return lda_classify(points, some_labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
-        return classify(
-            points,
-            some_labels,
-            protocol=protocol,
-            lda_dims=lda_dims,
-            ks=ks,
-            shrinkage=shrinkage,
-            groups=groups,
-        )
-
-    fixed = probe(labels).neighbours if method == "knn" and lda_dims == 0 else None
     for _ in range(rounds):
         relabelled = permuted(labels, shuffle=shuffle, groups=groups, rng=rng)
-        if fixed is None:
-            correct = probe(relabelled).correct
-        else:  # without LDA nothing is fitted to the labels, so that the search need not be repeated
+        if outcome.dims == 0 and outcome.neighbours is not None:
+            # Without LDA nothing is fitted to the labels, so that the search need not be repeated.
             classes, codes = np.unique(relabelled, return_inverse=True)
-            predicted = classes[vote(codes[fixed], len(classes), ks)]
+            predicted = classes[vote(codes[outcome.neighbours], len(classes), outcome.ks)]
             correct = predicted == relabelled[:, None]
+        else:
+            correct = probe(relabelled).correct
         accuracies.append(correct.mean(axis=0))
         if groups is not None:
             by_group.append(group_means(correct, groups))
-    ks = (0,) if method == "lda" else tuple(ks)
-    return Null(shuffle, ks, np.stack(accuracies), np.mean(by_group, axis=0) if by_group else None)
+    return Null(shuffle, outcome.ks, np.stack(accuracies), np.mean(by_group, axis=0) if by_group else None)
 
 
 def permuted(
@@ -126,23 +102,24 @@ def permuted(
         return rng.permutation(labels)
     if groups is None:
         raise InputError(f"shuffle {shuffle} needs groups; give the speaker of every token")
-    names, first, index = np.unique(groups, return_index=True, return_inverse=True)
+    _, first, index = np.unique(groups, return_index=True, return_inverse=True)
     if shuffle == "across-groups":
         if not _one_label_each(labels, groups):
             raise InputError("a group has several labels; use shuffle within-groups for such a target")
         return rng.permutation(labels[first])[index]
+    order = np.argsort(index, kind="stable")
     relabelled = labels.copy()
-    for g in range(len(names)):
-        relabelled[index == g] = rng.permutation(labels[index == g])
+    for rows in np.split(order, np.cumsum(np.bincount(index))[:-1]):
+        relabelled[rows] = rng.permutation(labels[rows])
     return relabelled
 
 
-def _usual_shuffle(protocol: Protocol, labels: np.ndarray, groups: np.ndarray | None) -> Shuffle:
-    if groups is None:
+def _usual_shuffle(outcome: Outcome) -> Shuffle:
+    if outcome.groups is None:
         return "tokens"
-    if _one_label_each(labels, groups):
+    if _one_label_each(outcome.labels, outcome.groups):
         return "across-groups"
-    return "within-groups" if protocol == "speaker" else "tokens"
+    return "within-groups" if outcome.protocol == "speaker" else "tokens"
 
 
 def _one_label_each(labels: np.ndarray, groups: np.ndarray) -> bool:

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from analysis.statistics import group_means
+
 Protocol = Literal["paper", "nested", "speaker"]
 
 
@@ -56,8 +58,17 @@ class Outcome:
     @property
     def balanced_accuracy(self) -> Float[np.ndarray, " ks"]:
         """Mean over the classes of the fraction of their points that are right (the mean recall)."""
-        correct = self.correct
-        return np.mean([correct[self.labels == c].mean(axis=0) for c in np.unique(self.labels)], axis=0)
+        return self.recall.mean(axis=0)
+
+    @property
+    def classes(self) -> Int[np.ndarray, " classes"]:
+        """The labels that occur, ascending."""
+        return np.unique(self.labels)
+
+    @property
+    def recall(self) -> Float[np.ndarray, "classes ks"]:
+        """Of every class, the fraction of its points that are right."""
+        return group_means(self.correct, self.labels)
 
     @property
     def chance(self) -> float:

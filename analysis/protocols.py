@@ -8,32 +8,35 @@ without each group and judges its points by the others.
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from analysis.errors import InputError
-from analysis.knn import checked_ks, neighbours_without_each, neighbours_without_group, vote
+from analysis.knn import checked_ks, vote
 from analysis.labelled import LabelledPoints
 from analysis.lda import (
     Dims,
     Moments,
+    Rows,
     Shrinkage,
     checked_dims,
+    checked_match_dims,
     checked_shrinkage,
     discriminants,
     gaussian_rule,
     intensity,
     moments,
-    moments_without_each,
+    moments_without,
+    principal_axes,
     standardised,
 )
+from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
 from analysis.outcome import Outcome, Protocol
 
 DEFAULT_KS = tuple(range(1, 51))
-
-Rows = Int[np.ndarray, " rows"]
 
 
 def classify(
@@ -45,6 +48,7 @@ def classify(
     ks: Sequence[int] = DEFAULT_KS,
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
+    match_dims: int | None = None,
 ) -> Outcome:
     """Predicts every point's label from its k nearest neighbours among linear discriminants.
 
@@ -56,18 +60,29 @@ def classify(
         ks: numbers of neighbours, all from one search.
         shrinkage: of the covariance within classes, fitted in the fold. `paper` has none by definition.
         groups: for `speaker`, the group of every point; otherwise only carried to the outcome.
+        match_dims: reduce the features first, to so many principal components of the standardised features,
+            fitted in the fold; None, or as many as there are features or more, leaves them as they are. The
+            components keep their variances, which matters where `lda_dims` is 0.
 
     Raises:
-        InputError: points or labels that `LabelledPoints` refuses; k, D or shrinkage out of range; no
-            groups for `speaker`; a singular covariance.
+        InputError: points or labels that `LabelledPoints` refuses; k, D, shrinkage or `match_dims` out of
+            range; no groups for `speaker`; a singular covariance.
     """
     match protocol:
         case "paper":
-            return paper(points, labels, lda_dims=lda_dims, ks=ks, groups=groups)
+            return paper(points, labels, lda_dims=lda_dims, ks=ks, groups=groups, match_dims=match_dims)
         case "nested":
-            return nested(points, labels, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, groups=groups)
+            return nested(
+                points,
+                labels,
+                lda_dims=lda_dims,
+                ks=ks,
+                shrinkage=shrinkage,
+                groups=groups,
+                match_dims=match_dims,
+            )
         case "speaker":
-            return speaker(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage)
+            return speaker(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, match_dims=match_dims)
     raise _unknown(protocol)
 
 
@@ -78,16 +93,22 @@ def paper(
     lda_dims: Dims = 5,
     ks: Sequence[int] = DEFAULT_KS,
     groups: Int[np.ndarray, " tokens"] | None = None,
+    match_dims: int | None = None,
 ) -> Outcome:
-    """LDA fitted on all points by scikit-learn, then leave-one-out neighbours: the paper's, and it leaks."""
+    """LDA fitted on all points by scikit-learn, then leave-one-out neighbours: the paper's, and it leaks.
+
+    Principal components are fitted on all points too.
+    """
     data = LabelledPoints(points, labels, groups)
-    dims = checked_dims(lda_dims, len(data.classes), data.points.shape[1])
+    n_features = checked_match_dims(match_dims, data.points.shape[1])
+    dims = checked_dims(lda_dims, len(data.classes), n_features)
     ks = checked_ks(ks, len(data.points) - 1)
+    data = _matched(data, n_features)
     space = data.points
     if dims:
-        distinct, place = np.unique(space, axis=0, return_inverse=True)  # so that duplicates tie exactly
-        space = _scikit_lda(data, n_components=dims).transform(distinct)[place]
-    return _by_vote("paper", data, dims, 0.0, ks, neighbours_without_each(space, max(ks)))
+        transformed = _scikit_lda(data, n_components=dims).transform(space)
+        space = _Copies.of(space).restored(transformed)
+    return _by_vote("paper", data, dims, 0.0, ks, _neighbours_of_each(space, ks))
 
 
 def nested(
@@ -98,18 +119,22 @@ def nested(
     ks: Sequence[int] = DEFAULT_KS,
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
+    match_dims: int | None = None,
 ) -> Outcome:
     """LDA with its scales and shrinkage fitted again without each point, which the others then judge.
 
     The only member of its class meets no other and counts as an error. A fold with too few classes for D
-    keeps the discriminants it has. Without LDA nothing is fitted, and this equals `paper`.
+    keeps the discriminants it has. Where nothing is fitted, without LDA and principal components, this equals
+    `paper`.
     """
     data = LabelledPoints(points, labels, groups)
-    dims = checked_dims(lda_dims, len(data.classes), data.points.shape[1])
+    n_features = checked_match_dims(match_dims, data.points.shape[1])
+    dims = checked_dims(lda_dims, len(data.classes), n_features)
     ks = checked_ks(ks, len(data.points) - 1)
-    if dims == 0:
-        return _by_vote("nested", data, 0, 0.0, ks, neighbours_without_each(data.points, max(ks)))
-    found, amount = _refitted_neighbours(data, "nested", dims, checked_shrinkage(shrinkage), max(ks))
+    if dims == 0 and n_features == data.points.shape[1]:
+        return _by_vote("nested", data, 0, 0.0, ks, _neighbours_of_each(data.points, ks))
+    rows = _rows_of_folds(data, "nested")
+    found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
     return _by_vote("nested", data, dims, amount, ks, found)
 
 
@@ -121,21 +146,21 @@ def speaker(
     lda_dims: Dims = 5,
     ks: Sequence[int] = DEFAULT_KS,
     shrinkage: Shrinkage = "ledoit-wolf",
+    match_dims: int | None = None,
 ) -> Outcome:
     """LDA with its scales and shrinkage fitted again without each group, which the other groups then judge.
 
     Rules as in `nested`, which this equals where every point is a group of its own.
     """
     data = LabelledPoints(points, labels, groups)
-    dims = checked_dims(lda_dims, len(data.classes), data.points.shape[1])
-    rows = _rows_of_groups(data)
+    n_features = checked_match_dims(match_dims, data.points.shape[1])
+    dims = checked_dims(lda_dims, len(data.classes), n_features)
+    rows = _rows_of_folds(data, "speaker")
     ks = checked_ks(ks, len(data.points) - max(map(len, rows)))
-    if dims == 0:
-        found = np.empty((len(data.points), max(ks)), dtype=np.intp)
-        for held_out in rows:
-            found[held_out] = neighbours_without_group(data.points, held_out, max(ks))
-        return _by_vote("speaker", data, 0, 0.0, ks, found)
-    found, amount = _refitted_neighbours(data, "speaker", dims, checked_shrinkage(shrinkage), max(ks))
+    if dims == 0 and n_features == data.points.shape[1]:
+        assert data.groups is not None  # _rows_of_folds has refused None
+        return _by_vote("speaker", data, 0, 0.0, ks, neighbours_in_other_groups(data.points, data.groups, max(ks)))
+    found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
     return _by_vote("speaker", data, dims, amount, ks, found)
 
 
@@ -146,6 +171,7 @@ def lda_classify(
     protocol: Protocol = "nested",
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
+    match_dims: int | None = None,
 ) -> Outcome:
     """Predicts every point's label by LDA: the nearest class mean among all discriminants, with log priors.
 
@@ -154,16 +180,17 @@ def lda_classify(
     """
     data = LabelledPoints(points, labels, groups)
     shrinkage = checked_shrinkage(shrinkage)
-    dims = checked_dims("full", len(data.classes), data.points.shape[1])
+    n_features = checked_match_dims(match_dims, data.points.shape[1])
+    dims = checked_dims("full", len(data.classes), n_features)
     predicted = np.empty_like(data.labels)
     amounts = [0.0]
     match protocol:
         case "paper":
+            data = _matched(data, n_features)
             predicted[:] = _scikit_lda(data).predict(data.points)
         case "nested" | "speaker":
-            space = standardised(data.points)
             amounts.clear()
-            for held_out, fold in _folds(data, space, protocol):
+            for held_out, space, fold in _folds(data, _rows_of_folds(data, protocol), n_features):
                 amounts.append(intensity(fold, shrinkage))
                 codes = gaussian_rule(fold, amounts[-1]).predict(space[held_out])
                 predicted[held_out] = data.classes[codes]
@@ -172,42 +199,77 @@ def lda_classify(
     return Outcome(protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups)
 
 
+@dataclass(frozen=True)
+class _Copies:
+    """Rows that repeat an earlier row. A matrix product may round equal rows differently; they must tie exactly."""
+
+    rows: Rows
+    originals: Rows
+
+    @classmethod
+    def of(cls, points: Float[np.ndarray, "tokens dims"]) -> "_Copies":
+        whole_rows = (points + 0.0).view(np.dtype((np.void, points[0].nbytes)))  # no -0.0: the bytes are compared
+        _, first, place = np.unique(whole_rows.ravel(), return_index=True, return_inverse=True)
+        rows = np.flatnonzero(first[place] != np.arange(len(points)))
+        return cls(rows, first[place][rows])
+
+    def restored(self, projected: Float[np.ndarray, "tokens dims"]) -> Float[np.ndarray, "tokens dims"]:
+        """The projected points, in place, with every copy equal to its original again."""
+        projected[self.rows] = projected[self.originals]
+        return projected
+
+
 def _refitted_neighbours(
-    data: LabelledPoints, protocol: Protocol, dims: int, shrinkage: Shrinkage, k: int
+    data: LabelledPoints, rows: list[Rows], n_features: int, dims: int, shrinkage: Shrinkage, k: int
 ) -> tuple[Int[np.ndarray, "tokens k"], float]:
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of shrinkage."""
-    space = standardised(data.points)
-    distinct, place = np.unique(space, axis=0, return_inverse=True)  # so that duplicates tie exactly
-    found = np.empty((len(space), k), dtype=np.intp)
+    copies = _Copies.of(data.points)
+    found = np.empty((len(data.points), k), dtype=np.intp)
     amounts = []
-    for held_out, fold in _folds(data, space, protocol):
-        amounts.append(intensity(fold, shrinkage))
-        projected = (distinct @ discriminants(fold, amounts[-1], dims))[place]
-        found[held_out] = neighbours_without_group(projected, held_out, k)
+    for held_out, space, fold in _folds(data, rows, n_features):
+        amounts.append(intensity(fold, shrinkage) if dims else 0.0)
+        projected = space @ discriminants(fold, amounts[-1], dims) if dims else space
+        found[held_out] = neighbours_without_group(copies.restored(projected), held_out, k)
     return found, float(np.mean(amounts))
 
 
 def _folds(
-    data: LabelledPoints, space: Float[np.ndarray, "tokens dims"], protocol: Protocol
-) -> Iterator[tuple[Rows, Moments]]:
-    """The rows held out by each fold, and the moments of all others."""
-    rows = list(np.arange(len(space))[:, None]) if protocol == "nested" else _rows_of_groups(data)
-    if len(rows) == len(space):
-        without_each = moments_without_each(space, data.codes, len(data.classes))
-        yield from zip(np.arange(len(space))[:, None], without_each, strict=True)
-        return
-    for held_out in rows:
-        others = np.delete(np.arange(len(space)), held_out)
-        yield held_out, moments(space[others], data.codes[others], len(data.classes))
+    data: LabelledPoints, rows: list[Rows], n_features: int
+) -> Iterator[tuple[Rows, Float[np.ndarray, "tokens features"], Moments]]:
+    """The rows held out by each fold, all points as the fold sees them, and the moments of all others there."""
+    space, codes, n_classes = standardised(data.points), data.codes, len(data.classes)
+    for held_out, fold in zip(rows, moments_without(space, codes, n_classes, rows), strict=True):
+        if n_features == space.shape[1]:
+            yield held_out, space, fold
+        else:
+            components = space @ principal_axes(fold, n_features)
+            others = np.delete(np.arange(len(space)), held_out)
+            yield held_out, components, moments(components[others], codes[others], n_classes)
 
 
-def _rows_of_groups(data: LabelledPoints) -> list[Rows]:
+def _rows_of_folds(data: LabelledPoints, protocol: Protocol) -> list[Rows]:
+    """The rows that each fold of `nested` or `speaker` holds out."""
+    if protocol == "nested":
+        return list(np.arange(len(data.points))[:, None])
     if data.groups is None:
         raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
-    names = np.unique(data.groups)
+    names, place = np.unique(data.groups, return_inverse=True)
     if len(names) < 2:
         raise InputError("protocol speaker found one group; give points of two or more speakers, or use nested")
-    return [np.flatnonzero(data.groups == name) for name in names]
+    return np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+
+
+def _matched(data: LabelledPoints, n_features: int) -> LabelledPoints:
+    """The same points by principal components of all of them, where fewer features are asked for."""
+    if n_features == data.points.shape[1]:
+        return data
+    space = standardised(data.points)
+    components = space @ principal_axes(moments(space, data.codes, len(data.classes)), n_features)
+    return replace(data, points=_Copies.of(data.points).restored(components))
+
+
+def _neighbours_of_each(space: Float[np.ndarray, "tokens dims"], ks: tuple[int, ...]) -> Int[np.ndarray, "tokens most"]:
+    return neighbours_in_other_groups(space, np.arange(len(space)), max(ks))
 
 
 def _scikit_lda(data: LabelledPoints, n_components: int | None = None) -> LinearDiscriminantAnalysis:

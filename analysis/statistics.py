@@ -137,9 +137,10 @@ def sign_flip_test(
 def _group_sums(
     values: np.ndarray, groups: np.ndarray
 ) -> tuple[Float[np.ndarray, "groups ks"], Float[np.ndarray, " groups"]]:
-    names, index = np.unique(groups, return_inverse=True)
+    _, index = np.unique(groups, return_inverse=True)
     if len(groups) != len(values):
         raise InputError(f"{len(groups)} groups for {len(values)} tokens; give one group a token")
-    sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, index, values)
-    return sums, np.bincount(index).astype(np.float64)
+    sizes = np.bincount(index)
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    sums = np.add.reduceat(values[np.argsort(index, kind="stable")], first, axis=0, dtype=np.float64)
+    return sums, sizes.astype(np.float64)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from app import commands
+from app import commands, convergence, extraction, probes, rate
 from app.shared import Answer, version
 
 
@@ -180,94 +180,24 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--frames", type=float, default=49_367.3, help="samples an utterance (TIMIT's test set: 49,367.3)")
 
-    sub = add("extract", "turn a corpus into a token table of latents and Mel features", commands.extract)
-    sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
-    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
-    sub.add_argument("--split", default=None, help="only this split of the corpus")
-    sub.add_argument("--out", required=True, metavar="TABLE", help="folder of the token table")
-    sub.add_argument("--samples", type=int, default=100, help="Monte Carlo samples an utterance")
-    sub.add_argument(
-        "--estimator",
-        choices=("sample", "posterior-mean"),
-        default="sample",
-        help="average the samples (the paper), or the posterior means along them (less noise)",
-    )
-    sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
-    sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
-    sub.add_argument("--memory", type=float, default=1.0, metavar="GB", help="most memory for the samples at once")
-    sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
-    sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
-    sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
+    sub = add("convergence", "how many Monte Carlo samples a checkpoint needs", convergence.run)
+    convergence.options(sub)
     corpus(sub)
     device(sub)
 
-    for name, run, what in (
-        ("knn", commands.knn, "k-nearest-neighbour accuracy of what the latents know"),
-        ("lda", commands.lda, "accuracy of the linear discriminant classifier"),
-    ):
-        sub = add(name, what, run)
-        sub.add_argument(
-            "--latents",
-            action="append",
-            metavar="TABLE",
-            help="a token table; may be given several times (default: the newest under latents/)",
-        )
-        sub.add_argument("--target", choices=("phoneme", "gender"), default="phoneme", help="what to predict")
-        sub.add_argument(
-            "--protocol",
-            choices=("paper", "nested", "speaker"),
-            action="append",
-            default=None,
-            help="may be given several times (default: nested for phonemes, speaker for gender)",
-        )
-        sub.add_argument("--speaker", action="append", metavar="ID", help="only these speakers (default: all)")
-        sub.add_argument(
-            "--features",
-            default=None,
-            help="comma-separated; z1+z2 joins two (default: each, and the latents together)",
-        )
-        sub.add_argument(
-            "--phones",
-            choices=("timit61", "timit48", "timit39"),
-            default=None,
-            help="fold TIMIT's phone labels (default: as labelled); the class `sil` of timit39 is Lee and Hon's, of "
-            "closures and silences: of closures alone, unless --silence keep",
-        )
-        sub.add_argument(
-            "--closures",
-            choices=("keep", "drop"),
-            default="keep",
-            help="TIMIT's bcl to tcl, each a class of its own; with timit48 they are two, cl and vcl, with timit39 sil",
-        )
-        sub.add_argument("--sa", choices=("keep", "drop"), default="keep", help="TIMIT's two dialect sentences")
-        sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi (and spn)")
-        sub.add_argument(
-            "--shrinkage",
-            type=_shrinkage,
-            default="ledoit-wolf",
-            help="of the within-class scatter: ledoit-wolf, none, or a number from 0 to 1 (never under `paper`)",
-        )
-        sub.add_argument("--permutations", type=int, default=10, help="label permutations for the null")
-        sub.add_argument(
-            "--out",
-            default=None,
-            metavar="CSV",
-            help="file for the results (default: beside the table, named after the question)",
-        )
-        sub.add_argument("--by-speaker", action="store_true", help="print every speaker's accuracy too (k=5)")
-        if name == "knn":
-            sub.add_argument(
-                "--lda-dims",
-                type=int,
-                default=None,
-                help="discriminants kept; 0: no LDA (default: 5, or as many as there are)",
-            )
-            sub.add_argument(
-                "--k",
-                default=None,
-                help="neighbours: a number, a range or a list (default: 1-50, or as many as there are)",
-            )
-            sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
+    sub = add("rate", "what the layers spend their bits on, and how long they remember", rate.run)
+    rate.options(sub)
+    corpus(sub)
+    device(sub)
+
+    sub = add("extract", "turn a corpus into a token table of latents and Mel features", extraction.run)
+    extraction.options(sub)
+    corpus(sub)
+    device(sub)
+
+    for name, what in probes.COMMANDS.items():
+        sub = add(name, what, lambda args: probes.run(args, args.name))
+        probes.options(sub, name)
     return top
 
 
@@ -285,18 +215,6 @@ def _sizes(text: str) -> tuple[int, ...]:
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"'{text}': sizes are counted from 1")
     return sizes
-
-
-def _shrinkage(text: str) -> str | float:
-    if text in ("ledoit-wolf", "none"):
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1") from None
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} does not lie between 0 and 1")
-    return value
 
 
 if __name__ == "__main__":

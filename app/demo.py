@@ -19,6 +19,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     """Extract, probe under both protocols, draw; says what it wrote and what that shows."""
     import pandas as pd
 
+    from analysis.outcome import Protocol
     from app.report import as_text, rows_as_json
     from app.shared import Answer, bar
     from figures import accuracy_over_k, lda_scatter
@@ -26,6 +27,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     from probing import extraction, probes, table
     from probing.corpora import open_corpus
     from probing.demo import CORPUS
+    from probing.question import Question
 
     corpus = open_corpus(CORPUS)
     latents = out / "latents"
@@ -36,11 +38,11 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
         )
     tokens = table.load(latents)
     answers = []
-    protocols: tuple[probes.Protocol, ...] = ("paper", "nested")
+    protocols: tuple[Protocol, ...] = ("paper", "nested")
     for protocol in protocols:
-        question = probes.Question(protocol=protocol, permutations=PERMUTATIONS, seed=seed)
+        question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=seed)
         with bar(1, f"knn, {protocol}", unit="run") as done:
-            answers.append(probes.ask(tokens, question, lambda i, n, done=done: done(1 / n)))  # type: ignore[misc]
+            answers.append(probes.ask(tokens, question, lambda i, n, d=done: d(1 / n)).results)  # type: ignore[misc]
     results = pd.concat(answers, ignore_index=True)
     table.write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")

@@ -1,4 +1,4 @@
-"""Phone labels of TIMIT: the 61 symbols, their foldings to 48 and 39, closures and manner of articulation.
+"""Phone labels of TIMIT: the 61 symbols, their foldings to 48 and 39, closures, manner and place of articulation.
 
 The symbols and their classes are those of TIMIT's `phoncode.doc`. The foldings are those of K.-F. Lee and
 H.-W. Hon, "Speaker-independent phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11),
@@ -13,6 +13,10 @@ from probing.errors import InputError
 PhoneSet = Literal["timit61", "timit48", "timit39"]
 Manner = Literal["stop", "closure", "affricate", "fricative", "nasal", "semivowel", "vowel", "silence"]
 
+Place = Literal[
+    "labial", "dental", "alveolar", "postalveolar", "palatal", "velar", "glottal", "front", "central", "back"
+]
+
 _MANNERS: dict[Manner, str] = {
     "stop": "b d g p t k dx q",
     "closure": "bcl dcl gcl pcl tcl kcl",
@@ -24,6 +28,20 @@ _MANNERS: dict[Manner, str] = {
     "silence": "pau epi h#",
 }
 _MANNER_OF: dict[str, Manner] = {label: manner for manner, labels in _MANNERS.items() for label in labels.split()}
+
+_PLACES: dict[Place, str] = {
+    "labial": "b bcl p pcl m em f v w",
+    "dental": "th dh",
+    "alveolar": "d dcl t tcl dx s z n en nx l el",
+    "postalveolar": "sh zh ch jh r",
+    "palatal": "y",
+    "velar": "g gcl k kcl ng eng",
+    "glottal": "q hh hv",
+    "front": "iy ih eh ey ae",
+    "central": "ah ax ax-h ix ux er axr",
+    "back": "aa ao ow oy uh uw aw ay",
+}
+_PLACE_OF: dict[str, Place] = {label: place for place, labels in _PLACES.items() for label in labels.split()}
 
 TIMIT61 = frozenset(_MANNER_OF)
 SILENCES = frozenset(_MANNERS["silence"].split())
@@ -83,6 +101,19 @@ def manner(label: str) -> Manner:
         case _:
             check(label)
             return _MANNER_OF[label]
+
+
+def place(label: str) -> Place | None:
+    """Place of articulation of a consonant, or the part of the tongue that makes a vowel; `None` of a silence.
+
+    A diphthong counts by its nucleus, the labial-velar `w` as a labial, `r` as a postalveolar, as the International
+    Phonetic Association's chart groups the closest symbols. Foldings that merge places have none: `cl`, `vcl`, `sil`.
+    Raises InputError when the label is in none of the sets.
+    """
+    if label in ("cl", "vcl", "sil"):
+        return None
+    check(label)
+    return _PLACE_OF.get(label)
 
 
 def check(label: str) -> None:

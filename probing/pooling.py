@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,7 @@ class Pooling:
     """
 
     def __init__(self, segments: Sequence[Segment], stride: int, steps: int) -> None:
+        self.segments, self.stride, self.steps = segments, stride, steps
         rows, columns, weights = [], [], []
         for row, segment in enumerate(segments):
             first, last = segment.start // stride, -(-segment.end // stride)
@@ -44,6 +46,22 @@ class Pooling:
     def log_mean_square(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
         """Natural log of the weighted mean square: keeps what a phase code loses in the mean."""
         return np.log(self.mean(np.square(steps)) + np.float32(LOG_FLOOR))
+
+    def halves(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens two_dims"]:
+        """Means over the first and over the second half of every token, side by side: keeps where a sound goes."""
+        return self._halves.mean(steps).reshape(len(self.segments), 2 * steps.shape[1])
+
+    @cached_property
+    def _halves(self) -> Pooling:
+        return Pooling([half for segment in self.segments for half in halved(segment)], self.stride, self.steps)
+
+
+def halved(segment: Segment) -> tuple[Segment, Segment]:
+    """The two halves of a segment, cut at its middle sample (rounded down); one sample is both of its halves."""
+    if segment.samples == 1:
+        return segment, segment
+    middle = segment.start + segment.samples // 2
+    return Segment(segment.label, segment.start, middle), Segment(segment.label, middle, segment.end)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,26 +3,27 @@
 A phoneme is asked for within one speaker at a time under `paper` and `nested`; the pooled row (`speaker` empty)
 then counts every token, each judged among its own speaker's; of a single speaker there is none. Under `speaker` all
 speakers are one pool and a token is judged by the other speakers' only; a speaker's row counts its own tokens.
-Attributes of the speaker (gender) have one row per speaker under `speaker`; under `paper` and `nested` one row per
-utterance, where the same speaker is among the neighbours.
+Attributes of the speaker are one pool under every protocol, see `probing.targets`.
+
+Beside every accuracy stand the majority line, the same protocol on permuted labels, the protocol `paper` on the same
+rows, the untrained model where its table is given, and the paired difference to Mel.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
-from scipy import sparse
+from jaxtyping import Float, Int
 
-from analysis.errors import InputError as AnalysisError
+from analysis.control import control_accuracy
 from analysis.knn import checked_ks
-from analysis.lda import Shrinkage, checked_dims
+from analysis.lda import checked_dims
+from analysis.logistic import logistic_classify
 from analysis.null import permuted_null
 from analysis.outcome import Outcome, Protocol
 from analysis.protocols import classify, lda_classify
@@ -33,44 +34,27 @@ from analysis.statistics import (
     group_means,
     sign_flip_test,
 )
-from probing import phones
+from probing import targets
 from probing.errors import InputError
+from probing.question import (
+    COLUMNS,
+    CONFUSION_COLUMNS,
+    MORE_COLUMNS,
+    SHOWN_KS,
+    Findings,
+    Question,
+    feature_names,
+    groups_of,
+    matrix,
+    named,
+    rounds,
+    side_by_side,
+)
 from probing.table import TokenTable
+from probing.targets import Asked
 
-COLUMNS = [
-    "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
-    "accuracy", "balanced_accuracy", "ci_low", "ci_high", "chance", "null_accuracy",
-]  # fmt: skip
-"""The columns of a result that are fixed; accuracies are fractions."""
-
-MORE_COLUMNS = [
-    "table", "method", "lda_dims", "shrinkage", "permutations", "speakers", "interval", "minus_mel", "p_minus_mel",
-]  # fmt: skip
 DEFAULT_LDA_DIMS = 5
 MOST_K = 50
-
-Target = Literal["phoneme", "gender"]
-Method = Literal["knn", "lda"]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to ask of a table. `lda_dims` and `ks` of None take 5 dimensions and k up to 50, or what there is."""
-
-    target: Target = "phoneme"
-    method: Method = "knn"
-    protocol: Protocol = "nested"
-    features: tuple[str, ...] = ()
-    speakers: tuple[str, ...] = ()
-    phones: phones.PhoneSet | None = None
-    keep_sa: bool = True
-    keep_silence: bool = False
-    keep_closures: bool = True
-    lda_dims: int | None = None
-    ks: tuple[int, ...] | None = None
-    shrinkage: Shrinkage = "ledoit-wolf"
-    permutations: int = 10
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,159 +66,131 @@ class _Pool:
 
 
 @dataclass(frozen=True)
+class _Beside:
+    """A figure to hold beside an accuracy: per k over all points of a run, and for each speaker."""
+
+    whole: Float[np.ndarray, " ks"]
+    by_group: Float[np.ndarray, "groups ks"]
+
+    @classmethod
+    def of(cls, outcome: Outcome, groups: np.ndarray) -> _Beside:
+        """The accuracies of another run on the same points."""
+        return cls(outcome.accuracy, group_means(outcome.correct, groups))
+
+
+@dataclass(frozen=True)
 class _Run:
-    """One probe run and its null accuracy per k, over all points and for each speaker of the pool."""
+    """One probe run; `beside` holds columns of the result by name, `null` the null's accuracy in every round."""
 
     pool: _Pool
     outcome: Outcome
-    null: np.ndarray
-    null_by_speaker: np.ndarray
-
-
-def default_protocol(target: Target) -> Protocol:
-    """`nested` for phonemes, which are asked one speaker at a time; `speaker` for attributes of the speaker."""
-    return "nested" if target == "phoneme" else "speaker"
-
-
-def default_features(table: TokenTable) -> tuple[str, ...]:
-    """Each latent layer, all of them together, the states of a model that has no latents, and Mel."""
-    latents, states = ([n for n in table.features if n[0] == kind and n[1:].isdigit()] for kind in "zh")
-    together = ["+".join(latents)] if len(latents) > 1 else []
-    return (*latents, *together, *([] if latents else states), *(["mel"] if "mel" in table.features else []))
+    beside: dict[str, _Beside]
+    null: Float[np.ndarray, "rounds ks"]
 
 
 def ask(
-    table: TokenTable, question: Question, progress: Callable[[int, int], None] = lambda i, n: None
-) -> pd.DataFrame:
+    table: TokenTable,
+    question: Question,
+    progress: Callable[[int, int], None] = lambda i, n: None,
+    *,
+    untrained: TokenTable | None = None,
+) -> Findings:
     """Run the probe for every feature; one row per feature, speaker (and pooled, where there are several) and k.
 
-    Raises InputError when the table has no such rows, too few speakers or classes, or k or the number of
-    discriminants is out of range.
+    Args:
+        table: the tokens.
+        question: what to ask.
+        progress: called with (done, all) after every run.
+        untrained: the table of the same tokens from the same model with random weights.
+
+    Raises:
+        InputError: the table has no such rows, too few speakers or classes, or k or the number of discriminants
+            is out of range.
     """
-    table, labels = _rows_and_labels(table, question)
-    names = tuple(dict.fromkeys(question.features)) or default_features(table)
-    matrices = {name: _matrix(table, name) for name in names}
-    pools = list(_pools(table, question))
-    speakers, groups = np.unique(table.tokens["speaker"].to_numpy(dtype=object), return_inverse=True)
-    _, codes = np.unique(labels, return_inverse=True)
+    found, notes = _askable(targets.asked(table, question), question)
+    before = None
+    if untrained is not None:
+        before = targets.same_rows(_askable(targets.asked(untrained, question), question)[0], found)
+    names = feature_names(table, question)
+    matrices = {name: matrix(found, name, question.normalise) for name in names}
+    pools = list(_pools(found.table, question))
+    speakers, groups = groups_of(found.table)
+    classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
     try:
         question = _resolved(question, codes, groups, pools, {name: m.shape[1] for name, m in matrices.items()})
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
     jobs = [(name, pool) for name in names for pool in pools]
     runs: dict[str, list[_Run]] = {name: [] for name in names}
-    arguments = (
-        (matrices[name][pool.rows], codes[pool.rows], groups[pool.rows], pool, name, question) for name, pool in jobs
-    )
-    for i, ((name, _), run) in enumerate(zip(jobs, _parallel(arguments, len(jobs)), strict=True)):
+
+    def arguments() -> Iterator[tuple[Any, ...]]:
+        random = {name: _untrained_points(before, name, matrices[name], question) for name in names}
+        for name, pool in jobs:
+            rows, twin = pool.rows, random[name]
+            yield (
+                matrices[name][rows], codes[rows], groups[rows], found.types[rows], pool, name, question,
+                None if twin is None else twin[rows],
+            )  # fmt: skip
+
+    for i, ((name, _), run) in enumerate(zip(jobs, side_by_side(_probe, arguments(), len(jobs)), strict=True)):
         runs[name].append(run)
         progress(i + 1, len(jobs))
-    rows = [row for name in names for row in _rows(table.name, name, question, runs[name], groups, speakers)]
-    return _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
+    rows, confused = [], []
+    for name in names:
+        about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
+        about |= {"protocol": question.protocol}
+        described = about | {"dims": _reduced(question, matrices[name].shape[1])}
+        rows += _rows(described, question, runs[name], groups, speakers)
+        confused += [about | row for row in _confusion(_together(runs[name]), classes)]
+    results = _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
+    return Findings(results, pd.DataFrame(confused, columns=CONFUSION_COLUMNS), notes)
 
 
-def _matrix(table: TokenTable, feature: str) -> np.ndarray:
-    """The feature's points; refuses the variance of a single sample, which is not known."""
-    points = table.matrix(feature)
-    for part in feature.split("+"):
-        if part.endswith("_var") and not np.isfinite(table.features[part]).all():
-            raise InputError(
-                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo sample has no variance; "
-                "extract into another folder with --samples 2 or more"
-            )
-    return points
-
-
-def _rows_and_labels(table: TokenTable, question: Question) -> tuple[TokenTable, np.ndarray]:
-    """The rows that the question is about, and their labels."""
-    tokens = table.tokens
-    dialect = tokens["utterance"].str.contains(r"(?i:_SA[12])$").to_numpy(dtype=bool)
-    closures = ((tokens["unit"] == "phoneme") & tokens["label"].isin(phones.CLOSURES)).to_numpy()
-    if not question.keep_sa and not dialect.any():
+def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
+    """Without the classes of a single speaker, where that speaker is left out: nobody else could know them."""
+    if question.protocol != "speaker" or question.target not in (*targets.ATTRIBUTES, "word"):
+        return found, ()
+    pairs = pd.DataFrame({"label": found.labels, "speaker": found.table.tokens["speaker"]}).drop_duplicates()
+    of_one = pairs.groupby("label")["speaker"].count().loc[lambda counts: counts < 2].index
+    if len(of_one) == 0 or pairs["label"].nunique() < 2:
+        return found, ()
+    kept = ~np.isin(found.labels.astype(str), of_one.astype(str))
+    if len(np.unique(found.labels[kept].astype(str))) < 2:
         raise InputError(
-            f"{table.path}: no utterance is a dialect sentence (..._SA1, ..._SA2), which only TIMIT has; "
-            "leave out --sa drop"
+            f"{found.table.path}: {question.target} {', '.join(map(str, of_one))} is of 1 speaker, and leaving that "
+            "one out needs 2 of each of two classes; give more speakers, or use --protocol nested"
         )
-    if not question.keep_closures and not closures.any():
-        raise InputError(
-            f"{table.path}: no row is a closure of TIMIT's ({' '.join(sorted(phones.CLOSURES))}); "
-            "leave out --closures drop"
-        )
-    kept = np.ones(len(tokens), dtype=bool)
-    if question.speakers:
-        known = set(tokens["speaker"])
-        if strangers := [s for s in question.speakers if s not in known]:
-            raise InputError(f"{table.path}: no speaker {', '.join(strangers)}; it has {', '.join(sorted(known))}")
-        kept &= tokens["speaker"].isin(question.speakers).to_numpy()
-    if not question.keep_sa:
-        kept &= ~dialect
-    if not question.keep_closures:
-        kept &= ~closures
-    if not kept.all():
-        table = table.select(kept)
-    if len(table.tokens) == 0:
-        raise InputError(f"{table.path}: no rows are left; widen the selection")
-    match question.target:
-        case "phoneme":
-            table = _of_unit(table, "phoneme")
-            if not question.keep_silence:
-                table = table.select(~table.tokens["label"].isin(phones.NO_PHONEMES).to_numpy())
-            labels = table.tokens["label"].to_numpy(dtype=object)
-            if question.phones is not None:
-                if strangers := sorted(set(labels) - phones.TIMIT61):
-                    raise InputError(
-                        f"{table.path}: unknown phone label {strangers[0]!r}, none of the 61 of TIMIT that --phones "
-                        "folds; leave --phones out to take the labels as they are"
-                    )
-                folded = [phones.fold(label, question.phones, silences=True) for label in labels]
-                table, labels = (
-                    table.select(np.array([label is not None for label in folded], dtype=bool)),
-                    np.array([label for label in folded if label is not None], object),
-                )
-        case "gender":
-            by = "speaker" if question.protocol == "speaker" else "utterance"
-            table = _averaged(table, by, question.keep_silence)
-            table = table.select(table.tokens["gender"].notna().to_numpy())
-            labels = table.tokens["gender"].to_numpy(dtype=object)
-    if len(table.tokens) == 0:
-        raise InputError(f"{table.path}: no rows with a known {question.target} are left; widen the selection")
-    return table, labels
+    shown = ", ".join(map(str, of_one[:8])) + (" ..." if len(of_one) > 8 else "")
+    note = f"left out, for only one speaker has it: {question.target} {shown} ({int((~kept).sum())} rows)"
+    return Asked(found.table.select(kept), found.labels[kept], found.types[kept]), (note,)
 
 
-def _of_unit(table: TokenTable, unit: str) -> TokenTable:
-    rows = (table.tokens["unit"] == unit).to_numpy()
-    if not rows.any():
-        has = ", ".join(sorted(set(table.tokens["unit"])))
-        raise InputError(f"{table.path}: no {unit} rows, only {has}; extract them: probe extract --units {unit}")
-    return table.select(rows)
-
-
-def _averaged(table: TokenTable, by: str, keep_silence: bool) -> TokenTable:
-    """One row per speaker or utterance: the mean of its phonemes (else words, utterances) weighted by duration."""
-    unit = next(unit for unit in ("phoneme", "word", "utterance") if (table.tokens["unit"] == unit).any())
-    rows = table.tokens["unit"] == unit
-    if unit == "phoneme" and not keep_silence:
-        rows &= ~table.tokens["label"].isin(phones.SILENCES)
-    table = table.select(rows.to_numpy())
-    groups, first, place = np.unique(table.tokens[by], return_index=True, return_inverse=True)
-    seconds = ((table.tokens["end"] - table.tokens["start"]) / table.tokens["sample_rate"]).to_numpy()
-    shares = seconds / np.bincount(place, seconds)[place]
-    weights = sparse.csr_array((shares, (place, np.arange(len(place)))), shape=(len(groups), len(place)))
-    tokens = table.tokens.iloc[first].reset_index(drop=True)
-    return replace(table, tokens=tokens, features={k: weights @ v for k, v in table.features.items()})
+def _untrained_points(
+    before: Asked | None, feature: str, points: np.ndarray, question: Question
+) -> Float[np.ndarray, "rows dims"] | None:
+    """The same feature of the untrained model; None where it has none, or does not depend on the model."""
+    if before is None or not set(feature.split("+")) <= set(before.table.features):
+        return None
+    twin = matrix(before, feature, question.normalise)
+    return None if np.array_equal(twin, points) else twin
 
 
 def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
     speakers = table.tokens["speaker"].to_numpy()
-    if question.target == "phoneme" and question.protocol != "speaker":
+    if question.target in targets.TOKEN_TARGETS and question.protocol != "speaker":
         for speaker in np.unique(speakers):
             yield _Pool(str(speaker), np.flatnonzero(speakers == speaker))
     else:
         yield _Pool("", np.arange(len(speakers)))
 
 
+def _reduced(question: Question, size: int) -> int:
+    """Dimensions of a feature after reduction."""
+    return size if question.match_dims is None else min(size, question.match_dims)
+
+
 def _resolved(
-    question: Question, codes: np.ndarray, groups: np.ndarray, pools: Sequence[_Pool], sizes: dict[str, int]
+    question: Question, codes: np.ndarray, groups: np.ndarray, pools: list[_Pool], sizes: dict[str, int]
 ) -> Question:
     """The question with its defaults filled in: dimensions and k that every pool has. Refuses others at once."""
     least_classes = min(len(np.unique(codes[pool.rows])) for pool in pools)
@@ -245,26 +201,33 @@ def _resolved(
             f"the target {question.target}{who} has one class among {len(pool.rows)} rows: nothing to tell "
             "apart; choose another target or more speakers"
         )
+    if question.match_dims is not None:
+        if question.match_dims < 0:
+            raise InputError(f"--match-dims {question.match_dims}: give 1 or more, or no number for the smallest")
+        question = replace(question, match_dims=question.match_dims or min(sizes.values()))
+    if question.normalise != "none" and question.row != "token":
+        raise InputError(
+            f"--normalise {question.normalise}: takes out what tells {question.row}s apart; leave it out for the "
+            f"target {question.target}"
+        )
+    sizes = {name: _reduced(question, size) for name, size in sizes.items()}
     dims = question.lda_dims
     if dims is None:
         dims = min(DEFAULT_LDA_DIMS, least_classes - 1, *sizes.values())
-    if question.target == "gender" and question.protocol == "speaker":
-        counts = np.unique(codes, return_counts=True)[1]
-        if counts.min() < 2:
-            raise InputError(
-                f"{counts.min()} speaker of one gender, {counts.max()} of the other: leaving one out needs two of each"
-            )
     if question.protocol == "speaker" and len(np.unique(groups)) < 2:
         raise InputError("protocol speaker leaves one speaker out and needs two or more; use --protocol nested")
+    permutations = min(rounds(question, len(pool.rows)) for pool in pools)
+    question = replace(question, permutations=permutations, lda_dims=dims if question.method == "knn" else None)
+    if question.method != "knn":
+        return replace(question, ks=(0,))
     most = {pool.speaker: _most_neighbours(groups[pool.rows], question.protocol) for pool in pools}
     ks = question.ks or tuple(range(1, min(MOST_K, *most.values()) + 1))
-    if question.method == "knn":
-        for pool in pools:
-            for name, size in sizes.items():
-                with _named(pool, name):
-                    checked_dims(dims, len(np.unique(codes[pool.rows])), size)
-                    checked_ks(ks, most[pool.speaker])
-    return replace(question, lda_dims=dims, ks=ks)
+    for pool in pools:
+        for name, size in sizes.items():
+            with named(pool.speaker, name):
+                checked_dims(dims, len(np.unique(codes[pool.rows])), size)
+                checked_ks(ks, most[pool.speaker])
+    return replace(question, ks=ks)
 
 
 def _most_neighbours(groups: np.ndarray, protocol: Protocol) -> int:
@@ -273,92 +236,110 @@ def _most_neighbours(groups: np.ndarray, protocol: Protocol) -> int:
     return int(len(groups) - held_out)
 
 
-@contextlib.contextmanager
-def _named(pool: _Pool, feature: str) -> Iterator[None]:
-    """Says in an error of the analysis whose points they were."""
-    try:
-        yield
-    except AnalysisError as error:
-        who = f"speaker {pool.speaker}, " if pool.speaker else ""
-        raise InputError(f"{who}feature {feature}: {error}") from None
-
-
-def _parallel(arguments: Iterator[tuple[Any, ...]], jobs: int) -> Iterator[_Run]:
-    """Probe runs in order, side by side where there are several to do; the figures do not depend on it."""
-    import joblib
-
-    workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
-    if workers == 1:
-        yield from (_probe(*a) for a in arguments)
-        return
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        tasks = (joblib.delayed(_probe)(*a) for a in arguments)
-        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
-
-
 def _probe(
-    points: np.ndarray, labels: np.ndarray, groups: np.ndarray, pool: _Pool, feature: str, question: Question
-) -> _Run:
-    """One probe and its permuted null, with a generator that depends on the seed, the speaker and the feature."""
-    seeds = [question.seed, *f"{pool.speaker}/{feature}".encode()]
-    protocol, shrinkage = question.protocol, question.shrinkage
-    dims, ks = question.lda_dims or 0, question.ks or (1,)
-    with _named(pool, feature):
-        if question.method == "lda":
-            outcome = lda_classify(points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
-        else:
-            outcome = classify(
-                points, labels, protocol=protocol, lda_dims=dims, ks=ks, shrinkage=shrinkage, groups=groups
+    points: np.ndarray, labels: np.ndarray, groups: np.ndarray, types: np.ndarray, pool: _Pool, feature: str,
+    question: Question, untrained: np.ndarray | None,
+) -> _Run:  # fmt: skip
+    """One probe and what stands beside it, with a generator that depends on the seed, the speaker and the feature."""
+    rng = np.random.default_rng([question.seed, *f"{pool.speaker}/{feature}".encode()])
+    beside: dict[str, _Beside] = {}
+    with named(pool.speaker, feature):
+        probe = partial(_outcome, points, groups=groups, question=question)
+        outcome = probe(labels)
+        null_rounds = np.empty((0, len(outcome.ks)))
+        if question.permutations:
+            null = permuted_null(outcome, probe, rng=rng, rounds=question.permutations)
+            null_rounds = null.accuracies
+            assert null.group_accuracies is not None
+            beside["null_accuracy"] = _Beside(null.accuracy, null.group_accuracies)
+        if question.protocol != "paper":
+            paper = _outcome(points, labels, groups=groups, question=replace(question, protocol="paper"))
+            beside["paper_accuracy"] = _Beside.of(paper, groups)
+        if untrained is not None:
+            beside["untrained_accuracy"] = _Beside.of(
+                _outcome(untrained, labels, groups=groups, question=question), groups
             )
-        if not question.permutations:
+        if question.control and len(np.unique(types)) < len(types):
+            controls = control_accuracy(labels, types, probe, rng=rng, rounds=question.control)
             unknown = np.full((len(np.unique(groups)), len(outcome.ks)), np.nan)
-            return _Run(pool, outcome, unknown[0], unknown)
-        null = permuted_null(
-            points,
-            labels,
-            rng=np.random.default_rng(seeds),
-            rounds=question.permutations,
-            method=question.method,
-            protocol=protocol,
-            lda_dims=dims,
-            ks=ks,
-            shrinkage=shrinkage,
-            groups=groups,
-        )
-    by_speaker = null.accuracies if null.group_accuracies is None else null.group_accuracies
-    return _Run(pool, outcome, null.accuracy, by_speaker)
+            beside["control_accuracy"] = _Beside(controls.accuracy, unknown)
+    return _Run(pool, outcome, beside, null_rounds)
+
+
+def _outcome(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:
+    """The probe that was asked for, on these labels."""
+    protocol, match_dims, shrinkage = question.protocol, question.match_dims, question.shrinkage
+    match question.method:
+        case "knn":
+            return classify(
+                points, labels, protocol=protocol, lda_dims=question.lda_dims or 0, ks=question.ks or (1,),
+                shrinkage=shrinkage, groups=groups, match_dims=match_dims,
+            )  # fmt: skip
+        case "lda":
+            return lda_classify(
+                points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups, match_dims=match_dims
+            )
+        case "logistic":
+            return logistic_classify(points, labels, protocol=protocol, groups=groups, match_dims=match_dims)
+    raise InputError(f"{question.method} does not name classes; use knn, lda or logistic for {question.target}")
 
 
 def _rows(
-    table: str, feature: str, question: Question, runs: list[_Run], groups: np.ndarray, speakers: np.ndarray
+    described: dict[str, Any], question: Question, runs: list[_Run], groups: np.ndarray, speakers: np.ndarray
 ) -> list[dict[str, Any]]:
     """Result rows of one feature: every speaker's, then those of all together where there are several."""
-    rng = np.random.default_rng([question.seed, *feature.encode()])
-    tidy = partial(_tidy, table, feature, question)
+    rng = np.random.default_rng([question.seed, *described["feature"].encode()])
+    tidy = partial(_tidy, described, question)
     if not runs[0].pool.speaker:
         (run,) = runs
         held_out = groups[run.pool.rows]
         several = len(np.unique(held_out))
-        interval = cluster_bootstrap_interval(run.outcome.correct, held_out, rng=rng)
-        rows = tidy("", run.outcome, run.null, interval, run.outcome.chance, several)
-        if question.target != "phoneme":
+        interval = _over_groups(run.outcome, held_out, rng)
+        whole = {name: figure.whole for name, figure in run.beside.items()}
+        rows = tidy("", run.outcome, whole, interval, run.outcome.chance, several, _p_null(run.outcome, run.null))
+        if question.target not in targets.TOKEN_TARGETS:
             return rows
         singles = []
-        for group, null in zip(np.unique(held_out), run.null_by_speaker, strict=True):
+        for i, group in enumerate(np.unique(held_out)):
             mine = _of_rows(run.outcome, held_out == group)
-            singles += tidy(str(speakers[group]), mine, null, _over_tokens(mine, rng), mine.chance, 1)
+            beside = {name: figure.by_group[i] for name, figure in run.beside.items()}
+            singles += tidy(str(speakers[group]), mine, beside, _over_tokens(mine, rng), mine.chance, 1)
         return singles + rows
     rows = []
     for run in runs:
-        rows += tidy(run.pool.speaker, run.outcome, run.null, _over_tokens(run.outcome, rng), run.outcome.chance, 1)
+        whole = {name: figure.whole for name, figure in run.beside.items()}
+        interval = _over_tokens(run.outcome, rng)
+        rows += tidy(
+            run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, _p_null(run.outcome, run.null)
+        )
     if len(runs) > 1:
-        whole = _together(runs)
-        sizes = np.array([run.outcome.n for run in runs])
-        null = np.average([run.null for run in runs], axis=0, weights=sizes)
-        chance = float(np.average([run.outcome.chance for run in runs], weights=sizes))
-        interval = cluster_bootstrap_interval(whole.correct, np.repeat(np.arange(len(runs)), sizes), rng=rng)
-        rows += tidy("", whole, null, interval, chance, len(runs))
+        together = _together(runs)
+        sizes = np.array([run.outcome.n for run in runs], dtype=np.float64)
+
+        def weighted(figures: list[Any]) -> Any:
+            return np.average(figures, axis=0, weights=sizes)
+
+        names = [name for name in runs[0].beside if all(name in run.beside for run in runs)]
+        beside = {name: weighted([run.beside[name].whole for run in runs]) for name in names}
+        chance = float(weighted([run.outcome.chance for run in runs]))
+        interval = _over_groups(together, np.repeat(np.arange(len(runs)), sizes.astype(int)), rng)
+        p_null = _p_null(together, weighted([run.null for run in runs]))
+        rows += tidy("", together, beside, interval, chance, len(runs), p_null)
     return rows
+
+
+def _p_null(outcome: Outcome, null: Float[np.ndarray, "rounds ks"]) -> Float[np.ndarray, " ks"]:
+    """How often permuted labels do at least as well, the true ones counted among them (so never zero)."""
+    if len(null) == 0:
+        return np.full(len(outcome.ks), np.nan)
+    return (1 + (null >= outcome.accuracy - 1e-12).sum(axis=0)) / (1 + len(null))
+
+
+def _over_groups(outcome: Outcome, groups: np.ndarray, rng: np.random.Generator) -> Interval:
+    """The interval over speakers; over the tokens where there is one speaker."""
+    if len(np.unique(groups)) < 2:
+        return _over_tokens(outcome, rng)
+    return cluster_bootstrap_interval(outcome.correct, groups, rng=rng)
 
 
 def _over_tokens(outcome: Outcome, rng: np.random.Generator) -> Interval:
@@ -395,15 +376,17 @@ def _together(runs: list[_Run]) -> Outcome:
 
 
 def _tidy(
-    table: str, feature: str, question: Question, speaker: str, outcome: Outcome, null: np.ndarray,
-    interval: Interval, chance: float, speakers: int,
+    described: dict[str, Any], question: Question, speaker: str, outcome: Outcome, beside: dict[str, np.ndarray],
+    interval: Interval, chance: float, speakers: int, p_null: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     accuracy, balanced = outcome.accuracy, outcome.balanced_accuracy
+    unknown = np.full(len(outcome.ks), np.nan)
+    null, paper, untrained, control = (
+        beside.get(f"{name}_accuracy", unknown) for name in ("null", "paper", "untrained", "control")
+    )
     return [
-        {
-            "feature": feature,
-            "target": question.target,
-            "protocol": question.protocol,
+        described
+        | {
             "speaker": speaker,
             "k": k,
             "n": outcome.n,
@@ -414,18 +397,40 @@ def _tidy(
             "ci_high": interval.high[i],
             "chance": chance,
             "null_accuracy": null[i],
-            "table": table,
-            "method": question.method,
+            "p_null": unknown[i] if p_null is None else p_null[i],
+            "paper_accuracy": paper[i],
+            "optimism": paper[i] - accuracy[i],
+            "untrained_accuracy": untrained[i],
+            "control_accuracy": control[i],
+            "selectivity": accuracy[i] - control[i],
+            "minus_mel": np.nan,
+            "p_minus_mel": np.nan,
+            "rows": question.row,
+            "match_dims": question.match_dims or 0,
+            "normalise": question.normalise,
             "lda_dims": outcome.dims,
             "shrinkage": outcome.shrinkage,
             "permutations": question.permutations,
             "speakers": speakers,
             "interval": "speakers" if speakers > 1 else "tokens",
-            "minus_mel": np.nan,
-            "p_minus_mel": np.nan,
         }
         for i, k in enumerate(outcome.ks)
     ]
+
+
+def _confusion(outcome: Outcome, classes: np.ndarray) -> Iterator[dict[str, Any]]:
+    """How often each class was taken for each, at the ks that are shown."""
+    shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
+    size = len(classes)
+    for i in shown:
+        pairs = np.bincount(outcome.labels * size + outcome.predictions[:, i], minlength=size**2)
+        for pair in np.flatnonzero(pairs):
+            yield {
+                "k": outcome.ks[i],
+                "label": str(classes[pair // size]),
+                "predicted": str(classes[pair % size]),
+                "count": int(pairs[pair]),
+            }
 
 
 def _paired_with_mel(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,15 +123,53 @@ class TokenTable:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
         return np.concatenate([self.features[part] for part in parts], axis=1).astype(np.float64)
 
+    def with_feature(self, name: str, array: Any) -> TokenTable:
+        """The table with one more feature: an array (rows, dims), one row for each of `tokens`, in its order.
+
+        A NumPy array or anything that becomes one; kept in single precision. Raises InputError when the name is taken
+        or no identifier, or the array has other rows or holds values that are not finite.
+        """
+        check_feature_name(name, self.features)
+        values = np.asarray(array)
+        if values.ndim == 1:
+            values = values[:, None]
+        if (
+            values.ndim != 2
+            or len(values) != len(self.tokens)
+            or not values.shape[1]
+            or values.dtype.kind not in "biuf"
+        ):
+            raise InputError(
+                f"feature '{name}': an array of shape {np.shape(array)} and type {values.dtype}; give numbers of shape "
+                f"({len(self.tokens)}, dims), a row for each row of {self.path}"
+            )
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise InputError(f"feature '{name}': row {row} holds NaN or infinity in single precision; mend it first")
+        extraction = {**self.extraction, "added": [*self.extraction.get("added", []), name]}
+        return TokenTable(self.name, self.path, extraction, self.tokens, {**self.features, name: values})
+
     def select(self, rows: np.ndarray) -> TokenTable:
         """The table restricted to the rows where `rows` is true."""
         tokens = self.tokens[rows].reset_index(drop=True)
         return TokenTable(self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()})
 
 
+def check_feature_name(name: str, taken: Iterable[str]) -> None:
+    """Raise InputError unless a feature may have this name."""
+    if not name.isidentifier():
+        raise InputError(
+            f"feature '{name}': no identifier; name it with letters, digits and underscores, as my_layer_1"
+        )
+    if name in {field for field, _ in TOKEN_FIELDS} | set(taken):
+        raise InputError(f"feature '{name}': the table has a column of that name; choose another")
+
+
 def newest(root: Path = Path("latents")) -> Path:
     """The token table under `root` that was begun last."""
-    tables = [path.parent for path in root.glob(f"*/{EXTRACTION}")]
+    tables = [path.parent for path in root.glob(f"[!.]*/{EXTRACTION}")]  # a hidden one is not yet whole
     if not tables:
         raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
     return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
@@ -188,8 +228,9 @@ def counted(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
     return dict(units), utterances
 
 
-def load(folder: Path) -> TokenTable:
+def load(folder: str | Path) -> TokenTable:
     """Read a whole token table; InputError when it is missing, unfinished, damaged or holds values not finite."""
+    folder = Path(folder)
     extraction = read_extraction(folder)
     wanted = [folder / part_name(i) for i in range(extraction["parts"])]
     missing = [path.name for path in wanted if not path.exists()]
@@ -209,3 +250,33 @@ def load(folder: Path) -> TokenTable:
             features[column.name] = array
     tokens = table.select([name for name, _ in TOKEN_FIELDS]).to_pandas()
     return TokenTable(folder.name, folder, extraction, tokens, features)
+
+
+def save(tokens: TokenTable, folder: str | Path) -> Path:
+    """Write a table to a new folder, whole or not at all, so that `load` and `pandas.read_parquet` read it.
+
+    What `_extraction.json` said goes with it; its `added` lists the features that `with_feature` added. Returns the
+    folder. Raises InputError when something is there already or it cannot be written.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty; save the table to a new folder")
+    sizes = {name: array.shape[1] for name, array in tokens.features.items()}
+    known = tokens.tokens.astype(object).where(tokens.tokens.notna(), None)
+    rows = [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
+    extraction = {**tokens.extraction, "added": tokens.extraction.get("added", []), "features": sizes, "parts": 1}
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+        temporary.chmod(0o755)
+        write_part(temporary, 0, rows, tokens.features, sizes)
+        write_json(temporary / EXTRACTION, extraction)
+        temporary.replace(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write ({error.strerror or error}); choose another folder") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -23,6 +23,11 @@ def knn(distances: list[float], labels: list[int], k: int) -> int:
     raise AssertionError("no neighbours")
 
 
+def nearest(points: np.ndarray, i: int, others: list[int], k: int) -> list[int]:
+    """The k of the others nearest to point i; equal distances in order of index."""
+    return sorted(others, key=lambda j: (squared_distance(points[i], points[j]), j))[:k]
+
+
 def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for x, y in zip(a.tolist(), b.tolist(), strict=True):
@@ -47,6 +52,18 @@ def standardised_fold(points: np.ndarray, fold: list[int]) -> np.ndarray:
         variance = sum((v - mean) ** 2 for v in values) / len(values)
         columns.append((points[:, d] - mean) / math.sqrt(variance))
     return np.stack(columns, axis=1)
+
+
+def principal_components(points: np.ndarray, fold: list[int], dims: int | None) -> np.ndarray:
+    """All points by the leading eigenvectors of the fold's correlation matrix; for None, as they are."""
+    if dims is None:
+        return points
+    units = standardised_fold(points, fold)
+    correlation = np.zeros((units.shape[1], units.shape[1]))
+    for j in fold:
+        correlation += np.outer(units[j], units[j]) / len(fold)
+    _, axes = np.linalg.eigh(correlation)
+    return units @ axes[:, axes.shape[1] - dims :]
 
 
 def class_means(points: np.ndarray, labels: np.ndarray, fold: list[int]) -> dict[int, np.ndarray]:
@@ -100,22 +117,31 @@ def refitted(
     dims: int,
     ks: list[int],
     shrinkage: str | float,
+    match_dims: int | None = None,
 ) -> np.ndarray:
-    """Predictions of every point from discriminants refitted without its group."""
+    """Predictions of every point from principal components and discriminants refitted without its group."""
     predictions = []
     for i in range(len(points)):
         others = [j for j in range(len(points)) if groups[j] != groups[i]]
-        space = discriminant_space(points, labels, others, dims, shrinkage) if dims else points
+        space = principal_components(points, others, match_dims)
+        if dims:
+            space = discriminant_space(space, labels, others, dims, shrinkage)
         predictions.append(judged_by_others(space, labels, i, others, ks))
     return np.array(predictions)
 
 
-def gaussian_rule(points: np.ndarray, labels: np.ndarray, groups: np.ndarray, shrinkage: str | float) -> np.ndarray:
+def gaussian_rule(
+    points: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    shrinkage: str | float,
+    match_dims: int | None = None,
+) -> np.ndarray:
     """Predictions by the log densities of Gaussian classes, refitted without each point's group."""
     predictions = []
     for i in range(len(points)):
         others = [j for j in range(len(points)) if groups[j] != groups[i]]
-        units = standardised_fold(points, others)
+        units = standardised_fold(principal_components(points, others, match_dims), others)
         means = class_means(units, labels, others)
         within, _ = within_covariance(units, labels, others, shrinkage)
         best, winner = -math.inf, -1

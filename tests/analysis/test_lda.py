@@ -18,8 +18,19 @@ def labelled(n: int, dims: int, classes: int, *, seed: int = 0, spread: float = 
     return points * 10 ** rng.uniform(-2, 2, size=dims) + rng.normal(size=dims), labels
 
 
-def without(n: int, i: int) -> list[int]:
-    return [j for j in range(n) if j != i]
+def without(n: int, *rows: int) -> list[int]:
+    return [j for j in range(n) if j not in rows]
+
+
+def each(n: int) -> list[np.ndarray]:
+    return list(np.arange(n)[:, None])
+
+
+def mixed(labels: np.ndarray) -> list[np.ndarray]:
+    """Folds of one point, of a few, of a whole class, of the singleton among others, and of three points in four."""
+    n = len(labels)
+    whole_class = np.flatnonzero(labels == labels[0])
+    return [np.array([3]), np.array([1, 9, 20]), whole_class, np.array([n - 1, 2]), np.arange(n)[np.arange(n) % 4 > 0]]
 
 
 # Downdating loses the digits that the removed point holds: here at most a few units of 1e-15 each, so 1e-10
@@ -27,28 +38,47 @@ def without(n: int, i: int) -> list[int]:
 EXACT = 1e-10
 
 
-def test_moments_without_each_are_those_of_the_remaining_points() -> None:
+@pytest.mark.parametrize("folds", [lambda codes: each(len(codes)), mixed])
+def test_moments_without_a_fold_are_those_of_the_remaining_points(folds, monkeypatch) -> None:
+    monkeypatch.setattr(lda, "_NUMBERS_AT_ONCE", 130)  # three folds at once
     points, codes = labelled(41, 6, 7)
     points = lda.standardised(points)
-    for i, fold in enumerate(lda.moments_without_each(points, codes, 7, chunk=10)):
-        others = without(41, i)
+    for rows, fold in zip(folds(codes), lda.moments_without(points, codes, 7, folds(codes)), strict=True):
+        others = without(41, *rows)
         fresh = lda.moments(points[others], codes[others], 7)
         present = fresh.counts > 0
-        assert fold.n_classes == fresh.n_classes == (6 if i == 40 else 7)
+        assert fold.n_classes == fresh.n_classes
         np.testing.assert_array_equal(fold.counts, fresh.counts)
         np.testing.assert_allclose(fold.means[present], fresh.means[present], atol=EXACT)
         for name in ("mean", "variance", "within", "fourth"):
             np.testing.assert_allclose(getattr(fold, name), getattr(fresh, name), rtol=EXACT, atol=EXACT)
 
 
+def test_a_fold_that_keeps_little_of_a_feature_keeps_its_digits() -> None:
+    points, codes = labelled(41, 3, 4)
+    points = np.hstack([points, np.random.default_rng(1).normal(size=(41, 1))])
+    points[[4, 5], 3] = 1e4, -3e4
+    points = lda.standardised(points)
+    (fold,) = lda.moments_without(points, codes, 4, [np.array([4, 5])])
+    others = without(41, 4, 5)
+    fresh = lda.moments(points[others], codes[others], 4)
+    assert 0 < fresh.variance[3] < 1e-6
+    for name in ("variance", "within", "fourth"):
+        np.testing.assert_allclose(getattr(fold, name), getattr(fresh, name), rtol=EXACT)
+
+
 @pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.3, 1.0])
 @pytest.mark.parametrize(("dims", "classes", "kept"), [(4, 9, 4), (7, 5, 4), (7, 5, 2), (5, 3, 1)])
-def test_downdated_distances_equal_a_fit_from_scratch(shrinkage, dims, classes, kept) -> None:
-    points, labels = labelled(45, dims, classes, seed=dims + classes)
+@pytest.mark.parametrize("folds", [lambda labels: each(len(labels)), mixed])
+def test_downdated_distances_equal_a_fit_from_scratch(folds, shrinkage, dims, classes, kept) -> None:
+    points, labels = labelled(60, dims, classes, seed=dims + classes)
+    folds = folds(labels)
     space = lda.standardised(points)
-    for i, fold in enumerate(lda.moments_without_each(space, labels, classes)):
+    for rows, fold in zip(folds, lda.moments_without(space, labels, classes, folds), strict=True):
+        if shrinkage == "none" and fold.n - fold.n_classes < dims:
+            continue
         axes = lda.discriminants(fold, lda.intensity(fold, shrinkage), kept)
-        expected = reference.discriminant_space(points, labels, without(45, i), kept, shrinkage)
+        expected = reference.discriminant_space(points, labels, without(60, *rows), kept, shrinkage)
         # 1e-8: both solve an eigenproblem whose gaps are above 1e-3, so errors of 1e-15 grow to 1e-12 or so.
         np.testing.assert_allclose(pdist(space @ axes), pdist(expected), rtol=1e-8, atol=1e-8)
 
@@ -61,7 +91,7 @@ def test_distances_follow_the_closed_downdate_of_a_mahalanobis_distance() -> Non
     lower = np.linalg.cholesky(residuals.T @ residuals)
     z, v = np.linalg.solve(lower, space.T).T, np.linalg.solve(lower, residuals.T).T
     counts = np.bincount(labels)[labels]
-    for i, fold in enumerate(lda.moments_without_each(space, labels, 9)):
+    for i, fold in enumerate(lda.moments_without(space, labels, 9, each(60))):
         projected = space @ lda.discriminants(fold, 0.0, 4)
         ours = ((projected - projected[i]) ** 2).sum(axis=1) / fold.n  # Σ is the scatter over n
         gap = z - z[i]
@@ -75,7 +105,7 @@ def test_distances_follow_the_closed_downdate_of_a_mahalanobis_distance() -> Non
 @pytest.mark.parametrize(("n", "dims"), [(60, 3), (60, 20), (40, 60)])
 def test_ledoit_wolf_intensity_is_scikit_learns_on_the_standardised_residuals(n, dims) -> None:
     points, labels = labelled(n, dims, 6)
-    for i, fold in enumerate(lda.moments_without_each(lda.standardised(points), labels, 6)):
+    for i, fold in enumerate(lda.moments_without(lda.standardised(points), labels, 6, each(n))):
         units = reference.standardised_fold(points, without(n, i))
         means = reference.class_means(units, labels, without(n, i))
         residuals = np.array([units[j] - means[int(labels[j])] for j in without(n, i)])
@@ -133,17 +163,45 @@ def test_unshrunk_gaussian_rule_is_scikit_learns() -> None:
 
 
 @pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.5])
-def test_a_feature_constant_in_a_fold_takes_no_part(shrinkage) -> None:
+@pytest.mark.parametrize("held_out", [[7], [7, 11], [0, 7, 30]])
+def test_a_feature_constant_in_a_fold_takes_no_part(shrinkage, held_out) -> None:
     points, labels = labelled(40, 3, 4)
     only_here = np.zeros((40, 1))
     only_here[7] = 3.0  # constant once point 7 is left out
     points = np.hstack([points, only_here, np.full((40, 1), 0.1)])
     space = lda.standardised(points)
-    fold = list(lda.moments_without_each(space, labels, 4))[7]
+    (fold,) = lda.moments_without(space, labels, 4, [np.array(held_out)])
     axes = lda.discriminants(fold, lda.intensity(fold, shrinkage), 2)
-    expected = reference.discriminant_space(points, labels, without(40, 7), 2, shrinkage)
+    expected = reference.discriminant_space(points, labels, without(40, *held_out), 2, shrinkage)
     np.testing.assert_array_equal(axes[3:], 0)
     np.testing.assert_allclose(pdist(space @ axes), pdist(expected), rtol=1e-8)  # as above
+
+
+def test_unshrunk_discriminants_do_not_depend_on_rotation() -> None:
+    """Shrinkage standardises each feature, so that its target turns with the axes."""
+    points, labels = labelled(60, 5, 6)
+    points = lda.standardised(points)
+    rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 5)))[0]
+    plain, turned = (
+        [
+            pdist(space @ lda.discriminants(fold, 0.0, 3))
+            for fold in lda.moments_without(space, labels, 6, mixed(labels))
+        ]
+        for space in (points, points @ rotation)
+    )
+    np.testing.assert_allclose(plain, turned, rtol=1e-8)  # as above
+
+
+@pytest.mark.parametrize("dims", [1, 3, 6])
+def test_principal_axes_are_those_of_the_folds_correlations(dims) -> None:
+    points, labels = labelled(60, 6, 5)
+    points = np.hstack([points, np.full((60, 1), 0.1)])
+    space = lda.standardised(points)
+    folds = mixed(labels)
+    for rows, fold in zip(folds, lda.moments_without(space, labels, 5, folds), strict=True):
+        ours = space @ lda.principal_axes(fold, dims)
+        expected = reference.principal_components(points, without(60, *rows), dims)
+        np.testing.assert_allclose(pdist(ours), pdist(expected), rtol=1e-8)  # eigenvalue gaps above 1e-3
 
 
 def test_a_fold_with_one_class_has_no_discriminants() -> None:
@@ -185,6 +243,17 @@ def test_dims_out_of_range_are_refused_with_the_cure(dims, says) -> None:
         return
     with pytest.raises(InputError, match=says):
         lda.checked_dims(dims, 5, 9)
+
+
+@pytest.mark.parametrize(("match_dims", "left"), [(None, 9), (4, 4), (9, 9), (12, 9)])
+def test_matched_dimensions_are_no_more_than_there_are(match_dims, left) -> None:
+    assert lda.checked_match_dims(match_dims, 9) == left
+
+
+@pytest.mark.parametrize("match_dims", [0, -3])
+def test_matched_dimensions_out_of_range_are_refused(match_dims) -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        lda.checked_match_dims(match_dims, 9)
 
 
 @pytest.mark.parametrize("shrinkage", [-0.1, 1.1, float("nan")])

@@ -1,14 +1,22 @@
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
 from analysis.errors import InputError
-from analysis.null import permuted, permuted_null
+from analysis.null import Null, permuted, permuted_null
 from analysis.protocols import classify, lda_classify
 
 
 def points_of(labels: np.ndarray, dims: int = 6) -> np.ndarray:
     rng = np.random.default_rng(0)
     return rng.normal(size=(len(labels), dims)) + 3 * rng.normal(size=(labels.max() + 1, dims))[labels]
+
+
+def null_of(points: np.ndarray, labels: np.ndarray, rng: Any, rounds: int, probe: Any = classify, **how: Any) -> Null:
+    asked = partial(probe, points, **how)
+    return permuted_null(asked(labels), asked, rng=rng, rounds=rounds)
 
 
 def test_shuffles_keep_what_they_promise() -> None:
@@ -37,10 +45,10 @@ def test_shuffle_follows_protocol_and_target() -> None:
     points = points_of(labels)
     rng = np.random.default_rng(0)
     usual = {"rng": rng, "rounds": 1, "lda_dims": 1, "ks": (1,), "groups": groups}
-    assert permuted_null(points, labels, protocol="nested", **usual).shuffle == "tokens"
-    assert permuted_null(points, labels, protocol="speaker", **usual).shuffle == "within-groups"
+    assert null_of(points, labels, protocol="nested", **usual).shuffle == "tokens"
+    assert null_of(points, labels, protocol="speaker", **usual).shuffle == "within-groups"
     for protocol in ("paper", "nested", "speaker"):
-        assert permuted_null(points, groups % 2, protocol=protocol, **usual).shuffle == "across-groups"
+        assert null_of(points, groups % 2, protocol=protocol, **usual).shuffle == "across-groups"
 
 
 @pytest.mark.parametrize("protocol", ["nested", "speaker"])
@@ -49,7 +57,7 @@ def test_the_null_of_a_strong_signal_is_near_chance(protocol) -> None:
     points = points_of(labels)
     arguments = {"protocol": protocol, "lda_dims": 2, "ks": (1, 5), "groups": groups}
     assert (classify(points, labels, **arguments).accuracy > 0.9).all()
-    null = permuted_null(points, labels, rng=np.random.default_rng(1), rounds=20, **arguments)
+    null = null_of(points, labels, rng=np.random.default_rng(1), rounds=20, **arguments)
     assert null.accuracies.shape == (20, 2)
     # 1,600 guesses at a quarter have a standard deviation of 0.011, twice that where neighbours repeat.
     np.testing.assert_allclose(null.accuracy, 0.25, atol=0.1)
@@ -58,7 +66,7 @@ def test_the_null_of_a_strong_signal_is_near_chance(protocol) -> None:
 def test_the_null_of_paper_shows_its_leak() -> None:
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(100, 60)), np.arange(100) % 4
-    null = permuted_null(points, labels, rng=rng, rounds=3, protocol="paper", lda_dims=3, ks=(5,))
+    null = null_of(points, labels, rng=rng, rounds=3, protocol="paper", lda_dims=3, ks=(5,))
     assert null.accuracy[0] > 0.6
 
 
@@ -67,7 +75,7 @@ def test_without_lda_one_search_serves_all_rounds() -> None:
     points = points_of(labels)
     for protocol in ("nested", "speaker"):
         arguments = {"protocol": protocol, "lda_dims": 0, "ks": (3, 7), "groups": groups}
-        null = permuted_null(points, labels, rng=np.random.default_rng(5), rounds=4, **arguments)
+        null = null_of(points, labels, rng=np.random.default_rng(5), rounds=4, **arguments)
         rng = np.random.default_rng(5)
         for accuracy in null.accuracies:
             relabelled = permuted(labels, shuffle=null.shuffle, groups=groups, rng=rng)
@@ -78,20 +86,19 @@ def test_each_group_has_its_share_of_the_null() -> None:
     labels, groups = np.arange(60) % 3, np.repeat([4, 2, 9], [30, 18, 12])
     arguments = {"rng": np.random.default_rng(5), "rounds": 4, "ks": (3, 7), "groups": groups}
     for dims in (0, 2):
-        null = permuted_null(points_of(labels), labels, protocol="speaker", lda_dims=dims, **arguments)
+        null = null_of(points_of(labels), labels, protocol="speaker", lda_dims=dims, **arguments)
         assert null.group_accuracies is not None
         sizes = [18, 30, 12]  # of 2, 4 and 9
         np.testing.assert_allclose(np.average(null.group_accuracies, axis=0, weights=sizes), null.accuracy)
     assert (
-        permuted_null(points_of(labels), labels, rng=np.random.default_rng(5), rounds=1, lda_dims=2).group_accuracies
-        is None
+        null_of(points_of(labels), labels, rng=np.random.default_rng(5), rounds=1, lda_dims=2).group_accuracies is None
     )
 
 
 def test_the_null_of_the_lda_classifier() -> None:
     labels = np.arange(60) % 3
     points = points_of(labels)
-    null = permuted_null(points, labels, rng=np.random.default_rng(5), rounds=2, method="lda")
+    null = null_of(points, labels, rng=np.random.default_rng(5), rounds=2, probe=lda_classify)
     rng = np.random.default_rng(5)
     expected = [lda_classify(points, rng.permutation(labels)).accuracy for _ in range(2)]
     assert null.ks == (0,)
@@ -101,7 +108,7 @@ def test_the_null_of_the_lda_classifier() -> None:
 def test_refusals() -> None:
     labels, rng = np.arange(12) % 3, np.random.default_rng(0)
     with pytest.raises(InputError, match="rounds is 0"):
-        permuted_null(points_of(labels), labels, rng=rng, rounds=0)
+        null_of(points_of(labels), labels, rng=rng, rounds=0, lda_dims=1, ks=(1,))
     with pytest.raises(InputError, match="needs groups"):
         permuted(labels, shuffle="within-groups", rng=rng)
     with pytest.raises(InputError, match="several labels"):

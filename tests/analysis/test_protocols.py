@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from analysis import protocols
 from analysis.errors import InputError
 from analysis.outcome import Protocol
 from analysis.protocols import classify, lda_classify, nested, paper, speaker
@@ -40,6 +41,60 @@ def test_refitted_protocols_predict_as_the_loops_do(shrinkage, lda_dims, classes
         assert not outcome.correct[-1].any()  # the singleton's class is in no other fold
 
 
+@pytest.mark.parametrize("lda_dims", [0, 2, 3])
+@pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf"])
+def test_matched_dimensions_are_fitted_in_the_fold(shrinkage, lda_dims) -> None:
+    points, labels, groups = tokens(44, 7, 5)
+    points = np.hstack([points, np.full((44, 1), 0.3)])  # takes no part
+    arguments = {"shrinkage": shrinkage, "match_dims": 3}
+    for protocol, held_out in (("nested", np.arange(44)), ("speaker", groups)):
+        outcome = classify(points, labels, protocol=protocol, lda_dims=lda_dims, ks=KS, groups=groups, **arguments)
+        expected = reference.refitted(points, labels, held_out, lda_dims, list(KS), **arguments)
+        np.testing.assert_array_equal(outcome.predictions, expected)
+        by_lda = lda_classify(points, labels, protocol=protocol, groups=groups, **arguments)
+        expected = reference.gaussian_rule(points, labels, held_out, **arguments)
+        np.testing.assert_array_equal(by_lda.predictions[:, 0], expected)
+
+
+def test_matched_dimensions_under_paper_are_fitted_on_all() -> None:
+    points, labels, _ = tokens(44, 7, 5)
+    components = reference.principal_components(points, list(range(44)), 4)
+    components[5] = components[11]  # the same point, whatever the rounding of its two products
+    for lda_dims in (0, 3):
+        outcome = paper(points, labels, lda_dims=lda_dims, ks=KS, match_dims=4)
+        np.testing.assert_array_equal(
+            outcome.predictions, paper(components, labels, lda_dims=lda_dims, ks=KS).predictions
+        )
+    by_lda = [lda_classify(points, labels, protocol="paper", match_dims=4)]
+    by_lda.append(lda_classify(components, labels, protocol="paper"))
+    np.testing.assert_array_equal(by_lda[0].predictions, by_lda[1].predictions)
+
+
+@pytest.mark.parametrize("protocol", ["paper", *HONEST])
+@pytest.mark.parametrize("lda_dims", [0, 2])
+def test_dimensions_matched_to_as_many_or_more_are_left_alone(protocol, lda_dims) -> None:
+    points, labels, groups = tokens(44, 5, 5)
+    plain = classify(points, labels, protocol=protocol, lda_dims=lda_dims, ks=KS, groups=groups)
+    for match_dims in (5, 9):
+        outcome = classify(
+            points, labels, protocol=protocol, lda_dims=lda_dims, ks=KS, groups=groups, match_dims=match_dims
+        )
+        np.testing.assert_array_equal(outcome.neighbours, plain.neighbours)
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_noise_of_matched_dimensions_is_at_chance(protocol) -> None:
+    points, labels, groups = noise(190, 60, 19)
+    low, high = chance_interval(190, 19)
+    for lda_dims in (0, 5):
+        outcome = classify(
+            points, labels, protocol=protocol, lda_dims=lda_dims, ks=(1, 20), groups=groups, match_dims=20
+        )
+        assert (low <= outcome.accuracy).all()
+        assert (outcome.accuracy <= high).all()
+    assert low <= lda_classify(points, labels, protocol=protocol, groups=groups, match_dims=20).accuracy[0] <= high
+
+
 @pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.4])
 def test_lda_classifier_predicts_as_the_densities_do(shrinkage) -> None:
     points, labels, groups = tokens(44, 5, 6)
@@ -71,6 +126,14 @@ def test_lda_under_paper_is_resubstitution() -> None:
     outcome = lda_classify(points, labels, protocol="paper")
     expected = LinearDiscriminantAnalysis().fit(points, labels).predict(points)
     np.testing.assert_array_equal(outcome.predictions[:, 0], expected)
+
+
+def test_copies_are_found_by_value_and_tie_exactly() -> None:
+    points = np.array([[0.0, 1.0], [2.0, 3.0], [-0.0, 1.0], [2.0, 4.0], [0.0, 1.0]])
+    copies = protocols._Copies.of(points)
+    assert (copies.rows.tolist(), copies.originals.tolist()) == ([2, 4], [0, 0])
+    projected = np.arange(10.0).reshape(5, 2)
+    assert copies.restored(projected)[:, 0].tolist() == [0, 2, 0, 6, 0]
 
 
 def test_without_lda_nested_is_paper() -> None:
@@ -174,6 +237,19 @@ def test_order_scale_and_origin_change_nothing(protocol) -> None:
         assert again.shrinkage == pytest.approx(plain.shrinkage, rel=1e-9)
 
 
+@pytest.mark.parametrize("protocol", HONEST)
+def test_rotation_changes_neither_raw_neighbours_nor_unshrunk_discriminants(protocol) -> None:
+    rng = np.random.default_rng(4)
+    points, labels, groups = tokens(60, 6, 5)
+    points = np.delete(points, 5, axis=0)
+    labels, groups = np.delete(labels, 5), np.delete(groups, 5)
+    turned = points @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    for lda_dims in (0, 3):
+        arguments = {"protocol": protocol, "lda_dims": lda_dims, "ks": KS, "groups": groups, "shrinkage": "none"}
+        a, b = (classify(p, labels, **arguments) for p in (points, turned))
+        np.testing.assert_array_equal(a.neighbours, b.neighbours)
+
+
 def test_float32_gives_the_answers_of_float64() -> None:
     points, labels, groups = tokens(60, 6, 5)
     points = points.astype(np.float32)
@@ -205,6 +281,8 @@ def test_a_fold_that_loses_a_class_keeps_the_discriminants_it_has() -> None:
         ({"protocol": "speaker", "groups": np.zeros(44, dtype=int)}, "found one group"),
         ({"protocol": "speaker", "groups": np.arange(44) // 40, "ks": (5,)}, "k = 5, .* only 4"),
         ({"shrinkage": 2.0}, "from 0 to 1"),
+        ({"match_dims": 0}, "1 or more"),
+        ({"match_dims": 2, "lda_dims": 3}, "3 LDA dimensions, but 5 classes of 2 features"),
     ],
 )
 def test_requests_that_cannot_be_met_are_refused_with_the_cure(arguments, says) -> None:

@@ -175,14 +175,16 @@ def test_knn(latents: Path, probe: Probe, tmp_path: Path) -> None:
 def test_results_lie_beside_the_table(latents: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     argv = ("--features", "z1", "--k", 1, "--permutations", 0, "--target", "gender")
     rows = probe("knn", *argv, "--latents", latents)
-    assert rows["wrote"] == [str(latents.parent / "tiny-knn-gender-speaker.csv")]
+    assert rows["wrote"] == [
+        str(latents.parent / f"tiny-knn-gender-speaker{m}.csv") for m in ("", "-recall", "-confusion")
+    ]
     assert {row["n"] for row in rows["results"]} == {4}
     assert rows["results"][0]["null_accuracy"] is None
     monkeypatch.chdir(latents)
     assert probe("knn", *argv, "--latents", ".") == rows
     monkeypatch.chdir(latents.parent)
     twice = probe("knn", *argv, "--latents", "tiny", "--latents", latents)
-    assert twice["wrote"] == ["tiny+tiny-knn-gender-speaker.csv"]
+    assert twice["wrote"][0] == "tiny+tiny-knn-gender-speaker.csv"
     assert len(twice["results"]) == 2
     assert len(pd.read_parquet(latents)) > 0
 
@@ -203,7 +205,7 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
     assert "4 speakers are too few for a test" in out
     assert "do not take its figures for knowledge" in out
     assert "mean over 2 permutations" in out
-    assert "the paper's protocol reads" in out
+    assert "On the same rows the protocol `paper` reads up to" in out
     assert not re.search(r"\bnan\b", out)
     assert "wrote " in out
     assert err == ""
@@ -225,7 +227,7 @@ def test_different_questions_go_to_different_files(
         (["--sa", "drop", "--silence", "keep"], "t-knn-phoneme-nested-no-sa-silence.csv"),
     ):
         argv = ("knn", "--latents", tmp_path / "t", "--features", "z2", "--k", 1, "--permutations", 0, *options)
-        assert probe(*argv)["wrote"] == [str(tmp_path / name)]
+        assert probe(*argv)["wrote"][0] == str(tmp_path / name)
     quietly(*argv)
     assert capsys.readouterr().err == f"notice: {tmp_path / name} is replaced; keep several with --out\n"
 
@@ -278,7 +280,7 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
         ([], "probe: .*command; see probe --help"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["knn", "--frobnicate"], "unrecognized arguments: --frobnicate"),
-        (["extract"], "probe extract: .*--ckpt, --corpus, --out; see probe extract --help"),
+        (["extract"], "probe extract: .*--corpus, --out; see probe extract --help"),
         (["knn", "--protocol", "mine"], "invalid choice: 'mine' .*paper.*nested.*speaker"),
         (["knn", "--seed", "-1"], "--seed: '-1' is no whole number"),
         (["knn", "--seed", "one"], "'one' is no whole number"),

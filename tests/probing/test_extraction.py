@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from models import checkpoint
 from models.checkpoint import Checkpoint
 from models.cwvae import CWVAE
 from models.families import FAMILIES, preset
+from models.model import SpeechModel
 from probing import extraction, table
 from probing.audio import FULL_SCALE, read_audio
 from probing.corpora import open_corpus
@@ -24,6 +25,7 @@ from probing.errors import InputError
 from probing.extraction import Mel, Settings, extract
 from probing.pooling import LOG_FLOOR
 from probing.recordings import Unreadable
+from probing.sources import ModelSource
 from tests.probing import miniature, reference_pooling
 
 LATENTS = ["z1", "z1_var", "z1_logms", "z2", "z2_var", "z2_logms"]
@@ -63,6 +65,12 @@ def frame_of(folder: Path) -> pd.DataFrame:
 
 def array(frame: pd.DataFrame, feature: str) -> np.ndarray:
     return np.stack(list(frame[feature]))
+
+
+def features(
+    model: SpeechModel, utterance: Utterance, segments: Sequence[Segment], settings: Settings, memory_gb: float = 1.0
+) -> dict[str, np.ndarray]:
+    return extraction.features(ModelSource(model, settings, memory_gb), utterance, segments, settings)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -119,7 +127,7 @@ def test_latents_are_those_of_one_slow_pass_a_sample(tiny: Checkpoint, corpus: C
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
     segments = [*utterance.phonemes, Segment("short", 700, 710), Segment("end", 7990, 8000)]
     settings = Settings(samples=5, estimator=estimator, seed=3)
-    found = extraction.features(tiny.model, utterance, segments, settings)
+    found = features(tiny.model, utterance, segments, settings)
     expected = reference_pooling.latents(tiny.model, utterance.id, pcm, segments, 5, estimator, 3, LOG_FLOOR)
     for name in LATENTS:
         # Single precision, in batches of another size; a variance is a difference of such numbers, squared.
@@ -133,8 +141,13 @@ def test_latents_of_every_family_are_those_of_one_slow_pass_a_sample(family: str
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
     segments = [*utterance.phonemes, Segment("end", 7990, 8000)]
     settings = Settings(samples=4)
-    assert extraction.feature_sizes(model, settings) == {"z1": 8, "z1_var": 8, "z1_logms": 8, "mel": 80}
-    found = extraction.features(model, utterance, segments, settings, memory_gb=1e-9)  # one sample at a time
+    assert extraction.feature_sizes(ModelSource(model, settings), settings) == {
+        "z1": 8,
+        "z1_var": 8,
+        "z1_logms": 8,
+        "mel": 80,
+    }
+    found = features(model, utterance, segments, settings, memory_gb=1e-9)  # one sample at a time
     expected = reference_pooling.latents(model, utterance.id, pcm, segments, 4, "sample", 0, LOG_FLOOR)
     for name in LATENTS[:3]:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-5 if "_var" not in name else 1e-9)
@@ -144,8 +157,8 @@ def test_a_model_without_latents_gives_its_states(corpus: Corpus) -> None:
     model = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
     utterance = corpus.utterances[0]
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
-    found = extraction.features(model, utterance, utterance.phonemes, Settings(samples=4))
-    assert found.keys() == extraction.feature_sizes(model, Settings()).keys() == {"h1", "mel"}
+    found = features(model, utterance, utterance.phonemes, Settings(samples=4))
+    assert found.keys() == extraction.feature_sizes(ModelSource(model), Settings()).keys() == {"h1", "mel"}
     with torch.no_grad():
         (states,) = model.encode(model.pad(torch.from_numpy(pcm)[None]), torch.tensor([len(pcm)]))
     for row, segment in zip(found["h1"], utterance.phonemes, strict=True):
@@ -157,7 +170,7 @@ def test_mel_is_pooled_from_frames_on_the_grid_of_the_lowest_layer(tiny: Checkpo
     utterance = corpus.utterances[1]
     wave = read_audio(utterance, 16000)
     settings = Settings(samples=1, mel=Mel(bins=40, window=400))
-    found = extraction.features(tiny.model, utterance, utterance.phonemes, settings)["mel"]
+    found = features(tiny.model, utterance, utterance.phonemes, settings)["mel"]
     frames = log_mel(wave, sample_rate=16000, hop=64, window=400, bins=40)
     for row, segment in zip(found, utterance.phonemes, strict=True):
         expected = reference_pooling.pooled_mean(frames, segment, 64)
@@ -167,9 +180,7 @@ def test_mel_is_pooled_from_frames_on_the_grid_of_the_lowest_layer(tiny: Checkpo
 def test_posterior_means_vary_less_than_samples(tiny: Checkpoint, corpus: Corpus) -> None:
     utterance = corpus.utterances[0]
     by = {
-        estimator: extraction.features(
-            tiny.model, utterance, utterance.phonemes, Settings(samples=20, estimator=estimator)
-        )
+        estimator: features(tiny.model, utterance, utterance.phonemes, Settings(samples=20, estimator=estimator))
         for estimator in ("sample", "posterior-mean")
     }
     for name in ("z1_var", "z2_var"):
@@ -181,10 +192,7 @@ def test_posterior_means_vary_less_than_samples(tiny: Checkpoint, corpus: Corpus
 
 def test_the_variance_is_that_of_the_mean(tiny: Checkpoint, corpus: Corpus) -> None:
     utterance = corpus.utterances[0]
-    runs = [
-        extraction.features(tiny.model, utterance, utterance.phonemes, Settings(samples=8, seed=seed))
-        for seed in range(40)
-    ]
+    runs = [features(tiny.model, utterance, utterance.phonemes, Settings(samples=8, seed=seed)) for seed in range(40)]
     for name in ("z1", "z2"):
         over_runs = np.var([run[name] for run in runs], axis=0, ddof=1).mean()
         said = np.mean([run[name + "_var"] for run in runs])
@@ -457,7 +465,7 @@ def test_a_label_up_to_the_end_fits_at_any_rate(tiny: Checkpoint, tmp_path: Path
         audio = miniature.tone(tmp_path / f"{samples}.wav", samples=samples, rate=rate)
         segments = (Segment("a", 0, samples - 1), Segment("b", samples - 1, samples))
         utterance = Utterance("u", Speaker("S"), audio, samples, rate, phonemes=segments)
-        found = extraction.features(tiny.model, utterance, segments, Settings(samples=1))
+        found = features(tiny.model, utterance, segments, Settings(samples=1))
         assert np.isfinite(found["z2"]).all()
 
 
@@ -531,3 +539,16 @@ def test_real_speech(tiny: Checkpoint, timit_sample: Path, tmp_path: Path) -> No
     assert len(loaded.tokens) == 5389
     assert (~loaded.tokens["label"].isin(["h#", "pau", "epi"])).sum() == 5039
     assert loaded.tokens["speaker"].nunique() == 14
+
+
+def test_a_table_from_before_there_were_more_features_goes_on(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
+) -> None:
+    settings = Settings(samples=1)
+    extract(tiny, corpus, tmp_path / "t", settings)
+    said = table.read_extraction(tmp_path / "t")
+    table.write_json(tmp_path / "t" / table.EXTRACTION, {k: v for k, v in said.items() if k not in ("also", "layers")})
+    (tmp_path / "t" / table.part_name(2)).unlink()
+    assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 1
+    with pytest.raises(InputError, match=r"holds another extraction \(its also, features differ\)"):
+        extract(tiny, corpus, tmp_path / "t", replace(settings, also=("stats",)))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from probing.corpus import Segment
 from probing.errors import InputError
-from probing.pooling import LOG_FLOOR, Pooling
+from probing.pooling import LOG_FLOOR, Pooling, halved
 from tests.probing import reference_pooling as reference
 
 STRIDE, SAMPLES = 64, 1000  # 16 steps, the last of them only 40 samples
@@ -83,3 +83,25 @@ def test_a_segment_past_the_last_step_is_refused() -> None:
     Pooling([Segment("x", 0, STEPS * STRIDE)], STRIDE, STEPS)
     with pytest.raises(InputError, match="ends past the last of 16 steps"):
         Pooling([Segment("x", 0, STEPS * STRIDE + 1)], STRIDE, STEPS)
+
+
+@given(cases())
+@settings(max_examples=60, deadline=None)
+def test_halves_are_means_before_and_after_the_middle_sample(case: tuple[list[Segment], int, int]) -> None:
+    segments, stride, count = case
+    values = steps(count, 2)
+    found = Pooling(segments, stride, count).halves(values)
+    assert found.shape == (len(segments), 4)
+    for row, segment in zip(found, segments, strict=True):
+        middle = (segment.start + segment.end) // 2
+        first = Segment("x", segment.start, max(middle, segment.start + 1))
+        second = Segment("x", middle, segment.end)
+        np.testing.assert_allclose(row[:2], reference.pooled_mean(values, first, stride), **CLOSE)
+        np.testing.assert_allclose(row[2:], reference.pooled_mean(values, second, stride), **CLOSE)
+
+
+def test_one_sample_is_both_of_its_halves() -> None:
+    assert halved(Segment("x", 5, 6)) == (Segment("x", 5, 6), Segment("x", 5, 6))
+    assert halved(Segment("x", 5, 8)) == (Segment("x", 5, 6), Segment("x", 6, 8))
+    pool = Pooling([Segment("x", 100, 101)], STRIDE, STEPS)
+    np.testing.assert_array_equal(pool.halves(steps())[0], np.tile(pool.mean(steps())[0], 2))

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,52 +8,14 @@ from scipy.stats import binom
 from analysis.protocols import classify
 from analysis.statistics import sign_flip_test
 from probing.errors import InputError
-from probing.probes import COLUMNS, MORE_COLUMNS, Question, ask
+from probing.probes import ask as findings
+from probing.question import COLUMNS, MORE_COLUMNS, Question
 from probing.table import TokenTable
-
-PHONES = ("iy", "aa", "s", "t")
-DIMS = {"z1": 12, "z2": 6, "mel": 10}
+from tests.probing.made_up import at, changed, made_up
 
 
-def made_up(
-    speakers: int = 4, each: int = 48, signal: float = 4.0, dims: dict[str, int] | None = None, seed: int = 0
-) -> TokenTable:
-    """Equal classes; `z1` and `z2` know the phone (z2 half of it), every feature knows the speaker, mel no more."""
-    random = np.random.default_rng(seed)
-    rows, features = [], {name: [] for name in dims or DIMS}
-    for s in range(speakers):
-        name = f"{'FM'[s % 2]}S{s}"
-        voice = {feature: random.normal(size=size) for feature, size in (dims or DIMS).items()}
-        for i in range(each):
-            code = i % len(PHONES)
-            sentence = ("SA1", "SX1", "SI1")[i * 3 // each]
-            rows.append(
-                {
-                    "token_id": f"{name}_{i}", "utterance": f"{name}_{sentence}", "speaker": name, "gender": name[0],
-                    "height_cm": None, "dialect": None, "split": None, "unit": "phoneme", "label": PHONES[code],
-                    "start": 100 * i, "end": 100 * i + 50 + i % 7, "sample_rate": 16000,
-                }
-            )  # fmt: skip
-            for feature, values in features.items():
-                value = random.normal(size=len(voice[feature])) + 0.3 * voice[feature]
-                value[0] += signal * (code % 2) * (feature != "mel")
-                value[1] += signal * (code // 2) * (feature == "z1")
-                value[2] += 2 * signal * (name[0] == "F")
-                values.append(value)
-    arrays = {name: np.array(values, dtype=np.float32) for name, values in features.items()}
-    return TokenTable("made-up", Path("latents/made-up"), {}, pd.DataFrame(rows), arrays)
-
-
-def changed(table: TokenTable, **columns: Any) -> TokenTable:
-    return TokenTable(table.name, table.path, {}, table.tokens.assign(**columns), table.features)
-
-
-def at(frame: pd.DataFrame, **wanted: Any) -> pd.Series:
-    rows = frame
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    assert len(rows) == 1
-    return rows.iloc[0]
+def ask(table: TokenTable, question: Question, *more: Any) -> pd.DataFrame:
+    return findings(table, question, *more).results
 
 
 def quick(**fields: Any) -> Question:
@@ -270,7 +231,7 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
         ({"speakers": ("X",)}, "made-up: no speaker X; it has FS0, FS2, MS1"),
         ({"speakers": ("FS0",), "protocol": "speaker"}, "made-up: .*needs two or more"),
         ({"target": "gender", "speakers": ("FS0", "FS2")}, "target gender has one class among 6 rows"),
-        ({"target": "gender", "protocol": "speaker"}, "1 speaker of one gender, 2 of the other"),
+        ({"target": "gender", "protocol": "speaker"}, "gender M is of 1 speaker, and leaving that one out needs 2"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_cure(fields: dict[str, Any], says: str) -> None:
@@ -392,3 +353,107 @@ def test_progress_is_told() -> None:
     heard: list[tuple[int, int]] = []
     ask(made_up(speakers=2), quick(), lambda done, of: heard.append((done, of)))
     assert heard == [(i + 1, 8) for i in range(8)]
+
+
+def test_paper_stands_beside_every_honest_figure() -> None:
+    table = made_up(speakers=3, dims={"z1": 40, "mel": 6}, signal=1)
+    nested, paper = (ask(table, quick(protocol=p)) for p in ("nested", "paper"))
+    key = ["feature", "speaker", "k"]
+    both = nested.merge(paper, on=key, suffixes=("", "_there"))
+    np.testing.assert_allclose(both["paper_accuracy"], both["accuracy_there"])
+    np.testing.assert_allclose(both["optimism"], both["accuracy_there"] - both["accuracy"])
+    assert paper["optimism"].isna().all()
+    assert at(nested, feature="z1", speaker="", k=5)["optimism"] > 0.1
+
+
+@pytest.mark.parametrize("protocol", ["nested", "speaker"])
+def test_the_untrained_model_stands_beside(protocol: Any) -> None:
+    table = made_up(speakers=3)
+    twin = made_up(speakers=3, signal=0, seed=5)
+    twin.features["mel"] = table.features["mel"]
+    found = findings(table, quick(protocol=protocol), untrained=twin).results
+    alone = ask(twin, quick(protocol=protocol))
+    key = ["feature", "speaker", "k"]
+    both = found[found["feature"] != "mel"].merge(alone, on=key, suffixes=("", "_there"))
+    np.testing.assert_allclose(both["untrained_accuracy"], both["accuracy_there"])
+    assert found[found["feature"] == "mel"]["untrained_accuracy"].isna().all()
+    with pytest.raises(InputError, match="not the same tokens"):
+        findings(table, quick(), untrained=made_up(speakers=2))
+
+
+def test_confusions_count_every_pooled_row() -> None:
+    table = made_up(speakers=3)
+    for protocol in ("nested", "speaker"):
+        found = findings(table, quick(protocol=protocol, features=("z1",)))
+        for k, some in found.confusion.groupby("k"):
+            row = at(found.results, speaker="", k=k)
+            assert some["count"].sum() == row["n"] == 144
+            right = some[some["label"] == some["predicted"]]
+            assert right["count"].sum() / 144 == pytest.approx(row["accuracy"])
+            recall = right.set_index("label")["count"] / some.groupby("label")["count"].sum()
+            assert recall.fillna(0).mean() == pytest.approx(row["balanced_accuracy"])
+
+
+def test_classes_of_one_speaker_are_left_out_where_that_speaker_is() -> None:
+    table = made_up(speakers=6)
+    dialects = table.tokens["speaker"].map({f"{'FM'[s % 2]}S{s}": f"DR{min(s // 2, 2)}" for s in range(5)})
+    found = findings(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
+    assert found.notes == ("left out, for only one speaker has it: dialect DR2 (1 rows)",)
+    assert set(found.results["n"]) == {4}
+    assert set(found.results["n_classes"]) == {2}
+
+
+def test_matched_dimensions_are_the_smallest_feature_s() -> None:
+    table = made_up(speakers=2)
+    found = ask(table, quick(match_dims=0))
+    assert set(found["match_dims"]) == {6}
+    assert set(found["dims"]) == {6}
+    alone = at(found, feature="z2", speaker="", k=5)
+    assert alone["accuracy"] == pytest.approx(
+        at(ask(table, quick()), feature="z2", speaker="", k=5)["accuracy"], abs=0.03
+    )
+    with pytest.raises(InputError, match="--match-dims -1: give 1 or more"):
+        ask(table, quick(match_dims=-1))
+
+
+def test_normalising_by_speaker_takes_the_voice_out() -> None:
+    table = made_up(speakers=4, signal=3)
+    voice = np.unique(table.tokens["speaker"], return_inverse=True)[1]
+    table.features["z1"] += 40 * np.random.default_rng(3).normal(size=(4, 12)).astype(np.float32)[voice]
+    quiet = quick(protocol="speaker", features=("z1",), lda_dims=0)
+    plain, normal = (
+        at(ask(table, quick(**{**vars(quiet), "normalise": how})), speaker="", k=5)["accuracy"]
+        for how in ("none", "speaker")
+    )
+    assert normal > plain + 0.2
+    with pytest.raises(InputError, match="--normalise speaker: takes out what tells speakers apart"):
+        ask(table, quick(target="gender", protocol="speaker", normalise="speaker"))
+
+
+def test_control_tasks_tell_memory_from_knowledge() -> None:
+    table = made_up(speakers=2)
+    found = at(ask(table, quick(features=("z1",), target="manner", control=3, ks=(1,))), speaker="", k=1)
+    assert found["selectivity"] == pytest.approx(found["accuracy"] - found["control_accuracy"])
+    without = at(ask(table, quick(features=("z1",), target="manner", ks=(1,))), speaker="", k=1)
+    assert np.isnan(without["selectivity"])
+    assert without["accuracy"] == found["accuracy"]
+
+
+def test_p_of_the_null_counts_the_true_labels() -> None:
+    table = made_up(speakers=10, signal=8)
+    question = quick(target="gender", protocol="speaker", features=("mel",), ks=(1,), lda_dims=0, permutations=19)
+    assert at(ask(table, question), k=1)["p_null"] == pytest.approx(1 / 20, abs=0.06)
+
+
+def test_a_speaker_is_recognised_by_its_other_utterances() -> None:
+    table = made_up(speakers=4)
+    table.features["z2"] += 50 * np.unique(table.tokens["speaker"], return_inverse=True)[1][:, None].astype(np.float32)
+    found = ask(table, quick(target="speaker", features=("z2",), ks=(1,), lda_dims=0))
+    assert at(found, k=1)["accuracy"] == 1
+    assert at(found, k=1)["n"] == 12
+
+
+def test_logistic_regression_answers_as_the_others_do() -> None:
+    found = ask(made_up(speakers=3, each=48, signal=6), quick(method="logistic", protocol="speaker"))
+    assert at(found, feature="z1", speaker="", k=0)["accuracy"] > 0.85
+    assert at(found, feature="mel", speaker="", k=0)["accuracy"] < 0.4

@@ -192,6 +192,7 @@ def test_the_newest_table_is_the_one_begun_last(tmp_path: Path) -> None:
         folder = write(tmp_path / "latents" / name, parts=1)
         os.utime(folder / table.EXTRACTION, (1e9 - age, 1e9 - age))
     (tmp_path / "latents" / "other").mkdir()
+    write(tmp_path / "latents" / ".b.being-saved", parts=1)
     assert table.newest(tmp_path / "latents") == tmp_path / "latents" / "b"
 
 
@@ -229,3 +230,70 @@ def test_json_is_readable_by_people(tmp_path: Path) -> None:
     assert json.loads(text) == {"a": "é", "b": [1]}
     assert "é" in text
     assert (tmp_path / "x.json").stat().st_mode & 0o777 == 0o644
+
+
+# A feature of one's own
+
+
+def test_an_array_of_one_s_own_is_saved_beside_the_others(tmp_path: Path) -> None:
+    loaded = table.load(write(tmp_path / "t", checkpoint={"name": "x"}, layers=["z1"]))
+    array = np.arange(12.0).reshape(6, 2)
+    table.save(loaded.with_feature("mine", array).with_feature("two", [1, 2, 3, 4, 5, 6]), tmp_path / "new" / "mine")
+    again = table.load(tmp_path / "new" / "mine")
+    np.testing.assert_array_equal(again.features["mine"], array)
+    np.testing.assert_array_equal(again.matrix("two"), np.arange(1.0, 7.0)[:, None])
+    for name in SIZES:
+        np.testing.assert_array_equal(again.features[name], loaded.features[name])
+    pd.testing.assert_frame_equal(again.tokens, loaded.tokens)
+    frame = pd.read_parquet(tmp_path / "new" / "mine")
+    assert frame["dialect"].isna().all()
+    assert list(frame.columns)[-5:] == ["z1", "z1_var", "mel", "mine", "two"]
+    said = table.read_extraction(tmp_path / "new" / "mine")
+    assert (said["added"], said["parts"]) == (["mine", "two"], 1)
+    assert (said["checkpoint"], said["layers"]) == ({"name": "x"}, ["z1"])
+    assert "added" not in loaded.extraction
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
+
+
+def test_a_selection_and_an_empty_table_are_saved_too(tmp_path: Path) -> None:
+    loaded = table.load(write(tmp_path / "t"))
+    for rows in (0, 2):
+        some = loaded.select(np.arange(6) < rows)
+        assert len(table.load(table.save(some, tmp_path / f"{rows}")).tokens) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [
+        ("mine", np.zeros((5, 2)), r"'mine': an array of shape \(5, 2\).*shape \(6, dims\), a row for each row of .*t"),
+        ("mine", np.zeros((6, 2, 1)), r"shape \(6, 2, 1\)"),
+        ("mine", np.zeros((6, 0)), r"shape \(6, 0\)"),
+        ("mine", np.array(list("abcdef")), "type <U1; give numbers"),
+        ("mine", np.array([[1.0]] * 4 + [[np.nan]] * 2), "row 4 holds NaN or infinity"),
+        ("mine", np.full((6, 1), 1e39), "row 0 holds NaN or infinity in single precision"),
+        ("mel", np.zeros((6, 1)), "'mel': the table has a column of that name"),
+        ("label", np.zeros((6, 1)), "'label': the table has a column of that name"),
+        ("my-layer", np.zeros((6, 1)), "'my-layer': no identifier"),
+    ],
+)
+def test_what_no_feature_can_be_is_refused(tmp_path: Path, name: str, array: np.ndarray, says: str) -> None:
+    loaded = table.load(write(tmp_path / "t"))
+    with pytest.raises(InputError, match=says):
+        loaded.with_feature(name, array)
+
+
+def test_a_table_is_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = table.load(write(tmp_path / "t"))
+    with pytest.raises(InputError, match="t: not empty; save the table to a new folder"):
+        table.save(loaded, tmp_path / "t")
+
+    def interrupted(path: Path, document: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(table, "write_json", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        table.save(loaded, tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: cannot write here"):
+        table.save(loaded, tmp_path / "file")

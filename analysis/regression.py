@@ -1,0 +1,358 @@
+"""Regression of a real-valued attribute within strata: height in centimetres, given the gender.
+
+Men are taller than women, so a probe that knows only the gender predicts height well. Here the stratum is
+known to the probe: in every fold, values and features are centred by their means in the stratum, and one
+regressor for all strata predicts what is left. The prediction is the stratum's mean plus that, and is judged
+against the stratum's mean alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.linalg import eigh
+
+from analysis.errors import InputError
+from analysis.knn import checked_ks
+from analysis.lda import checked_match_dims
+from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
+from analysis.outcome import Protocol
+from analysis.protocols import DEFAULT_KS
+
+Method = Literal["knn", "ridge"]
+
+# Ridge penalties on features of variance 1 and errors averaged over groups, strongest first: from where no
+# weight is left to where 14 speakers are fitted without error.
+PENALTIES = (1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3)
+
+# Of a feature's largest magnitude: a deviation below it is rounding (about 1e-16), and the feature constant.
+_CONSTANT = 1e-10
+
+
+@dataclass(frozen=True)
+class RegressionOutcome:
+    """Predictions of one regressor under one protocol, in the unit of the values.
+
+    Attributes:
+        protocol: how the points were held out. `paper` fits on all of them and leaks.
+        method: the regressor.
+        ks: neighbours averaged, one entry a column of `predictions`; (0,) for ridge.
+        values: the truth.
+        strata: the stratum of each token.
+        predictions: one column for each of `ks`.
+        baseline: the mean of the token's stratum in its fold, each training group counted once.
+        groups: the groups given, or None; for bootstraps over them.
+    """
+
+    protocol: Protocol
+    method: Method
+    ks: tuple[int, ...]
+    values: Float[np.ndarray, " tokens"]
+    strata: Int[np.ndarray, " tokens"]
+    predictions: Float[np.ndarray, "tokens ks"]
+    baseline: Float[np.ndarray, " tokens"]
+    groups: Int[np.ndarray, " tokens"] | None = None
+
+    @property
+    def errors(self) -> Float[np.ndarray, "tokens ks"]:
+        """Absolute errors."""
+        return np.abs(self.predictions - self.values[:, None])
+
+    @property
+    def mae(self) -> Float[np.ndarray, " ks"]:
+        """Mean absolute error over the tokens."""
+        return self.errors.mean(axis=0)
+
+    @property
+    def baseline_errors(self) -> Float[np.ndarray, " tokens"]:
+        """Absolute errors of the stratum's mean."""
+        return np.abs(self.baseline - self.values)
+
+    @property
+    def baseline_mae(self) -> float:
+        """Mean absolute error of the stratum's mean."""
+        return float(self.baseline_errors.mean())
+
+    def mae_of(self, stratum: int) -> Float[np.ndarray, " ks"]:
+        """Mean absolute error over the tokens of a stratum.
+
+        Raises:
+            InputError: no such stratum.
+        """
+        if stratum not in self.strata:
+            raise InputError(f"stratum {stratum} has no token; the strata are {np.unique(self.strata).tolist()}")
+        return self.errors[self.strata == stratum].mean(axis=0)
+
+    @property
+    def correlation(self) -> Float[np.ndarray, " ks"]:
+        """Pearson's correlation within strata of the values with what the regressor adds to the stratum's mean.
+
+        The mean itself is left out: without the token it is the lower the higher the token's value, so that a
+        regressor that knows nothing would correlate at -1. What ridge adds leans the same way, if less: where
+        nothing is known the correlation is below 0, not at 0. NaN where nothing, or the same, was always added.
+        """
+        truth = _within(self.values[:, None], self.strata)
+        added = _within(self.predictions - self.baseline[:, None], self.strata)
+        spread = np.sqrt((truth**2).sum(axis=0) * (added**2).sum(axis=0))
+        known = spread > _CONSTANT * (self.values**2).sum()
+        return np.divide((truth * added).sum(axis=0), spread, out=np.full(len(self.ks), np.nan), where=known)
+
+
+def regress(
+    points: Float[np.ndarray, "tokens dims"],
+    values: Float[np.ndarray, " tokens"],
+    strata: Int[np.ndarray, " tokens"],
+    *,
+    method: Method,
+    protocol: Protocol = "nested",
+    groups: Int[np.ndarray, " tokens"] | None = None,
+    ks: Sequence[int] = DEFAULT_KS,
+    match_dims: int | None = None,
+) -> RegressionOutcome:
+    """Predicts every token's value from its features and its stratum.
+
+    In every fold, features and values are centred by their stratum's means, and features divided by their
+    deviation within strata, pooled; a constant feature takes no part. `knn` adds the mean of what is left of
+    the k nearest training tokens' values, whatever their stratum. `ridge` adds a linear function of the
+    features, its penalty chosen inside the fold by exact leave-one-out of tokens, of groups under `speaker`
+    (Hastie, Tibshirani and Friedman 2009, equation 7.64, for blocks, the strata's means refitted).
+
+    Where a group has several tokens each weighs the less (1 / tokens of the group), in the means, the
+    deviations and the ridge: a talkative speaker counts as one. The neighbours of `knn` weigh the same.
+
+    `paper` fits means, scales and ridge on all tokens and leaves a token out among its own neighbours only:
+    it leaks. `nested` fits again without each token, `speaker` without each group.
+
+    Args:
+        points: features, any unit.
+        values: real numbers, any unit.
+        strata: integers, one for all tokens of a group.
+        method: the regressor.
+        protocol: how tokens are held out.
+        groups: the speaker of every token; None takes every token for a speaker of its own.
+        ks: numbers of neighbours, for `knn`.
+        match_dims: principal components kept, of the features so centred and scaled in the fold; None, or as
+            many as there are features or more, keeps the features.
+
+    Raises:
+        InputError: shapes that disagree, values that are not finite; a stratum of fewer than two tokens (two
+            groups under `speaker`), which some fold would lack; a group in several strata; no groups for
+            `speaker`; k or `match_dims` out of range.
+    """
+    data = _Data(points, values, strata, groups)
+    ks, predictions, baseline = _regressed(data, values[:, None], method, protocol, ks, match_dims)
+    return RegressionOutcome(protocol, method, ks, values, strata, predictions[:, 0], baseline[:, 0], groups)
+
+
+def permuted_regression_null(
+    points: Float[np.ndarray, "tokens dims"],
+    values: Float[np.ndarray, " tokens"],
+    strata: Int[np.ndarray, " tokens"],
+    *,
+    method: Method,
+    rng: np.random.Generator,
+    rounds: int = 10,
+    protocol: Protocol = "nested",
+    groups: Int[np.ndarray, " tokens"] | None = None,
+    ks: Sequence[int] = DEFAULT_KS,
+    match_dims: int | None = None,
+) -> Float[np.ndarray, "rounds ks"]:
+    """Mean absolute errors of the same protocol where groups exchanged their values within the strata.
+
+    Folds and neighbours are found once, for no permutation moves a point.
+
+    Args:
+        rng: source of the permutations.
+        rounds: number of permutations. All else as in `regress`.
+
+    Raises:
+        InputError: no rounds; a group with several values; what `regress` refuses.
+    """
+    if rounds < 1:
+        raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
+    data = _Data(points, values, strata, groups)
+    _, first, index = np.unique(data.units, return_index=True, return_inverse=True)
+    if (values != values[first][index]).any():
+        raise InputError("a group has several values; the null permutes a value that each group has once")
+    permuted = np.empty((len(values), rounds))
+    for r in range(rounds):
+        moved = values[first]
+        for stratum in np.unique(strata):
+            members = strata[first] == stratum
+            moved[members] = rng.permutation(moved[members])
+        permuted[:, r] = moved[index]
+    _, predictions, _ = _regressed(data, permuted, method, protocol, ks, match_dims)
+    return np.abs(predictions - permuted[:, :, None]).mean(axis=0)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Checked input; `units` are the groups, or the rows where there are none."""
+
+    points: np.ndarray
+    values: np.ndarray
+    strata: np.ndarray
+    groups: np.ndarray | None
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or 0 in self.points.shape:
+            raise InputError(f"points have shape {self.points.shape}; give one row a token and one column a feature")
+        for name, column in (("values", self.values), ("strata", self.strata), ("groups", self.groups)):
+            if column is not None and column.shape != self.points.shape[:1]:
+                raise InputError(f"{name} have shape {column.shape} for {len(self.points)} points; give one a point")
+        finite = np.isfinite(self.points).all(axis=1) & np.isfinite(self.values)
+        if not finite.all():
+            raise InputError(
+                f"point {np.flatnonzero(~finite)[0]}, or its value, is not finite; drop such tokens, or extract again"
+            )
+        object.__setattr__(self, "points", np.ascontiguousarray(self.points, dtype=np.float64))
+        _, first, index = np.unique(self.units, return_index=True, return_inverse=True)
+        if (self.strata != self.strata[first][index]).any():
+            raise InputError("a group has tokens in several strata; a stratum is an attribute of the speaker")
+
+    @property
+    def units(self) -> Int[np.ndarray, " tokens"]:
+        return np.arange(len(self.points)) if self.groups is None else self.groups
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What is fitted to some of the rows.
+
+    Attributes:
+        rows: training rows.
+        weights: of these rows; each group's sum to 1.
+        baseline: mean value of the stratum of every token of the data, for every column of values.
+        space: all tokens about their stratum's mean, in units of the deviation within strata; or the leading
+            components of that.
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+    baseline: Float[np.ndarray, "tokens columns"]
+    space: Float[np.ndarray, "tokens kept"]
+
+
+def _within(columns: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """The columns about their means in each stratum."""
+    centred = columns.astype(np.float64)
+    for stratum in np.unique(strata):
+        centred[strata == stratum] -= centred[strata == stratum].mean(axis=0)
+    return centred
+
+
+def _fold(data: _Data, values: np.ndarray, rows: np.ndarray, kept: int) -> _Fold:
+    _, unit, sizes = np.unique(data.units[rows], return_inverse=True, return_counts=True)
+    weights = 1 / sizes[unit]
+    centres, baseline = np.empty_like(data.points), np.empty(values.shape)
+    for stratum in np.unique(data.strata):
+        inside = data.strata[rows] == stratum
+        centres[data.strata == stratum] = np.average(data.points[rows[inside]], axis=0, weights=weights[inside])
+        baseline[data.strata == stratum] = np.average(values[rows[inside]], axis=0, weights=weights[inside])
+    space = data.points - centres
+    deviations = np.sqrt(np.average(space[rows] ** 2, axis=0, weights=weights))
+    varies = deviations > _CONSTANT * np.abs(data.points[rows]).max(axis=0)
+    space = np.divide(space, deviations, out=np.zeros_like(space), where=varies)
+    size = space.shape[1]
+    if kept < size:
+        scaled = space[rows] * np.sqrt(weights)[:, None]
+        space = space @ eigh(scaled.T @ scaled, subset_by_index=(size - kept, size - 1))[1]
+    return _Fold(rows, weights, baseline, space)
+
+
+def _regressed(
+    data: _Data,
+    values: Float[np.ndarray, "tokens columns"],
+    method: Method,
+    protocol: Protocol,
+    ks: Sequence[int],
+    match_dims: int | None,
+) -> tuple[tuple[int, ...], Float[np.ndarray, "tokens columns ks"], Float[np.ndarray, "tokens columns"]]:
+    """The ks, and the predictions and baselines of every column of values, from one set of folds."""
+    kept = checked_match_dims(match_dims, data.points.shape[1])
+    units = _held_out_together(data, protocol)
+    everyone = np.arange(len(values))
+    match method:
+        case "knn":
+            ks = checked_ks(ks, len(values) - int(np.unique(units, return_counts=True)[1].max()))
+        case "ridge":
+            ks = (0,)
+        case _:
+            raise InputError(f"method is {method!r}; use knn or ridge")
+    predictions, baseline = np.empty((*values.shape, len(ks))), np.empty(values.shape)
+    for held_out in [everyone] if protocol == "paper" else _rows_of(units):
+        rows = everyone if protocol == "paper" else np.delete(everyone, held_out)
+        fold = _fold(data, values, rows, kept)
+        baseline[held_out] = fold.baseline[held_out]
+        if method == "ridge":
+            added = _ridge(fold, values, data.strata, units, held_out)[:, :, None]
+        else:
+            near = (
+                neighbours_in_other_groups(fold.space, everyone, max(ks))
+                if protocol == "paper"
+                else neighbours_without_group(fold.space, held_out, max(ks))
+            )
+            sums = np.cumsum((values - fold.baseline)[near], axis=1)  # (held out, k, columns)
+            added = np.stack([sums[:, k - 1] / k for k in ks], axis=2)
+        predictions[held_out] = baseline[held_out][:, :, None] + added
+    return tuple(ks), predictions, baseline
+
+
+def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " tokens"]:
+    """The unit of every token: itself, or its group under `speaker`; two or more in every stratum."""
+    match protocol:
+        case "paper" | "nested":
+            units, what = np.arange(len(data.points)), "tokens"
+        case "speaker":
+            if data.groups is None:
+                raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
+            units, what = data.groups, "speakers"
+        case _:
+            raise InputError(f"protocol is {protocol!r}; use paper, nested or speaker")
+    for stratum in np.unique(data.strata):
+        n = len(np.unique(units[data.strata == stratum]))
+        if n < 2:
+            raise InputError(
+                f"stratum {stratum} has {n} of the {what}, and none where it is held out; "
+                f"give two or more {what} per stratum, or drop the stratum"
+            )
+    return units
+
+
+def _rows_of(units: Int[np.ndarray, " tokens"]) -> Iterator[np.ndarray]:
+    order = np.argsort(units, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
+
+
+def _ridge(
+    fold: _Fold, values: np.ndarray, strata: np.ndarray, units: np.ndarray, asked: np.ndarray
+) -> Float[np.ndarray, "asked columns"]:
+    """What ridge adds to the baseline of the rows asked, the penalty of every column chosen by leave-one-out.
+
+    With rows times the root of their weights, X = U S Vᵀ, Z = XV and n the sum of weights, the fit is H y, where
+    H = P + Z (S² + n λ)⁻¹ Zᵀ and P projects on the strata's means, which are not penalised. The errors of a
+    unit g left out are (I - H_gg)⁻¹ times those of the fit: what a refit of slopes and means would give, with
+    the fold's scales.
+    """
+    root = np.sqrt(fold.weights)[:, None]
+    x, y = fold.space[fold.rows] * root, (values - fold.baseline)[fold.rows] * root
+    _, s, axes = np.linalg.svd(x, full_matrices=False)
+    z = x @ axes.T
+    projected = z.T @ y
+    penalised = s[:, None] ** 2 + fold.weights.sum() * np.array(PENALTIES)
+    losses = np.zeros((len(PENALTIES), values.shape[1]))
+    strata = strata[fold.rows]
+    for g in _rows_of(units[fold.rows]):
+        stratum = strata[g[0]]
+        of_stratum = fold.weights[strata == stratum].sum()
+        if len(g) == (strata == stratum).sum():
+            continue  # without it the stratum has no mean, under any penalty
+        mean = root[g] @ root[g].T / of_stratum
+        shrunk = z[g] / penalised.T[:, None]  # (penalties, unit, components)
+        hat = mean + shrunk @ z[g].T
+        missed = np.linalg.solve(np.eye(len(g)) - hat, y[g] - shrunk @ projected)
+        losses += (missed**2).sum(axis=1)
+    chosen = penalised[:, losses.argmin(axis=0)]  # the strongest of equals
+    return fold.space[asked] @ axes.T @ (projected / chosen)

@@ -1,0 +1,153 @@
+"""`probe extract`: a token table from a corpus and a checkpoint, an encoder of one's own, or a torchaudio model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.shared import Answer, bar, open_corpus, package_versions, pick_device, say_left_out
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.checkpoint import Checkpoint
+    from probing.encoders import Encoder
+
+MONTE_CARLO: dict[str, Any] = {"samples": 100, "estimator": "sample", "memory": 1.0}
+"""Options of a checkpoint alone, and their defaults: nothing else is sampled."""
+
+
+def options(sub: argparse.ArgumentParser) -> None:
+    given = sub.add_mutually_exclusive_group(required=True)
+    given.add_argument("--ckpt", help="checkpoint file, run folder or shipped name")
+    given.add_argument("--encoder", metavar="FILE.py:NAME", help="your own encode(wave), see docs/own-features.md")
+    given.add_argument(
+        "--torchaudio", metavar="MODEL", help="a speech model as torchaudio builds it, such as hubert_base"
+    )
+    sub.add_argument("--weights", metavar="FILE", help="state dict of the torchaudio model; nothing is downloaded")
+    sub.add_argument("--layer", type=int, action="append", metavar="L", help="layer of it, from 1; may be repeated")
+    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
+    sub.add_argument("--split", default=None, help="only this split of the corpus")
+    sub.add_argument("--out", required=True, metavar="TABLE", help="folder of the token table")
+    sub.add_argument("--samples", type=int, default=None, help="Monte Carlo samples an utterance (default: 100)")
+    sub.add_argument(
+        "--estimator",
+        choices=("sample", "posterior-mean"),
+        default=None,
+        help="average the samples (the paper), or the posterior means along them (less noise) (default: sample)",
+    )
+    sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
+    sub.add_argument(
+        "--also",
+        default="",
+        metavar="WHAT",
+        help="more features, comma-separated: mfcc, stats (of raw frames), states (h1, ... of a model with latents), "
+        "halves (means of a token's halves, of layers and Mel) (default: none)",
+    )
+    sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
+    sub.add_argument(
+        "--memory", type=float, default=None, metavar="GB", help="most memory for the samples at once (default: 1.0)"
+    )
+    sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
+    sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
+    sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
+
+
+def run(args: argparse.Namespace) -> Answer:
+    import time
+
+    from probing import extraction, table
+
+    out = Path(args.out)
+    table.check_writable(out)
+    _check(args)
+    sampling = {
+        name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
+    }
+    settings = extraction.Settings(
+        samples=sampling["samples"],
+        estimator=sampling["estimator"],
+        seed=args.seed,
+        units=_names(args.units),
+        untrained=args.untrained,
+        mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
+        also=_names(args.also),
+    )
+    began = time.monotonic()
+    device = pick_device(args.device)
+    given, rate = _given(args, device)
+    corpus = open_corpus(args, rate)
+    if args.split:
+        corpus = corpus.select(split=args.split)
+    with bar(corpus.seconds, "extract") as done:
+        result = extraction.extract(
+            given,
+            corpus,
+            out,
+            settings,
+            device=device,
+            memory_gb=sampling["memory"],
+            strict=args.strict,
+            versions=package_versions(),
+            progress=done,
+        )
+    wall = time.monotonic() - began
+    say_left_out(result.left_out)
+    document = {
+        "tokens": sum(result.tokens.values()),
+        "tokens_by_unit": result.tokens,
+        "features": result.features,
+        "audio_seconds": result.audio_seconds,
+        "wall_seconds": wall,
+        "parts": result.parts,
+        "parts_done": result.parts_done,
+        "left_out": list(result.left_out),
+        "table": str(out),
+    }
+    counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
+    names = ", ".join(f"{name} ({size})" for name, size in result.features.items())
+    target = "phoneme" if result.tokens.get("phoneme") else "gender"
+    resumed = "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
+    text = (
+        f"{counts}\nfeatures: {names}\n{result.audio_seconds:.0f} s of speech in {wall:.0f} s{resumed}\n"
+        f"table: {out}\nnext: probe knn --target {target} --latents {out}"
+    )
+    return Answer(document, text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that what is given has no use for."""
+    from probing.errors import InputError
+
+    for name in MONTE_CARLO:
+        if not args.ckpt and getattr(args, name) is not None:
+            raise InputError(f"--{name}: only a --ckpt is sampled; leave it out")
+    if not args.torchaudio and (args.weights or args.layer):
+        raise InputError(f"{'--weights' if args.weights else '--layer'}: belongs to --torchaudio MODEL; leave it out")
+    if args.encoder and args.untrained:
+        raise InputError("--untrained: your encoder's weights are its own affair; leave it out")
+
+
+def _given(args: argparse.Namespace, device: torch.device) -> tuple[Checkpoint | Encoder, int]:
+    """What makes the latents, and the sample rate that it wants."""
+    if args.ckpt:
+        from models import checkpoint
+
+        loaded = checkpoint.load(args.ckpt)
+        return loaded, loaded.model.config.sample_rate
+    if args.encoder:
+        from probing import encoders
+
+        encoder = encoders.from_file(args.encoder, device)
+    else:
+        from probing import speech_models
+
+        weights = Path(args.weights) if args.weights else None
+        seed = args.seed if args.untrained else None
+        encoder = speech_models.load(args.torchaudio, weights, args.layer or [], device=device, untrained_seed=seed)
+    return encoder, encoder.sample_rate

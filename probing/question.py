@@ -1,0 +1,154 @@
+"""What a probe is asked, and what it answers: tidy rows that hold a figure and everything needed to judge it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from analysis.errors import InputError as AnalysisError
+from analysis.lda import Shrinkage
+from probing.errors import InputError
+from probing.table import TokenTable
+from probing.targets import Asked, Selection
+
+COLUMNS = [
+    "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
+    "accuracy", "balanced_accuracy", "ci_low", "ci_high", "chance", "null_accuracy",
+]  # fmt: skip
+"""The columns of a result that are fixed; accuracies are fractions."""
+
+MORE_COLUMNS = [
+    "p_null", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
+    "minus_mel", "p_minus_mel", "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "permutations", "speakers", "interval",
+]  # fmt: skip
+
+CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
+
+SHOWN_KS = (1, 5, 10, 20, 50)
+"""The ks that are printed, and whose confusions are kept: fixed beforehand, so that no figure chooses them."""
+
+Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
+Normalise = Literal["none", "speaker", "utterance"]
+
+MOST_PERMUTED = 500_000
+"""Rows permuted altogether: beyond, the mean of the null is known to a tenth of a point whatever the rounds."""
+
+
+@dataclass(frozen=True)
+class Question(Selection):
+    """What to ask of which rows.
+
+    None takes what there is: 5 discriminants and k up to 50, or fewer; a number of permutations that suits the rows
+    (see `rounds`). `match_dims` reduces every feature to that many principal components inside the fold (0: to the
+    dimensions of the smallest). `normalise` centres and scales a feature over each speaker's or utterance's own rows,
+    which takes no label but does take the speaker's other tokens. `control` is the number of control tasks.
+    """
+
+    method: Method = "knn"
+    features: tuple[str, ...] = ()
+    lda_dims: int | None = None
+    ks: tuple[int, ...] | None = None
+    shrinkage: Shrinkage = "ledoit-wolf"
+    match_dims: int | None = None
+    normalise: Normalise = "none"
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    permutations: int | None = None
+    control: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Result rows (`COLUMNS` and more), the confusions behind the pooled ones, and what the user should know."""
+
+    results: pd.DataFrame
+    confusion: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def rounds(question: Question, rows: int) -> int:
+    """Permutations of the null: as told, else 100 for one row a speaker, 10 otherwise, fewer for many or slow rows."""
+    if question.permutations is not None:
+        return question.permutations
+    usual = 100 if question.row == "speaker" else 10
+    if question.method == "logistic":
+        usual //= 5
+    return int(np.clip(MOST_PERMUTED // max(rows, 1), 1, usual))
+
+
+def default_features(table: TokenTable) -> tuple[str, ...]:
+    """The layers of the model, all of them together, and Mel."""
+    layers = table.extraction.get("layers")
+    if layers is None:  # a table that does not say: the latents, or the states of a model that has none
+        latents, states = ([n for n in table.features if n[0] == kind and n[1:].isdigit()] for kind in "zh")
+        layers = latents or states
+    together = ["+".join(layers)] if len(layers) > 1 else []
+    return (*layers, *together, *(["mel"] if "mel" in table.features else []))
+
+
+def feature_names(table: TokenTable, question: Question) -> tuple[str, ...]:
+    """The features asked for, each once."""
+    return tuple(dict.fromkeys(question.features)) or default_features(table)
+
+
+def matrix(found: Asked, feature: str, normalise: Normalise) -> Float[np.ndarray, "rows dims"]:
+    """The feature's points; refuses the variance of a single sample, which is not known."""
+    table = found.table
+    points = table.matrix(feature)
+    for part in feature.split("+"):
+        if part.endswith("_var") and not np.isfinite(table.features[part]).all():
+            raise InputError(
+                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo sample has no variance; "
+                "extract into another folder with --samples 2 or more"
+            )
+    if normalise == "none":
+        return points
+    _, place = np.unique(table.tokens[normalise].astype(str), return_inverse=True)
+    sizes = np.bincount(place)[:, None]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(place, column) for column in values.T], axis=1) / sizes
+
+    points -= mean(points)[place]
+    spread = np.sqrt(mean(points**2))
+    return points / np.where(spread > 0, spread, 1.0)[place]
+
+
+def groups_of(table: TokenTable) -> tuple[Any, Int[np.ndarray, " rows"]]:
+    """The speakers' ids, and for every row the place of its own among them."""
+    names, groups = np.unique(table.tokens["speaker"].to_numpy(dtype=object), return_inverse=True)
+    return names, groups
+
+
+@contextlib.contextmanager
+def named(who: str, feature: str) -> Iterator[None]:
+    """Says in an error of the analysis whose points they were."""
+    try:
+        yield
+    except AnalysisError as error:
+        raise InputError(f"{f'speaker {who}, ' if who else ''}feature {feature}: {error}") from None
+
+
+Made = TypeVar("Made")
+
+
+def side_by_side(
+    function: Callable[..., Made], arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]], jobs: int
+) -> Iterator[Made]:
+    """The function's results in order, side by side where there are several; the figures do not depend on it."""
+    import joblib
+
+    workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
+    if workers == 1:
+        yield from (function(*a) for a in arguments)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        tasks = (joblib.delayed(function)(*a) for a in arguments)
+        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)

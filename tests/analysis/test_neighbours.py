@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
+
+from analysis import knn, neighbours
+from tests import reference
+
+WAYS = ("differences", "bounds")
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch) -> str:
+    """Either way of searching, in small pieces."""
+    take(request.param, monkeypatch)
+    monkeypatch.setattr(neighbours, "_NUMBERS_AT_ONCE", 120)
+    monkeypatch.setattr(neighbours, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(neighbours, "_COLUMNS_AT_ONCE", 11)
+    return request.param
+
+
+def take(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "_MANY_POINTS", 0 if way == "bounds" else 10**9)
+    monkeypatch.setattr(neighbours, "_MANY_QUERIES", 0)
+
+
+def each(points: np.ndarray, k: int) -> np.ndarray:
+    return neighbours.neighbours_in_other_groups(points, np.arange(len(points)), k)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(4, 40), dims=st.integers(1, 3), side=st.integers(1, 4))
+def test_points_on_a_grid_with_all_their_ties_agree_with_the_loops(way, seed, n, dims, side) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.integers(side, size=(n, dims)).astype(float)
+    groups = rng.permutation(np.append(rng.integers(n, size=n - 2), [-1, -2]))
+    held_out = np.flatnonzero(groups == groups[0])
+    most = int(n - np.unique(groups, return_counts=True)[1].max())
+    with pytest.MonkeyPatch.context() as patch:
+        take(way, patch)
+        for k in {1, most}:
+            by_group = neighbours.neighbours_in_other_groups(points, groups, k)
+            one_group = neighbours.neighbours_without_group(points, held_out, k)
+            for i in range(n):
+                others = [j for j in range(n) if groups[j] != groups[i]]
+                assert by_group[i].tolist() == reference.nearest(points, i, others, k)
+            np.testing.assert_array_equal(one_group, by_group[held_out])
+
+
+def test_one_nearest_neighbour_agrees_with_scikit_learn(way) -> None:
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(80, 6)), rng.integers(4, size=80)
+    voted = knn.vote(labels[each(points, 5)], 4, (1, 2, 3, 5))
+    for i in range(80):
+        others = np.delete(np.arange(80), i)
+        for column, k in ((0, 1), (2, 3), (3, 5)):
+            model = KNeighborsClassifier(k, algorithm="brute").fit(points[others], labels[others])
+            _, nearest = model.kneighbors(points[[i]])
+            counts = np.bincount(labels[others][nearest[0]], minlength=4)
+            if (counts == counts.max()).sum() == 1:  # scikit-learn settles tied votes otherwise
+                assert voted[i, column] == model.predict(points[[i]])[0]
+
+
+def test_self_is_left_out_by_index_and_its_duplicate_is_not(way) -> None:
+    points = np.array([[0.0, 0.0], [5.0, 5.0], [0.0, 0.0], [0.0, 0.0]])
+    assert each(points, 3).tolist() == [[2, 3, 1], [0, 2, 3], [0, 3, 1], [0, 2, 1]]
+
+
+def test_a_held_out_group_is_never_among_the_neighbours(way) -> None:
+    rng = np.random.default_rng(1)
+    points, held_out = rng.normal(size=(30, 2)), np.array([3, 4, 17])
+    for row in neighbours.neighbours_without_group(points, held_out, 27):
+        assert sorted(row.tolist()) == sorted(set(range(30)) - {3, 4, 17})
+
+
+def clusters(rng: np.random.Generator, n: int, dims: int) -> np.ndarray:
+    """Two clusters so narrow for their distance that float32 tells nothing apart inside them."""
+    return 1e-7 * rng.normal(size=(n, dims)) + np.arange(n)[:, None] % 2
+
+
+def outliers(rng: np.random.Generator, n: int, dims: int) -> np.ndarray:
+    """Two points so far out that the squares of the others, scaled to their norms, underflow in float32.
+
+    They come first, and cancel in the mean: the others would else be far from it too, as in `clusters`.
+    """
+    points = rng.normal(size=(n, dims))
+    points[0] *= 1e21
+    points[1] = -points[0]
+    return points
+
+
+def spread(rng: np.random.Generator, n: int, dims: int) -> np.ndarray:
+    points = 10 ** rng.uniform(-3, 3, size=(n, 1)) * rng.normal(size=(n, dims)) + 1000
+    points[n // 2 :: 2] = points[: n - n // 2 : 2]
+    return points
+
+
+@pytest.mark.parametrize(("make", "given_up"), [(clusters, True), (outliers, True), (spread, False)])
+@pytest.mark.parametrize("dims", [3, 90])
+def test_bounds_find_what_differences_find_and_give_up_where_they_tell_nothing(
+    make, given_up, dims, monkeypatch
+) -> None:
+    rng = np.random.default_rng(dims)
+    points, groups = make(rng, 1500, dims), rng.integers(40, size=1500)
+    groups[:2] = 0
+    slow = []
+
+    def counted(base, names, queries, *rest):
+        slow.append(len(queries))
+        return by_differences(base, names, queries, *rest)
+
+    by_differences = neighbours._by_differences
+    take("differences", monkeypatch)
+    expected = neighbours.neighbours_in_other_groups(points, groups, 5)
+    take("bounds", monkeypatch)
+    monkeypatch.setattr(neighbours, "_by_differences", counted)
+    np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points, groups, 5), expected)
+    assert (sum(slow) > 700) == given_up
+
+
+def test_bounds_leave_few_candidates(monkeypatch) -> None:
+    """A wider bound would find the same neighbours, only later."""
+    compared = []
+
+    def counted(distances, *rest):
+        compared.append(len(distances))
+        return nearest(distances, *rest)
+
+    nearest = neighbours._nearest
+    monkeypatch.setattr(neighbours, "_nearest", counted)
+    take("bounds", monkeypatch)
+    each(np.random.default_rng(0).normal(size=(2000, 64)), 50)
+    assert len(compared) == 2000
+    assert np.mean(compared) < 51
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_order_and_rotation_change_nothing(way, monkeypatch) -> None:
+    take(way, monkeypatch)
+    rng = np.random.default_rng(5)
+    points, groups, order = rng.normal(size=(300, 6)), rng.integers(20, size=300), rng.permutation(300)
+    plain = neighbours.neighbours_in_other_groups(points, groups, 9)
+    shuffled = neighbours.neighbours_in_other_groups(points[order], groups[order], 9)
+    np.testing.assert_array_equal(order[shuffled], plain[order])
+    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points @ rotation, groups, 9), plain)

@@ -1,0 +1,105 @@
+"""The probes beyond kNN and LDA of phonemes, as a user asks for them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.app.conftest import Probe, Refusal, quietly
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
+    """A table, and the untrained model's beside it."""
+    folder = tmp_path_factory.mktemp("latents")
+    argv = ("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--units", "phoneme,word")
+    quietly(*argv, "--out", folder / "t")
+    quietly(*argv, "--out", folder / "t-untrained", "--untrained", "--seed", 1)
+    return folder / "t"
+
+
+def test_the_untrained_table_beside_is_found(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
+    argv = ("lda", "--latents", latents, "--features", "z1,mel", "--permutations", 1, "--out", tmp_path / "r.csv")
+    found = {row["feature"]: row for row in probe(*argv)["results"] if not row["speaker"]}
+    assert found["z1"]["untrained_accuracy"] is not None
+    assert found["mel"]["untrained_accuracy"] is None
+    without = {row["feature"]: row for row in probe(*argv, "--untrained", "none")["results"] if not row["speaker"]}
+    assert without["z1"]["untrained_accuracy"] is None
+    assert without["z1"]["accuracy"] == found["z1"]["accuracy"]
+    twin = latents.with_name("t-untrained")
+    named = {r["feature"]: r for r in probe(*argv, "--untrained", twin)["results"] if not r["speaker"]}
+    assert named["z1"] == found["z1"]
+    assert "not the untrained model of" in refused(*argv, "--untrained", latents)
+    assert "of which of the 2 tables" in refused(*argv, "--latents", twin, "--untrained", twin)
+
+
+def test_another_model_s_table_of_that_name_is_left_alone(latents: Path, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(latents, tmp_path / "t")
+    shutil.copytree(latents, tmp_path / "t-untrained")
+    quietly("lda", "--latents", tmp_path / "t", "--features", "z1", "--permutations", 0)
+    assert "t-untrained: not the untrained model of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "rows"),
+    [
+        ("knn", ["--target", "manner", "--k", 1], "token"),
+        ("knn", ["--target", "place", "--k", 1, "--match-dims"], "token"),
+        ("knn", ["--target", "speaker", "--k", 1], "utterance"),
+        ("knn", ["--target", "gender", "--k", 1, "--rows", "token"], "token"),
+        ("lda", ["--target", "word", "--least", 2], "token"),
+        ("lda", ["--target", "phoneme", "--protocol", "speaker", "--normalise", "speaker"], "token"),
+        ("lda", ["--target", "manner", "--control", 1, "--match-dims", 4], "token"),
+        ("logistic", ["--target", "manner", "--protocol", "speaker", "--phones", "timit39"], "token"),
+        ("abx", ["--distance", "euclidean", "--phones", "timit39"], "token"),
+    ],
+)
+def test_every_question_has_an_answer(
+    latents: Path, probe: Probe, tmp_path: Path, command: str, options: list[object], rows: str
+) -> None:
+    argv = (command, "--latents", latents, "--features", "z1,mel", "--out", tmp_path / "r.csv", *options)
+    document = probe(*argv, *([] if command == "abx" else ["--permutations", 1]))
+    pooled = [row for row in document["results"] if not row["speaker"]]
+    assert {row["feature"] for row in pooled} == {"z1", "mel"}
+    assert all(0 <= row["accuracy"] <= 1 for row in pooled)
+    assert {row["rows"] for row in pooled} == {rows}
+    if command != "abx":
+        assert all(row["null_accuracy"] is not None for row in pooled)
+        recall = pd.read_csv(tmp_path / "r-recall.csv")
+        assert recall["n"].sum() == pd.read_csv(tmp_path / "r-confusion.csv")["count"].sum()
+
+
+def test_printed_answers(latents: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    argv = ("--latents", latents, "--out", tmp_path / "r.csv")
+    quietly("abx", *argv, "--protocol", "within", "--by-speaker")
+    assert "ABX with cosine distance" in capsys.readouterr().out
+    quietly("lda", *argv, "--target", "manner", "--permutations", 0, "--by-class")
+    out = capsys.readouterr().out
+    assert "that much is optimism" in out
+    assert "fricative" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["lda", "--target", "height-cm"], "invalid choice: 'height-cm'"),
+        (["ridge"], "speakers of known height; the mean of the others needs three"),
+        (["knn", "--target", "speaker", "--protocol", "speaker"], "leaves out the very speaker"),
+        (["abx", "--protocol", "nested"], "invalid choice: 'nested'"),
+        (["knn", "--target", "height", "--height-edges", "tall"], "'tall' is no list of heights in cm"),
+        (["knn", "--target", "height", "--height-edges", "1,2"], "give different heights in cm"),
+        (["knn", "--untrained", "nowhere"], "nowhere: no token table"),
+        (["knn", "--match-dims", -1], "--match-dims -1: give 1 or more"),
+    ],
+)
+def test_bad_questions(latents: Path, refused: Refusal, argv: list[object], says: str) -> None:
+    assert says in refused(argv[0], "--latents", latents, *argv[1:])
+
+
+def test_json_has_no_nan(latents: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    quietly("abx", "--latents", latents, "--json", "--out", tmp_path / "r.csv")
+    document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert document["results"]

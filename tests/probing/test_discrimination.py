@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from analysis.abx import abx
+from probing.discrimination import ask
+from probing.errors import InputError
+from probing.question import COLUMNS, MORE_COLUMNS, Question
+from tests.probing.made_up import at, made_up
+
+
+@pytest.mark.parametrize("mode", ["within", "across"])
+def test_rows_are_what_abx_says(mode: str) -> None:
+    table = made_up(speakers=6, each=24)
+    found = ask(table, Question(method="abx", distance="euclidean"), mode).results  # type: ignore[arg-type]
+    assert list(found.columns) == COLUMNS + MORE_COLUMNS
+    codes = np.unique(table.tokens["label"], return_inverse=True)[1]
+    groups = np.unique(table.tokens["speaker"], return_inverse=True)[1]
+    score = abx(table.matrix("z1"), codes, groups, mode=mode, distance="euclidean")  # type: ignore[arg-type]
+    z1 = at(found, feature="z1", speaker="")
+    assert z1["accuracy"] == 1 - score.error
+    assert z1["accuracy"] > 0.8
+    assert (z1["protocol"], z1["method"], z1["chance"], z1["speakers"]) == (mode, "abx euclidean", 0.5, 6)
+    assert z1["ci_low"] <= z1["accuracy"] <= z1["ci_high"]
+    singles = found[(found["feature"] == "z1") & (found["speaker"] != "")]
+    np.testing.assert_allclose(singles["accuracy"], 1 - score.group_errors)
+    mel = at(found, feature="mel", speaker="")
+    assert 0.4 < mel["accuracy"] < 0.6
+    assert z1["p_minus_mel"] == 2 / 2**6
+    assert z1["minus_mel"] == pytest.approx(np.mean(singles["accuracy"]) - found[
+        (found["feature"] == "mel") & (found["speaker"] != "")]["accuracy"].mean())  # fmt: skip
+
+
+def test_the_untrained_model_stands_beside() -> None:
+    table, twin = made_up(speakers=2), made_up(speakers=2, signal=0)
+    row = at(ask(table, Question(method="abx"), "within", untrained=twin).results, feature="z1", speaker="")
+    assert row["untrained_accuracy"] < row["accuracy"]
+
+
+def test_refusals() -> None:
+    with pytest.raises(InputError, match="ABX compares tokens, and gender is of speakers"):
+        ask(made_up(), Question(method="abx", target="gender"), "within")
+    with pytest.raises(InputError, match="ABX across speakers needs two or more"):
+        ask(made_up(), Question(method="abx", speakers=("FS0",)), "across")

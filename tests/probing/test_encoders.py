@@ -1,0 +1,262 @@
+"""Encoders of anybody's: what they may return, what is refused, and the columns that come of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from probing import encoders, table
+from probing.audio import read_audio
+from probing.corpora import open_corpus
+from probing.corpus import Corpus
+from probing.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
+from probing.errors import InputError
+from probing.extraction import Settings, extract
+from probing.recordings import Unreadable
+from tests.probing import miniature
+from tests.probing import reference_pooling as reference
+
+CPU = torch.device("cpu")
+MEAN = np.arange(20.0).reshape(10, 2)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return open_corpus(miniature.timit_nltk(tmp_path_factory.mktemp("corpus") / "timit"))
+
+
+def blocks(wave: np.ndarray, stride: int = 100) -> np.ndarray:
+    """The last step may be of fewer samples."""
+    parts = [wave[t : t + stride] for t in range(0, len(wave), stride)]
+    return np.stack([[part.mean(), part.std()] for part in parts])
+
+
+# What an encoder may return
+
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        (Layer("a", MEAN, None, 64), ["a"]),
+        ((MEAN, None, 64), ["layer1"]),
+        ((torch.from_numpy(MEAN).requires_grad_(), torch.ones(10, 2), np.int64(64)), ["layer1"]),
+        ([(MEAN, MEAN, 64), Layer("top", MEAN.astype(np.float16), None, 512)], ["layer1", "top"]),
+        (((MEAN, None, 64), (MEAN, None, 64), (MEAN, None, 64)), ["layer1", "layer2", "layer3"]),
+        ({"a": (MEAN, None, 64), "b": (torch.from_numpy(MEAN).bfloat16(), None, 128)}, ["a", "b"]),
+        ({"a": Layer("renamed", MEAN, None, 64)}, ["renamed"]),
+        ((MEAN.astype(int), None, 64), ["layer1"]),
+    ],
+)
+def test_every_form_becomes_layers(found: Any, names: list[str]) -> None:
+    checked = layers(found)
+    assert [layer.name for layer in checked] == names
+    for layer in checked:
+        assert (layer.mean.dtype, layer.mean.shape, type(layer.stride)) == (np.float32, (10, 2), int)
+        np.testing.assert_allclose(layer.mean, MEAN, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, "it returned NoneType for layer 'layer1'; give Layer"),
+        (MEAN, "it returned ndarray for layer 'layer1'; give Layer"),
+        ([], "it returned no layer"),
+        ({}, "it returned no layer"),
+        ({"a": (MEAN, 64)}, "it returned tuple for layer 'a'"),
+        ((MEAN[0], None, 64), r"mean of layer 'layer1' has shape \(2,\)"),
+        ((MEAN[None], None, 64), r"shape \(1, 10, 2\) .*\(steps, dims\); leave out the batch axis"),
+        ((MEAN[:0], None, 64), r"shape \(0, 2\)"),
+        ((MEAN.astype(complex), None, 64), "type complex128"),
+        ((MEAN + np.nan, None, 64), "mean of layer 'layer1' holds NaN or infinity"),
+        ((MEAN + 1e39, None, 64), "holds NaN or infinity"),
+        ((MEAN, MEAN[:, :1], 64), r"variance of layer 'layer1' has shape \(10, 1\)"),
+        ((MEAN, MEAN + np.inf, 64), "variance of layer 'layer1' holds NaN"),
+        ((MEAN, -MEAN, 64), "least value -19; give one .* nowhere negative"),
+        ((MEAN, None, 0), "layer 'layer1' has a stride of 0"),
+        (Layer("a", MEAN, None, 64.0), "layer 'a' has a stride of 64.0; give a whole number"),  # type: ignore[arg-type]
+        ({"my layer": (MEAN, None, 64)}, "'my layer': no identifier"),
+        ({"mel": (MEAN, None, 64)}, "'mel': the table has a column of that name"),
+        ({"start": (MEAN, None, 64)}, "'start': the table has a column of that name"),
+        ({"a_var": (MEAN, None, 64)}, "layer 'a_var' ends as the columns made from layers do"),
+        ([Layer("a", MEAN, None, 64), Layer("a", MEAN, None, 64)], "two layers have one name"),
+    ],
+)
+def test_what_is_no_layer_is_refused(found: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        layers(found)
+
+
+def test_missing_steps_repeat_the_last_and_surplus_ones_go() -> None:
+    layer = Layer("a", MEAN, MEAN, 320)
+    for samples, steps in ((3200, 10), (3199, 10), (3201, 11), (3839, 12), (2881, 10), (2880, 9), (2561, 9)):
+        found = fitted(layer, samples, 16_000)
+        assert found.variance is not None
+        assert len(found.mean) == len(found.variance) == steps == -(-samples // 320)
+        kept = min(steps, 10)
+        np.testing.assert_array_equal(found.mean[:kept], MEAN[:kept])
+        np.testing.assert_array_equal(found.mean[kept:], np.tile(MEAN[-1], (steps - kept, 1)))
+    for samples in (10 * 320 + 801, 10 * 320 - 801):  # 50 ms are 800 samples
+        with pytest.raises(InputError, match="layer 'a' has 10 steps of 320 samples for .* give its true stride"):
+            fitted(layer, samples, 16_000)
+
+
+def test_convolutions_without_padding_fit_at_any_length() -> None:
+    """wav2vec 2.0: a field of view of 400 samples every 320."""
+    for samples in range(16_000, 16_400):
+        steps = (samples - 400) // 320 + 1
+        assert len(fitted(Layer("a", np.ones((steps, 1)), None, 320), samples, 16_000).mean) == -(-samples // 320)
+
+
+# As a source
+
+
+def test_columns_are_averages_over_the_segment(corpus: Corpus, tmp_path: Path) -> None:
+    def encode(wave: np.ndarray) -> Any:
+        return {"slow": (blocks(wave, 300), None, 300), "fast": (blocks(wave), np.square(blocks(wave)), 100)}
+
+    settings = Settings(also=("halves", "mfcc"))
+    result = extract(Encoder("mine", encode), corpus, tmp_path / "t", settings)
+    acoustic = {"mel": 80, "mel_halves": 160, "mfcc": 39}
+    assert result.features == {"slow": 2, "slow_halves": 4, "fast": 2, "fast_var": 2, "fast_halves": 4} | acoustic
+    loaded = table.load(tmp_path / "t")
+    assert loaded.extraction["layers"] == ["slow", "fast"]
+    assert loaded.extraction["encoder"]["strides"] == {"slow": 300, "fast": 100}
+    utterance = corpus.utterances[1]
+    wave = read_audio(utterance, 16_000)
+    rows = loaded.select((loaded.tokens["utterance"] == utterance.id).to_numpy())
+    for i, segment in enumerate(utterance.phonemes):
+        expected = {
+            "slow": reference.pooled_mean(blocks(wave, 300), segment, 300),
+            "fast": reference.pooled_mean(blocks(wave), segment, 100),
+            "fast_var": reference.pooled_mean(np.square(blocks(wave)), segment, 100),
+        }
+        for name, values in expected.items():
+            np.testing.assert_allclose(rows.features[name][i], values, rtol=1e-4, atol=1e-6)  # single precision
+
+
+def test_the_sample_rate_is_given_to_whoever_asks() -> None:
+    wave = np.zeros(100, np.float32)
+    told: list[Any] = []
+
+    def named(wave: np.ndarray, scale: float = 1.0, *, sample_rate: int) -> Any:
+        told.append((scale, sample_rate))
+        return blocks(wave), None, 100
+
+    def second(wave: np.ndarray, rate: int) -> Any:
+        told.append(rate)
+        return blocks(wave), None, 100
+
+    def optional(wave: np.ndarray, layer: int = 3) -> Any:
+        told.append(layer)
+        return blocks(wave), None, 100
+
+    for encode in (named, second, optional):
+        Encoder("mine", encode, 8000)(wave, "u")
+    assert told == [(1.0, 8000), 8000, 3]
+
+
+def test_a_row_is_the_same_in_any_company_even_if_it_is_drawn(corpus: Corpus, tmp_path: Path) -> None:
+    def encode(wave: np.ndarray) -> Any:
+        return torch.randn(len(wave) // 100, 3), None, 100
+
+    def rows(name: str, seed: int = 0, some: Corpus = corpus) -> pd.Series:
+        extract(Encoder("mine", encode), some, tmp_path / name, Settings(seed=seed))
+        return pd.read_parquet(tmp_path / name).set_index("token_id")["layer1"]
+
+    state = torch.get_rng_state()
+    everything, again, other = rows("a"), rows("again"), rows("other", seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    alone = rows("alone", some=replace(corpus, utterances=corpus.utterances[2:3]))
+    np.testing.assert_array_equal(np.stack(everything), np.stack(again))
+    np.testing.assert_array_equal(np.stack(everything.loc[alone.index]), np.stack(alone))
+    assert (np.stack(everything) != np.stack(other)).all()
+
+
+def test_layers_must_be_the_same_for_every_utterance(corpus: Corpus, tmp_path: Path) -> None:
+    calls = iter(range(100))
+
+    def encode(wave: np.ndarray) -> Any:
+        return (blocks(wave)[:, : 2 if next(calls) < 2 else 1], None, 100)
+
+    with pytest.raises(InputError, match=r"mine: layers layer1 \(1 dims .* but layer1 \(2 dims a 100 samples\) on the"):
+        extract(Encoder("mine", encode), corpus, tmp_path / "t", Settings())
+
+
+def test_what_an_encoder_raises_is_one_line_with_its_place(corpus: Corpus, tmp_path: Path) -> None:
+    def encode(wave: np.ndarray) -> Any:
+        raise RuntimeError("sizes\ndo not fit")
+
+    with pytest.raises(InputError, match=r"mine: RuntimeError at test_encoders.py:\d+: sizes do not fit on utterance"):
+        extract(Encoder("mine", encode), corpus, tmp_path / "t", Settings())
+    assert not (tmp_path / "t").exists()
+
+
+def test_the_first_utterance_that_can_be_read_shows_the_layers(tmp_path: Path) -> None:
+    corpus = open_corpus(miniature.librispeech(tmp_path / "c"))
+    bad = corpus.utterances[0].audio
+    bad.write_bytes(bad.read_bytes()[:-200])
+    encoder = Encoder("mine", lambda wave: (blocks(wave), None, 100))
+    settings = Settings(units=("utterance",))
+    assert extract(encoder, corpus, tmp_path / "t", settings).tokens == {"utterance": 3}
+    with pytest.raises(Unreadable, match=bad.name):
+        extract(encoder, corpus, tmp_path / "u", settings, strict=True)
+    with pytest.raises(InputError, match="no utterance of it can be read"):
+        EncoderSource.of(encoder, replace(corpus, utterances=corpus.utterances[:1]), seed=0, halves=False)
+
+
+# From a file
+
+
+def written(tmp_path: Path, text: str, name: str = "mine.py") -> Path:
+    (tmp_path / name).write_text(text)
+    return tmp_path / name
+
+
+def test_functions_classes_and_objects(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "import torch\nimport helper_beside\n"
+        "def encode(wave): return helper_beside.CONSTANT\n"
+        "class Plain:\n    sample_rate = 8000\n    def encode(self, wave): return 2\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.w = torch.nn.Linear(2, 1)\n"
+        "    def encode(self, wave): return self.training\n"
+        "thing = Plain()\n",
+    )
+    written(tmp_path, "CONSTANT = 1\n", "helper_beside.py")
+    for spec, value, rate in (("", 1, 16000), (":encode", 1, 16000), (":Plain", 2, 8000), (":thing", 2, 8000)):
+        encoder = from_file(f"{path}{spec}", CPU)
+        assert (encoder.encode(None), encoder.sample_rate) == (value, rate)
+    assert encoder.name == "mine.py:thing"
+    nets = [from_file(f"{path}:Net", CPU).encode for _ in range(2)]
+    assert nets[0](None) is False
+    assert torch.equal(*(net.__self__.w.weight for net in nets))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "says"),
+    [
+        ("x = 1", ":encode", "mine.py: has no 'encode'; name its encoder: --encoder .*mine.py:NAME"),
+        ("encode = 1", "", "'encode' is a int; give a function"),
+        ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; mend the file"),
+        ("import nowhere_to_be_found", "", r"ModuleNotFoundError at mine.py:1: No module named 'nowhere_to_be_found'"),
+        ("class A:\n    def __init__(self, x): pass", ":A", r"mine.py: A\(\) cannot be made \(TypeError"),
+        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "the sample_rate of 'encode' is '8k'"),
+    ],
+)
+def test_files_that_hold_no_encoder(tmp_path: Path, text: str, spec: str, says: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=says) as caught:
+        from_file(f"{path}{spec}", CPU)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["none.py", "none.py:encode", "encode", "net.pt:encode", ""])
+def test_no_such_file(tmp_path: Path, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"--encoder {spec}: no such Python file; give FILE.py:NAME"):
+        encoders.from_file(spec, CPU)

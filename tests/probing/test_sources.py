@@ -1,0 +1,94 @@
+"""Our own models as a source: halves and states against slow passes, and paths that stay the same in any company."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.families import FAMILIES, preset
+from models.model import SpeechModel
+from probing.audio import FULL_SCALE, read_audio
+from probing.corpora import open_corpus
+from probing.corpus import Segment
+from probing.settings import ALSO, Settings
+from probing.sources import ModelSource, trajectories
+from tests.probing import miniature
+from tests.probing import reference_pooling as reference
+
+SEGMENTS = [*(Segment(label, start, end) for start, end, label in miniature.PHONES), Segment("one", 7999, 8000)]
+
+
+@pytest.fixture(scope="module")
+def pcm(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    corpus = open_corpus(miniature.timit_nltk(tmp_path_factory.mktemp("corpus") / "timit"))
+    return (read_audio(corpus.utterances[0], 16_000) * FULL_SCALE).astype(np.int16)
+
+
+def model(family: str) -> SpeechModel:
+    return FAMILIES[family].seeded(preset(family, "tiny").config, 3).eval()
+
+
+def halves(steps: np.ndarray, segment: Segment, stride: int) -> np.ndarray:
+    middle = (segment.start + segment.end) // 2
+    first = Segment("", segment.start, max(middle, segment.start + 1))
+    parts = [reference.pooled_mean(steps, half, stride) for half in (first, Segment("", middle, segment.end))]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("family", ["cwvae", "vrnn", "srnn", "stcn"])
+def test_states_and_halves_are_those_of_one_slow_pass_a_sample(family: str, pcm: np.ndarray) -> None:
+    one = model(family)
+    source = ModelSource(one, Settings(samples=3, seed=2, also=ALSO), memory_gb=1e-9)
+    found = source.pooled("u", pcm, SEGMENTS)
+    assert {name: array.shape[1] for name, array in found.items()} == source.sizes
+    with torch.no_grad():
+        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
+        passes = [trajectories(one, "u", encoded, len(pcm), [path], 2) for path in range(3)]
+    assert source.layers == tuple(f"z{l + 1}" for l in range(len(one.strides)))
+    for l, stride in enumerate(one.strides):
+        h = np.mean([layers[l].h[:, 0].numpy() for layers in passes], axis=0)
+        z = np.mean([layers[l].z[:, 0].numpy() for layers in passes], axis=0)
+        for i, segment in enumerate(SEGMENTS):
+            # Single precision, in batches of another size.
+            close = {"rtol": 1e-3, "atol": 1e-5}
+            np.testing.assert_allclose(found[f"h{l + 1}"][i], reference.pooled_mean(h, segment, stride), **close)
+            np.testing.assert_allclose(found[f"h{l + 1}_halves"][i], halves(h, segment, stride), **close)
+            np.testing.assert_allclose(found[f"z{l + 1}_halves"][i], halves(z, segment, stride), **close)
+
+
+def test_what_is_asked_besides_changes_nothing_else(pcm: np.ndarray) -> None:
+    one = model("cwvae")
+    plain = ModelSource(one, Settings(samples=2)).pooled("u", pcm, SEGMENTS)
+    more = ModelSource(one, Settings(samples=2, also=ALSO)).pooled("u", pcm, SEGMENTS)
+    for name, values in plain.items():
+        np.testing.assert_array_equal(values, more[name])
+
+
+def test_a_deterministic_model_has_its_states_anyway(pcm: np.ndarray) -> None:
+    one = model("lstm")
+    for also, names in (((), ["h1"]), (("states",), ["h1"]), (("states", "halves"), ["h1", "h1_halves"])):
+        source = ModelSource(one, Settings(also=also))
+        found = source.pooled("u", pcm, SEGMENTS)
+        assert {name: array.shape[1] for name, array in found.items()} == source.sizes
+        assert list(found) == names
+        assert source.layers == ("h1",)
+
+
+def test_a_path_is_the_same_in_any_company(pcm: np.ndarray) -> None:
+    one = model("cwvae")
+    with torch.no_grad():
+        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
+        together = trajectories(one, "u", encoded, len(pcm), range(4), 0)
+        some = trajectories(one, "u", encoded, len(pcm), [2, 0], 0)
+        other = trajectories(one, "v", encoded, len(pcm), [2, 0], 0)
+    for l, layer in enumerate(together):
+        # Single precision, in batches of another size.
+        torch.testing.assert_close(some[l].z, layer.z[:, [2, 0]], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(other[l].z, some[l].z)
+
+
+def test_provenance_says_what_was_sampled(tmp_path: Path) -> None:
+    said = ModelSource(model("vrnn"), Settings(samples=7, estimator="posterior-mean")).provenance
+    assert (said["model"]["family"], said["samples"], said["estimator"]) == ("vrnn", 7, "posterior-mean")
+    assert "checkpoint" not in said

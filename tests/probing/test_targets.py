@@ -1,0 +1,161 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probing import phones
+from probing.errors import InputError
+from probing.table import TokenTable
+from probing.targets import TARGETS, Selection, asked, default_protocol, height_classes, same_rows
+from tests.probing.made_up import changed, made_up
+
+
+def with_words() -> TokenTable:
+    """Two utterances of each of two speakers: phonemes and words."""
+    sentence = [
+        ("sh", 0, 100),
+        ("iy", 100, 200),
+        ("hh", 200, 250),
+        ("ae", 250, 400),
+        ("dcl", 400, 450),
+        ("d", 450, 500),
+    ]
+    words = [("She", 0, 200), ("had", 200, 500)]
+    rows: list[dict[str, Any]] = []
+    for speaker, gender, height in (("FA", "F", 160.0), ("MB", "M", 190.0)):
+        for utterance in ("SX1", "SX2"):
+            for unit, segments in (("phoneme", sentence), ("word", words)):
+                for i, (label, start, end) in enumerate(segments):
+                    rows.append(
+                        {
+                            "token_id": f"{speaker}_{utterance}:{unit}:{i}", "utterance": f"{speaker}_{utterance}",
+                            "speaker": speaker, "gender": gender, "height_cm": height, "dialect": "DR1", "split": None,
+                            "unit": unit, "label": label, "start": start, "end": end, "sample_rate": 16000,
+                        }
+                    )  # fmt: skip
+    points = np.arange(2.0 * len(rows), dtype=np.float32).reshape(-1, 2)
+    return TokenTable("t", Path("latents/t"), {}, pd.DataFrame(rows), {"z1": points})
+
+
+def test_token_targets_have_a_row_a_token() -> None:
+    table = with_words()
+    found = asked(table, Selection("phoneme"))
+    assert found.labels[:6].tolist() == ["sh", "iy", "hh", "ae", "dcl", "d"]
+    assert len(found.table.tokens) == 24
+    manner = asked(table, Selection("manner"))
+    assert manner.labels[:6].tolist() == ["fricative", "vowel", "semivowel", "vowel", "closure", "stop"]
+    place = asked(table, Selection("place"))
+    assert place.labels[:6].tolist() == ["postalveolar", "front", "glottal", "front", "alveolar", "alveolar"]
+    words = asked(table, Selection("word", least=1))
+    assert words.labels.tolist() == ["she", "had"] * 4
+    np.testing.assert_array_equal(words.table.features["z1"][0], table.features["z1"][6])
+    assert asked(table, Selection("word", least=4)).labels.tolist() == ["she", "had"] * 4
+    with pytest.raises(InputError, match="no word occurs 5 times; lower --least"):
+        asked(table, Selection("word"))
+
+
+def test_folded_labels_keep_manner_and_lose_the_place_of_closures() -> None:
+    table = with_words()
+    assert asked(table, Selection("manner", phones="timit48")).labels[4] == "closure"
+    assert asked(table, Selection("place", phones="timit48")).labels.tolist().count("alveolar") == 4  # d, and no vcl
+    with pytest.raises(InputError, match="unknown phone label 'AH0', .* manner is known of TIMIT's labels only"):
+        asked(changed(table, label="AH0"), Selection("manner"))
+
+
+def test_every_label_has_a_place_or_is_silent() -> None:
+    for label in phones.TIMIT61:
+        assert (phones.place(label) is None) == (label in phones.SILENCES)
+        assert phones.manner(label) != "vowel" or phones.place(label) in ("front", "central", "back")
+    assert phones.place("cl") is None
+    with pytest.raises(InputError, match="unknown phone label"):
+        phones.place("AH0")
+
+
+def test_types_are_what_a_memorising_probe_goes_by() -> None:
+    table = with_words()
+    context = asked(table, Selection("phoneme")).types
+    np.testing.assert_array_equal(context[:6], context[6:12])  # the same neighbours in every sentence
+    assert len(np.unique(context)) == 6
+    np.testing.assert_array_equal(
+        asked(table, Selection("manner")).types[:6],
+        np.unique(["sh", "iy", "hh", "ae", "dcl", "d"], return_inverse=True)[1],
+    )
+    assert asked(table, Selection("gender", "nested")).types.tolist() == [0, 0, 1, 1]
+    assert asked(table, Selection("speaker", "nested")).types.tolist() == [0, 1, 2, 3]
+    shuffled = table.select(np.ones(len(table.tokens), dtype=bool))
+    order = np.random.default_rng(0).permutation(len(table.tokens))
+    shuffled = TokenTable(
+        "t", table.path, {}, table.tokens.iloc[order].reset_index(drop=True), {"z1": table.features["z1"][order]}
+    )
+    mixed = asked(shuffled, Selection("phoneme"))
+    back = dict(zip(mixed.table.tokens["token_id"], mixed.types, strict=True))
+    ids = asked(table, Selection("phoneme")).table.tokens["token_id"]
+    np.testing.assert_array_equal([back[i] for i in ids], context)
+
+
+def test_attributes_have_one_row_a_speaker_an_utterance_or_a_token() -> None:
+    table = with_words()
+    assert asked(table, Selection("gender", "speaker")).labels.tolist() == ["F", "M"]
+    assert asked(table, Selection("gender", "nested")).labels.tolist() == ["F", "F", "M", "M"]
+    assert asked(table, Selection("gender", "speaker", rows="utterance")).labels.tolist() == ["F", "F", "M", "M"]
+    tokens = asked(table, Selection("gender", "speaker", rows="token"))
+    assert len(tokens.labels) == 24  # the phonemes; words would say the same twice
+    first = asked(table, Selection("speaker", "nested"))
+    rows = table.tokens[(table.tokens["utterance"] == "FA_SX1") & (table.tokens["unit"] == "phoneme")]
+    weights = (rows["end"] - rows["start"]).to_numpy()
+    mean = np.average(table.features["z1"][rows.index], axis=0, weights=weights)
+    np.testing.assert_allclose(first.table.features["z1"][0], mean, rtol=1e-6)
+
+
+def test_heights_are_classes_or_centimetres() -> None:
+    heights = pd.Series([174.9, 175.0, 180.0, 185.0, 185.1])
+    assert height_classes(heights, (175, 185)).tolist() == ["<175", "175-185", "175-185", "175-185", ">185"]
+    assert height_classes(heights, (180.0,)).tolist() == ["<180", "<180", ">=180", ">=180", ">=180"]
+    table = with_words()
+    assert asked(table, Selection("height", "speaker")).labels.tolist() == ["<175", ">185"]
+    centimetres = asked(table, Selection("height-cm", "speaker"))
+    assert centimetres.labels.tolist() == [160.0, 190.0]
+    assert centimetres.labels.dtype == np.float64
+    unknown = changed(table, height_cm=np.where(table.tokens["speaker"] == "FA", np.nan, 190.0))
+    assert asked(unknown, Selection("height", "speaker")).labels.tolist() == [">185"]
+    with pytest.raises(InputError, match="no rows with a known height are left"):
+        asked(changed(table, height_cm=np.nan), Selection("height", "speaker"))
+
+
+def test_one_gender_alone() -> None:
+    assert set(asked(with_words(), Selection("phoneme", gender="M")).table.tokens["speaker"]) == {"MB"}
+
+
+def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
+    by = {target: default_protocol(target) for target in TARGETS}
+    assert {target for target, protocol in by.items() if protocol == "nested"} == {
+        "phoneme", "manner", "place", "speaker",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"target": "speaker", "protocol": "speaker"}, "leaves out the very speaker"),
+        ({"target": "speaker", "rows": "speaker"}, "nobody could be recognised"),
+        ({"target": "phoneme", "rows": "utterance"}, "has one row a token; leave it out"),
+        ({"target": "gender", "phones": "timit39"}, "folds phonemes, and the target is gender"),
+        ({"target": "gender", "rows": "speaker", "protocol": "nested"}, "is protocol speaker; use that"),
+        ({"target": "height", "protocol": "speaker", "height_edges": ()}, "one height in cm or more"),
+        ({"target": "word", "speakers": ("FS0",)}, "no word rows, only phoneme; extract them: probe extract --units"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        asked(made_up(speakers=2), Selection(**fields))
+
+
+def test_other_tokens_are_not_the_same_rows() -> None:
+    table = made_up(speakers=2)
+    found = asked(table, Selection())
+    assert same_rows(asked(table, Selection()), found).table is not None
+    fewer = asked(table.select(np.arange(96) > 0), Selection())
+    with pytest.raises(InputError, match="not the same tokens as latents/made-up; extract both"):
+        same_rows(fewer, found)
