@@ -70,7 +70,8 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
     sub.add_argument(
         "--features",
         default=None,
-        help="comma-separated; z1+z2 joins two (default: each layer, the layers together, and mel)",
+        help="comma-separated; z1+z2 joins two (default: each layer, the layers together, the same with the lowest "
+        "pooled by its log mean square, and mel)",
     )
     sub.add_argument(
         "--untrained",

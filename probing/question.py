@@ -84,13 +84,19 @@ def rounds(question: Question, rows: int) -> int:
 
 
 def default_features(table: TokenTable) -> tuple[str, ...]:
-    """The layers of the model, all of them together, and Mel."""
+    """The layers of the model, all of them together as the paper has them, the same pooled better, and Mel.
+
+    The lowest latent layer codes phase, which the mean over a token washes out and the log mean square keeps
+    (docs/results.md): of it `z1_logms` stands for the better pooling, joined with the means of the upper layers.
+    """
     layers = table.extraction.get("layers")
     if layers is None:  # a table that does not say: the latents, or the states of a model that has none
         latents, states = ([n for n in table.features if n[0] == kind and n[1:].isdigit()] for kind in "zh")
         layers = latents or states
     together = ["+".join(layers)] if len(layers) > 1 else []
-    return (*layers, *together, *(["mel"] if "mel" in table.features else []))
+    lowest = f"{layers[0]}_logms" if layers else ""
+    better = ["+".join([lowest, *layers[1:]])] if lowest in table.features else []
+    return (*layers, *together, *better, *(["mel"] if "mel" in table.features else []))
 
 
 def feature_names(table: TokenTable, question: Question) -> tuple[str, ...]:

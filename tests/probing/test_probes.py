@@ -457,3 +457,11 @@ def test_logistic_regression_answers_as_the_others_do() -> None:
     found = ask(made_up(speakers=3, each=48, signal=6), quick(method="logistic", protocol="speaker"))
     assert at(found, feature="z1", speaker="", k=0)["accuracy"] > 0.85
     assert at(found, feature="mel", speaker="", k=0)["accuracy"] < 0.4
+
+
+def test_the_better_pooling_is_asked_for_by_default() -> None:
+    table = made_up(speakers=2)
+    table.features["z1_logms"] = table.features["z1"] ** 2
+    assert ask(table, quick())["feature"].unique().tolist() == ["z1", "z2", "z1+z2", "z1_logms+z2", "mel"]
+    del table.features["z2"]
+    assert ask(table, quick())["feature"].unique().tolist() == ["z1", "z1_logms", "mel"]
