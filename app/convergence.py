@@ -26,7 +26,7 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--utterances",
         type=int,
-        default=40,
+        default=20,
         help="about how many: whole speakers, in an order drawn with the seed, while they fit",
     )
     sub.add_argument(
