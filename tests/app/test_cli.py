@@ -267,7 +267,7 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
     assert all(Path(path).exists() for path in document["wrote"])
     assert any(path.endswith(".png") for path in document["wrote"])
     assert {row["protocol"] for row in document["results"]} == {"paper", "nested"}
-    assert {row["feature"] for row in document["results"]} == {"z1", "z2", "z1+z2", "mel"}
+    assert {row["feature"] for row in document["results"]} == {"z1", "z2", "z1+z2", "z1_logms+z2", "mel"}
     assert all(row.keys() >= RESULT for row in document["results"])
 
 
