@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from app import commands, convergence, extraction, probes, rate
+from app import commands, convergence, extraction, figures, probes, rate
 from app.shared import Answer, version
 
 
@@ -192,6 +192,11 @@ def parser() -> argparse.ArgumentParser:
 
     sub = add("extract", "turn a corpus into a token table of latents and Mel features", extraction.run)
     extraction.options(sub)
+    corpus(sub)
+    device(sub)
+
+    sub = add("figures", "draw what the paper shows from token tables and checkpoints, on one page", figures.run)
+    figures.options(sub)
     corpus(sub)
     device(sub)
 

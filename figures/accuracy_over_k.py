@@ -4,6 +4,7 @@ The paper shows one panel, whose protocol leaks. Here every protocol has its own
 and every curve comes with its interval, with what permuted labels give, and with the majority line.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,16 @@ _FRACTIONS = ("accuracy", "ci_low", "ci_high", "chance", "null_accuracy")
 _LABEL_GAP = 1.2  # heights of a line of text between the labels of two curves
 _LONGEST = 18  # letters of a curve's label
 _LEADER = 10.0  # points from the axes to a label
+_FEW_KS = 8  # with no more of them, curves stand side by side and intervals are bars: bands would hide each other
+_APART = 0.6  # of the step from k to k + 1, which the curves then share
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
     """Draw the curves of one target under one protocol.
 
-    Per feature: a curve, its interval as a band, and the accuracy with permuted labels as a thin dotted line of
-    the same colour. The grey dashes are the majority line. Every curve is labelled at its end.
+    Per feature: a curve, its interval as a band, or as bars where there are few k, and the accuracy with permuted
+    labels as a thin dotted line of the same colour. The grey dashes are the majority line. Every curve is labelled at
+    its end.
 
     Pooled rows (empty `speaker`), or where there are none those of a single speaker, are drawn as they are. Of
     several speakers without pooled rows the mean is drawn, with Student's 95 % interval over speakers. Of several
@@ -59,7 +63,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     with style.applied():
         curves = _curves(rows)
         _draw_curves(ax, curves)
-        _limit(ax, [curves])
+        _limit(ax, [curves], last=int(curves["k"].max()))
         _label_ends(ax, curves)
 
 
@@ -76,30 +80,45 @@ def panels(results: pd.DataFrame, *, speakers: int | None = None, note: str = ""
     """
     rows = _checked(results)
     protocols = _protocols(rows)
-    curves = [_curves(rows[rows["protocol"] == protocol]) for protocol in protocols]
-    width = style.ONE_COLUMN if len(protocols) == 1 else style.TWO_COLUMNS
-    names = [_label(curve) for curve in rows["curve"].unique()]
+    named = TITLES if "lda_dims" not in rows or rows["lda_dims"].any() else TITLES | UNFITTED
+    parts = {named.get(p, p): rows[rows["protocol"] == p] for p in protocols}
+    return side_by_side(parts, _caption(rows, protocols, speakers, note))
+
+
+def side_by_side(parts: Mapping[str, pd.DataFrame], caption: str, *, same_k: bool = True) -> Figure:
+    """One panel for each part, in order, with one axis of accuracy, and a caption below.
+
+    Args:
+        parts: result rows of one target and protocol, by the panel's title.
+        caption: what the reader has to know.
+        same_k: give all panels the same axis of k.
+
+    Raises:
+        InputError: as `draw`.
+    """
+    checked = {title: _checked(rows) for title, rows in parts.items()}
+    curves = [_curves(rows) for rows in checked.values()]
+    width = style.ONE_COLUMN if len(parts) == 1 else style.TWO_COLUMNS
+    names = {_label(curve) for rows in checked.values() for curve in rows["curve"].unique()}
     widest = max(style.text_width(name, style.NORMAL) for name in names)
     left, between, height, below = 0.42, (_LEADER + 4) / 72 + widest, 1.95, 0.36
-    across = (width - left - between * len(protocols)) / len(protocols)
+    across = (width - left - between * len(parts)) / len(parts)
     with style.applied():
-        caption = style.wrapped(_caption(rows, protocols, speakers, note), width - 0.1, style.SMALL)
-        named = TITLES if "lda_dims" not in rows or rows["lda_dims"].any() else TITLES | UNFITTED
-        titles = [style.wrapped(named.get(p, p), across + between - 0.12, style.NORMAL) for p in protocols]
-        foot = 0.05 + 0.115 * (caption.count("\n") + 1)
+        caption = style.wrapped(caption, width - 0.1, style.SMALL)
+        titles = [style.wrapped(title, across + between - 0.12, style.NORMAL) for title in parts]
+        foot = style.foot_height(caption)
         head = 0.1 + 0.13 * (max(title.count("\n") for title in titles) + 1)
         fig = Figure(figsize=(width, foot + below + height + head), dpi=style.DPI)
         for i, (title, one) in enumerate(zip(titles, curves, strict=True)):
             ax = style.axes_in(fig, left + i * (across + between), foot + below, across, height)
             _draw_curves(ax, one)
-            _limit(ax, curves)
+            _limit(ax, curves, last=max(int(some["k"].max()) for some in (curves if same_k else [one])))
             _label_ends(ax, one)
             ax.set_title(title, pad=5)
             if i:
                 ax.set_ylabel("")
                 ax.tick_params(labelleft=False)
-        fig.text(0.05 / width, 0.05 / fig.get_figheight(), caption, fontsize=style.SMALL, va="bottom",
-                 linespacing=1.15, color="#333333")  # fmt: skip
+        style.foot(fig, caption)
     return fig
 
 
@@ -107,12 +126,16 @@ def write(results: pd.DataFrame, path_stem: str | Path, *, speakers: int | None 
     """Save `panels` as PDF, SVG and PNG, and beside them the rows it drew from as CSV."""
     paths = style.save(panels(results, speakers=speakers), path_stem)
     table = style.beside(path_stem, "csv")
-    write_csv(table, _drawn(results))
+    write_csv(table, drawn(results))
     return [*paths, table]
 
 
-def _drawn(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the curves show, with all their columns."""
+def drawn(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the curves of `panels` show, with all their columns.
+
+    Raises:
+        InputError: as `draw`.
+    """
     rows = _checked(results)
     kept = [_pooled_or_all(rows[rows["protocol"] == protocol]).index for protocol in _protocols(rows)]
     return rows.loc[np.concatenate(kept)].drop(columns="curve")
@@ -123,7 +146,7 @@ def _checked(results: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"result rows lack the columns {', '.join(missing)}; give what probe knn wrote")
     rows = results[pd.to_numeric(results["k"]) > 0].reset_index(drop=True)
     rows = rows.assign(
-        speaker=rows["speaker"].fillna("").astype(str),
+        speaker=rows["speaker"].astype(object).fillna("").astype(str),
         **{name: pd.to_numeric(rows[name], errors="coerce") for name in _FRACTIONS},
     )
     if rows.empty:
@@ -133,7 +156,8 @@ def _checked(results: pd.DataFrame) -> pd.DataFrame:
     unknown = rows["accuracy"].isna()
     if unknown.any():
         raise InputError(f"{int(unknown.sum())} result rows have no accuracy; run probe knn again")
-    rows = _named(rows)
+    if "curve" not in rows:  # not yet named among the rows of all panels
+        rows = _named(rows)
     point = ["curve", "protocol", "speaker", "k"]
     if len(again := rows[rows.duplicated(point)]):
         curve, protocol, _, k = again.iloc[0][point]
@@ -204,7 +228,19 @@ def _curves(rows: pd.DataFrame) -> pd.DataFrame:
             raise InputError("no k that all speakers have results for; give each the same k")
         means = curves.reset_index()
         rows = means if several.all() else pd.concat([rows[~several], means], ignore_index=True)
-    return rows.sort_values(["curve", "k"])
+    rows = rows.sort_values(["curve", "k"])
+    return rows.assign(x=rows["k"] + (_aside(rows["curve"]) if _few(rows) else 0.0))
+
+
+def _few(curves: pd.DataFrame) -> bool:
+    return int(curves["k"].nunique()) <= _FEW_KS
+
+
+def _aside(curves: pd.Series) -> pd.Series:
+    """How far from k each curve stands, in steps of k."""
+    names = style.feature_order(curves)
+    places = np.linspace(-0.5, 0.5, len(names)) * _APART if len(names) > 1 else np.zeros(1)
+    return curves.map(dict(zip(names, places, strict=True)))
 
 
 def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
@@ -213,29 +249,32 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
     for curve in style.feature_order(curves["curve"]):
         one = curves[curves["curve"] == curve]
         colour, linestyle, _ = style.feature_look(curve)
-        k = one["k"].to_numpy()
+        x = one["x"].to_numpy(float)
         low, high, null, accuracy = (
             100 * one[name].to_numpy(float) for name in ("ci_low", "ci_high", "null_accuracy", "accuracy")
         )
-        ax.fill_between(k, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
-        ax.plot(k, null, color=colour, linewidth=0.7, linestyle=(0, (1, 1.2)), zorder=2)
-        marks = max(1, len(k) // 7)
+        if _few(curves):
+            ax.vlines(x, low, high, color=style.blend(colour, "white", 0.35), linewidth=0.9, zorder=1)
+        else:
+            ax.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
+        ax.plot(x, null, color=colour, linewidth=0.7, linestyle=(0, (1, 1.2)), zorder=2)
+        marks = max(1, len(x) // _FEW_KS)
         first = style.feature_order(curves["curve"]).index(curve) % marks
-        ax.plot(k, accuracy, color=colour, linestyle=linestyle, marker=style.feature_marker(curve),
+        ax.plot(x, accuracy, color=colour, linestyle=linestyle, marker=style.feature_marker(curve),
                 markersize=2.6, markeredgewidth=0, markevery=(first, marks), zorder=3, label=curve)  # fmt: skip
     ax.set_xlabel("k (neighbours)")
     ax.set_ylabel("accuracy (%)")
 
 
-def _limit(ax: Axes, curves: list[pd.DataFrame]) -> None:
-    """The same limits for all these curves: from 0 up to the next ten per cent above what is drawn."""
+def _limit(ax: Axes, curves: list[pd.DataFrame], *, last: int) -> None:
+    """k up to the last; accuracy from 0 up to the next ten per cent above what is drawn of all these curves."""
     every = pd.concat(curves)
     top = 100 * float(np.nanmax(every[["accuracy", "ci_high", "chance", "null_accuracy"]].to_numpy(float)))
-    last = int(every["k"].max())
     ax.set_ylim(0, min(102, 10 * np.ceil((top + 1) / 10)))
-    ax.set_xlim(1 - max(last - 1, 1) * 0.02, last + max(last - 1, 1) * 0.02)
-    ticks = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, last) if 1 < tick <= last]
-    ax.set_xticks(sorted({1, *ticks}))
+    room = max(0.02 * max(last - 1, 1), _APART if any(_few(one) for one in curves) else 0.0)
+    ax.set_xlim(1 - room, last + room)
+    ticks = range(1, last + 1) if last <= _FEW_KS else MaxNLocator(5, integer=True).tick_values(1, last)
+    ax.set_xticks(sorted({1, *(int(tick) for tick in ticks if 1 < tick <= last)}))
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
 
 
@@ -248,7 +287,7 @@ def _label_ends(ax: Axes, curves: pd.DataFrame) -> None:
     ends = ends.sort_values("accuracy")
     pixels_per_point = fig.dpi / 72
     box = ax.get_window_extent(style.renderer(fig))
-    at = ax.transData.transform(ends[["k", "accuracy"]].to_numpy(float) * (1, 100))
+    at = ax.transData.transform(ends[["x", "accuracy"]].to_numpy(float) * (1, 100))
     ys = _apart(at[:, 1], _LABEL_GAP * style.NORMAL * pixels_per_point, box.y0, box.y1)
     for curve, end, y in zip(ends["curve"], at, ys, strict=True):
         look = style.feature_look(curve)
@@ -289,6 +328,7 @@ def _caption(rows: pd.DataFrame, protocols: list[str], speakers: int | None, not
     """What was counted, and what the lines are."""
     counts: dict[str, str] = {}
     over: set[str] = set()  # what the intervals are over
+    or_bars = " or bars" if any(_few(rows[rows["protocol"] == protocol]) for protocol in protocols) else ""
     for protocol in protocols:
         shown = _pooled_or_all(rows[rows["protocol"] == protocol])
         names = sorted(set(shown["speaker"]))
@@ -312,9 +352,9 @@ def _caption(rows: pd.DataFrame, protocols: list[str], speakers: int | None, not
         said = counts[protocols[0]]
     else:
         said = "; ".join(f"{' and '.join(group)} {counts[group[0]]}" for group in alike)
-    band = "95 % interval" + (f" over {over.pop()}" if len(over) == 1 else "")
+    band = "95 % intervals" + (f" over {over.pop()}" if len(over) == 1 else "")
     text = (
-        f"{str(rows['target'].iloc[0]).capitalize()}: {said}. Band: {band}. Dotted: labels permuted. "
+        f"{str(rows['target'].iloc[0]).capitalize()}: {said}. Bands{or_bars}: {band}. Dotted: labels permuted. "
         "Grey dashes: always the largest class."
     )
     dims = set(rows["lda_dims"]) if "lda_dims" in rows else set()

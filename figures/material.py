@@ -13,8 +13,8 @@ so that the figure can be drawn again from its CSV alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
@@ -75,7 +75,7 @@ class Material:
     fit: Literal["held-out", "paper"] = "held-out"
     permutations: int | None = None
     seed: int = 0
-    asked: dict[Any, Findings] = field(default_factory=dict)
+    asked: MutableMapping[tuple[str, Question], Findings] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict)
     progress: Progress = _silent
 
@@ -84,16 +84,21 @@ class Material:
 
         Raises LeftOut where the table cannot answer it.
         """
-        if question not in self.asked:
+        key = str(self.table.path), question
+        if key not in self.asked:
             what = f"{question.target}, {question.protocol}"
             self.progress(what)
             try:
-                self.asked[question] = probes.ask(
+                self.asked[key] = probes.ask(
                     self.table, question, lambda done, of: self.progress(what, done / of), untrained=self.untrained
                 )
             except (InputError, AnalysisError) as error:
                 raise LeftOut(str(error)) from None
-        return self.asked[question]
+        return self.asked[key]
+
+    def of(self, other: TokenTable) -> Material:
+        """The same questions to another table, whose untrained model is not known."""
+        return replace(self, table=other, untrained=None)
 
     def one_speaker(self) -> str:
         """The speaker of figures that show one: the one asked for, or the one with the most phonemes."""

@@ -5,6 +5,7 @@ common kinds of colour blindness. No two things are told apart by colour alone: 
 dashes, phonemes in their marks.
 """
 
+import re
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,8 @@ SMALL, NORMAL = 6.0, 7.0
 
 GREY = "#767676"
 """Of what is neither a feature nor a phoneme: majority lines, leaders, silence."""
+
+_MARGIN = 0.05  # inches between text and the edge of the figure
 
 LineStyle = str | tuple[float, tuple[float, ...]]
 
@@ -123,18 +126,26 @@ def feature_look(name: str) -> FeatureLook:
     if name in _FEATURES:
         colour, linestyle, _ = _FEATURES[name]
         return FeatureLook(colour, linestyle, "Mel" if name == "mel" else name)
-    base, _, variant = name.partition("_")
+    base, variant = _variant(name)
     dashes = _SPARE_DASHES[zlib.crc32(name.encode()) % len(_SPARE_DASHES)]
-    if base in _FEATURES and variant:
-        return FeatureLook(
-            blend(_FEATURES[base][0], "white", 0.35), dashes, f"{feature_look(base).label} {variant.replace('_', ' ')}"
-        )
+    if variant:
+        said = name if "+" in name else f"{feature_look(base).label} {variant}"
+        return FeatureLook(blend(_FEATURES[base][0], "white", 0.35), dashes, said.replace("_", " "))
     return FeatureLook(_SPARE_COLOURS[zlib.crc32(name.encode()) // 7 % len(_SPARE_COLOURS)], dashes, name)
+
+
+def _variant(name: str) -> tuple[str, str]:
+    """The known feature that a name varies and what it adds: `z1`, `logms` of `z1_logms`; else the name and nothing."""
+    joined = "+".join(part.partition("_")[0] for part in name.split("+"))  # z1+z2 of z1_logms+z2
+    for base in (joined, name.partition("_")[0]):
+        if base in _FEATURES and base != name:
+            return base, name.partition("_")[2]
+    return name, ""
 
 
 def feature_marker(name: str) -> str:
     """The feature's mark, for points and sparse curves."""
-    return _FEATURES.get(name, _FEATURES.get(name.partition("_")[0], ("", "", "*")))[2]
+    return _FEATURES.get(_variant(name)[0], ("", "", "*"))[2]
 
 
 def feature_order(names: Iterable[str]) -> list[str]:
@@ -142,7 +153,7 @@ def feature_order(names: Iterable[str]) -> list[str]:
     known = list(_FEATURES)
 
     def place(name: str) -> tuple[int, str]:
-        base = name.partition("_")[0]
+        base, _ = _variant(name)
         return (known.index(base) if base in known else len(known), name)
 
     return sorted(set(names), key=place)
@@ -201,6 +212,44 @@ def _phone_look(i: int, first: int, colour: str, group: str) -> PhoneLook:
     return PhoneLook(colour, _SHAPES[(first + i) % len(_SHAPES)], i // len(_SHAPES) % 2 == 0, group)
 
 
+class GenderLook(NamedTuple):
+    """How curves and marks of a gender look, and what they are called."""
+
+    colour: str
+    linestyle: LineStyle
+    marker: str
+    label: str
+
+
+_GENDERS = {
+    "F": GenderLook("#7B2D7E", "solid", "o", "women"),
+    "M": GenderLook("#C79400", (0, (4.0, 1.4)), "^", "men"),
+}
+_ORDERED = ("#2D1160", "#F8765C")
+_ORDERED_SHAPES = "osDv^P"
+
+
+def gender_look(gender: str) -> GenderLook:
+    """Colour, line style, mark and name of a gender, dark and light in grey; an unknown one is grey."""
+    return _GENDERS.get(gender, GenderLook(GREY, (0, (1.5, 1.0)), "s", gender))
+
+
+def ordered_looks(labels: Iterable[str]) -> dict[str, PhoneLook]:
+    """Looks of classes that are intervals of a number (`<175`, `175-185`, `>185`), ascending, from dark to light."""
+
+    def place(label: str) -> tuple[bool, float, str]:
+        number = re.search(r"\d+(\.\d+)?", label)
+        return not label.startswith("<"), float(number[0]) if number else 0.0, label
+
+    ascending = sorted(set(labels), key=place)
+    looks = {}
+    for i, label in enumerate(ascending):
+        colour = blend(*_ORDERED, i / max(len(ascending) - 1, 1))
+        marker = _ORDERED_SHAPES[i % len(_ORDERED_SHAPES)]
+        looks[label] = PhoneLook(colour, marker, i < len(_ORDERED_SHAPES), "other")
+    return looks
+
+
 def check_phone_table() -> None:
     """Raise ValueError unless every TIMIT label stands once in the table above, under its own manner."""
     listed = [(label, group) for group, (_, _, labels) in _MANNERS.items() for label in labels.split()]
@@ -220,6 +269,35 @@ def axes_in(fig: Figure, left: float, bottom: float, width: float, height: float
     """Axes at a place in inches from the lower left corner of the figure."""
     across, up = fig.get_size_inches()
     return fig.add_axes((left / across, bottom / up, width / across, height / up), **kwargs)
+
+
+def grid(n: int, *, per_row: int, tall: float, foot: float, between: float = 0.42) -> tuple[Figure, list[Axes]]:
+    """A figure across both columns with n axes in rows, filled from the upper left; room for titles and ticks.
+
+    Args:
+        n: how many.
+        per_row: side by side at most; fewer axes are wider.
+        tall: height of the axes, in inches, at most 1.02 of their width.
+        foot: what to leave free below all, in inches.
+        between: axes of one row, in inches.
+    """
+    left, right, below, head = 0.38, 0.06, 0.34, 0.22
+    columns = min(n, per_row)
+    rows = -(-n // columns)
+    across = (TWO_COLUMNS - left - right - between * (columns - 1)) / columns
+    tall = min(tall, 1.02 * across)
+    fig = Figure(figsize=(TWO_COLUMNS, foot + rows * (below + tall + head)), dpi=DPI)
+    places = [divmod(i, columns) for i in range(n)]
+    return fig, [
+        axes_in(
+            fig,
+            left + column * (across + between),
+            foot + (rows - 1 - row) * (below + tall + head) + below,
+            across,
+            tall,
+        )
+        for row, column in places
+    ]
 
 
 def renderer(fig: Figure) -> RendererAgg:
@@ -245,6 +323,23 @@ def wrapped(text: str, width: float, size: float) -> str:
         else:
             lines.append(word)
     return "\n".join(lines)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def foot(fig: Figure, text: str) -> None:
+    """Write wrapped text along the lower edge, where `foot_height` of it was left free."""
+    across, up = fig.get_size_inches()
+    fig.text(_MARGIN / across, _MARGIN / up, text, fontsize=SMALL, va="bottom", linespacing=1.15, color="#333333")
+
+
+def foot_height(text: str) -> float:
+    """Height in inches of what `foot` writes, with its margin."""
+    return _MARGIN + 0.115 * (text.count("\n") + 1) if text else 0.0
 
 
 def save(fig: Figure, path_stem: str | Path) -> list[Path]:

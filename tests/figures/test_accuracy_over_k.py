@@ -100,7 +100,7 @@ def test_the_mean_over_speakers_has_students_interval() -> None:
     # Deviation 0.02 of 3 speakers; Student's quantile of 2 degrees of freedom is 4.303 (any table).
     np.testing.assert_allclose(np.ptp(band[band[:, 0] == 1][:, 1]), 200 * 4.303 * 0.02 / np.sqrt(3), rtol=1e-3)
     assert "mean of 3 speakers" in caption(fig)
-    assert "interval over speakers" in caption(fig)
+    assert "intervals over speakers" in caption(fig)
 
 
 def test_pooled_rows_come_before_single_speakers(tmp_path: Path) -> None:
@@ -142,6 +142,25 @@ def test_csv_holds_the_rows_to_the_last_digit_and_files_repeat(tmp_path: Path) -
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     table = pd.read_csv(one[-1], keep_default_na=False)
     pd.testing.assert_frame_equal(table, both, rtol=1e-14, atol=0)  # pandas reads so precisely
+
+
+def test_of_few_k_the_curves_stand_side_by_side_with_bars() -> None:
+    fig = accuracy_over_k.panels(rows().query("k <= 3"))
+    (ax,) = fig.axes
+    curves = [line for line in ax.lines if line.get_label() in LEVELS]
+    firsts = sorted(np.asarray(line.get_xdata(), dtype=float)[0] for line in curves)
+    assert np.diff(firsts).min() > 0.1
+    assert np.mean(firsts) == pytest.approx(1)
+    assert all(len(bars.get_paths()) == 3 for bars in ax.collections)
+    assert ax.get_xticks().tolist() == [1, 2, 3]
+    assert "Bands or bars: 95 % intervals" in caption(fig)
+
+
+def test_parts_of_several_questions_keep_their_own_k() -> None:
+    parts = {"Gender": rows(), "Height": rows().query("k <= 3").assign(target="height")}
+    left, right = accuracy_over_k.side_by_side(parts, "said", same_k=False).axes
+    assert left.get_xlim()[1] > 20 > 4 > right.get_xlim()[1]
+    assert left.get_ylim() == right.get_ylim()
 
 
 def test_missing_intervals_and_one_k_are_no_obstacle() -> None:

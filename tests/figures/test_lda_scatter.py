@@ -53,6 +53,36 @@ def test_held_out_tokens_do_not_move_the_axes() -> None:
     np.testing.assert_allclose(after[fitted], before[fitted], atol=1e-8)
 
 
+def test_held_out_groups_lie_on_the_plane_of_the_others() -> None:
+    points, labels, _ = tokens(LABELS[:6], 120)
+    groups = [f"S{i // 20}" for i in range(120)]
+    at = lda_scatter.project_held_out(points, labels, groups)
+    for group in sorted(set(groups)):
+        mine = np.array([g == group for g in groups])
+        alone = lda_scatter.project(points, labels, ~mine)[mine]
+        # The fit from scratch is the same plane up to a turn, which leaves all distances.
+        apart, expected = (np.linalg.norm(p[:, None] - p[None], axis=2) for p in (at[mine], alone))
+        np.testing.assert_allclose(apart, expected, atol=1e-8)
+    # Clusters many standard deviations apart: the folds' turns agree, so that classes stay where all tokens put them.
+    everything = lda_scatter.project(points, labels, np.ones(120, dtype=bool))
+    means, others = (pd.DataFrame(p).groupby(labels).mean() for p in (at, everything))
+    np.testing.assert_allclose(means, others, atol=0.5)
+
+
+def test_the_label_of_a_held_out_group_does_not_place_it() -> None:
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(80, 10)), ["F", "M"] * 40
+    points[:, 0] += [3.0 * (label == "M") for label in labels]
+    groups = [f"{label}{i // 8}" for i, label in enumerate(labels)]
+    mine = np.array([group == "F0" for group in groups])
+    before = lda_scatter.project_held_out(points, labels, groups, dims=1)[mine]
+    turned = ["M" if own else label for own, label in zip(mine, labels, strict=True)]
+    np.testing.assert_allclose(lda_scatter.project_held_out(points, turned, groups, dims=1)[mine], before, atol=1e-9)
+    assert before.mean() < -0.5  # and the last class lies to the right
+    with pytest.raises(InputError, match="class F has 1 speaker"):
+        lda_scatter.project_held_out(points, labels, labels, dims=1)
+
+
 def test_noise_makes_clusters_only_for_axes_that_saw_it() -> None:
     labels = [LABELS[i % 10] for i in range(300)]
     utterances = [f"U{i // 30}" for i in range(300)]

@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -96,6 +97,26 @@ def test_variants_and_unknown_features_have_a_look() -> None:
     assert style.feature_order(["mel", "x", "z2", "z1_untrained", "z1", "z1+z2"]) == [
         "z1", "z1_untrained", "z2", "z1+z2", "mel", "x",
     ]  # fmt: skip
+
+
+def test_a_joint_variant_looks_like_what_it_varies() -> None:
+    look = style.feature_look("z1_logms+z2")
+    assert look.label == "z1 logms+z2"
+    assert look.colour == style.blend(style.feature_look("z1+z2").colour, "white", 0.35)
+    assert style.feature_marker("z1_logms+z2") == style.feature_marker("z1+z2")
+    assert style.feature_order(["mel", "z1_logms+z2", "z1+z2", "z2"]) == ["z2", "z1+z2", "z1_logms+z2", "mel"]
+
+
+def test_genders_and_heights_differ_in_grey() -> None:
+    women, men = style.gender_look("F"), style.gender_look("M")
+    assert luminance(men.colour) - luminance(women.colour) > 0.2
+    assert (women.linestyle, women.marker) != (men.linestyle, men.marker)
+    heights = style.ordered_looks([">185", "175-185", "<175"])
+    assert list(heights) == ["<175", "175-185", ">185"]
+    light = [luminance(look.colour) for look in heights.values()]
+    assert np.diff(light).min() > 0.05
+    assert len({look.marker for look in heights.values()}) == 3
+    assert list(style.ordered_looks([">=165.1", "<165.1"])) == ["<165.1", ">=165.1"]
 
 
 def test_every_phoneme_has_its_own_look_under_its_manner() -> None:

@@ -1,0 +1,313 @@
+"""`probe figures`: one folder and one page, whole, repeatable, and honest about what it left out."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from figures import registry, style, tables
+from figures.material import LeftOut, Material
+from probing import table
+from probing.table import TokenTable
+from tests.app.conftest import Probe, Refusal, quietly
+from tests.probing.made_up import made_up
+
+SMALL = ("--permutations", 1)
+
+
+def stub(name: str, label: str, reason: str = "") -> Any:
+    """A figure of one curve, whose title and label a user's file could have brought."""
+
+    def data(material: Material) -> pd.DataFrame:
+        if reason:
+            raise LeftOut(f"{material.table.path}: {reason}")
+        material.progress("half", 0.5)
+        return pd.DataFrame({"x": [1, 2, 3], "y": [1.0, 3.0, 2.0]})
+
+    def figure(data: pd.DataFrame) -> Figure:
+        with style.applied():
+            fig = Figure(figsize=(style.ONE_COLUMN, 1.5))
+            fig.add_subplot().plot(data["x"], data["y"], label=label)
+        return fig
+
+    def caption(data: pd.DataFrame, material: Material) -> str:
+        return f"{len(data)} points of {label}, {material.table.path}."
+
+    return SimpleNamespace(NAME=name, TITLE=f"A figure of {label}", data=data, figure=figure, caption=caption)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting helpers takes longer than these small questions."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Two figures that can be drawn and one that cannot, and tables that cost little; lists each that is drawn."""
+    stubs = {"one": stub("one", '<b>&amp; "quotes"'), "none": stub("none", "x", "no words"), "two": stub("two", "y")}
+    calls: list[str] = []
+
+    def figure(name: str) -> Any:
+        calls.append(name)
+        return stubs[name]
+
+    monkeypatch.setattr(registry, "FIGURES", tuple(stubs))
+    monkeypatch.setattr(registry, "TABLES", {name: t for name, t in registry.TABLES.items() if name != "probes"})
+    monkeypatch.setattr(registry, "figure", figure)
+    return calls  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four made-up speakers, on disk."""
+    made = made_up()
+    told = {"corpus": {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}, "samples": 3, "seed": 0}
+    return table.save(TokenTable("t", made.path, told, made.tokens, made.features), tmp_path_factory.mktemp("l") / "t")
+
+
+class _Page(HTMLParser):
+    """Checks that what is opened is closed, and gathers what a page must not lack."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.ids += [given["id"]] if given.get("id") else []  # type: ignore[list-item]
+        self.links += [given["href"]] if given.get("href") else []  # type: ignore[list-item]
+        self.sources += [given["src"]] if given.get("src") else []  # type: ignore[list-item]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_everything_is_written_and_the_page_needs_nothing_else(
+    latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    said = probe("figures", "--latents", latents, "--out", out, *SMALL)
+    wanted = [f"{name}.{kind}" for name in ("one", "two") for kind in ("pdf", "svg", "png", "csv")]
+    wanted += [f"{name}.{kind}" for name in ("table-5",) for kind in ("txt", "csv", "tex")]
+    assert said["wrote"] == [str(out / name) for name in [*wanted, "report.html"]]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*wanted, "report.html", ".figures.json"])
+    assert said["report"] == str(out / "report.html")
+    reasons = {one["figure"]: one["reason"] for one in said["left_out"]}
+    assert reasons["none"] == f"{latents}: no words"
+    assert reasons.keys() == {"none", "table-1", "table-3", "table-4"}
+    assert "--ckpt" in reasons["table-1"]
+
+    text = (out / "report.html").read_text()
+    page = _Page(text)
+    assert not page.tags & {"script", "link", "iframe", "b><i"}
+    assert {"i"}.isdisjoint(page.tags)
+    assert 'A figure of <b>&amp; "quotes"' in page.text
+    assert "<i>made up</i>" in page.text
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert len(set(page.ids)) == len(page.ids)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert base64.b64decode(page.sources[0].partition(",")[2]) == (out / "one.svg").read_bytes()
+    assert re.search(r"https?://", text) is None
+    assert str(latents.parent) not in text
+    assert str(tmp_path) not in text
+    for part in ("none", "t: no words", "probe figures --latents t --permutations 1 --out DIR", "f" * 64, "numpy"):
+        assert part in page.text
+
+
+def test_what_is_there_is_not_drawn_again_and_comes_out_the_same(
+    latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
+) -> None:
+    def made(out: Path, *more: object) -> dict[str, Any]:
+        drawn.clear()
+        return probe("figures", "--latents", latents, "--out", out, *SMALL, *more)
+
+    first, other = tmp_path / "first", tmp_path / "other"
+    made(first)
+    assert drawn == ["one", "none", "two"]
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    said = made(first)
+    assert drawn == ["none"]
+    assert said["wrote"] == [str(first / "report.html")]
+    assert len(said["kept"]) == 11
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+
+    (first / "two.svg").write_text("cut sh")
+    made(first)
+    assert drawn == ["none", "two"]
+    made(first, "--again")
+    assert drawn == ["one", "none", "two"]
+    made(other)
+    for folder in (first, other):
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    made(first, "--seed", 1)
+    assert drawn == ["one", "none", "two"]
+
+
+def test_an_interruption_loses_one_figure(
+    latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.cli import main
+
+    argv = ["figures", "--latents", str(latents), "--out", str(tmp_path / "out"), "--permutations", "1"]
+    whole: Callable[[str], Any] = registry.figure
+
+    def interrupted(name: str) -> Any:
+        if name == "two":
+            raise KeyboardInterrupt
+        return whole(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "figure", interrupted)
+        assert main(argv) == 130
+    assert not (tmp_path / "out" / "two.png").exists()
+    drawn.clear()
+    assert main(argv) == 0
+    assert drawn == ["none", "two"]
+
+
+def test_what_can_no_longer_be_drawn_does_not_stay(
+    latents: Path, drawn: list[str], probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ("figures", "--latents", latents, "--out", tmp_path, "--only", "two")
+    probe(*argv)
+    assert (tmp_path / "two.pdf").exists()
+    (tmp_path / "two.csv").write_text("the user's own now")
+    monkeypatch.setattr(registry, "figure", lambda name: stub("two", "y", "one speaker"))
+    said = probe(*argv, "--again")
+    assert [one["figure"] for one in said["left_out"]] == ["two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".figures.json", "report.html", "two.csv"]
+
+
+def test_a_bug_is_not_taken_for_bad_data(
+    latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = stub("one", "x")
+    broken.figure = lambda data: data["no such column"]
+    monkeypatch.setattr(registry, "figure", lambda name: broken)
+    with pytest.raises(KeyError):
+        quietly("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
+
+
+def test_a_manifest_of_nobody_s_is_no_obstacle(latents: Path, drawn: list[str], probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / ".figures.json").write_text('{"pieces": {"one": {"key": 3, "files": {"../../x": ""}}}}')
+    said = probe("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
+    assert len(said["wrote"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--latents", "nowhere"], "nowhere: no token table"),
+        (["--only", "nonsense"], "no such figure or table; there are one, none, two, table-1"),
+        (["--permutations", -1], "give 0 (no null) or more"),
+        (["--speaker", "MXXX0"], "no speaker MXXX0; it has FS0, FS2, MS1, MS3"),
+        (["--ckpt", "nowhere"], "nowhere: no such checkpoint"),
+        (["--corpus", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_requests(latents: Path, drawn: list[str], refused: Refusal, tmp_path: Path, argv: Any, says: str) -> None:
+    given = [] if "--latents" in argv else ["--latents", latents]
+    assert says in refused("figures", *given, "--out", tmp_path / "out", *argv)
+    assert not (tmp_path / "out").exists()
+    assert "inside a token table" in refused("figures", "--latents", latents, "--out", latents / "figures")
+
+
+def test_likelihoods_stand_beside_the_paper_s(
+    tiny: Path, small: Path, latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
+) -> None:
+    tables = [part for name in ("table_1", "table-3", "table-4", "table-5") for part in ("--only", name)]
+    argv = ("figures", "--latents", latents, "--ckpt", tiny, "--corpus", small, *tables)
+    said = probe(*argv, "--out", tmp_path)
+    assert [one["figure"] for one in said["left_out"]] == ["table-4"]
+    assert len(said["notices"]) == 2
+    assert "is not the checkpoint that t was made with" in said["notices"][0]
+    bits = pd.read_csv(tmp_path / "table-1.csv").set_index("model")
+    assert list(bits.index) == ["uniform", "flac", "tiny"]
+    expected = probe("evaluate", "--ckpt", tiny, "--corpus", small)
+    assert bits["bits_per_frame"]["tiny"] == pytest.approx(expected["bits_per_frame"], rel=1e-12)
+    assert bits["paper_bits_per_frame"]["flac"] == 8.582
+    detail = pd.read_csv(tmp_path / "table-3.csv").set_index("model")
+    assert detail["kl_z1"]["tiny"] == pytest.approx(expected["kl_bits_per_frame"]["z1"], rel=1e-12)
+    latex = (tmp_path / "table-1.tex").read_text()
+    assert r"\toprule" in latex
+    assert latex.count(r"\\") == 4
+    assert said["notices"][0] in _Page((tmp_path / "report.html").read_text()).text
+    assert "notices" in json.dumps(said)
+    again = probe(*argv, "--out", tmp_path)
+    assert again["wrote"] == [str(tmp_path / "report.html")]
+
+
+def test_the_card_of_a_shipped_checkpoint_is_on_the_page(latents: Path, drawn: list[str], tmp_path: Path) -> None:
+    quietly("figures", "--latents", latents, "--ckpt", "cwvae-small", "--only", "table-5", "--out", tmp_path)
+    page = _Page((tmp_path / "report.html").read_text())
+    assert "Held-out speakers: 103, 1098" in page.text
+    assert "**" not in page.text
+    assert "card" in page.ids
+
+
+def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe: Probe, tmp_path: Path) -> None:
+    whole = table.load(latents)
+    one = whole.select(np.asarray(whole.tokens["speaker"] == "FS0"))
+    table.save(one, tmp_path / "one")
+    said = probe("figures", "--latents", tmp_path / "one", "--only", "probes", "--out", tmp_path / "out", *SMALL)
+    assert said["left_out"] == []
+    rows = pd.read_csv(tmp_path / "out" / "probes.csv")
+    assert set(rows["protocol"]) == {"nested"}
+    text = " ".join((tmp_path / "out" / "probes.txt").read_text().split())
+    assert "bootstrap over tokens" in text
+    assert "Left out, gender under speaker: one: " in text
+
+
+def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
+    latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.cli import main
+    from probing import probes
+
+    asked: list[str] = []
+    seen: list[pd.DataFrame] = []
+    whole = probes.ask
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        asked.append(args[1].target)
+        return whole(*args, **kwargs)
+
+    def broken_off(material: Material) -> Any:
+        seen.append(tables.probes(material).frame)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        return tables.table_5(material)
+
+    monkeypatch.setattr(probes, "ask", ask)
+    monkeypatch.setattr(registry, "TABLES", {"broken": broken_off})
+    argv = ["figures", "--latents", str(latents), "--out", str(tmp_path), "--only", "broken", "--permutations", "0"]
+    assert main(argv) == 130
+    assert main(argv) == 0
+    assert len(asked) == 3
+    pd.testing.assert_frame_equal(*seen, check_exact=True)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [".figures.json"]

@@ -1,0 +1,63 @@
+"""What every figure owes: its table alone draws it again, to the same bytes, with no text cut off."""
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from figures import style
+from figures.material import FigureModule, Material
+
+
+def kept(module: FigureModule, material: Material, tmp_path: Path) -> pd.DataFrame:
+    """The figure's table, after checking that the contract of `figures.material` is kept."""
+    data = module.data(material)
+    pd.testing.assert_frame_equal(module.data(material), data)
+    data.to_csv(tmp_path / "data.csv", index=False)
+    back = pd.read_csv(tmp_path / "data.csv")
+    fig = module.figure(data)
+    assert drawn(fig) == drawn(module.figure(back))
+    assert_whole(fig)
+    assert module.TITLE
+    caption = module.caption(back, material)
+    assert caption == module.caption(data, material)
+    assert caption.endswith(".")
+    assert not re.search(r"\bnan\b", caption)
+    assert "\n" not in caption
+    return data
+
+
+def drawn(fig: Figure) -> list[bytes]:
+    """The figure as PNG and SVG; that `style.save` adds nothing that changes is tested there."""
+    found = []
+    with style.applied():
+        for kind in ("png", "svg"):
+            with io.BytesIO() as file:
+                fig.savefig(file, format=kind, dpi=style.DPI, metadata={"Date": None} if kind == "svg" else None)
+                found.append(file.getvalue())
+    return found
+
+
+def assert_whole(fig: Figure) -> None:
+    """Nothing leaves the figure."""
+    box, whole = fig.get_tightbbox(style.renderer(fig)), fig.bbox_inches
+    hair = 1 / style.DPI
+    assert min(box.x0, box.y0) >= -hair, box
+    assert box.x1 <= whole.x1 + hair, box
+    assert box.y1 <= whole.y1 + hair, box
+
+
+def overlapping(texts: list[Text], fig: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that share more than half a point of both axes."""
+    measure = style.renderer(fig)
+    boxes = [(text.get_text(), Text.get_window_extent(text, measure)) for text in texts if text.get_text()]
+    slack = fig.dpi / 72 / 2
+    return [
+        (one, other)
+        for i, (one, a) in enumerate(boxes)
+        for other, b in boxes[:i]
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > slack and min(a.y1, b.y1) - max(a.y0, b.y0) > slack
+    ]

@@ -1,0 +1,78 @@
+"""Autocorrelation: one at lag zero, the numbers of `probe rate`, marks at the median durations."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.timescale import decay_time
+from figures import autocorrelation
+from figures.material import LeftOut
+from probing import phones, rate
+from probing.recordings import recordings
+from tests.figures.contract import kept
+from tests.figures.speech import checkpoint, material
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return kept(autocorrelation, material(), tmp_path_factory.mktemp("memory"))
+
+
+def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
+    curves = data[data["kind"] == "autocorrelation"]
+    assert list(dict.fromkeys(curves["series"])) == ["z1", "z2", "mel"]
+    for stride, (_, one) in zip((*checkpoint().model.strides, 64), curves.groupby("series", sort=False), strict=False):
+        assert one["value"].iloc[0] == 1
+        np.testing.assert_allclose(one["lag_ms"], np.arange(len(one)) * stride / 16)
+        assert 300 - stride / 16 < one["lag_ms"].iloc[-1] <= 300
+    assert (curves["ci_low"] <= curves["ci_high"]).all()
+    assert set(curves["over"]) == {"speaker"}
+
+
+def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
+    given = material()
+    found = rate.measure(checkpoint().model, recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
+    times = found.timescales.set_index("series")
+    for name in ("z1", "z2", "mel"):
+        one = data[data["series"] == name]
+        decay = decay_time(one["value"].to_numpy()[:, None])[0] * one["lag_ms"].iloc[1]
+        assert decay == pytest.approx(times.loc[name, "decay_ms"], rel=1e-9)
+    for kind in ("phone", "word"):
+        mark = data[data["series"] == kind].iloc[0]
+        assert (mark["lag_ms"], mark["value"]) == (times.loc[kind, "duration_median_ms"], times.loc[kind, "n"])
+
+
+def test_few_utterances_are_drawn_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autocorrelation, "UTTERANCES", 2)
+    corpus = material().corpus
+    chosen = [autocorrelation._chosen(corpus, seed) for seed in range(6)]
+    assert all(len(some) == 2 for some in chosen)
+    assert autocorrelation._chosen(corpus, 0) == chosen[0]
+    assert len({tuple(u.id for u in some) for some in chosen}) > 1
+
+
+def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autocorrelation, "UTTERANCES", 1)
+    given = material()
+    data = autocorrelation.data(given)
+    assert data["ci_low"].isna().all()
+    autocorrelation.figure(data)
+    assert "one has no band" in autocorrelation.caption(data, given)
+
+
+def test_silences_are_no_phones(data: pd.DataFrame) -> None:
+    many = sum(s.label not in phones.NO_PHONEMES for u in material().corpus.utterances for s in u.phonemes)
+    assert data.set_index("series").loc["phone", "value"] == many
+
+
+def test_left_out(tmp_path: Path) -> None:
+    with pytest.raises(LeftOut, match="--ckpt"):
+        autocorrelation.data(material(checkpoint=None))
+    with pytest.raises(LeftOut, match="--corpus"):
+        autocorrelation.data(material(corpus=None))
+    with pytest.raises(LeftOut, match="nothing is sampled"):
+        autocorrelation.data(material(checkpoint=checkpoint("lstm")))
+    with pytest.raises(LeftOut, match="no curve"):
+        autocorrelation.figure(pd.DataFrame(columns=list(autocorrelation.COLUMNS)))

@@ -1,0 +1,103 @@
+"""Tables as text and LaTeX, and the paper's values beside one's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from figures import paper, tables
+from figures.material import LeftOut, Material
+from figures.report import card_as_html
+from figures.tables import Table
+from models import checkpoint
+from models.cwvae import CWVAE
+from models.elbo import Evaluation
+from models.families import preset, reshaped
+from probing.corpora import open_corpus
+from probing.demo import CORPUS
+from tests.probing.made_up import made_up
+
+
+def test_special_letters_survive_latex() -> None:
+    table = Table("T & t", ("a_b", "n"), (("50 % {x} ~^\\", "≤ 3"),), "Two\nlines.", pd.DataFrame())
+    latex = table.as_latex()
+    assert r"a\_b & n \\" in latex
+    assert r"50 \% \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{} & $\leq$ 3 \\" in latex
+    assert latex.splitlines()[0].startswith("% T & t. Two lines.")
+    assert latex.isascii()
+
+
+def test_columns_of_text_stand_apart(tmp_path: Path) -> None:
+    table = Table("T", ("name", "number"), (("long name", "1"), ("x", "10")), "c", pd.DataFrame({"n": [1, 10]}))
+    assert table.as_text().splitlines()[2:5] == ["name       number", "long name       1", "x              10"]
+    assert [path.name for path in table.write(tmp_path / "a.b")] == ["a.b.txt", "a.b.csv", "a.b.tex"]
+
+
+def test_table_5_comes_out_as_printed() -> None:
+    frame = tables.table_5(Material(made_up())).frame
+    assert (frame["nats"] - frame["paper_nats"]).abs().max() < 2  # the paper's first row is 1.5 off its own formula
+    assert "1.5 nats off" in tables.table_5(Material(made_up())).caption
+
+
+def test_a_model_is_held_beside_its_relatives_only() -> None:
+    config = preset("cwvae", "tiny").config
+    result = Evaluation(10, 1, -1.0, -1.0, (np.zeros(1), np.zeros(1)), (1, 1))
+
+    def printed(strides: tuple[int, ...], rows: tuple[paper.Printed, ...]) -> list[float]:
+        model = CWVAE(reshaped(config, strides=strides))
+        loaded = checkpoint.Checkpoint(Path("x"), model, {}, "")
+        return [row.bits for row in tables.Evaluated("x", loaded, result).printed(rows)]
+
+    assert printed((64, 512), paper.TABLE_1) == [12.17]
+    assert printed((64, 256), paper.TABLE_1) == []
+    assert printed((256, 2048), paper.TABLE_3) == [12.97]
+
+
+def test_gaussian_likelihoods_stand_beside_their_limit() -> None:
+    config = reshaped(
+        preset("cwvae", "tiny").config, output={"likelihood": "gaussian", "components": 1, "target": "linear"}
+    )
+    loaded = checkpoint.Checkpoint(Path("x"), CWVAE(config).eval(), {}, "sha")
+    corpus = open_corpus(CORPUS)
+    corpus = corpus.select(speakers=[corpus.speakers[0].id])
+    material = Material(made_up(), checkpoints={"gauss": loaded}, corpus=corpus)
+    table = tables.table_4(material)
+    (row,) = table.frame.to_dict("records")
+    assert row["output"] == "Normal"
+    assert row["paper_nats"] == "41629"
+    assert row["nats_per_utterance"] < row["limit_nats"]
+    with pytest.raises(LeftOut, match="in bits"):
+        tables.table_1(material)
+    with pytest.raises(LeftOut, match="--corpus"):
+        tables.table_4(Material(made_up(), checkpoints={"gauss": loaded}))
+
+
+def test_probes_stand_with_all_that_is_needed_to_judge_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting helpers takes longer than these small questions
+    material = Material(made_up(), permutations=2)
+    table = tables.probes(material)
+    assert set(zip(table.frame["target"], table.frame["protocol"], strict=True)) == set(tables.ASKED)
+    assert set(table.frame["k"]) <= {1, 2, 3, 5}
+    best = table.frame.query("target == 'phoneme' and protocol == 'nested' and feature == 'z1'").iloc[0]
+    assert best["accuracy"] > best["null_accuracy"] + 0.3
+    assert best["interval"] == "speakers"
+    assert len(material.asked) == 3
+    tables.probes(material)
+    assert len(material.asked) == 3
+    both = tables.probes(replace(material, others=(replace(made_up(seed=1), name="other", path=Path("other")),)))
+    assert both.head[0] == "table"
+    assert [row[0] for row in both.rows] == ["made-up"] * len(table.rows) + ["other"] * len(table.rows)
+    assert len(material.asked) == 6
+    nothing = made_up(speakers=1, each=4)
+    with pytest.raises(LeftOut, match="gender under speaker"):
+        tables.probes(Material(nothing))
+
+
+def test_a_card_is_escaped() -> None:
+    text = "# N <b>\n\n| | |\n|---|---|\n| a | `x<y` |\n\n**Bold** [here](http://x.y/z)\nand on."
+    html = card_as_html(text)
+    assert "<h3>N &lt;b&gt;</h3>" in html
+    assert "<td>a</td><td><code>x&lt;y</code></td>" in html
+    assert "<p><b>Bold</b> here and on.</p>" in html
