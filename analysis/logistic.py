@@ -10,17 +10,22 @@ over features x of mean 0 and variance 1 in the fold; for two classes W is one r
 chosen by cross-validation inside the fold.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import eigh
-from sklearn.linear_model import LogisticRegression
 
 from analysis.errors import InputError
 from analysis.labelled import LabelledPoints
 from analysis.lda import checked_match_dims
 from analysis.outcome import Outcome, Protocol
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 # C, weakest fit first. At 1e-4 a few hundred tokens hardly move from the shares of their classes, which is
 # right for noise; at 10 they are fitted without error.
@@ -189,6 +194,8 @@ def _predicted(train: np.ndarray, codes: np.ndarray, others: np.ndarray, strengt
 
 def _started(train: np.ndarray, codes: np.ndarray, tolerance: float) -> LogisticRegression:
     """A model that predicts the classes' shares, where the solver is to start: the answer of an endless penalty."""
+    from sklearn.linear_model import LogisticRegression  # takes longer to import than all else here
+
     model = LogisticRegression(warm_start=True, tol=tolerance, max_iter=_MOST_ITERATIONS)
     log_shares = np.log(np.unique(codes, return_counts=True)[1] / len(codes))
     if len(log_shares) == 2:  # scikit-learn keeps one row for two classes, as differences from the first

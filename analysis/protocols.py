@@ -6,13 +6,15 @@ and leaks more with every dimension. `nested` fits again without each point, exa
 without each group and judges its points by the others.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from analysis.errors import InputError
 from analysis.knn import checked_ks, vote
@@ -35,6 +37,9 @@ from analysis.lda import (
 )
 from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
 from analysis.outcome import Outcome, Protocol
+
+if TYPE_CHECKING:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 DEFAULT_KS = tuple(range(1, 51))
 
@@ -207,7 +212,7 @@ class _Copies:
     originals: Rows
 
     @classmethod
-    def of(cls, points: Float[np.ndarray, "tokens dims"]) -> "_Copies":
+    def of(cls, points: Float[np.ndarray, "tokens dims"]) -> _Copies:
         whole_rows = (points + 0.0).view(np.dtype((np.void, points[0].nbytes)))  # no -0.0: the bytes are compared
         _, first, place = np.unique(whole_rows.ravel(), return_index=True, return_inverse=True)
         rows = np.flatnonzero(first[place] != np.arange(len(points)))
@@ -273,6 +278,8 @@ def _neighbours_of_each(space: Float[np.ndarray, "tokens dims"], ks: tuple[int, 
 
 
 def _scikit_lda(data: LabelledPoints, n_components: int | None = None) -> LinearDiscriminantAnalysis:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes longer to import than all else here
+
     if len(data.points) <= len(data.classes):
         raise InputError(
             f"{len(data.points)} points in {len(data.classes)} classes; "

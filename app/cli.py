@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from app import commands, convergence, extraction, figures, probes, rate
+from app import commands, convergence, explore, extraction, figures, probes, rate
 from app.shared import Answer, version
 
 
@@ -199,6 +199,9 @@ def parser() -> argparse.ArgumentParser:
     figures.options(sub)
     corpus(sub)
     device(sub)
+
+    sub = add("explore", "see, hear and question the latents in a browser", explore.run)
+    explore.options(sub)
 
     for name, what in probes.COMMANDS.items():
         sub = add(name, what, lambda args: probes.run(args, args.name))

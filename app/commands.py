@@ -26,7 +26,8 @@ def demo(args: argparse.Namespace) -> Answer:
 
 
 def models(args: argparse.Namespace) -> Answer:
-    from models.families import FAMILIES, shipped
+    from models.families import FAMILIES
+    from models.shelf import shipped
 
     families = list(FAMILIES)
     presets = [f"{family}/{name}" for family in families for name in FAMILIES[family].presets]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import probes
-from app.shared import Answer, open_corpus, package_versions, pick_device
+from app.shared import Answer, alone, open_corpus, package_versions, pick_device
 
 if TYPE_CHECKING:
     from figures.folder import Piece
@@ -62,6 +62,7 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for figures, tables and report.html")
 
 
+@alone
 def run(args: argparse.Namespace) -> Answer:
     """Draw what the material allows, note what it does not, and put it all on one page."""
     from figures import registry, report
@@ -176,7 +177,7 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
 def _checkpoints(given: Sequence[str] | None, first: TokenTable) -> dict[str, Checkpoint]:
     """The checkpoints by short names: those given, or the shipped one that the table was made with, or none."""
     from models import checkpoint
-    from models.families import shipped
+    from models.shelf import BEST, shipped
 
     if not given:
         sha256 = first.extraction.get("checkpoint", {}).get("sha256")
@@ -184,7 +185,7 @@ def _checkpoints(given: Sequence[str] | None, first: TokenTable) -> dict[str, Ch
     loaded = [checkpoint.load(name) for name in dict.fromkeys(given)]
     named: dict[str, Checkpoint] = {}
     for found in loaded:
-        folder = found.path.name == checkpoint.BEST
+        folder = found.path.name == BEST
         name = found.path.absolute().parent.name if folder else found.path.stem
         while name in named and named[name].sha256 != found.sha256:
             name += "'"
@@ -361,7 +362,7 @@ def _facts(material: Material, counts: str, speakers: str) -> tuple[tuple[str, t
 
 def _cards(material: Material) -> Iterator[tuple[str, str]]:
     """The cards of the shipped checkpoints that are here: the table's own, then others."""
-    from models.families import shipped
+    from models.shelf import shipped
 
     hashes = [material.table.extraction.get("checkpoint", {}).get("sha256")]
     hashes += [loaded.sha256 for loaded in material.checkpoints.values()]

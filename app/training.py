@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> Answer:
     out = Path(args.out)
     check_writable(out)
     from models import team
-    from models.checkpoint import BEST
     from models.families import family
+    from models.shelf import BEST
     from models.training import LAST, Trainer, normalised
     from models.unconditional import Unconditional
     from probing.recordings import hold_out
@@ -123,6 +123,7 @@ def _fitted(
     import time
 
     from models import checkpoint, elbo, unconditional
+    from models.shelf import BEST
 
     began = time.monotonic()
     with bar(ours.corpus.seconds, "fit", delay=1) as done:
@@ -132,9 +133,9 @@ def _fitted(
     result = elbo.evaluate(model, theirs.recordings, seed=args.seed)
     seconds = round(time.monotonic() - began, 1)
     more = {"validation_bits_per_frame": result.bits_per_frame, "training_seconds": seconds, "seed": args.seed}
-    checkpoint.save(out / checkpoint.BEST, model, provenance | more)
+    checkpoint.save(out / BEST, model, provenance | more)
     document = {
-        "checkpoint": str(out / checkpoint.BEST),
+        "checkpoint": str(out / BEST),
         "updates": 0,
         "validation_bits_per_frame": result.bits_per_frame,
         "active_units": {},
@@ -143,7 +144,7 @@ def _fitted(
         "parameters": sum(p.numel() for p in model.parameters()),
         "left_out": [*ours.left_out, *theirs.left_out],
     }
-    text = f"fitted in {seconds:.1f} s; validation {bits(result)}\ncheckpoint: {out / checkpoint.BEST}"
+    text = f"fitted in {seconds:.1f} s; validation {bits(result)}\ncheckpoint: {out / BEST}"
     return Answer(document, text)
 
 

@@ -187,7 +187,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .8rem; padding-top: .8rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
@@ -195,7 +195,7 @@ p, dd, figcaption { max-width: 46rem; }
 header p, .files { color: var(--soft); }
 a { color: var(--link); text-decoration: none; }
 a:hover, a:focus { text-decoration: underline; }
-nav ol { columns: 18rem 3; padding-left: 1.4rem; margin: 1.5rem 0 0; }
+nav ol { columns: 18rem 3; column-gap: 2rem; padding-left: 1.4rem; margin: 1.5rem 0 0; }
 figure { margin: 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .8rem;
   border: 1px solid var(--line); border-radius: 4px; }
@@ -204,9 +204,10 @@ figcaption { margin-top: .8rem; font-size: .92rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums;
   border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); }
-th, td { padding: .26rem .55rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; border-bottom: 1px solid var(--ink); white-space: nowrap; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+th, td { padding: .26rem .48rem; text-align: left; vertical-align: top; }
+th { font-weight: 600; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
+td.number, th.number { text-align: right; }
+td.number { white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--sheet); }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .88em;
   overflow-wrap: anywhere; }

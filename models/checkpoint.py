@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.errors import InputError
-from models.families import config_from_dict, config_to_dict, family, shipped
+from models.families import config_from_dict, config_to_dict, family
 from models.files import written_whole
 from models.model import SpeechModel
+from models.shelf import resolve
 
 FORMAT = "lvm-probe/1"
-BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,22 +35,6 @@ class Checkpoint:
     model: SpeechModel
     provenance: dict[str, Any]
     sha256: str
-
-
-def resolve(name: str | Path) -> Path:
-    """The file behind `--ckpt`: a file, a run folder (its best checkpoint), or a shipped name."""
-    path = Path(name)
-    if path.is_dir():
-        if (path / BEST).is_file():
-            return path / BEST
-        raise InputError(f"{path}: no {BEST} in this folder yet; train longer, or name the file itself")
-    if path.is_file():
-        return path
-    ours = {known: file for known, _, file in shipped()}
-    if str(name) in ours:
-        return ours[str(name)]
-    known = ", ".join(ours) or "none"
-    raise InputError(f"{name}: no such checkpoint; give a file, a run folder, or a shipped name ({known})")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -71,6 +56,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path}: no such file; give a checkpoint, a run folder or a shipped name") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from None
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Where a checkpoint says it comes from, without its tensors; empty where it says nothing that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get("provenance", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def save(
@@ -102,10 +97,11 @@ def save(
 def load(name: str | Path) -> Checkpoint:
     """Rebuild a model from a checkpoint file, run folder or shipped name.
 
-    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, or not
-    finite.
+    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, not finite, or
+    replaced while it is read. What the configuration wants is compared with the tensors before any memory is taken.
     """
     path = resolve(name)
+    before = _stamp(path)
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "no format at all")
@@ -113,10 +109,12 @@ def load(name: str | Path) -> Checkpoint:
     try:
         config = config_from_dict(metadata["family"], json.loads(metadata["config"]))
         provenance = json.loads(metadata["provenance"])
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: its metadata cannot be read ({error}); copy or train it again") from None
-    model = family(metadata["family"])(config)
-    wanted = model.state_dict()
+        if not isinstance(provenance, dict):
+            raise ValueError("its provenance is no table")
+        wanted = _outline(metadata["family"], config, len(tensors))
+    except (KeyError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: its metadata cannot be read ({why}); copy or train it again") from None
     for key in sorted(wanted.keys() | tensors.keys()):
         if key not in tensors or key not in wanted:
             side = "lacks" if key not in tensors else "has an unknown"
@@ -126,5 +124,43 @@ def load(name: str | Path) -> Checkpoint:
             raise InputError(f"{path}: tensor '{key}' has shape {have}, the configuration wants {want}")
         if not tensors[key].isfinite().all():
             raise InputError(f"{path}: tensor '{key}' holds NaN or infinity; the training diverged, train it again")
+    model = family(metadata["family"])(config)
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
-    return Checkpoint(path, model.eval(), provenance, hashlib.sha256(path.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if _stamp(path) != before:
+        raise InputError(f"{path}: replaced while it was being read; start again")
+    return Checkpoint(path, model.eval(), provenance, sha256)
+
+
+def _outline(family_name: str, config: Any, tensors: int) -> dict[str, Tensor]:
+    """The tensors that a model of this configuration would have, without memory (on PyTorch's meta device).
+
+    Raises ValueError where no model can be built, or where it grows far beyond the number of tensors that there are: a
+    damaged number of layers would otherwise keep us building.
+    """
+    here, parts = threading.get_ident(), 0
+
+    def count(*_: object) -> None:
+        nonlocal parts
+        parts += threading.get_ident() == here
+        if parts > 8 * tensors + 64:
+            raise ValueError(f"its configuration wants far more than the {tensors} tensors that are there")
+
+    hooks = [
+        torch.nn.modules.module.register_module_parameter_registration_hook(count),
+        torch.nn.modules.module.register_module_module_registration_hook(count),
+    ]
+    try:
+        with torch.device("meta"):
+            return family(family_name)(config).state_dict()
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError) as error:
+        raise ValueError(f"its configuration makes no {family_name}: {error}") from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced or rewritten."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""The family: every model by its name, its presets, and the checkpoints that come with the package.
+"""The family: every model by its name, and its presets.
 
 Adding a model is one file that defines it, with its configuration and presets, and one line here.
 """
@@ -6,7 +6,6 @@ Adding a model is one file that defines it, with its configuration and presets, 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from models.cwvae import CWVAE
@@ -25,9 +24,6 @@ FAMILIES: dict[str, type[SpeechModel]] = {
     model.family: model for model in (CWVAE, VRNN, SRNN, STCN, WaveNet, LSTM, Unconditional)
 }
 
-SHIPPED = Path(__file__).parent / "shipped"
-"""Checkpoints that come with the package, `<family>-<preset>.safetensors`, each with its card."""
-
 
 def family(name: str) -> type[SpeechModel]:
     """The model of that name; raises InputError listing what there is."""
@@ -42,11 +38,6 @@ def preset(family_name: str, name: str) -> Preset:
     if name not in presets:
         raise InputError(f"unknown preset '{name}' of {family_name}: choose one of {', '.join(presets)}")
     return presets[name]
-
-
-def shipped() -> list[tuple[str, str, Path]]:
-    """Checkpoints that come with the package: name, family, file."""
-    return [(path.stem, path.stem.split("-")[0], path) for path in sorted(SHIPPED.glob("*.safetensors"))]
 
 
 def config_from_dict(family_name: str, data: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from models import checkpoint
 from models.errors import InputError
-from models.families import SHIPPED
+from models.shelf import SHIPPED
 
 MOST_BYTES = 8_000_000
 

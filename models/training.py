@@ -43,6 +43,7 @@ from models.files import written_whole
 from models.model import Pass, SpeechModel
 from models.output import OutputConfig
 from models.recipe import Recipe
+from models.shelf import BEST
 from models.team import Team
 from models.unconditional import histogram
 
@@ -255,7 +256,7 @@ class Trainer:
         if self.team.rank:
             while self.update < self.recipe.updates:
                 self.step()
-            return self.out / checkpoint.BEST
+            return self.out / BEST
         self.out.mkdir(parents=True, exist_ok=True)
         self._truncate_log()
         began = time.monotonic() - self.seconds
@@ -269,7 +270,7 @@ class Trainer:
             except KeyboardInterrupt:
                 self.save()
                 raise
-        return self.out / checkpoint.BEST
+        return self.out / BEST
 
     def _settle(self, events: Any, began: float) -> Evaluation | None:
         """Log, validate and save where this update owes it."""
@@ -345,7 +346,7 @@ class Trainer:
                 "recipe": asdict(self.recipe),
                 "seed": self.seed,
             }
-            checkpoint.save(self.out / checkpoint.BEST, self.average, provenance)
+            checkpoint.save(self.out / BEST, self.average, provenance)
         with _uninterrupted():
             active = {f"active_{layer}": units for layer, units in result.active_units.items()}
             self._row({"validation": result.bits_per_frame, **active})

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models import checkpoint, families
+from models import checkpoint, shelf
 from models.errors import InputError
 from models.families import FAMILIES, config_to_dict
 from models.output import OutputConfig
@@ -93,25 +93,25 @@ def test_half_precision_loads_to_single(saved) -> None:
 
 
 def test_resolve(saved, tmp_path, monkeypatch) -> None:
-    assert checkpoint.resolve(saved) == saved
-    assert checkpoint.resolve(str(saved)) == saved
-    assert checkpoint.resolve(saved.parent) == saved
-    monkeypatch.setattr(families, "SHIPPED", tmp_path / "shipped")
+    assert shelf.resolve(saved) == saved
+    assert shelf.resolve(str(saved)) == saved
+    assert shelf.resolve(saved.parent) == saved
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
     with pytest.raises(InputError, match=r"cwvae-small: no such checkpoint.*\(none\)"):
-        checkpoint.resolve("cwvae-small")
+        shelf.resolve("cwvae-small")
     (tmp_path / "shipped").mkdir()
     shipped = tmp_path / "shipped" / "cwvae-small.safetensors"
     shipped.write_bytes(saved.read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert checkpoint.resolve("cwvae-small") == shipped
+    assert shelf.resolve("cwvae-small") == shipped
     assert checkpoint.load("cwvae-small").model.config == miniature.config("cwvae-2")
     with pytest.raises(InputError, match=r"absent: no such checkpoint.*\(cwvae-small\)"):
-        checkpoint.resolve("absent")
+        shelf.resolve("absent")
 
 
 def test_a_folder_without_a_checkpoint(tmp_path) -> None:
     with pytest.raises(InputError) as error:
-        checkpoint.resolve(tmp_path)
+        shelf.resolve(tmp_path)
     assert str(tmp_path) in str(error.value)
     assert "best.safetensors" in str(error.value)
 

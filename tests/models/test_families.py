@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from models import families
+from models import shelf
 from models.errors import InputError
 from models.families import FAMILIES, config_from_dict, config_to_dict, family, preset, reshaped
 from models.output import OutputConfig
@@ -180,11 +180,11 @@ def test_unknown_names_list_what_there_is() -> None:
 
 
 def test_shipped_checkpoints_are_listed_by_name_and_family(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(families, "SHIPPED", tmp_path)
-    assert families.shipped() == []
+    monkeypatch.setattr(shelf, "SHIPPED", tmp_path)
+    assert shelf.shipped() == []
     (tmp_path / "cwvae-small.safetensors").touch()
     (tmp_path / "cwvae-small.md").touch()
-    assert families.shipped() == [("cwvae-small", "cwvae", tmp_path / "cwvae-small.safetensors")]
+    assert shelf.shipped() == [("cwvae-small", "cwvae", tmp_path / "cwvae-small.safetensors")]
 
 
 def test_a_configuration_can_be_reshaped_where_it_has_such_a_shape() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from models import checkpoint
 from models.elbo import evaluate
-from models.families import SHIPPED
+from models.shelf import SHIPPED
 from probing import extraction, probes, table
 from probing.corpora import open_corpus
 from probing.corpus import Corpus

@@ -1,0 +1,1 @@
+"""The latent explorer: a Streamlit app on a token table. `probe explore` serves it."""

@@ -1,0 +1,414 @@
+"""The explorer's map and questions: the pure parts against slower routes, and the pages on a small made-up table."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import explore
+from app.explorer import map_page, plots, points
+from app.explorer.entry import given_by
+from app.explorer.given import Given
+from app.explorer.kept import Memory, digest, kept_array
+from app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
+from app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
+from figures import style
+from probing import table
+from probing.errors import InputError
+from probing.table import TokenTable
+from tests.app.conftest import Refusal
+
+EVIL = "<img src=x onerror=alert(1)>"
+SIZES = {"z1": 4, "z1_var": 4, "mel": 6}
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two women and two men of four utterances with six phones each; one label is HTML."""
+    folder = tmp_path_factory.mktemp("latents") / "small"
+    rng = np.random.default_rng(0)
+    labels = ["iy", "s", "aa", "tcl", "iy", EVIL]
+    centres = {label: rng.normal(size=6) * 2 for label in labels}
+    rows, z1, mel = [], [], []
+    for speaker, height in (("FAAA0", 160.0), ("FBBB0", 170.0), ("MCCC0", 180.0), ("MDDD0", None)):
+        for u in range(4):
+            for i, label in enumerate(labels):
+                utterance = f"{speaker}_SX{u}"
+                rows.append({
+                    "token_id": f"{utterance}:phoneme:{i:04d}", "utterance": utterance, "speaker": speaker,
+                    "gender": speaker[0], "height_cm": height, "dialect": None, "split": "train", "unit": "phoneme",
+                    "label": label, "start": 1600 * i, "end": 1600 * i + 800 + 100 * i, "sample_rate": 16_000,
+                })  # fmt: skip
+                z1.append(centres[label][:4] + rng.normal(size=4))
+                mel.append(centres[label] + rng.normal(size=6))
+    folder.mkdir()
+    features = {"z1": np.array(z1), "z1_var": np.ones((len(rows), 4)), "mel": np.array(mel)}
+    table.write_part(folder, 0, rows, features, SIZES)
+    table.write_json(folder / table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1"]})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokens(latents: Path) -> TokenTable:
+    return table.load(latents)
+
+
+def shown(tokens: TokenTable, **view: Any) -> map_page.Shown:
+    return map_page.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
+
+
+# The address.
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        MapView(),
+        MapView(
+            "a/b c", "z1+z2", "UMAP", "gender", "duration", silence=True, only=("h#", "ax-h", "&="), tokens=("x:1",)
+        ),
+        QuestionsView(("a", "b"), ("z1", "mel"), "word", ("paper", "speaker"), k=20, said="é", taken="s"),
+    ],
+)
+def test_an_address_opens_the_same_view(view: MapView | QuestionsView) -> None:
+    assert from_address(type(view), to_address(view)) == view
+
+
+def test_an_address_names_only_what_differs() -> None:
+    assert to_address(MapView()) == {}
+    assert to_address(MapView(k=7, silence=True)) == {"k": ["7"], "silence": ["yes"]}
+
+
+def test_what_is_wrong_in_an_address_is_passed_over() -> None:
+    query = {"k": ["-3"], "strange": ["1"], "silence": ["perhaps"], "feature": [], "only": ["s", "s", "z"]}
+    assert from_address(MapView, query) == MapView(only=("s", "z"))
+
+
+def test_a_selection_too_long_for_an_address_is_left_out() -> None:
+    assert "tokens" not in to_address(MapView(tokens=tuple(map(str, range(500)))))
+
+
+def test_text_from_files_is_plain_markdown() -> None:
+    assert plain("a*b\n[x](y)") == r"a\*b \[x\]\(y\)"
+    assert plain(":red[no] <b>") == r"\:red\[no\] \<b\>"
+
+
+# Points.
+
+
+def test_thinning_keeps_rare_classes_whole_and_takes_the_rest_evenly() -> None:
+    labels = np.array(["common"] * 5000 + ["other"] * 3000 + ["rare"] * 7, dtype=object)
+    kept = points.thinned(labels, 1000)
+    counts = pd.Series(labels[kept]).value_counts()
+    assert len(kept) == 1000
+    assert counts["rare"] == 7
+    assert abs(counts["common"] - counts["other"]) <= 1
+    assert (np.diff(kept) > 0).all()
+    assert (points.thinned(labels, 1000) == kept).all()
+
+
+def test_few_points_are_not_thinned() -> None:
+    assert points.thinned(np.array(["a", "b", "b"], dtype=object)).tolist() == [0, 1, 2]
+
+
+def test_classes_say_what_is_unknown(tokens: TokenTable) -> None:
+    manner = points.classes(tokens.tokens, "manner")
+    assert dict(zip(tokens.tokens["label"], manner, strict=True))["tcl"] == "closure"
+    assert set(manner[tokens.tokens["label"] == EVIL]) == {points.UNKNOWN}
+    assert set(points.classes(tokens.tokens, "height")) == {"<175", "175-185", points.UNKNOWN}
+    assert set(points.classes(tokens.tokens, "dialect")) == {points.UNKNOWN}
+    assert "sil" in points.classes(tokens.tokens, "phoneme", phone_set="timit39")
+
+
+def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
+    assert points.questions_of(tokens.tokens, "phoneme") == [
+        "phoneme",
+        "manner",
+        "place",
+        "gender",
+        "height",
+        "speaker",
+    ]
+
+
+def test_no_label_of_a_held_out_token_moves_the_axes(tokens: TokenTable) -> None:
+    some = shown(tokens)
+    before = points.by_discriminants(some.points, some.tokens, some.labels, "phoneme")
+    assert 0 < before.held_out.sum() < len(some.labels)
+    assert not set(some.tokens["utterance"][before.held_out]) & set(some.tokens["utterance"][~before.held_out])
+    labels = some.labels.copy()
+    labels[before.held_out] = np.random.default_rng(1).permutation(labels[before.held_out])
+    after = points.by_discriminants(some.points, some.tokens, labels, "phoneme")
+    assert (after.places == before.places).all()
+
+
+def test_axes_of_gender_hold_out_whole_speakers(tokens: TokenTable) -> None:
+    some = shown(tokens, ask="gender")
+    fitted = np.array(["F", "M"])
+    for seed in range(20):
+        found = points.by_discriminants(some.points, some.tokens, some.labels, "gender", seed=seed)
+        speakers = some.tokens["speaker"]
+        if found.held_out.any():
+            assert not set(speakers[found.held_out]) & set(speakers[~found.held_out])
+            assert set(some.labels[~found.held_out]) == set(fitted)
+        else:
+            assert "flatters" in found.said
+        assert found.axes == ("LDA 1", "PCA 1")
+
+
+def test_principal_axes_hold_the_most_variance(tokens: TokenTable) -> None:
+    space = tokens.matrix("mel")
+    at = points.by_variance(space).places
+    standard = (space - space.mean(0)) / space.std(0)
+    values = np.linalg.eigvalsh(standard.T @ standard / len(space))[::-1]
+    assert at.var(axis=0) == pytest.approx(values[:2], rel=1e-9)  # both are exact but for rounding
+
+
+def test_what_is_kept_on_disk_is_computed_once(tmp_path: Path) -> None:
+    calls = []
+
+    def compute() -> np.ndarray:
+        calls.append(1)
+        return np.arange(3.0)
+
+    path = tmp_path / "maps" / f"{digest(np.ones(2), 'umap', 3)}.npy"
+    assert (kept_array(path, compute) == kept_array(path, compute)).all()
+    path.write_bytes(b"damaged")
+    assert (kept_array(path, compute) == np.arange(3)).all()
+    assert len(calls) == 2
+    assert digest(np.ones(2)) != digest(np.ones((2, 1)))
+
+
+def test_memory_forgets_the_oldest() -> None:
+    memory = Memory(2)
+    for key in (1, 2, 1, 3):
+        memory.get(key, lambda key=key: key)  # type: ignore[misc]
+    assert [key in memory for key in (1, 2, 3)] == [True, False, True]
+
+
+# Neighbours.
+
+
+@pytest.mark.parametrize(("ask", "protocol"), [("phoneme", "nested"), ("phoneme", "speaker"), ("gender", "speaker")])
+def test_one_opinion_is_that_of_the_whole_run(tokens: TokenTable, ask: str, protocol: Any) -> None:
+    some = shown(tokens, ask=ask)
+    asked, names, _ = some.question()
+    asked = replace(asked, protocol=protocol)
+    found = judged(asked)
+    for row in range(0, len(asked.codes), 7):
+        for k in (1, 5, 9):
+            assert opinion(asked, row, k).taken_for == found[row, k - 1]
+            others = opinion(asked, row, k).rows
+            assert row not in others
+            same = asked.speakers[others] == asked.speakers[row]
+            assert same.all() if ask == "phoneme" and protocol == "nested" else not same.any()
+    assert len(names) > found.max()
+
+
+def test_a_point_with_too_few_others_is_not_judged() -> None:
+    rng = np.random.default_rng(0)
+    asked = Asked(rng.normal(size=(12, 3)), np.arange(12) % 2, np.zeros(12, dtype=int), "phoneme", "nested")
+    found = judged(asked)
+    assert (found[:, :11] != NOT_JUDGED).all()
+    assert (found[:, 11:] == NOT_JUDGED).all()
+
+
+def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
+    space = np.array([[0.0, 0.0], [5.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    rows, distances = nearest(space, 0, 2)
+    assert rows.tolist() == [2, 3]
+    assert distances[0] == 0
+
+
+# Pictures.
+
+
+def frame_of(some: map_page.Shown) -> pd.DataFrame:
+    return pd.DataFrame({
+        "token_id": some.tokens["token_id"], "x": 0.0, "y": 1.0, "held_out": True,
+        "hover": plots.hover_texts(some.tokens), "shown": some.labels != "s", "class": some.labels,
+    })  # fmt: skip
+
+
+def test_points_are_known_by_id_and_labels_are_escaped(tokens: TokenTable) -> None:
+    some = shown(tokens)
+    figure = plots.scatter(frame_of(some), ("a", "b"), looks=plots.looks_of(some.labels, "phoneme"))
+    drawn = json.loads(figure.to_json())["data"]
+    ids = [row[0] for trace in drawn if "customdata" in trace for row in trace["customdata"]]
+    assert sorted(ids) == sorted(some.tokens["token_id"])
+    assert "<img" not in json.dumps(drawn)
+    context = drawn[0]["customdata"]
+    assert {row[0] for row in context} == set(some.tokens["token_id"][some.labels == "s"])
+
+
+def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
+    looks = plots.looks_of(["iy", "p", points.UNKNOWN], "phoneme")
+    assert looks["iy"] == style.phone_look("iy")
+    assert list(looks) == ["p", "iy", points.UNKNOWN]
+    assert plots.seen("#07306E", False).lower() == "#07306e"
+    assert plots.seen("#07306E", True).lower() != "#07306e"
+    assert plots.seen("#FFFFFF", True).lower() == "#ffffff"
+    for look in [style.phone_look(label) for label in ["p", "iy", "s", "m", "l"]]:
+        assert look.marker in plots.SYMBOLS
+        assert look.marker in plots.GLYPHS
+
+
+def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
+    some = shown(tokens)
+    read = pd.read_parquet(BytesIO(map_page.exported(some, "z1", np.array([3, 5]))))
+    assert read["token_id"].tolist() == some.tokens["token_id"].iloc[[3, 5]].tolist()
+    np.testing.assert_array_equal(np.stack(read["z1"].tolist()), tokens.features["z1"][[3, 5]])
+
+
+def test_the_command_line_of_the_page_says_what_was_given(tmp_path: Path) -> None:
+    told = explore.arguments([tmp_path / "a", tmp_path / "b"], "corpus", "model")
+    given = given_by(told)
+    assert given.latents == (tmp_path / "a", tmp_path / "b")
+    assert (given.corpus, given.checkpoint) == (Path("corpus"), "model")
+    assert given_by(explore.arguments([tmp_path], None, None)).corpus is None
+
+
+def test_tables_are_called_by_their_folders_unless_two_have_one_name(latents: Path, tmp_path: Path) -> None:
+    (tmp_path / "small").symlink_to(latents)
+    (tmp_path / "other").symlink_to(latents)
+    assert list(Given((latents, tmp_path / "other")).tables) == ["small", "other"]
+    assert list(Given((latents, tmp_path / "small")).tables) == [str(latents), str(tmp_path / "small")]
+
+
+# Pages.
+
+
+def page(name: str, latents: str) -> None:
+    import importlib
+    from pathlib import Path
+
+    from app.explorer.given import Given
+
+    importlib.import_module(f"app.explorer.{name}").show(Given((Path(latents),)))
+
+
+@pytest.fixture
+def opened(latents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """Opens a page; nothing may be raised on it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def run(name: str, **query: list[str]) -> AppTest:
+        at = AppTest.from_function(page, kwargs={"name": name, "latents": str(latents)}, default_timeout=60)
+        for key, values in query.items():
+            at.query_params[key] = values
+        return at.run()
+
+    return run
+
+
+def choose(at: AppTest, label: str, option: str) -> AppTest:
+    (box,) = [box for box in at.selectbox if box.label == label]
+    return box.select(option).run()
+
+
+def address(at: AppTest, name: str) -> list[str]:
+    """AppTest gives a single value by itself."""
+    value = at.query_params[name]
+    return value if isinstance(value, list) else [value]
+
+
+def words(at: AppTest) -> str:
+    return "\n".join(element.value for kind in (at.markdown, at.caption, at.info, at.warning) for element in kind)
+
+
+def test_the_map_explains_itself_and_follows_its_controls(opened: Any) -> None:
+    at = opened("map_page")
+    assert not at.exception
+    assert "Click a point to hear it" in words(at)
+    assert "half of the utterances" in words(at)
+    for label, option in (("Colour by", "gender"), ("Feature", "mel"), ("Colour by", "duration"), ("Ask for", "gender"),
+                          ("Colour by", map_page.ANSWER)):  # fmt: skip
+        at = choose(at, label, option)
+        assert not at.exception, (label, option)
+    assert "protocol speaker, k \\= 5" in words(at).replace("\\,", ",")
+    assert address(at, "colour") == [map_page.ANSWER]
+    assert address(at, "feature") == ["mel"]
+
+
+def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> None:
+    at = opened("map_page", tokens=["FAAA0_SX1:phoneme:0005"], feature=["mel"], layout=["PCA"])
+    assert not at.exception
+    text = words(at)
+    assert "The kNN takes it for" in text
+    assert "No corpus was given" in text
+    assert "Nearest in Mel" in text
+    assert text.count("<img") == text.count(r"\<img") > 0  # the label is HTML, and stands escaped
+    going = [button for button in at.button if button.key and button.key.startswith("go ")]
+    assert len(going) == map_page.PLAYABLE_NEIGHBOURS
+    at = going[0].click().run()
+    assert not at.exception
+    assert address(at, "tokens") == [going[0].key.removeprefix("go ")]
+
+
+def test_a_selection_is_counted_and_listed(opened: Any) -> None:
+    ids = [f"FAAA0_SX1:phoneme:{i:04d}" for i in range(3)]
+    at = opened("map_page", tokens=[*ids, "gone"])
+    assert not at.exception
+    assert "3 tokens selected" in words(at)
+    assert at.dataframe[1].value["token_id"].tolist() == ids
+
+
+def test_strange_addresses_open_the_map_all_the_same(opened: Any) -> None:
+    at = opened("map_page", feature=["none"], layout=["???"], colour=["x"], speakers=["nobody"], k=["999"])
+    assert not at.exception
+    assert at.slider[0].value == 50
+
+
+def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
+    at = opened("questions_page", features=["z1"])
+    assert not at.exception
+    assert "Not asked yet" in words(at)
+    at = at.button[0].click().run()
+    assert not at.exception
+    text = words(at)
+    for said in ("nested", "96 tokens", "4 speakers", "permutations", "majority line"):
+        assert said in text
+    assert text.count("<img") == text.count(r"\<img")
+    assert not at.button  # no more to ask
+    listed = at.dataframe[-1].value
+    said, taken = (box.value for box in at.selectbox if box.label in ("Said", "Taken for"))
+    assert set(listed["label"]) == {said}
+    assert f"**{len(listed)}** × {plain(said)} taken for {plain(taken)}" in text
+    assert address(at, "said") == [said]
+
+
+# The command.
+
+
+def test_bad_input_is_refused_before_anything_is_served(refused: Refusal, latents: Path, tmp_path: Path) -> None:
+    assert "no token table" in refused("explore", "--latents", tmp_path)
+    assert "no such folder" in refused("explore", "--latents", latents, "--corpus", tmp_path / "none")
+    assert "leave out" in refused("explore", "--demo", "--latents", latents)
+    assert "--port 70000" in refused("explore", "--latents", latents, "--port", "70000")
+    assert "probe explore" in refused("explore", "--latents", latents, "--ckpt", tmp_path / "none.safetensors")
+
+
+def test_the_command_serves_on_this_machine_only(probe: Any, latents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.web import bootstrap
+
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(bootstrap, "load_config_options", served.update)
+    monkeypatch.setattr(bootstrap, "run", lambda script, hello, told, options: served.update(told=told))
+    answer = probe("explore", "--latents", latents, "--port", "8977", "--no-browser")
+    assert answer["address"] == "http://127.0.0.1:8977"
+    assert served["server_address"] == "127.0.0.1"
+    assert served["server_headless"] is True
+    assert served["browser_gatherUsageStats"] is False
+    assert served["told"] == ["--latents", str(latents)]
+
+
+def test_a_layout_that_cannot_be_computed_says_why(tokens: TokenTable) -> None:
+    with pytest.raises(InputError, match="UMAP needs 30"):
+        points.by_umap(np.zeros((5, 3)), lambda share: None)

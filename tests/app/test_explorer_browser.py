@@ -1,0 +1,205 @@
+"""The explorer as a user meets it: a real Chromium clicks, listens, selects and looks at every page.
+
+Needs Playwright's Python package (among the dev extras) and a Chromium: Debian's, or `playwright install chromium`.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from tests.app.conftest import quietly
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
+
+PATIENCE_MS = 120_000
+"""Machines that run tests are slow and shared: this only bounds how long a failure takes."""
+PAGES = ("Map", "Questions", "Utterance", "Change a latent")
+SIZES = {"laptop": {"width": 1366, "height": 768}, "wide": {"width": 1920, "height": 1080}}
+HARMLESS = ("/_stcore/", "fonts.gstatic.com", "ResizeObserver loop")
+"""Parts of messages that say nothing of the explorer: Streamlit looks for its root below a page's own address, and
+fetches a page's icon from a server of fonts, which machines that run tests cannot reach.
+"""
+
+LOUDEST = """async audio => {
+    const wav = new DataView(await (await fetch(audio.src)).arrayBuffer());
+    const text = at => String.fromCharCode(...[0, 1, 2, 3].map(i => wav.getUint8(at + i)));
+    if (text(0) !== 'RIFF' || text(36) !== 'data') throw new Error('no WAV file: ' + text(0));
+    let loudest = 0;
+    for (let at = 44; at + 1 < wav.byteLength; at += 2) loudest = Math.max(loudest, Math.abs(wav.getInt16(at, true)));
+    return loudest;
+}"""
+"""The largest amplitude of the 16-bit WAV file that an audio element plays."""
+
+PLACES = """chart => {
+    const {_fullLayout: {xaxis, yaxis}, _fullData} = chart, {left, top} = chart.getBoundingClientRect();
+    return _fullData.filter(trace => trace.customdata).flatMap(trace => Array.from(trace.x, (x, i) => ({
+        token: trace.customdata[i][0],
+        x: left + xaxis._offset + xaxis.l2p(x),
+        y: top + yaxis._offset + yaxis.l2p(trace.y[i]),
+    })));
+}"""
+"""Where on the screen the points of the map are, and the ids of their tokens."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Iterator[str]:
+    """The explorer on a small table of an untrained model."""
+    folder = tmp_path_factory.mktemp("explorer")
+    table = folder / "table"
+    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", table, "--samples", 2, "--device", "cpu",
+            "--units", "phoneme,word")  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "app.cli", "explore", "--latents", table, "--corpus", small, "--ckpt", tiny,
+               "--no-browser", "--port", port]  # fmt: skip
+    log = folder / "log"
+    with log.open("w") as written, subprocess.Popen(list(map(str, command)), stderr=written, stdout=written) as server:
+        try:
+            _wait_for(port, server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    with sync_api.sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        path = str(own) if own.is_file() else shutil.which("chromium") or shutil.which("chromium-browser")
+        if path is None:
+            pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
+        # No sandbox: containers run tests as root. Software WebGL: they have no graphics card.
+        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+        with playwright.chromium.launch(executable_path=path, args=options) as launched:
+            yield launched
+
+
+@contextmanager
+def opened(browser: Any, address: str) -> Iterator[Any]:
+    """A page that fails the test where it writes an error to the console."""
+    errors: list[str] = []
+    page = browser.new_page(viewport=SIZES["laptop"], color_scheme="light")
+    page.set_default_timeout(PATIENCE_MS)
+    page.on(
+        "console", lambda said: errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(address)
+        yield page
+    finally:
+        page.close()
+    assert [error for error in errors if not any(part in error for part in HARMLESS)] == []
+
+
+def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: str, tmp_path: Path) -> None:
+    with opened(browser, address) as page:
+        chart = page.locator(".st-key-map-chart .js-plotly-plot")
+        chart.wait_for()
+        settled(page)
+
+        # a click shows and plays the token
+        places = chart.evaluate(PLACES)
+        assert len(places) > 100
+        point = max(places, key=lambda place: place["x"])
+        page.mouse.click(point["x"], point["y"])
+        spectrogram = page.locator(".st-key-spectrogram .js-plotly-plot")
+        spectrogram.wait_for()
+        settled(page)
+        assert point["token"] in unquote(page.url)
+        assert spectrogram.evaluate("chart => chart._fullData[0].type") == "heatmap"
+        assert page.locator("audio").first.evaluate(LOUDEST) > 100
+
+        # other features, questions and colours
+        for box, option in (("Feature", "z2"), ("Ask for", "gender"), ("Colour by", "manner")):
+            choose(page, box, option)
+        assert "feature=z2" in page.url
+
+        # a box around a part of the map lists its tokens
+        page.locator(".st-key-map-chart .modebar-btn[data-title='Box Select']").first.dispatch_event("click")
+        box = chart.locator(".nsewdrag").first.bounding_box()
+        drag(
+            page, box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"], 0.5 * box["width"], 0.6 * box["height"]
+        )
+        page.get_by_text("tokens selected").first.wait_for()
+        look(page, tmp_path, "Selection")
+
+        for name in PAGES:
+            page.get_by_role("link", name=name, exact=True).click()
+            page.get_by_role("heading", name=name, exact=True).wait_for()
+            settled(page)
+            assert page.get_by_test_id("stException").count() == 0
+            look(page, tmp_path, name)
+    assert len(list(tmp_path.glob("*.png"))) == 4 * (len(PAGES) + 1)
+
+
+def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, address: str) -> None:
+    with opened(browser, f"{address}/utterance") as page:
+        page.locator(".js-plotly-plot").nth(2).wait_for()
+        settled(page)
+        before = page.locator("audio").count()
+        page.get_by_role("button", name="z2", exact=True).click()
+        page.get_by_text("z2 from the prior").wait_for()
+        settled(page)
+        assert "prior=z2" in page.url
+        heard = page.locator("audio")
+        assert heard.count() == before + 1
+        for i in range(heard.count()):
+            assert heard.nth(i).evaluate(LOUDEST) > 0
+
+
+def settled(page: Any) -> None:
+    """Wait until the page has nothing more to do."""
+    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
+    page.wait_for_timeout(300)  # pictures follow the script
+
+
+def choose(page: Any, box: str, option: str) -> None:
+    """Take an option of a select box."""
+    page.get_by_role("combobox", name=box).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settled(page)
+
+
+def drag(page: Any, x: float, y: float, across: float, down: float) -> None:
+    """Draw a box with the mouse."""
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + across / 2, y + down / 2, steps=3)
+    page.mouse.move(x + across, y + down, steps=3)
+    page.mouse.up()
+
+
+def look(page: Any, folder: Path, name: str) -> None:
+    """Screenshots in both themes and sizes; nothing is wider than the screen."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            settled(page)
+            page.screenshot(path=folder / f"{name}-{theme}-{size}.png")
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, size)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(SIZES["laptop"])
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"the explorer does not answer: {log.read_text()}")
