@@ -11,8 +11,8 @@ from typing import Any
 from app.shared import Answer, bar
 
 HOST = "127.0.0.1"
-ACCENT = "#2A6FB0"
-"""Of what is chosen on the pages, readable on light and dark; red is for answers that are wrong."""
+ACCENTS = {"light": "#2A6FB0", "dark": "#63ADE8"}
+"""Colour of what is chosen on the pages, by theme; red is for answers that are wrong."""
 DEMO_CHECKPOINT = "cwvae-small"
 DEMO_SAMPLES = 4
 
@@ -122,7 +122,7 @@ def _serve(told: list[str], port: int, *, browser: bool) -> None:
         "client_toolbarMode": "minimal",
         "global_developmentMode": False,
         "runner_magicEnabled": False,
-        "theme_primaryColor": ACCENT,
+        **{f"theme_{theme}_primaryColor": colour for theme, colour in ACCENTS.items()},
     }
     bootstrap.load_config_options(settings)
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer

@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from plotly import graph_objects as go
 
 from app.explorer.points import UNKNOWN
+from app.explorer.sound import COLOURS
 from figures import confusion, style
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ _MANNERS = {
 }  # fmt: skip
 _LEAST_LIGHT = 0.24  # relative luminance that a mark needs on a black page
 _DURATIONS = "Viridis"
-# Magma. Its darkest, #000004, is not quite itself: Streamlit takes that very colour for a place to put its theme's.
-_SHARES = ["#010005", "#221150", "#5F187F", "#982D80", "#D3436E", "#F8765C", "#FEBA80", "#FCFDBF"]
 _POINT = 7
 
 
@@ -267,7 +266,7 @@ def confusions(counts: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ticks = [0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0]
     figure.add_trace(
         go.Heatmap(
-            z=np.sqrt(grid), zmin=0, zmax=1, colorscale=_SHARES if dark else _SHARES[::-1],
+            z=np.sqrt(grid), zmin=0, zmax=1, colorscale=COLOURS if dark else COLOURS[::-1],
             hoverinfo="skip", xgap=0.5, ygap=0.5,
             colorbar={"tickvals": np.sqrt(ticks), "ticktext": [f"{t:.0%}" for t in ticks], "thickness": 12},
         )

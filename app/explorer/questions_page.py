@@ -238,7 +238,7 @@ def _table(rows: pd.DataFrame) -> None:
     }
     columns |= {
         "n": st.column_config.NumberColumn("N"),
-        "p_minus_mel": st.column_config.NumberColumn("p", format="%.3f"),
+        "p_minus_mel": st.column_config.NumberColumn("p", format="%.4f"),
     }
     st.dataframe(shown.dropna(axis=1, how="all"), hide_index=True, column_config=columns)
 

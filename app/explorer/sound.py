@@ -21,8 +21,9 @@ from probing.corpus import Segment, Utterance
 if TYPE_CHECKING:
     from plotly.graph_objects import Bar, Figure, Heatmap
 
-COLOURS = "Magma"
-"""Perceptually uniform, rising in lightness, told apart under the common kinds of colour blindness."""
+COLOURS = ("#010005", "#221150", "#5F187F", "#982D80", "#D3436E", "#F8765C", "#FEBA80", "#FCFDBF")
+"""Magma: perceptually uniform, rising in lightness, told apart under the common kinds of colour blindness. Its darkest,
+#000004, is not quite itself: Streamlit takes that very colour for a place to put one of its theme's."""
 MARKED = "#D55E00"
 UNMARKED = "#8FA3B8"
 INK = "#10151C"
