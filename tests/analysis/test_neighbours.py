@@ -7,12 +7,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from analysis import knn, neighbours
 from tests import reference
 
-WAYS = ("differences", "bounds")
+WAYS = ("differences", "bounds", "tree")
 
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch) -> str:
-    """Either way of searching, in small pieces."""
+    """Every way of searching, in small pieces."""
     take(request.param, monkeypatch)
     monkeypatch.setattr(neighbours, "_NUMBERS_AT_ONCE", 120)
     monkeypatch.setattr(neighbours, "_ROWS_AT_ONCE", 7)
@@ -21,8 +21,9 @@ def way(request, monkeypatch) -> str:
 
 
 def take(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_MANY_POINTS", 0 if way == "bounds" else 10**9)
+    monkeypatch.setattr(neighbours, "_MANY_POINTS", 10**9 if way == "differences" else 0)
     monkeypatch.setattr(neighbours, "_MANY_QUERIES", 0)
+    monkeypatch.setattr(neighbours, "_TREE_DIMS", 8 if way == "tree" else 0)
 
 
 def each(points: np.ndarray, k: int) -> np.ndarray:
@@ -118,6 +119,16 @@ def test_bounds_find_what_differences_find_and_give_up_where_they_tell_nothing(
     monkeypatch.setattr(neighbours, "_by_differences", counted)
     np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points, groups, 5), expected)
     assert (sum(slow) > 700) == given_up
+
+
+@pytest.mark.parametrize("make", [clusters, outliers, spread])
+def test_a_tree_finds_what_differences_find_and_asks_them_where_last_places_tie(make, monkeypatch) -> None:
+    rng = np.random.default_rng(4)
+    points, held_out = make(rng, 1500, 5), np.arange(0, 1500, 3)
+    take("differences", monkeypatch)
+    expected = neighbours.neighbours_without_group(points, held_out, 20)
+    take("tree", monkeypatch)
+    np.testing.assert_array_equal(neighbours.neighbours_without_group(points, held_out, 20), expected)
 
 
 def test_bounds_leave_few_candidates(monkeypatch) -> None:
