@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.products import Linear
+
 
 def steps(lengths: Int[Tensor, " batch"], stride: int) -> Int[Tensor, " batch"]:
     """Steps of `stride` samples that each utterance touches: ceil(length / stride)."""
@@ -39,8 +41,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.conv = nn.Linear(3 * channels, 2 * channels)
-        self.mix = nn.Linear(2 * channels, channels)
+        self.conv = Linear(3 * channels, 2 * channels)
+        self.mix = Linear(2 * channels, channels)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -72,7 +74,7 @@ class Downsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.mix = nn.Linear(factor * channels_in, channels_out)
+        self.mix = Linear(factor * channels_in, channels_out)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -88,7 +90,7 @@ class Upsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.channels_out = channels_out
-        self.spread = nn.Linear(channels_in, factor * channels_out)
+        self.spread = Linear(channels_in, factor * channels_out)
 
     def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
         spread: Tensor = self.spread(x)
@@ -104,7 +106,7 @@ class Framing(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.mix = nn.Linear(2 * stride * channels_in, channels_out)
+        self.mix = Linear(2 * stride * channels_in, channels_out)
 
     def forward(self, x: Float[Tensor, "batch samples channel"]) -> Float[Tensor, "batch steps width"]:
         half = self.stride // 2

@@ -26,6 +26,8 @@ from models.shelf import resolve
 
 FORMAT = "lvm-probe/1"
 
+_PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -55,7 +57,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a checkpoint, a run folder or a shipped name") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from None
+        raise InputError(f"{path}: not a whole safetensors file ({_line(error)}); copy or train it again") from None
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             said = json.loads((file.metadata() or {}).get("provenance", "{}"))
-    except (SafetensorError, OSError, ValueError):
+    except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -104,7 +106,7 @@ def load(name: str | Path) -> Checkpoint:
     before = _stamp(path)
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "no format at all")
+        found = _line(metadata.get("format", "no format at all"))
         raise InputError(f"{path}: not a checkpoint of lvm-probe (format {FORMAT} wanted, found {found})")
     try:
         config = config_from_dict(metadata["family"], json.loads(metadata["config"]))
@@ -113,8 +115,7 @@ def load(name: str | Path) -> Checkpoint:
             raise ValueError("its provenance is no table")
         wanted = _outline(metadata["family"], config, len(tensors))
     except (KeyError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: its metadata cannot be read ({why}); copy or train it again") from None
+        raise InputError(f"{path}: its metadata cannot be read ({_line(error)}); copy or train it again") from None
     for key in sorted(wanted.keys() | tensors.keys()):
         if key not in tensors or key not in wanted:
             side = "lacks" if key not in tensors else "has an unknown"
@@ -122,12 +123,17 @@ def load(name: str | Path) -> Checkpoint:
         if tensors[key].shape != wanted[key].shape:
             have, want = tuple(tensors[key].shape), tuple(wanted[key].shape)
             raise InputError(f"{path}: tensor '{key}' has shape {have}, the configuration wants {want}")
+        if tensors[key].dtype not in _PRECISIONS:
+            raise InputError(f"{path}: tensor '{key}' is of type {tensors[key].dtype}; copy or train it again")
         if not tensors[key].isfinite().all():
             raise InputError(f"{path}: tensor '{key}' holds NaN or infinity; the training diverged, train it again")
     model = family(metadata["family"])(config)
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    if _stamp(path) != before:
+    try:
+        sha256, after = hashlib.sha256(path.read_bytes()).hexdigest(), _stamp(path)
+    except OSError:
+        sha256, after = "", None
+    if after != before:
         raise InputError(f"{path}: replaced while it was being read; start again")
     return Checkpoint(path, model.eval(), provenance, sha256)
 
@@ -158,6 +164,12 @@ def _outline(family_name: str, config: Any, tensors: int) -> dict[str, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _line(said: object) -> str:
+    """What a file or a library says, as part of a line."""
+    line = " ".join(str(said).split())
+    return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

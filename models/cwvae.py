@@ -24,6 +24,8 @@ from models.cell import Cell
 from models.errors import InputError
 from models.model import ModelConfig, SpeechModel, compand
 from models.output import Output, OutputConfig, output_head
+from models.paths import CellPaths, Follow, Paths
+from models.products import Product
 from models.recipe import PAPER, SMALL, TINY, Preset
 from models.scan import Trajectory
 
@@ -192,6 +194,26 @@ class CWVAE(SpeechModel):
                 context = self._context(level, layer.z, layer.h)
         return tuple(reversed(layers))
 
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of every layer top-down; each has the context of its own path above."""
+        cells = self._cells()
+        layers = [CellPaths(cell, rows, context=level + 1 < len(cells)) for level, cell in enumerate(cells)]
+        spreads = [Product(up.spread.weight, up.spread.bias, rows) for up in self._ups()]
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            contexts: list[Tensor] = []
+            found: list[Paths] = []
+            for level, layer in reversed(list(enumerate(layers))):
+                gates = cells[level].hoist(None, encoded[level])
+                paths = layer.go_on(gates, encoded[level], noise[level], contexts)
+                found.append(paths)
+                if level:
+                    spread = spreads[level - 1](torch.cat((paths.z, paths.h), -1), "relu")
+                    contexts = [c for step in spread.unflatten(2, (-1, self.config.width)) for c in step.unbind(1)]
+            return tuple(reversed(found))
+
+        return follow
+
     def decode(
         self,
         encoded: Sequence[Float[Tensor, "_time batch _features"]],
@@ -232,6 +254,9 @@ class CWVAE(SpeechModel):
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def _ups(self) -> list[Upsample]:
+        return [up for up in self.context if isinstance(up, Upsample)]
 
     def _context(self, level: int, z: Tensor, h: Tensor) -> Tensor:
         """What this level tells the one below, at that one's rate, time first."""

@@ -30,6 +30,7 @@ from models.gru import GRU
 from models.model import SpeechModel
 from models.mulaw import to_pcm
 from models.output import Output, OutputConfig
+from models.paths import ChainPaths, Follow, Paths
 from models.recipe import PAPER, SMALL, TINY, Preset
 from models.scan import Trajectory
 
@@ -115,6 +116,16 @@ class SRNN(SpeechModel):
         """Run the posterior: one trajectory, whose h is d."""
         states, summaries = encoded
         return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
+
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of the chain."""
+        layer = ChainPaths(self.chain, rows)
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            states, summaries = encoded
+            return (layer.go_on(states, summaries, noise[0]),)
+
+        return follow
 
     def decode(
         self,

@@ -6,6 +6,7 @@ that N devices do what one does, up to the order of sums.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,11 @@ class Team:
         total = self.sum(torch.cat([g.flatten() for g in gradients]))
         for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
+
+
+def follows() -> bool:
+    """Whether this process is one of a team's but not its first: launchers number them, before `gather` does."""
+    return any(os.environ.get(name, "0") not in ("", "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def gather(devices: int, accelerator: str, batch: int) -> Team:

@@ -39,7 +39,8 @@ from models.elbo import (
     utterance_seed,
 )
 from models.errors import InputError
-from models.files import written_whole
+from models.events import Events
+from models.files import telling, written_whole
 from models.model import Pass, SpeechModel
 from models.output import OutputConfig
 from models.recipe import Recipe
@@ -249,18 +250,18 @@ class Trainer:
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the recipe's end, keeping the best checkpoint by validation; returns its path.
 
-        Interrupting it (KeyboardInterrupt) saves the state; `resume` and `run` go on from there.
+        Interrupting it (KeyboardInterrupt) saves the state; `resume` and `run` go on from there. So they do after a
+        sudden end at any moment, from the last validation, or from the start, whose state is saved first.
         """
-        from torch.utils.tensorboard import SummaryWriter
-
         if self.team.rank:
             while self.update < self.recipe.updates:
                 self.step()
             return self.out / BEST
-        self.out.mkdir(parents=True, exist_ok=True)
+        if self.update == 0:
+            self.save()
         self._truncate_log()
         began = time.monotonic() - self.seconds
-        with SummaryWriter(str(self.out), purge_step=self.update + 1) as events:
+        with Events(self.out, self.update + 1) as events:
             try:
                 self._settle(events, began)  # what an interruption may have left undone
                 while self.update < self.recipe.updates:
@@ -270,9 +271,10 @@ class Trainer:
             except KeyboardInterrupt:
                 self.save()
                 raise
+        self._check_best()
         return self.out / BEST
 
-    def _settle(self, events: Any, began: float) -> Evaluation | None:
+    def _settle(self, events: Events, began: float) -> Evaluation | None:
         """Log, validate and save where this update owes it."""
         last = self.update == self.recipe.updates
         self.seconds = time.monotonic() - began
@@ -296,6 +298,7 @@ class Trainer:
         metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
         metadata |= {"update": self.update, "validated": self.validated}
         metadata |= {"best": self.best, "active_units": self.active_units, "seconds": self.seconds}
+        metadata |= {"corpus": self.provenance.get("corpus_fingerprint", "")}
         checkpoint.save_tensors(self.out / LAST, tensors, metadata)
 
     def resume(self) -> None:
@@ -307,6 +310,9 @@ class Trainer:
                 f"{path}: this run was started with another model, recipe, seed or corpus; give the same "
                 "options or another --out"
             )
+        now = self.provenance.get("corpus_fingerprint", "")
+        if metadata.get("corpus", now) != now:
+            raise InputError(f"{path}: the corpus has changed since this run began; restore it or choose another --out")
         try:
             self.model.load_state_dict(_part(tensors, "model."))
             self.average.load_state_dict(_part(tensors, "average."))
@@ -320,14 +326,33 @@ class Trainer:
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in state.items()}
         except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{path}: the saved state is damaged ({error}); start again without --resume") from None
+            raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
+        self._check_best(going_on=True)
+
+    def _check_best(self, going_on: bool = False) -> None:
+        """Raise InputError unless the best checkpoint is the one that this run put there.
+
+        A run that was killed between the two has a better one than its state knows of; it will come to it again.
+        """
+        path = self.out / BEST
+        if math.isinf(self.best):
+            return
+        said = checkpoint.read_provenance(path)
+        numbers = (said.get(name) for name in ("validation_bits_per_frame", "update"))
+        bits, update = (number if isinstance(number, int | float) else math.nan for number in numbers)
+        ahead = going_on and bits < self.best and self.update < update <= self.recipe.updates
+        if bits != self.best and not ahead:
+            raise InputError(
+                f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g} bits per frame); "
+                "restore it or start again in another --out"
+            )
 
     def _identity(self) -> str:
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
         described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
         return f"{utterance_seed(0, repr(described)):014x}"
 
-    def _validate(self, events: Any) -> Evaluation:
+    def _validate(self, events: Events) -> Evaluation:
         self.average.eval()
         result = evaluate(self.average, self.validation, seed=self.seed)
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
@@ -353,7 +378,7 @@ class Trainer:
             self.validated = self.update
         return result
 
-    def _log(self, events: Any) -> None:
+    def _log(self, events: Events) -> None:
         frames, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
         frames *= NATS_PER_BIT
         rates = {f"kl_z{i}": value / frames for i, value in enumerate(kl, 1)}
@@ -369,26 +394,31 @@ class Trainer:
             self.window.zero_()
 
     def _row(self, values: dict[str, float]) -> None:
-        layers = [f"z{i + 1}" for i in range(len(self.model.latents))]
-        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *(f"kl_{layer}" for layer in layers)]
-        columns += ["learning_rate", "validation", *(f"active_{layer}" for layer in layers)]
         path = self.out / LOG
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            if fresh:
-                writer.writeheader()
+        with telling(path), path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self._columns(), restval="", lineterminator="\n")
             rounded = {k: f"{v:.6g}" for k, v in values.items()}
             writer.writerow({"update": self.update, "seconds": f"{self.seconds:.1f}", **rounded})
 
+    def _columns(self) -> list[str]:
+        layers = [f"z{i + 1}" for i in range(len(self.model.latents))]
+        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *(f"kl_{layer}" for layer in layers)]
+        return [*columns, "learning_rate", "validation", *(f"active_{layer}" for layer in layers)]
+
     def _truncate_log(self) -> None:
-        """Drop rows written after the saved state, which the continued run writes again."""
-        path = self.out / LOG
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        if lines:
-            kept = [row for row in lines[1:] if int(row.split(",", 1)[0]) <= self.update]
-            with written_whole(path) as temporary:
-                temporary.write_text("".join([lines[0], *kept]))
+        """Begin the log, or drop the rows that a sudden end cut short or that are from after the saved state.
+
+        The continued run writes those again.
+        """
+        path, head = self.out / LOG, ",".join(self._columns()) + "\n"
+        with telling(path):
+            lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True) if path.exists() else []
+        rows = [
+            (row.partition(",")[0], row) for row in lines if row.endswith("\n") and row.count(",") == head.count(",")
+        ]
+        kept = [row for update, row in rows if update.isdecimal() and int(update) <= self.update]
+        with written_whole(path) as temporary:
+            temporary.write_text("".join([head, *kept]))
 
 
 @contextlib.contextmanager

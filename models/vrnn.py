@@ -25,6 +25,7 @@ from models.gaussian import Posterior
 from models.model import SpeechModel
 from models.mulaw import to_pcm
 from models.output import Output, OutputConfig
+from models.paths import CellPaths, Follow, Paths
 from models.recipe import PAPER, SMALL, TINY, Preset
 from models.scan import Trajectory
 
@@ -90,6 +91,16 @@ class VRNN(SpeechModel):
         """Run the posterior: one trajectory, whose h is d."""
         past, present = encoded
         return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
+
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of the cell; they share the previous frame."""
+        layer = CellPaths(self.cell, rows)
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            past, present = encoded
+            return (layer.go_on(self.cell.hoist(past, present), present, noise[0]),)
+
+        return follow
 
     def decode(
         self,

@@ -34,12 +34,13 @@ from probing.audio import to_rate
 from probing.corpus import Corpus, Segment, Utterance
 from probing.errors import InputError
 from probing.extraction import token_rows
-from probing.paths import blocks, check_latents, encode
+from probing.paths import check_latents, encode
 from probing.pooling import Pooling
 from probing.probes import ask
 from probing.question import Question
 from probing.recordings import CorpusRecording
 from probing.settings import Estimator
+from probing.sources import followed, side_by_side
 from probing.table import TokenTable
 
 K = 5
@@ -238,15 +239,19 @@ def _estimates(
     pools = [Pooling(segments, stride, -(-len(pcm) // stride)) for stride in model.strides]
 
     def values(paths: range, estimators: Sequence[Estimator]) -> dict[tuple[int, Estimator], np.ndarray]:
-        found: dict[tuple[int, Estimator], list[np.ndarray]] = {}
-        for layers in blocks(model, recording.name, encoded, len(pcm), paths, seed, memory_gb):
-            for l, layer in enumerate(layers):
-                for estimator in estimators:
-                    steps = layer.z if estimator == "sample" else layer.posterior.mean
-                    tokens = pools[l].mean(steps.flatten(1).cpu().numpy())
-                    shape = len(segments), steps.shape[1], steps.shape[2]
-                    found.setdefault((l, estimator), []).append(tokens.reshape(shape).astype(np.float64))
-        return {key: np.concatenate(part, 1) for key, part in found.items()}
+        found = {
+            (l, estimator): np.zeros((len(segments), len(paths), z))
+            for l, z in enumerate(model.latents)
+            for estimator in estimators
+        }
+        for some in side_by_side(model, paths, len(pcm), memory_gb):
+            place = slice(some.start - paths.start, some.stop - paths.start)
+            for stretch in followed(model, recording.name, encoded, len(pcm), some, seed):
+                for (l, estimator), tokens in found.items():
+                    first, layer = stretch[l]
+                    steps = layer.z if estimator == "sample" else layer.mean
+                    pools[l].add(steps.cpu().numpy(), first, tokens[:, place])
+        return found
 
     estimates: dict[_Key, _Estimate] = {}
     for (l, estimator), tokens in values(range(ns[-1]), ESTIMATORS).items():
@@ -266,7 +271,8 @@ def _costs(
     for n in ns:
         began = time.perf_counter()
         encoded = encode(model, pcm)
-        for layers in blocks(model, recording.name, encoded, len(pcm), range(n), seed, memory_gb):
-            layers[0].z[-1].cpu()  # waits for a device that computes on its own
+        for paths in side_by_side(model, range(n), len(pcm), memory_gb):
+            for stretch in followed(model, recording.name, encoded, len(pcm), paths, seed):
+                stretch[0][1].z[-1].cpu()  # waits for a device that computes on its own
         costs[n] = (time.perf_counter() - began) / recording.utterance.seconds
     return costs

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from scipy import sparse
 
 from probing.corpus import Segment
@@ -43,6 +43,17 @@ class Pooling:
         pooled: np.ndarray = self.matrix @ steps
         return pooled
 
+    def add(
+        self,
+        steps: Float[np.ndarray, "steps paths dims"],
+        first: int,
+        totals: Float64[np.ndarray, "tokens paths dims"],
+    ) -> None:
+        """Add to the means of every token what the steps from `first` on contribute, for many paths side by side."""
+        part = self._columns[:, first : first + len(steps)]
+        tokens = np.unique(part.indices)
+        totals[tokens] += (part.tocsr()[tokens] @ steps.reshape(len(steps), -1)).reshape(-1, *steps.shape[1:])
+
     def log_mean_square(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
         """Natural log of the weighted mean square: keeps what a phase code loses in the mean."""
         return np.log(self.mean(np.square(steps)) + np.float32(LOG_FLOOR))
@@ -50,6 +61,10 @@ class Pooling:
     def halves(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens two_dims"]:
         """Means over the first and over the second half of every token, side by side: keeps where a sound goes."""
         return self._halves.mean(steps).reshape(len(self.segments), 2 * steps.shape[1])
+
+    @cached_property
+    def _columns(self) -> sparse.csc_array:
+        return self.matrix.tocsc()
 
     @cached_property
     def _halves(self) -> Pooling:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -18,11 +18,21 @@ from models.checkpoint import Checkpoint
 from models.chunks import cut
 from models.elbo import utterance_seed
 from models.model import SpeechModel
+from models.paths import Paths
 from models.scan import Trajectory
 from probing.corpus import Segment
 from probing.errors import InputError
 from probing.pooling import Pooling
 from probing.settings import Settings
+
+STRETCH = 64
+"""Steps of the lowest layer that paths are followed at once."""
+
+MOST_PATHS = 128
+"""Paths that are followed together."""
+
+NOISE_BYTES = 16
+"""For a number of a path's noise: as drawn, beside that of the other paths, and as much again for the tokens."""
 
 
 class Source(Protocol):
@@ -130,7 +140,7 @@ class ModelSource:
                     f"a model of family {model.family} has neither latents nor states: there is nothing to probe"
                 )
         elif self._states:
-            states = [layer.h.shape[-1] for layer in trajectories(model, "", encoded, samples, [0], 0)]
+            states = [layer.h.shape[-1] for _, layer in next(followed(model, "", encoded, samples, range(1), 0))]
         sizes: dict[str, int] = {}
         for l, size in enumerate(model.latents):
             sizes |= {f"z{l + 1}": size, f"z{l + 1}_var": size, f"z{l + 1}_logms": size}
@@ -169,22 +179,22 @@ class ModelSource:
         square = [np.zeros((len(segments), z)) for z in model.latents]
         states = [np.zeros((count, self.sizes[f"h{l + 1}"])) for l, count in enumerate(steps) if self._states]
         shift: list[np.ndarray] = []
-        at_once = max(1, int(self.memory_gb * 1e9 / bytes_a_path(model, encoded, length)))
-        for first in range(0, n, at_once):
-            paths = range(first, min(first + at_once, n))
-            for l, trajectory in enumerate(trajectories(model, name, encoded, length, paths, self.settings.seed)):
-                values = trajectory.z if self.settings.estimator == "sample" else trajectory.posterior.mean
-                values = values[: steps[l]]
-                per_step[l] += values.sum(1, dtype=torch.float64).cpu().numpy()
-                flat = values.flatten(1).cpu().numpy()
-                tokens = pools[l].mean(flat).reshape(len(segments), len(paths), -1).astype(np.float64)
-                if first == 0:  # squares about the first sample's value do not cancel
-                    shift.append(tokens[:, 0].copy())
-                tokens -= shift[l][:, None]
-                total[l] += tokens.sum(1)
-                square[l] += np.square(tokens).sum(1)
-                if self._states:
-                    states[l] += trajectory.h[: steps[l]].sum(1, dtype=torch.float64).cpu().numpy()
+        for paths in side_by_side(model, range(n), length, self.memory_gb):
+            tokens = [np.zeros((len(segments), len(paths), z)) for z in model.latents]
+            for stretch in followed(model, name, encoded, length, paths, self.settings.seed):
+                for l, (first, layer) in enumerate(stretch):
+                    values = layer.z if self.settings.estimator == "sample" else layer.mean
+                    here = slice(first, first + len(values))
+                    per_step[l][here] += values.sum(1, dtype=torch.float64).cpu().numpy()
+                    pools[l].add(values.cpu().numpy(), first, tokens[l])
+                    if self._states:
+                        states[l][here] += layer.h.sum(1, dtype=torch.float64).cpu().numpy()
+            if not shift:  # squares about the first sample's value do not cancel
+                shift = [of_layer[:, 0].copy() for of_layer in tokens]
+            for l, of_layer in enumerate(tokens):
+                of_layer -= shift[l][:, None]
+                total[l] += of_layer.sum(1)
+                square[l] += np.square(of_layer).sum(1)
         pooled = {}
         for l in range(len(steps)):
             mean = total[l] / n
@@ -206,20 +216,59 @@ def trajectories(
 ) -> tuple[Trajectory, ...]:
     """Monte Carlo paths of the given numbers side by side: `model.infer`'s trajectory per layer, lowest first.
 
-    `encoded` is `model.encode`'s, of one utterance of `samples` samples. The noise of a path depends on the seed, the
-    utterance's name and the path's number only, so that it is the same path in any company. A trajectory may be
-    longer than the audio: its first ceil(samples / stride) steps count.
+    `encoded` is `model.encode`'s, of one utterance of `samples` samples. A trajectory may be longer than the audio: its
+    first ceil(samples / stride) steps count.
+    """
+    return model.infer(encoded, path_noise(model, name, samples, paths, seed))
+
+
+def followed(
+    model: SpeechModel, name: str, encoded: Sequence[Tensor], samples: int, paths: Sequence[int], seed: int
+) -> Iterator[list[tuple[int, Paths]]]:
+    """The same paths without what only a likelihood needs, a stretch at a time: each layer's first step and paths.
+
+    Stretches are short, so that what is computed of one stays in the processor's cache. None goes beyond the audio.
+    """
+    noise = path_noise(model, name, samples, paths, seed)
+    follow = model.follower(len(paths))
+    coarsest = model.coarsest_stride
+    padded, size = (-(-n // coarsest) * coarsest for n in (samples, STRETCH * model.stride))
+    for start in range(0, padded, size):
+        stop = min(start + size, padded)
+        parts = [n[start // stride : stop // stride] for n, stride in zip(noise, model.strides, strict=True)]
+        layers = follow(cut(encoded, padded, start, stop), parts)
+        found = []
+        for layer, stride in zip(layers, model.strides, strict=True):
+            kept = -(-min(samples, stop) // stride) - start // stride
+            found.append((start // stride, Paths(layer.h[:kept], layer.z[:kept], layer.mean[:kept])))
+        yield found
+
+
+def path_noise(
+    model: SpeechModel, name: str, samples: int, paths: Sequence[int], seed: int
+) -> list[Float[Tensor, "_time paths _latent"]]:
+    """The paths' noise for every layer, lowest first.
+
+    That of a path depends on the seed, the utterance's name and the path's number only, so that it is the same path in
+    any company.
     """
     drawn = [
         model.noise(samples, 1, torch.Generator().manual_seed(utterance_seed(seed, f"{name} path {path}")))
         for path in paths
     ]
-    noise = [torch.cat(layer, 1).to(model.parameter.device) for layer in zip(*drawn, strict=True)]
-    return model.infer(encoded, noise)
+    return [torch.cat(layer, 1).to(model.parameter.device) for layer in zip(*drawn, strict=True)]
+
+
+def side_by_side(model: SpeechModel, paths: range, samples: int, memory_gb: float) -> Iterator[range]:
+    """The paths to follow together, some at a time: more than `MOST_PATHS` gain nothing, and their noise takes room."""
+    floats = sum(-(-samples // stride) * z for stride, z in zip(model.strides, model.latents, strict=True))
+    some = min(MOST_PATHS, max(1, int(memory_gb * 1e9 / (NOISE_BYTES * floats))))
+    for start in range(paths.start, paths.stop, some):
+        yield range(start, min(start + some, paths.stop))
 
 
 def bytes_a_path(model: SpeechModel, encoded: Sequence[Tensor], samples: int) -> float:
-    """Memory of one sample's pass: states, latents and distributions, by what the first steps need."""
+    """Memory of one sample's trajectories, by what the first steps need."""
     coarsest = model.coarsest_stride
     padded = -(-samples // coarsest) * coarsest
     noise = [n.to(encoded[0].device) for n in model.noise(1, 1, torch.Generator())]

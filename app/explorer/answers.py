@@ -25,7 +25,7 @@ Target = Literal["gender", "phoneme"]
 Way = Literal["between the class means", "along the discriminant"]
 
 PATHS = 4
-"""Sampled paths behind the features of a sound that is heard here; tables have 100."""
+"""Sampled paths behind the features of a sound that is heard here; tables have more."""
 
 
 @dataclass(frozen=True)

@@ -105,3 +105,17 @@ def test_one_sample_is_both_of_its_halves() -> None:
     assert halved(Segment("x", 5, 8)) == (Segment("x", 5, 6), Segment("x", 6, 8))
     pool = Pooling([Segment("x", 100, 101)], STRIDE, STEPS)
     np.testing.assert_array_equal(pool.halves(steps())[0], np.tile(pool.mean(steps())[0], 2))
+
+
+@given(cases(), st.integers(1, 7))
+@settings(max_examples=60, deadline=None)
+def test_means_of_many_paths_add_up_from_stretches(case: tuple[list[Segment], int, int], size: int) -> None:
+    segments, stride, count = case
+    values = np.random.default_rng(1).normal(2, 3, size=(count, 2, 3)).astype(np.float32)
+    pool = Pooling(segments, stride, count)
+    totals = np.zeros((len(segments), 2, 3))
+    for first in range(0, count, max(1, count // size)):
+        pool.add(values[first : first + max(1, count // size)], first, totals)
+    for row, segment in zip(totals, segments, strict=True):
+        for path in range(2):
+            np.testing.assert_allclose(row[path], reference.pooled_mean(values[:, path], segment, stride), **CLOSE)

@@ -12,7 +12,7 @@ from probing.audio import FULL_SCALE, read_audio
 from probing.corpora import open_corpus
 from probing.corpus import Segment
 from probing.settings import ALSO, Settings
-from probing.sources import ModelSource, trajectories
+from probing.sources import ModelSource, followed, side_by_side, trajectories
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
 
@@ -39,7 +39,7 @@ def halves(steps: np.ndarray, segment: Segment, stride: int) -> np.ndarray:
 @pytest.mark.parametrize("family", ["cwvae", "vrnn", "srnn", "stcn"])
 def test_states_and_halves_are_those_of_one_slow_pass_a_sample(family: str, pcm: np.ndarray) -> None:
     one = model(family)
-    source = ModelSource(one, Settings(samples=3, seed=2, also=ALSO), memory_gb=1e-9)
+    source = ModelSource(one, Settings(samples=3, estimator="sample", seed=2, also=ALSO), memory_gb=1e-9)
     found = source.pooled("u", pcm, SEGMENTS)
     assert {name: array.shape[1] for name, array in found.items()} == source.sizes
     with torch.no_grad():
@@ -86,6 +86,32 @@ def test_a_path_is_the_same_in_any_company(pcm: np.ndarray) -> None:
         # Single precision, in batches of another size.
         torch.testing.assert_close(some[l].z, layer.z[:, [2, 0]], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(other[l].z, some[l].z)
+
+
+@pytest.mark.parametrize("family", ["cwvae", "vrnn", "srnn", "stcn"])
+def test_paths_a_stretch_at_a_time_are_those_of_one_pass(family: str, pcm: np.ndarray) -> None:
+    one = model(family)
+    with torch.no_grad():
+        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
+        whole = trajectories(one, "u", encoded, len(pcm), range(3), 0)
+        stretches = list(followed(one, "u", encoded, len(pcm), range(3), 0))
+    assert len(stretches) > 1
+    for l, (layer, stride) in enumerate(zip(whole, one.strides, strict=True)):
+        assert [first for first, _ in (s[l] for s in stretches)] == list(
+            range(0, len(layer.z), 64 * one.stride // stride)
+        )
+        for values, name in ((layer.h, "h"), (layer.z, "z"), (layer.posterior.mean, "mean")):
+            found = torch.cat([getattr(s[l][1], name) for s in stretches])
+            # None beyond the audio. Single precision in other shapes, grown a little by the recurrence.
+            torch.testing.assert_close(found, values[: -(-len(pcm) // stride)], rtol=1e-4, atol=1e-4)
+
+
+def test_as_many_paths_at_once_as_there_is_room_for() -> None:
+    one = model("cwvae")
+    second = 16_000 / 64 * 8 + 16_000 / 512 * 4  # numbers of noise
+    assert list(side_by_side(one, range(3, 300), 16_000, 1.0)) == [range(3, 131), range(131, 259), range(259, 300)]
+    assert [len(paths) for paths in side_by_side(one, range(10), 16_000, 4.5 * 16 * second / 1e9)] == [4, 4, 2]
+    assert [len(paths) for paths in side_by_side(one, range(3), 16_000, 1e-9)] == [1, 1, 1]
 
 
 def test_provenance_says_what_was_sampled(tmp_path: Path) -> None:

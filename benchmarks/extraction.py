@@ -1,0 +1,234 @@
+"""Times extraction: seconds of wall and of CPU time for a second of audio, beside the paper's own code.
+
+    python benchmarks/extraction.py --corpus TIMIT --utterances 8
+    python benchmarks/extraction.py --corpus TIMIT --whole cwvae-small
+
+Each model writes a token table of some utterances, in the paper's way (100 samples) and by default. Papers' sizes have
+random weights, which do not change the work. `times` is how many times as fast as the paper's code that is, `limit` the
+share, from reading to writing, of what a product reaches that does nothing else; then where the time goes. `--whole`
+also extracts the whole corpus by default, and says what start-up, reading and writing take and if memory is level.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from machine import gflops
+
+from models import checkpoint
+from models.checkpoint import Checkpoint
+from models.cwvae import CWVAE
+from models.families import FAMILIES, preset
+from models.products import Product
+from models.srnn import SRNN
+from models.vrnn import VRNN
+from probing import acoustic, demo, sources, table
+from probing.corpora import open_corpus
+from probing.corpus import Corpus
+from probing.extraction import Settings, extract
+from probing.recordings import CorpusRecording
+from probing.sources import ModelSource
+
+PAPERS_CODE = {"cwvae paper": 65.0, "vrnn paper": 5.8, "srnn paper": 4.1}
+"""Wall seconds for a second of audio, 100 samples, on two cores (its fastest run)."""
+
+PAPERS_WAY = Settings(samples=100, estimator="sample")
+SHAPE = (2048, 576, 384)
+"""Rows, inputs and outputs of the product that sets the limit."""
+
+
+class Watch:
+    """Wall seconds of each part, those of the parts inside it left out, and the products' GFLOP."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.gflop = 0.0
+        self._inside: list[str] = []
+        self._since = 0.0
+
+    def over(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, watched. Products of the encoder count as the encoder."""
+
+        @wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self._enter("encoder" if part == "products" and "encoder" in self._inside else part)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._leave()
+
+        return watched
+
+    def product(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`Product.__call__`, watched and counted."""
+        timed = self.over("products", function)
+
+        def counted(product: Product, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            self.gflop += 2e-9 * x.numel() * product.weight.shape[0]
+            return timed(product, x, *args, **kwargs)
+
+        return counted
+
+    def _enter(self, part: str) -> None:
+        self._mark()
+        self._inside.append(part)
+
+    def _leave(self) -> None:
+        self._mark()
+        self._inside.pop()
+
+    def _mark(self) -> None:
+        now = time.perf_counter()
+        if self._inside:
+            self.seconds[self._inside[-1]] += now - self._since
+        self._since = now
+
+
+def watch_everything() -> Watch:
+    """Put a watch over the parts of extraction, once and for all."""
+    watch = Watch()
+    for family in (CWVAE, VRNN, SRNN):
+        family.encode = watch.over("encoder", family.encode)  # type: ignore[method-assign]
+        follower = family.follower
+        family.follower = _watched_follower(watch, follower)  # type: ignore[method-assign]
+    Product.__call__ = watch.product(Product.__call__)  # type: ignore[method-assign]
+    sources.path_noise = watch.over("noise", sources.path_noise)
+    ModelSource._latents = watch.over("pooling", ModelSource._latents)  # type: ignore[method-assign]
+    acoustic.pooled = watch.over("Mel", acoustic.pooled)
+    CorpusRecording.read = watch.over("reading", CorpusRecording.read)  # type: ignore[method-assign]
+    table.write_part = watch.over("writing", table.write_part)
+    return watch
+
+
+def _watched_follower(watch: Watch, follower: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(model: Any, rows: int) -> Any:
+        return watch.over("elementwise", watch.over("elementwise", follower)(model, rows))
+
+    return watched
+
+
+def opened(name: str, folder: Path) -> Checkpoint:
+    """A shipped checkpoint, or a preset with random weights saved as one."""
+    if " " not in name:
+        return checkpoint.load(name)
+    family, size = name.split()
+    path = folder / f"{family}-{size}.safetensors"
+    checkpoint.save(path, FAMILIES[family].seeded(preset(family, size).config, 0), {"corpus": "none"})
+    return checkpoint.load(path)
+
+
+def megabytes() -> float:
+    """Resident memory of this process now (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def best_product(seconds: float = 1.0) -> float:
+    """GFLOP/s of a Product that is used again and again."""
+    rows, inputs, outputs = SHAPE
+    product, x = Product(torch.randn(outputs, inputs), torch.randn(outputs), rows), torch.randn(rows, inputs)
+    best, until = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        begin = time.perf_counter()
+        product(x)
+        best = min(best, time.perf_counter() - begin)
+    return 2e-9 * rows * inputs * outputs / best
+
+
+def run(given: Checkpoint, corpus: Corpus, settings: Settings, folder: Path, watch: Watch) -> tuple[float, float]:
+    """Wall and CPU seconds of an extraction; the watch begins anew."""
+    watch.__init__()  # type: ignore[misc]
+    wall, cpu = time.perf_counter(), time.process_time()
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        extract(given, corpus, Path(out) / "table", settings)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def speeds(corpus: Corpus, turns: int, watch: Watch, folder: Path) -> None:
+    """A row for every model and way: the fastest of some turns."""
+    limit = best_product()
+    print(f"{len(corpus.utterances)} utterances, {corpus.seconds:.1f} s, {torch.get_num_threads()} threads")
+    plain = gflops(*SHAPE, "fp32")
+    rows, inputs, outputs = SHAPE
+    print(f"product {rows} x {inputs} -> {outputs}: {limit:.0f} GFLOP/s, the limit; F.linear {plain:.0f} GFLOP/s\n")
+    print(
+        f"{'model':<14}{'estimator':<16}{'N':>4}{'wall/s':>9}{'CPU/s':>8}{'times':>7}{'GFLOP/s':>9}{'limit':>7}"
+        "  parts of the wall time"
+    )
+    for name in ("cwvae paper", "cwvae-small", "vrnn paper", "srnn paper"):
+        given = opened(name, folder)
+        for settings in (PAPERS_WAY, Settings()):
+            best: tuple[float, float, Counter[str], float] | None = None
+            for _ in range(turns):
+                wall, cpu = run(given, corpus, settings, folder, watch)
+                if best is None or wall < best[0]:
+                    best = (wall, cpu, watch.seconds.copy(), watch.gflop)
+            assert best is not None
+            wall, cpu, parts, gflop = best
+            parts["rest"] = wall - sum(parts.values())
+            times = f"{PAPERS_CODE[name] * corpus.seconds / wall:.0f}" if name in PAPERS_CODE else ""
+            shares = "  ".join(f"{part} {seconds / wall:.0%}" for part, seconds in parts.most_common())
+            print(
+                f"{name:<14}{settings.estimator:<16}{settings.samples:>4}{wall / corpus.seconds:>9.3f}"
+                f"{cpu / corpus.seconds:>8.3f}{times:>7}{gflop / wall:>9.0f}{gflop / wall / limit:>7.0%}  {shares}",
+                flush=True,
+            )
+
+
+def whole(name: str, path: Path, watch: Watch, folder: Path) -> None:
+    """An extraction of all the corpus: what is not computing, and memory over time."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import probing.extraction, models.checkpoint"], check=True)
+    start_up = time.perf_counter() - begin
+    begin = time.perf_counter()
+    corpus, given = open_corpus(path), checkpoint.load(name)
+    opening = time.perf_counter() - begin
+    memory: list[float] = []
+    watch.__init__()  # type: ignore[misc]
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        begin = time.perf_counter()
+        extract(given, corpus, Path(out) / "table", Settings(), progress=lambda _: memory.append(megabytes()))
+        wall = time.perf_counter() - begin
+    total = start_up + opening + wall
+    parts = {"start-up": start_up, "opening corpus and checkpoint": opening}
+    parts |= {part: watch.seconds[part] for part in ("reading", "writing")}
+    print(f"\n{name}, all {len(corpus.utterances)} utterances ({corpus.seconds:.0f} s) in {total:.1f} s")
+    for part, seconds in parts.items():
+        print(f"{part:<32}{seconds:8.2f} s {seconds / total:6.1%}")
+    print(f"{'together':<32}{sum(parts.values()):8.2f} s {sum(parts.values()) / total:6.1%}")
+    places = {"first": 0, "a quarter": len(memory) // 4, "half": len(memory) // 2, "last": -1}
+    print("MiB resident after the " + ", ".join(f"{place} {memory[i]:.0f}" for place, i in places.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--corpus", type=Path, default=demo.CORPUS, help="folder of a corpus (default: the embedded one)"
+    )
+    parser.add_argument("--utterances", type=int, default=4, help="how many each model is timed on; 0: none")
+    parser.add_argument("--turns", type=int, default=2, help="times that each is done; the fastest counts")
+    parser.add_argument("--whole", metavar="CKPT", help="also extract the whole corpus with this checkpoint")
+    asked = parser.parse_args()
+    watch = watch_everything()
+    with tempfile.TemporaryDirectory() as folder:
+        if asked.utterances:
+            corpus = open_corpus(asked.corpus)
+            speeds(replace(corpus, utterances=corpus.utterances[: asked.utterances]), asked.turns, watch, Path(folder))
+        if asked.whole:
+            whole(asked.whole, asked.corpus, watch, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
