@@ -24,6 +24,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     from app.shared import Answer, bar
     from figures import accuracy_over_k, lda_scatter
     from models import checkpoint
+    from models.lock import locked
     from probing import extraction, probes, table
     from probing.corpora import open_corpus
     from probing.demo import CORPUS
@@ -32,7 +33,8 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     corpus = open_corpus(CORPUS)
     latents = out / "latents"
     settings = extraction.Settings(samples=SAMPLES, estimator="posterior-mean", seed=seed)
-    with bar(corpus.seconds, "extract") as done:
+    table.check_writable(latents)
+    with locked(latents), bar(corpus.seconds, "extract") as done:
         extraction.extract(
             checkpoint.load(CHECKPOINT), corpus, latents, settings, device=device, versions=versions, progress=done
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import probes
-from app.shared import Answer, alone, open_corpus, package_versions, pick_device
+from app.shared import Answer, alone, open_corpus, package_versions, pick_device, say_changed
 
 if TYPE_CHECKING:
     from figures.folder import Piece
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> Answer:
             wrote += [out / file for file in made.files]
     pieces = [piece for name in registry.names() if (piece := folder.current(name, keys[name])) is not None]
     answers.clear()
+    if material.corpus is not None:
+        notices += say_changed(material.corpus)
     path = report.write(_page(args, material, pieces, left_out, notices), out)
     wrote.append(path)
     document = {
@@ -126,10 +128,12 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
     from probing.errors import InputError
 
     named = args.latents or [str(table.newest())]
-    _, [first], [untrained] = probes._tables(argparse.Namespace(latents=named[:1], untrained=args.untrained))
+    _, [first], [untrained] = probes._tables(
+        argparse.Namespace(latents=named[:1], untrained=args.untrained, features=None)
+    )
     others: list[TokenTable] = []
     if named[1:]:
-        _, others, _ = probes._tables(argparse.Namespace(latents=named[1:], untrained="none"))
+        _, others, _ = probes._tables(argparse.Namespace(latents=named[1:], untrained="none", features=None))
     others = [other for other in others if other.path.resolve() != first.path.resolve()]
     if args.speaker and args.speaker not in set(first.tokens["speaker"]):
         known = ", ".join(sorted(set(first.tokens["speaker"])))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,29 @@ class Answer:
 
     document: dict[str, Any]
     text: str
+
+
+def alone(run: Callable[[argparse.Namespace], Answer]) -> Callable[[argparse.Namespace], Answer]:
+    """The command with its --out folder to itself: a second run there is refused while the first is at work.
+
+    Of processes that share the work (--devices), the first holds the folder for all.
+    """
+
+    @functools.wraps(run)
+    def held(args: argparse.Namespace) -> Answer:
+        from models.lock import locked
+        from probing.table import check_writable
+
+        if getattr(args, "devices", 1) > 1:
+            from models.team import follows
+
+            if follows():
+                return run(args)
+        check_writable(Path(args.out))
+        with locked(Path(args.out)):
+            return run(args)
+
+    return held
 
 
 def version() -> str:
@@ -71,6 +95,16 @@ def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) 
 def say_left_out(reasons: Sequence[str]) -> None:
     for reason in reasons:
         print(f"left out: {reason}", file=sys.stderr)
+
+
+def say_changed(corpus: Corpus, left_out: Sequence[str] = ()) -> list[str]:
+    """What has changed in a corpus while the command was at work, but for what is left out because of it."""
+    said = [line for line in corpus.changed() if not any(reason.startswith(line) for reason in left_out)]
+    for line in said[:20]:
+        print(f"notice: {line}; the result is of what it held before", file=sys.stderr)
+    if len(said) > 20:
+        print(f"notice: ... and {len(said) - 20} files more", file=sys.stderr)
+    return said
 
 
 def pick_device(name: str) -> torch.device:

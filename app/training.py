@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.shared import Answer, bar, open_corpus, package_versions, pick_device, read_recordings
+from app.shared import Answer, alone, bar, open_corpus, package_versions, pick_device, read_recordings, say_changed
 
 if TYPE_CHECKING:
     from models.elbo import Evaluation
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from probing.recordings import Reading
 
 
+@alone
 def run(args: argparse.Namespace) -> Answer:
     from probing.errors import InputError
     from probing.table import check_writable
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> Answer:
         "seconds": round(trainer.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
         "left_out": [*ours.left_out, *theirs.left_out],
+        "changed": _changed(ours, theirs),
     }
     text = (
         f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation "
@@ -143,9 +145,15 @@ def _fitted(
         "seconds": seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
         "left_out": [*ours.left_out, *theirs.left_out],
+        "changed": _changed(ours, theirs),
     }
     text = f"fitted in {seconds:.1f} s; validation {bits(result)}\ncheckpoint: {out / BEST}"
     return Answer(document, text)
+
+
+def _changed(ours: Reading, theirs: Reading) -> list[str]:
+    """Says which recordings have changed since they were read, and so are no longer what this was trained on."""
+    return say_changed(replace(ours.corpus, utterances=(*ours.corpus.utterances, *theirs.corpus.utterances)))
 
 
 def _chosen(args: argparse.Namespace) -> Preset:

@@ -31,6 +31,9 @@ _MOST_OVERSHOOT = 2.0
 # Elements of the polyphase filter bank (16 MB of float32): 44,100 to 16,000 Hz needs 0.1 million.
 _LARGEST_FILTER = 4_000_000
 
+# Times that a rate may grow: from 250 Hz to 16,000. A damaged header that says 1 Hz would make hours of seconds.
+_MOST_GROWTH = 64
+
 _BLOCK = 1 << 20
 
 
@@ -70,7 +73,7 @@ def probe_audio(path: Path) -> AudioHeader:
             with soundfile.SoundFile(str(path)) as file:
                 file.seek(info.frames - 1)
                 last = file.read(1)
-        except (soundfile.SoundFileError, RuntimeError):
+        except (soundfile.SoundFileError, RuntimeError, ValueError):  # ValueError: it came out past its end
             last = ()
         if len(last) != 1:
             raise InputError(f"{path}: truncated: its last sample cannot be read; copy it again from its source")
@@ -107,9 +110,9 @@ def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " 
 
 
 def check_rates(path: Path, from_rate: int, to_rate: int) -> None:
-    """Raise InputError when two rates (Hz) have so little in common that resampling would need gigabytes."""
+    """Raise InputError when resampling would need gigabytes: rates (Hz) far apart, or with little in common."""
     common = math.gcd(from_rate, to_rate)
-    if (from_rate // common) * (to_rate // common) > _LARGEST_FILTER:
+    if to_rate > from_rate * _MOST_GROWTH or (from_rate // common) * (to_rate // common) > _LARGEST_FILTER:
         raise InputError(
             f"{path}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; resample the file with sox or ffmpeg"
         )
@@ -139,7 +142,9 @@ def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
         with soundfile.SoundFile(str(path)) as file:
             while len(block := _read_block(file, path)):
                 blocks.append(block)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # ValueError: it came out past its end
         raise InputError(f"{path}: damaged ({_reason(error)}); copy it again from its source") from error
     pcm = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int16)
     if len(pcm) != samples:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -59,12 +59,36 @@ class Speaker:
             raise InputError(f"speaker {self.id}: height {self.height_cm} cm is no height; leave it out instead")
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file as it was found: its size in bytes and when it was last written to (ns); negative where there is none."""
+
+    path: Path
+    size: int
+    written: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The file as it is now."""
+        try:
+            status = path.stat()
+        except OSError:
+            return cls(path, -1, -1)
+        return cls(path, status.st_size, status.st_mtime_ns)
+
+    def change(self) -> str | None:
+        """What has happened to the file since, if anything."""
+        now = Stamp.of(self.path)
+        return None if now == self else f"{'gone' if now.size < 0 else 'changed'} since the corpus was opened"
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One recording and its alignments, in samples of the audio file's own rate.
 
     `id` is unique within the corpus: `FVMH0_SX116` (TIMIT), `103-1240-0000` (LibriSpeech). Phonemes are
-    ordered and disjoint. Words are ordered by their start and may overlap, as they do in TIMIT.
+    ordered and disjoint. Words are ordered by their start and may overlap, as they do in TIMIT. `files` are those
+    that this was read from, as they were before.
     """
 
     id: str
@@ -76,6 +100,7 @@ class Utterance:
     phonemes: tuple[Segment, ...] = ()
     words: tuple[Segment, ...] = ()
     text: str | None = None
+    files: tuple[Stamp, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -96,6 +121,12 @@ class Utterance:
     def seconds(self) -> float:
         """Duration in seconds."""
         return self.samples / self.sample_rate
+
+    def check_unchanged(self) -> None:
+        """Raise InputError when one of the files that this was read from is no longer as it was."""
+        for stamp in self.files:
+            if what := stamp.change():
+                raise InputError(f"{stamp.path}: {what}; run again when nobody writes to the corpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +206,11 @@ class Corpus:
             ]
             digest.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
         return digest.hexdigest()
+
+    def changed(self) -> list[str]:
+        """What has changed since the corpus was opened, each file once in a line; reads none of them."""
+        stamps = {stamp.path: stamp for utterance in self.utterances for stamp in utterance.files}
+        return [f"{path}: {what}" for path, stamp in stamps.items() if (what := stamp.change())]
 
     def select(self, *, split: str | None = None, speakers: Collection[str] | None = None) -> "Corpus":
         """The corpus restricted to one split, to some speakers (ids), or both; problems are kept.

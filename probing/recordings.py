@@ -18,7 +18,7 @@ CACHED_SECONDS = 20 * 3600
 
 
 class Unreadable(InputError):
-    """This recording's audio is damaged, which shows only when it is read."""
+    """This recording's audio is damaged, or was changed under our hands, which shows only when it is read."""
 
 
 class CorpusRecording:
@@ -33,11 +33,15 @@ class CorpusRecording:
         self._pcm: Int16[np.ndarray, " n"] | None = None
 
     def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
-        """16-bit PCM of samples [start, stop) at `sample_rate`. Raises Unreadable, naming the file."""
+        """16-bit PCM of samples [start, stop) at `sample_rate`. Raises Unreadable, naming the file.
+
+        So it does when the recording or its alignment has changed since the corpus was opened.
+        """
         if self._pcm is not None:
             return self._pcm[start:stop]
         try:
             audio = read_audio(self.utterance, self.sample_rate)
+            self.utterance.check_unchanged()
         except InputError as error:
             raise Unreadable(str(error)) from error
         pcm = np.rint(audio * FULL_SCALE).astype(np.int16)

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from probing.audio import SUFFIXES, AudioHeader, check_rates, not_mono, probe_audio
-from probing.corpus import Problem, Segment, Utterance
+from probing.corpus import Problem, Segment, Stamp, Utterance
 from probing.errors import InputError
 
 END_TOLERANCE_MS = 10
@@ -18,6 +18,8 @@ END_TOLERANCE_MS = 10
 The TIMIT sample needs none (its alignments end up to 175 ms before the audio does); aligners that count
 in 10 ms frames round up by less than one.
 """
+
+_LONGEST = 1 << 26  # bytes of an annotation: hours of speech have a hundredth of that
 
 T = TypeVar("T")
 
@@ -52,10 +54,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files under a corpus folder, sorted; hidden ones (`.DS_Store`, `._SA1.WAV`) are not its files."""
+    """The files under a corpus folder, sorted; hidden ones (`.DS_Store`, `._SA1.WAV`) are not its files.
+
+    `found` has each as it was before any of them was read.
+    """
 
     root: Path
     files: tuple[Path, ...]
+    found: dict[Path, Stamp] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, root: Path) -> "Tree":
@@ -64,7 +70,8 @@ class Tree:
         if not root.is_dir():
             found = "a file, not a folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {found}; give the folder that holds the corpus")
-        tree = cls(root, tuple(sorted(_walk(root))))
+        files = tuple(sorted(_walk(root)))
+        tree = cls(root, files, {path: Stamp.of(path) for path in files})
         if not tree.audio:
             found = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
             raise InputError(f"{root}: {found}; give a folder that holds {', '.join(SUFFIXES)} files")
@@ -78,6 +85,10 @@ class Tree:
     def ending(self, *suffixes: str) -> tuple[Path, ...]:
         """The files whose last ending, in any case, is one of these."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
+
+    def stamps(self, *paths: Path | None) -> tuple[Stamp, ...]:
+        """The files that an utterance is read from, as they were found."""
+        return tuple(self.found.get(path) or Stamp.of(path) for path in paths if path is not None)
 
     def find(self, name: str, *, above: int = 0) -> Path | None:
         """The file of this name (any case): nearest the root, else in so many parents or their DOC."""
@@ -188,8 +199,15 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     return [(n, line) for n, line in enumerate(decode(path).split("\n"), start=1) if line.strip()]
 
 
+def check_length(path: Path) -> None:
+    """Refused when an annotation is far too long to be one; reading it might take all memory."""
+    if (size := Stamp.of(path).size) > _LONGEST:
+        raise Refused(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
+
+
 def decode(path: Path) -> str:
     """The text of a UTF-8 file, line ends as `\\n`. Refused, with the line, on NUL bytes or other codings."""
+    check_length(path)
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -85,6 +85,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=texts[id].text if id in texts else None,
+            files=tree.stamps(path, grids.get(id), texts[id].path if id in texts else None),
         )
 
     utterances, found = gather(audio.values(), read_one)

@@ -34,6 +34,7 @@ from probing.corpora.intake import (
     Row,
     Tree,
     audio_header,
+    check_length,
     decode,
     gather,
     once,
@@ -98,6 +99,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=" ".join(word.label for word in words) or None,
+            files=tree.stamps(path, grids[path], None if described is None else tree.root / "speakers.csv"),
         )
 
     utterances, found = gather(audio.values(), read_one)
@@ -135,6 +137,7 @@ def _open(path: Path) -> dict[str, tuple[Any, ...]]:
     """praatio's intervals by the name of their tier, empty ones included; point tiers are not of interest."""
     from praatio import textgrid as praat
 
+    check_length(path)
     try:
         grid = praat.openTextgrid(
             str(path), includeEmptyIntervals=True, reportingMode="silence", duplicateNamesMode="rename"

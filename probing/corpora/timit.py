@@ -130,6 +130,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=_read_text(text_file, notices) if text_file else None,
+            files=tree.stamps(path, phones_file, words_file, text_file, speakers_file),
         )
 
     utterances, found = gather(audio.values(), read_one)

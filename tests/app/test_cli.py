@@ -572,7 +572,7 @@ def test_training_is_resumed_after_control_c(tmp_path: Path, probe: Probe) -> No
     command = [sys.executable, "-m", "app.cli", *argv, str(tmp_path / "cut")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
-            if (tmp_path / "cut" / "last.safetensors").exists() or process.poll() is not None:
+            if (tmp_path / "cut" / "best.safetensors").exists() or process.poll() is not None:
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
