@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.shared import Answer, bar, open_corpus, package_versions, pick_device, say_left_out
+from app.shared import Answer, alone, bar, open_corpus, package_versions, pick_device, say_changed, say_left_out
 
 if TYPE_CHECKING:
-    import torch
+    from probing.cluster import DaskWorkers
+    from probing.given import Given
 
-    from models.checkpoint import Checkpoint
-    from probing.encoders import Encoder
-
-MONTE_CARLO: dict[str, Any] = {"samples": 100, "estimator": "sample", "memory": 1.0}
+MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "memory": 1.0}
 """Options of a checkpoint alone, and their defaults: nothing else is sampled."""
 
 
@@ -30,12 +31,17 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
     sub.add_argument("--split", default=None, help="only this split of the corpus")
     sub.add_argument("--out", required=True, metavar="TABLE", help="folder of the token table")
-    sub.add_argument("--samples", type=int, default=None, help="Monte Carlo samples an utterance (default: 100)")
+    sub.add_argument(
+        "--samples",
+        type=int,
+        default=None,
+        help="Monte Carlo samples an utterance (default: 12 with posterior-mean, 100 with sample)",
+    )
     sub.add_argument(
         "--estimator",
         choices=("sample", "posterior-mean"),
         default=None,
-        help="average the samples (the paper), or the posterior means along them (less noise) (default: sample)",
+        help="average the samples (the paper: 100), or the posterior means along them (default: posterior-mean)",
     )
     sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
     sub.add_argument(
@@ -49,24 +55,36 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--memory", type=float, default=None, metavar="GB", help="most memory for the samples at once (default: 1.0)"
     )
+    sub.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers do the work (pip install 'lvm-probe[cluster]'); "
+        "corpus, checkpoint and table must lie under the same paths for all of them, on a file system that they share, "
+        "and --device is theirs (default: this process alone; the table is the same if OMP_NUM_THREADS is)",
+    )
     sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
     sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
     sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
 
 
+@alone
 def run(args: argparse.Namespace) -> Answer:
     import time
 
+    from models.checkpoint import Checkpoint
     from probing import extraction, table
+    from probing.settings import SAMPLES
 
     out = Path(args.out)
     table.check_writable(out)
     _check(args)
+    given = _given(args)
+    args.corpus = str(Path(args.corpus).expanduser().absolute())  # the table says of a file where it lay
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
     }
     settings = extraction.Settings(
-        samples=sampling["samples"],
+        samples=SAMPLES[sampling["estimator"]] if args.samples is None else args.samples,
         estimator=sampling["estimator"],
         seed=args.seed,
         units=_names(args.units),
@@ -75,25 +93,29 @@ def run(args: argparse.Namespace) -> Answer:
         also=_names(args.also),
     )
     began = time.monotonic()
-    device = pick_device(args.device)
-    given, rate = _given(args, device)
-    corpus = open_corpus(args, rate)
-    if args.split:
-        corpus = corpus.select(split=args.split)
-    with bar(corpus.seconds, "extract") as done:
-        result = extraction.extract(
-            given,
-            corpus,
-            out,
-            settings,
-            device=device,
-            memory_gb=sampling["memory"],
-            strict=args.strict,
-            versions=package_versions(),
-            progress=done,
-        )
+    with _workers(args, given, sampling["memory"]) as workers:
+        device = pick_device("cpu" if workers else args.device)
+        opened = given.open(device)
+        rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
+        corpus = open_corpus(args, rate)
+        if args.split:
+            corpus = corpus.select(split=args.split)
+        with bar(corpus.seconds, "extract") as done:
+            result = extraction.extract(
+                opened,
+                corpus,
+                out,
+                settings,
+                device=device,
+                memory_gb=sampling["memory"],
+                strict=args.strict,
+                versions=package_versions(),
+                progress=done,
+                workers=workers,
+            )
     wall = time.monotonic() - began
     say_left_out(result.left_out)
+    changed = say_changed(corpus, result.left_out)
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -103,6 +125,7 @@ def run(args: argparse.Namespace) -> Answer:
         "parts": result.parts,
         "parts_done": result.parts_done,
         "left_out": list(result.left_out),
+        "changed": changed,
         "table": str(out),
     }
     counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
@@ -133,21 +156,30 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--untrained: your encoder's weights are its own affair; leave it out")
 
 
-def _given(args: argparse.Namespace, device: torch.device) -> tuple[Checkpoint | Encoder, int]:
-    """What makes the latents, and the sample rate that it wants."""
-    if args.ckpt:
-        from models import checkpoint
+def _given(args: argparse.Namespace) -> Given:
+    """What makes the latents, by name."""
+    from probing.given import Given
 
-        loaded = checkpoint.load(args.ckpt)
-        return loaded, loaded.model.config.sample_rate
-    if args.encoder:
-        from probing import encoders
+    return Given(
+        checkpoint=args.ckpt,
+        encoder=args.encoder,
+        torchaudio=args.torchaudio,
+        weights=Path(args.weights) if args.weights else None,
+        layers=tuple(args.layer or ()),
+        untrained_seed=args.seed if args.untrained else None,
+    )
 
-        encoder = encoders.from_file(args.encoder, device)
-    else:
-        from probing import speech_models
 
-        weights = Path(args.weights) if args.weights else None
-        seed = args.seed if args.untrained else None
-        encoder = speech_models.load(args.torchaudio, weights, args.layer or [], device=device, untrained_seed=seed)
-    return encoder, encoder.sample_rate
+@contextlib.contextmanager
+def _workers(args: argparse.Namespace, given: Given, memory_gb: float) -> Iterator[DaskWorkers | None]:
+    """Those of `--cluster`; none without it."""
+    if args.cluster is None:
+        yield None
+        return
+    from tqdm import tqdm
+
+    from probing.cluster import DaskWorkers, connected
+
+    device = pick_device("auto").type if args.device == "auto" else args.device
+    with connected(args.cluster) as client:
+        yield DaskWorkers(client, given, device, memory_gb, notice=lambda line: tqdm.write(line, file=sys.stderr))

@@ -2,7 +2,8 @@
 
 A source gives the latents of an utterance (`probing.sources`, `probing.encoders`), `probing.acoustic` the features of
 its sound; here they become rows, part by part, so that an interrupted extraction goes on. Utterances never share a
-batch, so a row is the same whatever else is in the corpus.
+batch, so a row is the same whatever else is in the corpus. A part depends on nothing but its job and its utterances:
+it is the same wherever it is done (`probing.cluster`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from probing.recordings import CorpusRecording, Unreadable
 from probing.settings import Mel, Settings
 from probing.sources import ModelSource, Source
 
-__all__ = ["Extracted", "Mel", "Settings", "extract", "features", "token_rows"]
+__all__ = ["Extracted", "Job", "Mel", "Settings", "Workers", "extract", "features", "token_rows"]
 
 UTTERANCES_A_PART = 16
 
@@ -50,6 +51,59 @@ class Extracted:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Job:
+    """What all parts of an extraction have in common.
+
+    `sizes` are the columns that `source` and `settings` make; `claim` is the text of the description in the folder
+    `out` while the folder is this extraction's.
+    """
+
+    source: Source
+    settings: Settings
+    sizes: dict[str, int]
+    out: Path
+    claim: str
+    strict: bool = False
+
+    def do(self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None) -> dict[str, str]:
+        """Write one part of the table: these utterances. Says why, for the id of each that could not be read.
+
+        Raises Unreadable for the first of those when `strict`, and InputError when the folder is another
+        extraction's by now. `progress` is called with the seconds of audio done.
+        """
+        left_out: dict[str, str] = {}
+        rows: list[dict[str, Any]] = []
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in self.sizes}
+        for utterance in part.utterances:
+            tokens, segments = token_rows(utterance, self.settings.units)
+            try:
+                if tokens:
+                    pooled = features(self.source, utterance, segments, self.settings)
+                    rows += tokens
+                    for name, values in pooled.items():
+                        columns[name].append(values)
+            except Unreadable as error:
+                if self.strict:
+                    raise
+                left_out[utterance.id] = str(error)
+            progress(utterance.seconds)
+        arrays = {name: np.concatenate([np.empty((0, self.sizes[name])), *v]) for name, v in columns.items()}
+        note = table.PartNote(left_out, _fingerprint(part, left_out))
+        if claimed(self.out) != self.claim:
+            raise InputError(f"{self.out}: holds another extraction by now, or none; choose another --out")
+        table.write_part(self.out, index, rows, arrays, self.sizes, note)
+        return left_out
+
+
+class Workers(Protocol):
+    """Somebody else who does parts of a job, given by their numbers."""
+
+    def do(self, job: Job, parts: Mapping[int, Corpus]) -> Iterator[tuple[int, dict[str, str]]]:
+        """The number of each part as it is done, in any order, with what `Job.do` says of it."""
+        ...
+
+
 def extract(
     given: Checkpoint | Encoder,
     corpus: Corpus,
@@ -61,12 +115,14 @@ def extract(
     strict: bool = False,
     versions: dict[str, str] | None = None,
     progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
 ) -> Extracted:
     """Write the token table of `corpus` to the folder `out`, part by part; parts already there are not done again.
 
     An utterance whose audio turns out to be damaged is left out, unless `strict`; its part says so, and is done again
     the next time, when the file may have been restored. Raises InputError when the folder holds another extraction or
-    the corpus has none of the units asked for. `progress` is called with the seconds of audio done.
+    the corpus has none of the units asked for. `progress` is called with the seconds of audio done. Where there are
+    `workers`, they do the parts; the table is the same.
     """
     if not 0 < memory_gb < math.inf:
         raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
@@ -79,40 +135,30 @@ def extract(
         )
     source = _source(given, corpus, settings, device or torch.device("cpu"), memory_gb)
     sizes = feature_sizes(source, settings)
-    parts = [corpus.utterances[i : i + UTTERANCES_A_PART] for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)]
-    description = _describe(source, corpus, settings, sizes, counts, len(parts), versions or {})
-    _claim(out, description, corpus, parts)
-    done = 0
-    reasons: list[str] = []
-    for index, utterances in enumerate(parts):
+    parts = [
+        replace(corpus, utterances=corpus.utterances[i : i + UTTERANCES_A_PART], problems=())
+        for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
+    ]
+    _claim(out, _describe(source, corpus, settings, sizes, counts, len(parts), versions or {}), parts)
+    job = Job(source, settings, sizes, out, claimed(out), strict)
+    missing: dict[int, Corpus] = {}
+    for index, part in enumerate(parts):
         if not (out / table.part_name(index)).exists() or table.read_note(out, index).left_out:
-            left_out: dict[str, str] = {}
-            rows: list[dict[str, Any]] = []
-            columns: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
-            for utterance in utterances:
-                tokens, segments = token_rows(utterance, settings.units)
-                try:
-                    if tokens:
-                        pooled = features(source, utterance, segments, settings)
-                        rows += tokens
-                        for name, values in pooled.items():
-                            columns[name].append(values)
-                except Unreadable as error:
-                    if strict:
-                        raise
-                    left_out[utterance.id] = str(error)
-                progress(utterance.seconds)
-            arrays = {name: np.concatenate([np.empty((0, sizes[name])), *v]) for name, v in columns.items()}
-            note = table.PartNote(left_out, _fingerprint(corpus, utterances, left_out))
-            table.write_part(out, index, rows, arrays, sizes, note)
-            reasons += left_out.values()
-            done += 1
+            missing[index] = part
         else:
-            progress(sum(u.seconds for u in utterances))
+            progress(part.seconds)
+    left_out: dict[int, dict[str, str]] = {}
+    if workers is None:
+        for index, part in missing.items():
+            left_out[index] = job.do(index, part, progress)
+    else:
+        for index, left_out[index] in workers.do(job, missing):
+            progress(missing[index].seconds)
     rows_by_unit, present = table.counted(out, len(parts))
     tokens_by_unit = {unit: rows_by_unit.get(unit, 0) for unit in settings.units}
     seconds = math.fsum(u.seconds for u in corpus.utterances if u.id in present)
-    return Extracted(tokens_by_unit, sizes, seconds, done, len(parts), tuple(reasons))
+    reasons = tuple(reason for index in sorted(left_out) for reason in left_out[index].values())
+    return Extracted(tokens_by_unit, sizes, seconds, len(missing), len(parts), reasons)
 
 
 def _source(
@@ -215,11 +261,19 @@ def _describe(
     }
 
 
-def _fingerprint(corpus: Corpus, utterances: Sequence[Utterance], left_out: Container[str]) -> str:
-    return replace(corpus, utterances=tuple(u for u in utterances if u.id not in left_out)).fingerprint()
+def _fingerprint(part: Corpus, left_out: Container[str]) -> str:
+    return replace(part, utterances=tuple(u for u in part.utterances if u.id not in left_out)).fingerprint()
 
 
-def _claim(out: Path, description: dict[str, Any], corpus: Corpus, parts: Sequence[Sequence[Utterance]]) -> None:
+def claimed(out: Path) -> str:
+    """The text of the description in a table's folder; nothing where there is none."""
+    try:
+        return (out / table.EXTRACTION).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _claim(out: Path, description: dict[str, Any], parts: Sequence[Corpus]) -> None:
     """Begin the table in `out`, or take up the same extraction where it stopped.
 
     The corpus may have changed where nothing has been written yet: a recording that was left out and is restored
@@ -228,8 +282,8 @@ def _claim(out: Path, description: dict[str, Any], corpus: Corpus, parts: Sequen
 
     def same(index: int) -> bool:
         note = table.read_note(out, index)
-        known = note.left_out.keys() <= {utterance.id for utterance in parts[index]}
-        return known and note.fingerprint == _fingerprint(corpus, parts[index], note.left_out)
+        known = note.left_out.keys() <= {utterance.id for utterance in parts[index].utterances}
+        return known and note.fingerprint == _fingerprint(parts[index], note.left_out)
 
     if (out / table.EXTRACTION).exists():
         found = {"also": []} | table.read_extraction(out)  # tables from before there were any say nothing
@@ -238,7 +292,7 @@ def _claim(out: Path, description: dict[str, Any], corpus: Corpus, parts: Sequen
         passing = ("begun", "versions", "layers")
         wanted = json.loads(json.dumps(description))
         differing = [k for k in wanted if k not in passing and found.get(k) != wanted[k]]
-        begun = [index for index in range(found["parts"]) if (out / table.part_name(index)).exists()]
+        begun = table.parts_there(out, found["parts"])
         if differing and begun and not (differing == ["corpus"] and all(same(index) for index in begun)):
             raise InputError(
                 f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or "
@@ -247,6 +301,6 @@ def _claim(out: Path, description: dict[str, Any], corpus: Corpus, parts: Sequen
         if differing:
             table.write_json(out / table.EXTRACTION, description)
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # hidden files are nobody's data
         raise InputError(f"{out}: not empty and not a token table; choose another --out")
     table.write_json(out / table.EXTRACTION, description)

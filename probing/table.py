@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from models.files import written_whole
 from probing.errors import InputError
 
 EXTRACTION = "_extraction.json"
+_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
+_MOST_PARTS, _LONGEST = 10**8, 2**24  # parts of a table and numbers in a feature; more is damage
 NOTE = b"lvm-probe"
 TOKEN_FIELDS = [
     ("token_id", pa.string()),
@@ -41,6 +43,8 @@ TOKEN_FIELDS = [
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
 ]
+DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
+"""Columns whose values recur. A feature's numbers do not: a dictionary of them makes the file half as large again."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class PartNote:
 
     left_out: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.left_out, dict) and isinstance(self.fingerprint, str)):
+            raise TypeError("a note of another kind")
 
 
 def schema(features: dict[str, int]) -> pa.Schema:
@@ -89,7 +97,7 @@ def write_part(
     metadata = {NOTE: json.dumps(asdict(note or PartNote()))}
     part = pa.Table.from_arrays(arrays, schema=schema(sizes).with_metadata(metadata))
     with written_whole(folder / part_name(index)) as temporary:
-        pq.write_table(part, temporary)
+        pq.write_table(part, temporary, use_dictionary=DICTIONARIES)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -181,22 +189,46 @@ def read_extraction(folder: Path) -> dict[str, Any]:
         document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder") from None
-    if not (
-        isinstance(document, dict)
-        and isinstance(document.get("parts"), int)
-        and isinstance(document.get("features"), dict)
-    ):
+    if not (isinstance(document, dict) and _is_extraction(document)):
         raise InputError(f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder")
     return document
+
+
+def _is_extraction(document: dict[str, Any]) -> bool:
+    """Whether what the readers of a table rely on is of the kind that it has to be."""
+    features = document.get("features")
+    taken = {name for name, _ in TOKEN_FIELDS}
+    return (
+        isinstance(features, dict)
+        and all(_counts(size, _LONGEST) and name not in taken for name, size in features.items())
+        and _counts(document.get("parts"), _MOST_PARTS)
+        and all(
+            isinstance(document.get(name) or {}, dict) for name in ("checkpoint", "corpus", "model", "mel", "versions")
+        )
+        and all(isinstance(document.get(name) or [], list) for name in ("also", "layers", "added"))
+    )
+
+
+def _counts(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def parts_there(folder: Path, parts: int) -> list[int]:
+    """Which of so many parts are in the folder; takes as long as there are files, however many are promised."""
+    found = (re.fullmatch(r"part-([0-9]{5,9})\.parquet", path.name) for path in folder.iterdir())
+    indices = sorted(int(match[1]) for match in found if match and match[0] == part_name(int(match[1])))
+    return [index for index in indices if index < parts]
 
 
 def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
     """A part's columns of this schema; InputError, naming the part, when it is damaged or has others."""
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=wanted.names).select(wanted.names).cast(wanted)
+            part = file.read(columns=wanted.names).select(wanted.names).cast(wanted)
+        part.validate(full=True)  # text that is none, too
+        return part
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _damaged(path, error) from None
 
@@ -212,7 +244,7 @@ def read_note(folder: Path, index: int) -> PartNote:
     try:
         metadata = pq.read_schema(path).metadata or {}
         return PartNote(**json.loads(metadata[NOTE])) if NOTE in metadata else PartNote()
-    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, RecursionError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
 
 
@@ -228,18 +260,21 @@ def counted(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
     return dict(units), utterances
 
 
-def load(folder: str | Path) -> TokenTable:
-    """Read a whole token table; InputError when it is missing, unfinished, damaged or holds values not finite."""
+def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
+    """Read a token table; InputError when it is missing, unfinished, damaged or holds values not finite.
+
+    With all its features, or `only` these, of those that it has.
+    """
     folder = Path(folder)
     extraction = read_extraction(folder)
-    wanted = [folder / part_name(i) for i in range(extraction["parts"])]
-    missing = [path.name for path in wanted if not path.exists()]
-    if missing:
+    there = parts_there(folder, extraction["parts"])
+    if missing := extraction["parts"] - len(there):
         raise InputError(
-            f"{folder}: {len(missing)} of {len(wanted)} parts are missing: the extraction was interrupted; run the "
+            f"{folder}: {missing} of {extraction['parts']} parts are missing: the extraction was interrupted; run the "
             "same `probe extract` again, it does only what is missing"
         )
-    table = pa.concat_tables([_read_part(path, schema(extraction["features"])) for path in wanted])
+    wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
+    table = pa.concat_tables([_read_part(folder / part_name(index), wanted) for index in there])
     features = {}
     for column in table.schema:
         if pa.types.is_fixed_size_list(column.type):

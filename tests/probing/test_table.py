@@ -70,6 +70,12 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.features["mel"], expected)
 
 
+def test_only_the_features_asked_for_are_read(tmp_path: Path) -> None:
+    loaded = table.load(write(tmp_path / "t"), ["mel", "z9"])
+    assert list(loaded.features) == ["mel"]
+    np.testing.assert_array_equal(loaded.features["mel"], table.load(tmp_path / "t").features["mel"])
+
+
 def test_features_are_joined_and_rows_selected(tmp_path: Path) -> None:
     loaded = table.load(write(tmp_path / "t"))
     joined = loaded.matrix("z1+mel")
@@ -90,7 +96,7 @@ def test_a_part_without_rows_is_read_too(tmp_path: Path) -> None:
 
 
 def test_a_part_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(part: pa.Table, path: Path) -> None:
+    def half(part: pa.Table, path: Path, **options: object) -> None:
         Path(path).write_bytes(b"PAR1")
         raise OSError(28, "No space left on device")
 
@@ -107,7 +113,7 @@ def test_an_interruption_leaves_what_was_there(
     folder = write(tmp_path / "t", parts=1)
     before = (folder / "part-00000.parquet").read_bytes()
 
-    def interrupted(part: pa.Table, path: Path) -> None:
+    def interrupted(part: pa.Table, path: Path, **options: object) -> None:
         Path(path).write_bytes(b"PAR1")
         raise error
 

@@ -1,0 +1,335 @@
+"""Extraction by the workers of a real scheduler: processes that are started as a user starts them."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from distributed import Client
+from distributed.comm import CommClosedError
+
+from app.cli import main
+from models import checkpoint
+from models.checkpoint import Checkpoint
+from models.cwvae import CWVAE
+from models.families import preset
+from probing import cluster, extraction, table
+from probing.cluster import DaskWorkers, connected
+from probing.corpora import open_corpus
+from probing.corpus import Corpus
+from probing.errors import InputError
+from probing.extraction import Extracted, Job, Settings, extract
+from probing.given import Given
+from tests.probing import miniature
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = Settings(samples=3)
+
+ENCODER = """\
+import numpy as np
+
+def encode(wave):
+    steps = np.abs(wave[: len(wave) // 160 * 160]).reshape(-1, 160)
+    return [(steps[:, :3], steps[:, 3:6], 160), (steps[::2, :2], None, 320)]
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that has two workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    dask = [str(Path(sys.executable).with_name("dask"))]
+    quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "text": True}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    commands = [["scheduler", "--host", address, "--dashboard-address", "127.0.0.1:0"]]
+    commands += [["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]] * 2
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        processes += [subprocess.Popen([*dask, *command], env=environment, **quiet) for command in commands]
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
+    finally:
+        for process in reversed(processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose random weights are larger than usual, so that its latents do depend on the audio."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        tiny = CWVAE(preset("cwvae", "tiny").config)
+    with torch.no_grad():
+        for parameter in tiny.parameters():
+            parameter *= 1.5
+    checkpoint.save(path, tiny, {"corpus": "noise"})
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    """Two speakers with six sentences each, in a dozen parts."""
+    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 1)
+    root = miniature.timit_nltk(tmp_path / "corpus")
+    for speaker in ("fvmh0", "mcpm0"):
+        for number in range(4):
+            audio = miniature.tone(root / f"dr1-{speaker}" / f"si{number}.wav")
+            miniature.rows(audio.with_suffix(".phn"), miniature.PHONES)
+    return open_corpus(root)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("part-*")}
+
+
+def on(client: Any, given: Path, **options: Any) -> DaskWorkers:
+    return DaskWorkers(client, Given(checkpoint=str(given)), "cpu", 1.0, **options)
+
+
+def alone(model: Path, corpus: Corpus, out: Path) -> Extracted:
+    return extract(checkpoint.load(model), corpus, out, SETTINGS)
+
+
+def test_a_worker_that_is_killed_costs_only_its_part(running: str, model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    """The victim is halted when the first part is done, so that what it is at does not end, and killed soon after."""
+    one = alone(model, corpus, tmp_path / "one")
+    notices: list[str] = []
+    heard: list[float] = []
+    with connected(running) as client:
+        victim, pid = next(iter(client.run(os.getpid).items()))
+        in_its_hands: list[str] = []
+
+        def progress(seconds: float) -> None:
+            heard.append(seconds)
+            if len(heard) == 1:
+                os.kill(pid, signal.SIGSTOP)
+            elif not in_its_hands and client.processing()[victim]:
+                in_its_hands.extend(client.processing()[victim])
+                os.kill(pid, signal.SIGKILL)
+
+        workers = on(client, model, notice=notices.append)
+        given = checkpoint.load(model)
+        try:
+            two = extract(given, corpus, tmp_path / "two", SETTINGS, progress=progress, workers=workers)
+        finally:
+            os.kill(pid, signal.SIGKILL)  # a halted worker would keep the other tests waiting
+    assert in_its_hands
+    assert notices == [f"worker {victim} has gone; what it was at is done by another"]
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert len(contents(tmp_path / "one")) == 12
+    assert two == one
+    assert sum(heard) == pytest.approx(corpus.seconds)
+
+
+def test_the_command_gives_the_table_of_one_process_to_the_last_bit(
+    running: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also of relative paths, of an encoder, and of a recording that cannot be read, told in the same words."""
+    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 2)
+    monkeypatch.chdir(tmp_path)
+    root = miniature.librispeech(tmp_path / "corpus")
+    miniature.zero_the_middle(miniature.noise(root / "dev-clean/103/1240/103-1240-0001.flac"))
+    Path("mine.py").write_text(ENCODER)
+    shutil.copy(model, "model.safetensors")
+    argv = ("extract", "--corpus", "corpus", "--units", "utterance", "--also", "halves,mfcc")
+    for name, given in {
+        "checkpoint": ("--ckpt", "model.safetensors", "--samples", "5", "--memory", "1e-3"),
+        "encoder": ("--encoder", "mine.py:encode"),
+        "untrained": ("--ckpt", "model.safetensors", "--samples", "2", "--untrained", "--seed", "3"),
+    }.items():
+        assert main([*argv, *given, "--out", f"{name}-1"]) == 0
+        said = capfd.readouterr()
+        assert main([*argv, *given, "--out", f"{name}-2", "--cluster", running]) == 0
+        told = capfd.readouterr()
+        assert re.findall("left out: .*", told.err) == re.findall("left out: .*", said.err) != []
+        assert told.out.splitlines()[:2] == said.out.splitlines()[:2]
+        first, second = contents(Path(f"{name}-1")), contents(Path(f"{name}-2"))
+        assert len(first) == 2
+        assert second == first
+        descriptions = [table.read_extraction(Path(f"{name}-{i}")) | {"begun": ""} for i in (1, 2)]
+        assert descriptions[0] == descriptions[1]
+
+
+@pytest.mark.parametrize("first", ["on workers", "alone"])
+def test_what_was_interrupted_goes_on_either_way(
+    running: str, model: Path, corpus: Corpus, tmp_path: Path, first: str
+) -> None:
+    given = checkpoint.load(model)
+    alone(model, corpus, tmp_path / "whole")
+
+    def stop_after_three(seconds: float, done: list[int] = []) -> None:  # noqa: B006
+        done.append(1)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    with connected(running) as client:
+        workers = on(client, model)
+        ways = [workers, None] if first == "on workers" else [None, workers]
+        with pytest.raises(KeyboardInterrupt):
+            extract(given, corpus, tmp_path / "t", SETTINGS, progress=stop_after_three, workers=ways[0])
+        result = extract(given, corpus, tmp_path / "t", SETTINGS, workers=ways[1])
+        assert 1 <= result.parts_done <= 10  # a worker ends what it is at
+        assert extract(given, corpus, tmp_path / "t", SETTINGS, workers=workers).parts_done == 0
+    assert contents(tmp_path / "t") == contents(tmp_path / "whole")
+
+
+def refusal(workers: DaskWorkers, given: Checkpoint, corpus: Corpus, out: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as refused:
+        extract(given, corpus, out, SETTINGS, workers=workers, **options)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_worker_that_sees_something_else_refuses(
+    running: str, model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, given = tmp_path / "other.safetensors", checkpoint.load(model)
+    with torch.random.fork_rng(devices=[]):
+        checkpoint.save(other, CWVAE(preset("cwvae", "tiny").config), {})
+    with connected(running) as client:
+
+        def says(workers: DaskWorkers, out: str) -> str:
+            said = refusal(workers, given, corpus, tmp_path / out)
+            assert re.match(r"worker tcp://127.0.0.1:\d+: ", said)
+            return said
+
+        said = says(on(client, other), "a")
+        assert f"{other}: not what the command has under this name (its checkpoint differ)" in said
+        assert "none.safetensors: no such checkpoint" in says(on(client, tmp_path / "none.safetensors"), "b")
+        assert "no CUDA device here" in says(replace(on(client, model), device="cuda"), "c")
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster, "versions", lambda: dict.fromkeys(cluster.SAME, "0.0.1"))
+            assert re.search(r"\(lvm-probe [^ ]+ here and 0.0.1 there, torch ", says(on(client, model), "d"))
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster, "audio_sizes", lambda part: {str(u.audio): 1 for u in part.utterances})
+            assert ".wav: 16,044 bytes here, 1 bytes where the command runs" in says(on(client, model), "e")
+        bad = corpus.utterances[3].audio
+        bad.write_bytes(b"RIFF")
+        strict = refusal(on(client, model), given, corpus, tmp_path / "f", strict=True)
+        assert strict.startswith(f"{bad}: ")  # the file's fault, and no worker's
+    assert not any(contents(tmp_path / out) for out in "abcde")
+
+
+def order(model: Path, corpus: Corpus, out: Path) -> cluster.Order:
+    """What a coordinator would send, of a table that is done."""
+    alone(model, corpus, out)
+    job = Job(extraction.ModelSource.of(checkpoint.load(model), SETTINGS, torch.device("cpu"), 1.0), SETTINGS,
+              table.read_extraction(out)["features"], out, extraction.claimed(out))  # fmt: skip
+    return on(None, model)._order(job)
+
+
+def test_a_worker_must_see_the_command_s_folder(
+    model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0)
+    ours = order(model, corpus, tmp_path / "t")
+    job = cluster._job(ours)
+    assert job.do(0, replace(corpus, utterances=corpus.utterances[:1])) == {}
+    with pytest.raises(InputError, match="_extraction.json: written on another machine, and not to be seen here"):
+        cluster._job(replace(ours, out=tmp_path / "elsewhere"))
+    table.write_json(tmp_path / "t" / table.EXTRACTION, {})
+    with pytest.raises(InputError, match="another folder than the command's, or another extraction began in it"):
+        cluster._job(ours)
+    with pytest.raises(InputError, match="holds another extraction by now"):
+        job.do(0, replace(corpus, utterances=corpus.utterances[:1]))
+
+
+def test_the_order_is_small_and_knows_an_encoder_s_layers(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ENCODER)
+    corpus = open_corpus(miniature.timit_nltk(tmp_path / "corpus"))
+    given = Given(encoder=str(tmp_path / "mine.py"))
+    opened = given.open(torch.device("cpu"))
+    source = extraction._source(opened, corpus, Settings(), torch.device("cpu"), 1.0)
+    job = Job(source, Settings(), extraction.feature_sizes(source, Settings()), tmp_path, "")
+    ours = DaskWorkers(None, given, "cpu", 1.0)._order(job)
+    assert [layer.mean.shape for layer in ours.example] == [(1, 3), (1, 2)]
+    assert ours.threads == torch.get_num_threads()
+    theirs = cluster._source(ours, torch.device("cpu"))
+    pcm = np.arange(8000, dtype=np.int16)
+    for name, values in source.pooled("u", pcm, corpus.utterances[0].phonemes).items():
+        np.testing.assert_array_equal(theirs.pooled("u", pcm, corpus.utterances[0].phonemes)[name], values)
+
+
+def test_nobody_answers(model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listening
+        closed = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        for address in (closed, "tcp://127.0.0.1", "here", "", "pigeon://127.0.0.1:1"):
+            with (
+                pytest.raises(InputError, match=re.escape(f"--cluster {address}: no Dask scheduler answers there (")),
+                connected(address),
+            ):
+                pass
+
+
+def test_the_package_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=re.escape("pip install 'lvm-probe[cluster]'")), connected("tcp://x:1"):
+        pass
+    code = "import sys, app.cli; app.cli.parser(); sys.exit('distributed' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_workers_compute_on_the_command_s_number_of_threads(
+    model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = order(model, corpus, tmp_path / "t")
+    part, asked = replace(corpus, utterances=corpus.utterances[:1]), []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert cluster.do_part(replace(ours, threads=3), 0, part, cluster.audio_sizes(part)) == {}
+    assert asked == [3]
+
+
+class Stub:
+    """A client of a cluster with these workers (address: threads)."""
+
+    scheduler = SimpleNamespace(address="tcp://host:8786")
+
+    def __init__(self, workers: dict[str, int] | None) -> None:
+        self.workers = workers
+
+    def nthreads(self) -> dict[str, int]:
+        if self.workers is None:
+            raise CommClosedError
+        return self.workers
+
+    def wait_for_workers(self, n_workers: int, timeout: float) -> None:
+        raise TimeoutError
+
+    def cancel(self, futures: list[Any]) -> None:
+        assert futures == []
+
+
+def test_clusters_that_will_not_do(model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    given = checkpoint.load(model)
+    for workers, says in (
+        (
+            {"tcp://a:1": 1, "tcp://b:2": 8},
+            "worker tcp://b:2 has 8 threads, but does one part at a time; start it with",
+        ),
+        ({}, "the scheduler tcp://host:8786 has had no worker for 60 s; start some"),
+        (None, "the scheduler has gone, or was restarted; start it and its workers again"),
+    ):
+        assert says in refusal(on(Stub(workers), model), given, corpus, tmp_path / "t")
+    assert contents(tmp_path / "t") == {}
+    alone(model, corpus, tmp_path / "t")
+    whole = extract(given, corpus, tmp_path / "t", SETTINGS, workers=on(Stub({}), model))  # nothing is left to do
+    assert whole.parts_done == 0
