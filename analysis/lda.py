@@ -33,6 +33,8 @@ _FEW_DIGITS = 1e-6
 _COLLINEAR = 1e-12
 # Of the largest eigenvalue. A direction below it separates nothing: some class means coincide.
 _NO_SEPARATION = 1e-10
+# scikit-learn's: of a singular value, in the discriminants of `scikit_discriminants` alone.
+_SCIKIT_TOLERANCE = 1e-4
 _NUMBERS_AT_ONCE = 1 << 22
 
 
@@ -327,6 +329,32 @@ def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, 
     directions = whitened @ vectors / np.sqrt(values) if by_class else vectors
     axes[:, : len(values)] = solve_triangular(factor, directions, lower=True, trans="T", check_finite=False)
     return axes
+
+
+def scikit_discriminants(
+    points: Float[np.ndarray, "tokens features"], codes: Int[np.ndarray, " tokens"], n_classes: int
+) -> Float[np.ndarray, "features dims"]:
+    """All unshrunk discriminants, as `LinearDiscriminantAnalysis(solver="svd")` of scikit-learn 1.9 finds them.
+
+    By singular values of the residuals and then of the class means, of which it drops small ones: features that repeat
+    others, or are constant within classes, are no error. Here because scikit-learn takes longer to import than most
+    questions take to answer.
+
+    Args:
+        points: features, any unit.
+        codes: classes in [0, n_classes), each at least once.
+        n_classes: number of classes.
+    """
+    n = len(points)
+    counts, means, residuals = _about_class_means(points, codes, n_classes)
+    spread = residuals.std(axis=0)
+    spread[spread == 0] = 1
+    _, values, axes = np.linalg.svd(residuals / spread / np.sqrt(n), full_matrices=False)
+    kept = values > _SCIKIT_TOLERANCE
+    whitening = (axes[kept] / spread).T / values[kept]
+    weights = np.sqrt(counts / (n_classes - 1))
+    _, values, axes = np.linalg.svd(weights[:, None] * (means - counts / n @ means) @ whitening, full_matrices=False)
+    return whitening @ axes[values > _SCIKIT_TOLERANCE * values[:1]].T
 
 
 def principal_axes(fold: Moments, dims: int) -> Float[np.ndarray, "features dims"]:

@@ -11,10 +11,8 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
 
-_NUMBERS_AT_ONCE = 1 << 22
+_NUMBERS_AT_ONCE = 1 << 17
 _COLUMNS_AT_ONCE, _ROWS_AT_ONCE = 4096, 384  # a block of products stays within a cache of a few megabytes
 
 # Below either, bounds gain nothing: measured with 50 neighbours, 64 of 5,000 points in 5 dimensions take as long
@@ -29,6 +27,8 @@ _SPARE = 8  # candidates of the tree beyond k, so that a tie for the last place 
 _CROWDED = 8
 
 _TREE_ROUNDING = 1e-12  # of a squared distance in float64: far more than up to eight differences can lose
+_FEW_DIMS = 16  # up to which a pass over all pairs for every dimension is quicker
+
 _UNIT = 2.0**-24  # unit roundoff of float32
 _UNDERFLOW = 1e-30  # of the largest squared norm: above what float32 products lose by underflow
 
@@ -47,6 +47,27 @@ def neighbours_without_group(
     if points.shape[1] <= _TREE_DIMS and len(others) >= max(_MANY_POINTS, k + _SPARE):
         return _by_tree(points[others], others, points[held_out], k)
     return _search(points[others], others, points[held_out], _no_spans(held_out), k)
+
+
+def neighbours_without_each(
+    spaces: Float[np.ndarray, "folds dims tokens"], held_out: Int[np.ndarray, " folds"], k: int
+) -> Int[np.ndarray, "folds k"]:
+    """The k nearest of one held-out point a fold among all others, in a space of the fold's own.
+
+    Args:
+        spaces: all points in each fold's space.
+        held_out: the point that each fold holds out.
+        k: how many, fewer than the points.
+    """
+    folds, dims, n = spaces.shape
+    place = np.arange(folds)
+    squares = np.zeros((folds, n))
+    for dim in range(dims):
+        gaps = spaces[:, dim] - spaces[place, dim, held_out][:, None]
+        gaps *= gaps
+        squares += gaps
+    squares[place, held_out] = np.inf
+    return _nearest_of_rows(squares, np.arange(n), k)
 
 
 def neighbours_in_other_groups(
@@ -87,17 +108,16 @@ def _by_differences(
     chunk = max(1, _NUMBERS_AT_ONCE // len(base))
     for start in range(0, len(queries), chunk):
         some = slice(start, start + chunk)
-        distances = cdist(queries[some], base, "sqeuclidean")
+        distances = _squared_distances(queries[some], base)
         _leave_out(distances, spans[some])
-        farthest = np.partition(distances, k - 1, axis=1)[:, k - 1]
-        for row, limit, out in zip(distances, farthest, found[some], strict=True):
-            within = np.flatnonzero(row <= limit)  # more than k where several tie for the last place
-            out[:] = _nearest(row[within], names[within], k)
+        found[some] = _nearest_of_rows(distances, names, k)
     return found
 
 
 def _by_tree(base: np.ndarray, names: np.ndarray, queries: np.ndarray, k: int) -> Int[np.ndarray, "queries k"]:
     """As `_by_differences`, of the candidates that a tree finds; queries whose last place it leaves open go there."""
+    from scipy.spatial import KDTree  # takes long to import
+
     tree = KDTree(base, leafsize=32, balanced_tree=False, compact_nodes=False)  # built in a third of the time
     found = np.empty((len(queries), k), dtype=np.intp)
     open_ = np.zeros(len(queries), dtype=bool)
@@ -107,7 +127,7 @@ def _by_tree(base: np.ndarray, names: np.ndarray, queries: np.ndarray, k: int) -
         distances, places = tree.query(queries[some], k + _SPARE)
         # The tree's own distances are rounded otherwise: they only tell that whatever it left out is farther.
         squares = np.zeros(places.shape)
-        for theirs, ours in zip(base.T, queries[some].T, strict=True):  # in the order in which `cdist` sums
+        for theirs, ours in zip(base.T, queries[some].T, strict=True):  # in the order of `_squared_distances`
             squares += np.square(theirs[places] - ours[:, None])
         last = np.partition(squares, k - 1, axis=1)[:, k - 1]
         open_[some] = distances[:, -1] ** 2 <= last * (1 + _TREE_ROUNDING)
@@ -169,7 +189,7 @@ def _by_bounds(
                 continue
             limit = np.partition(highs[begin:end], k - 1)[k - 1] + slack[j]
             near = places[begin:end][lows[begin:end] <= limit]
-            distances = cdist(queries[query, None], base[near], "sqeuclidean")[0]
+            distances = _squared_distances(queries[query, None], base[near])[0]
             found[query] = _nearest(distances, names[near], k)
         slow = some[crowded]
         found[slow] = _by_differences(base, names, queries[slow], spans[slow], k)
@@ -209,6 +229,39 @@ def _leave_out(distances: np.ndarray, spans: np.ndarray) -> None:
 
 def _no_spans(queries: np.ndarray) -> Int[np.ndarray, "queries 2"]:
     return np.zeros((len(queries), 2), dtype=np.intp)
+
+
+def _squared_distances(queries: np.ndarray, base: np.ndarray) -> Float[np.ndarray, "queries points"]:
+    """Sums of squared differences, the same of the same two points wherever they stand."""
+    if base.shape[1] > _FEW_DIMS:
+        from scipy.spatial.distance import cdist  # takes long to import
+
+        return cdist(queries, base, "sqeuclidean")
+    squares = np.zeros((len(queries), len(base)))
+    for query, point in zip(queries.T, base.T, strict=True):
+        gaps = query[:, None] - point
+        gaps *= gaps
+        squares += gaps
+    return squares
+
+
+def _nearest_of_rows(distances: np.ndarray, names: np.ndarray, k: int) -> np.ndarray:
+    """The names of the k nearest in every row, which has so many; equals in order of name.
+
+    Sorts distances whose last bits give way to the name, and looks again at rows where two tie in the other bits.
+    """
+    last_bits = (1 << int(names.max()).bit_length()) - 1
+    keys = distances.view(np.int64) & ~last_bits
+    keys |= names
+    if k < keys.shape[1]:  # the next one too, for it may tie with the last
+        keys = np.partition(keys, k, axis=1)[:, : k + 1]
+    keys = np.sort(keys, axis=1)
+    found = keys[:, :k] & last_bits
+    keys &= ~last_bits
+    for row in np.flatnonzero((keys[:, 1:] == keys[:, :-1]).any(axis=1)):
+        within = np.flatnonzero(distances[row] <= np.partition(distances[row], k - 1)[k - 1])
+        found[row] = _nearest(distances[row, within], names[within], k)
+    return found
 
 
 def _nearest(distances: np.ndarray, names: np.ndarray, k: int) -> np.ndarray:

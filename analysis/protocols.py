@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from analysis.downdate import without_each
 from analysis.errors import InputError
 from analysis.knn import checked_ks, vote
 from analysis.labelled import LabelledPoints
@@ -33,9 +34,10 @@ from analysis.lda import (
     moments,
     moments_without,
     principal_axes,
+    scikit_discriminants,
     standardised,
 )
-from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
+from analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
 from analysis.outcome import Outcome, Protocol
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def paper(
     groups: Int[np.ndarray, " tokens"] | None = None,
     match_dims: int | None = None,
 ) -> Outcome:
-    """LDA fitted on all points by scikit-learn, then leave-one-out neighbours: the paper's, and it leaks.
+    """LDA fitted on all points as scikit-learn does, then leave-one-out neighbours: the paper's, and it leaks.
 
     Principal components are fitted on all points too.
     """
@@ -111,8 +113,9 @@ def paper(
     data = _matched(data, n_features)
     space = data.points
     if dims:
-        transformed = _scikit_lda(data, n_components=dims).transform(space)
-        space = _Copies.of(space).restored(transformed)
+        _check_more_than_classes(data)
+        axes = scikit_discriminants(space, data.codes, len(data.classes))[:, :dims]
+        space = _Copies.of(space).restored((space - space.mean(axis=0)) @ axes)
     return _by_vote("paper", data, dims, 0.0, ks, _neighbours_of_each(space, ks))
 
 
@@ -223,6 +226,14 @@ class _Copies:
         projected[self.rows] = projected[self.originals]
         return projected
 
+    def restored_in_each(
+        self, projected: Float[np.ndarray, "folds dims tokens"]
+    ) -> Float[np.ndarray, "folds dims tokens"]:
+        """The same in the spaces of several folds."""
+        if len(self.rows):
+            projected[..., self.rows] = projected[..., self.originals]
+        return projected
+
 
 def _refitted_neighbours(
     data: LabelledPoints, rows: list[Rows], n_features: int, dims: int, shrinkage: Shrinkage, k: int
@@ -230,10 +241,17 @@ def _refitted_neighbours(
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of shrinkage."""
     copies = _Copies.of(data.points)
     found = np.empty((len(data.points), k), dtype=np.intp)
-    amounts = []
-    for held_out, space, fold in _folds(data, rows, n_features):
-        amounts.append(intensity(fold, shrinkage) if dims else 0.0)
-        projected = space @ discriminants(fold, amounts[-1], dims) if dims else space
+    amounts = np.zeros(len(rows))
+    left = np.ones(len(rows), dtype=bool)
+    if len(rows) == len(data.points) and n_features == data.points.shape[1]:  # one row a fold
+        fold_of = np.argsort(np.concatenate(rows))
+        for some in without_each(standardised(data.points), data.codes, len(data.classes), dims, shrinkage):
+            found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
+            amounts[fold_of[some.rows]], left[fold_of[some.rows]] = some.amounts, False
+    rest = np.flatnonzero(left)
+    for i, (held_out, space, fold) in zip(rest, _folds(data, [rows[i] for i in rest], n_features), strict=True):
+        amounts[i] = intensity(fold, shrinkage) if dims else 0.0
+        projected = space @ discriminants(fold, amounts[i], dims) if dims else space
         found[held_out] = neighbours_without_group(copies.restored(projected), held_out, k)
     return found, float(np.mean(amounts))
 
@@ -277,17 +295,21 @@ def _neighbours_of_each(space: Float[np.ndarray, "tokens dims"], ks: tuple[int, 
     return neighbours_in_other_groups(space, np.arange(len(space)), max(ks))
 
 
-def _scikit_lda(data: LabelledPoints, n_components: int | None = None) -> LinearDiscriminantAnalysis:
+def _scikit_lda(data: LabelledPoints) -> LinearDiscriminantAnalysis:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes longer to import than all else here
 
+    _check_more_than_classes(data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Variables are collinear")  # it drops them, as the paper's did
+        return LinearDiscriminantAnalysis(solver="svd").fit(data.points, data.labels)
+
+
+def _check_more_than_classes(data: LabelledPoints) -> None:
     if len(data.points) <= len(data.classes):
         raise InputError(
             f"{len(data.points)} points in {len(data.classes)} classes; "
             "LDA needs more points than classes, so give more tokens or merge classes"
         )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Variables are collinear")  # it drops them, as the paper's did
-        return LinearDiscriminantAnalysis(solver="svd", n_components=n_components).fit(data.points, data.labels)
 
 
 def _by_vote(

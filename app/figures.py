@@ -128,12 +128,10 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
     from probing.errors import InputError
 
     named = args.latents or [str(table.newest())]
-    _, [first], [untrained] = probes._tables(
-        argparse.Namespace(latents=named[:1], untrained=args.untrained, features=None)
-    )
+    _, [first], [untrained] = probes.opened(named[:1], args.untrained)
     others: list[TokenTable] = []
     if named[1:]:
-        _, others, _ = probes._tables(argparse.Namespace(latents=named[1:], untrained="none", features=None))
+        _, others, _ = probes.opened(named[1:], "none")
     others = [other for other in others if other.path.resolve() != first.path.resolve()]
     if args.speaker and args.speaker not in set(first.tokens["speaker"]):
         known = ", ".join(sorted(set(first.tokens["speaker"])))
@@ -343,7 +341,7 @@ def _facts(material: Material, counts: str, speakers: str) -> tuple[tuple[str, t
         ("estimator", told.get("estimator")),
         ("seed", told.get("seed")),
         ("Mel", listed(told.get("mel") or {})),
-        ("columns (dimensions)", listed({name: f"({a.shape[1]})" for name, a in material.table.features.items()})),
+        ("columns (dimensions)", listed({name: f"({size})" for name, size in told.get("features", {}).items()})),
         ("versions", listed(told.get("versions") or {})),
     )
     beside = known(

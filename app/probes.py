@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
 
     if (getattr(args, "permutations", None) or 0) < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
-    folders, tables, twins = _tables(args)
+    folders, tables, twins = opened(args.latents, args.untrained, _features(args))
     usual_protocols = ["within", "across"] if method == "abx" else [targets.default_protocol(args.target)]
     protocols = list(dict.fromkeys(args.protocol or usual_protocols))
     out = Path(args.out) if args.out else results_path(folders, method, args.target, protocols, *_choices(args))
@@ -222,22 +223,29 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
     return Answer(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
 
 
-def _tables(args: argparse.Namespace) -> tuple[list[Path], list[TokenTable], list[TokenTable | None]]:
-    """The tables asked for, by distinct names, and the untrained model's where there is one."""
+def opened(
+    latents: Sequence[str] | None, untrained: str | None, features: Sequence[str] = ()
+) -> tuple[list[Path], list[TokenTable], list[TokenTable | None]]:
+    """The tables asked for (the newest, if none), by distinct names, and the untrained model's where there is one.
+
+    Of the columns only those that these features (by default the usual ones) are made of.
+    """
     from probing import table
     from probing.errors import InputError
+    from probing.question import columns_of
 
-    named = [Path(path) for path in args.latents or []] or [table.newest()]
+    named = [Path(path) for path in latents or []] or [table.newest()]
     folders = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in named))
-    tables = [table.load(folder) for folder in folders]
+    columns = [columns_of(table.read_extraction(folder), features) for folder in folders]
+    tables = [table.load(folder, only) for folder, only in zip(folders, columns, strict=True)]
     if len({loaded.name for loaded in tables}) < len(tables):
         tables = [replace(loaded, name=str(loaded.path)) for loaded in tables]
-    if args.untrained == "none":
+    if untrained == "none":
         return folders, tables, [None] * len(tables)
-    if args.untrained is not None:
+    if untrained is not None:
         if len(tables) > 1:
-            raise InputError(f"--untrained {args.untrained}: of which of the {len(tables)} tables? ask one at a time")
-        return folders, tables, [_untrained(Path(args.untrained), tables[0])]
+            raise InputError(f"--untrained {untrained}: of which of the {len(tables)} tables? ask one at a time")
+        return folders, tables, [_untrained(Path(untrained), tables[0])]
     besides = [folder.with_name(folder.name + UNTRAINED) for folder in folders]
     given = set(folders)
     twins = [
@@ -261,7 +269,7 @@ def _untrained(folder: Path, trained: TokenTable, *, found: bool = False) -> Tok
         raise InputError(
             f"{folder}: not the untrained model of {trained.path}; make it with `probe extract --untrained`"
         )
-    return table.load(folder)
+    return table.load(folder, trained.features)
 
 
 def _choices(args: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -281,6 +289,10 @@ def _choices(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     if chosen("match_dims") is not None:
         words.append(f"matched{args.match_dims or ''}")
     return list(args.speaker or ()), words
+
+
+def _features(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (args.features or "").split(",") if name.strip())
 
 
 def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
@@ -303,7 +315,7 @@ def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
         least=given("least"),
         height_edges=given("height_edges", (175.0, 185.0)),
         method=method,
-        features=tuple(name.strip() for name in (args.features or "").split(",") if name.strip()),
+        features=_features(args),
         lda_dims=given("lda_dims"),
         ks=_numbers(args.k) if given("k") else None,
         shrinkage=given("shrinkage", "ledoit-wolf"),
@@ -318,12 +330,16 @@ def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
 
 def _ask(loaded: TokenTable, question: Question, protocol: Any, twin: TokenTable | None, progress: Any) -> Findings:
     """The part of `probing` that answers this question."""
-    from probing import discrimination, heights, probes
-
     if question.method == "abx":
+        from probing import discrimination
+
         return discrimination.ask(loaded, question, protocol, progress, untrained=twin)
     if question.target == "height-cm":
+        from probing import heights
+
         return heights.ask(loaded, question, progress, untrained=twin)
+    from probing import probes
+
     return probes.ask(loaded, question, progress, untrained=twin)
 
 

@@ -45,10 +45,12 @@ def results_path(
 
 def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows with null where a number is not known."""
-    return [
-        {str(key): None if isinstance(value, float) and value != value else value for key, value in row.items()}
-        for row in frame.to_dict("records")
+    columns = [
+        [None if isinstance(value, float) and value != value else value for value in frame[name].tolist()]
+        for name in frame
     ]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def recalls(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from analysis.control import control_accuracy
 from analysis.knn import checked_ks
@@ -132,7 +133,9 @@ def ask(
                 None if twin is None else twin[rows],
             )  # fmt: skip
 
-    for i, ((name, _), run) in enumerate(zip(jobs, side_by_side(_probe, arguments(), len(jobs)), strict=True)):
+    seconds = sum(_seconds(question, len(pool.rows), matrices[name].shape[1]) for name, pool in jobs)
+    running = side_by_side(_probe, arguments(), len(jobs), seconds)
+    for i, ((name, _), run) in enumerate(zip(jobs, running, strict=True)):
         runs[name].append(run)
         progress(i + 1, len(jobs))
     rows, confused = [], []
@@ -140,7 +143,8 @@ def ask(
         about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
         about |= {"protocol": question.protocol}
         described = about | {"dims": _reduced(question, matrices[name].shape[1])}
-        rows += _rows(described, question, runs[name], groups, speakers)
+        with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
+            rows += _rows(described, question, runs[name], groups, speakers)
         confused += [about | row for row in _confusion(_together(runs[name]), classes)]
     results = _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
     return Findings(results, pd.DataFrame(confused, columns=CONFUSION_COLUMNS), notes)
@@ -264,6 +268,15 @@ def _probe(
             unknown = np.full((len(np.unique(groups)), len(outcome.ks)), np.nan)
             beside["control_accuracy"] = _Beside(controls.accuracy, unknown)
     return _Run(pool, outcome, beside, null_rounds)
+
+
+def _seconds(question: Question, rows: int, size: int) -> float:
+    """About what one probe run takes; where it is not known to be little, infinitely much."""
+    if question.method != "knn" or question.match_dims is not None or question.protocol == "speaker":
+        return np.inf
+    nested = question.protocol == "nested" and question.lda_dims != 0
+    fits = 1 + (question.permutations or 0) + question.control
+    return fits * rows * (nested * (5e-5 + 5e-7 * size) + 5e-9 * rows * (question.lda_dims or size))
 
 
 def _outcome(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:

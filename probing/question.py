@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -89,19 +91,30 @@ def default_features(table: TokenTable) -> tuple[str, ...]:
     The lowest latent layer codes phase, which the mean over a token washes out and the log mean square keeps
     (docs/results.md): of it `z1_logms` stands for the better pooling, joined with the means of the upper layers.
     """
-    layers = table.extraction.get("layers")
+    return _usual(table.extraction, table.features)
+
+
+def _usual(extraction: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
+    layers = extraction.get("layers")
     if layers is None:  # a table that does not say: the latents, or the states of a model that has none
-        latents, states = ([n for n in table.features if n[0] == kind and n[1:].isdigit()] for kind in "zh")
+        latents, states = ([n for n in names if n[0] == kind and n[1:].isdigit()] for kind in "zh")
         layers = latents or states
     together = ["+".join(layers)] if len(layers) > 1 else []
     lowest = f"{layers[0]}_logms" if layers else ""
-    better = ["+".join([lowest, *layers[1:]])] if lowest in table.features else []
-    return (*layers, *together, *better, *(["mel"] if "mel" in table.features else []))
+    better = ["+".join([lowest, *layers[1:]])] if lowest in names else []
+    return (*layers, *together, *better, *(["mel"] if "mel" in names else []))
 
 
 def feature_names(table: TokenTable, question: Question) -> tuple[str, ...]:
     """The features asked for, each once."""
     return tuple(dict.fromkeys(question.features)) or default_features(table)
+
+
+def columns_of(extraction: Mapping[str, Any], features: Sequence[str]) -> frozenset[str] | None:
+    """The columns that features asked for, or the default ones, are made of; None where the table lacks one of them."""
+    names = features or _usual(extraction, extraction["features"])
+    columns = frozenset(part for name in names for part in name.split("+"))
+    return columns if columns <= set(extraction["features"]) else None
 
 
 def matrix(found: Asked, feature: str, normalise: Normalise) -> Float[np.ndarray, "rows dims"]:
@@ -144,17 +157,31 @@ def named(who: str, feature: str) -> Iterator[None]:
 
 Made = TypeVar("Made")
 
+_WORTH_PROCESSES = 5.0
+"""Seconds of work below which starting processes costs more than they save."""
+
 
 def side_by_side(
-    function: Callable[..., Made], arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]], jobs: int
+    function: Callable[..., Made],
+    arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]],
+    jobs: int,
+    seconds: float = np.inf,
 ) -> Iterator[Made]:
-    """The function's results in order, side by side where there are several; the figures do not depend on it."""
-    import joblib
+    """The function's results in order, side by side where there are several; the figures do not depend on it.
 
-    workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
-    if workers == 1:
-        yield from (function(*a) for a in arguments)
+    What all of it takes in `seconds`, about, where known: little is shared by threads, for processes take a second or
+    two to start. The linear algebra has one thread either way: on small arrays several would only wait.
+    """
+    if seconds > _WORTH_PROCESSES and jobs > 1:
+        import joblib
+
+        workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            tasks = (joblib.delayed(function)(*a) for a in arguments)
+            yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        tasks = (joblib.delayed(function)(*a) for a in arguments)
-        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
+    from threadpoolctl import threadpool_limits
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(1, min(jobs, usable))) as pool:
+        yield from pool.map(function, *zip(*arguments, strict=True))

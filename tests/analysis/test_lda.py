@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
@@ -270,3 +272,19 @@ def test_standardised_keeps_nothing_of_origin_and_scale() -> None:
     moved = lda.standardised(np.hstack([points * 1e-6 + 5, np.full((30, 1), 7e5)]))
     # The offset costs six digits of the features' own, and the squares of distances double that share.
     np.testing.assert_allclose(squareform(pdist(moved)), squareform(pdist(space)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["plain", "one repeats another", "constant", "two classes"])
+def test_scikit_discriminants_are_scikit_learns(case) -> None:
+    points, codes = labelled(60, 5, 2 if case == "two classes" else 6)
+    if case == "one repeats another":
+        points = np.hstack([points, points[:, :2] @ [[1.0], [2.0]]])
+    if case == "constant":
+        points = np.hstack([points, np.full((60, 1), 0.5)])
+    classes, codes = np.unique(codes, return_inverse=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = LinearDiscriminantAnalysis(solver="svd").fit(points, codes).transform(points)
+    axes = lda.scikit_discriminants(points, codes, len(classes))[:, : expected.shape[1]]
+    # The same steps in the same order, but for signs and the sums of another library's singular values.
+    np.testing.assert_allclose(np.abs((points - points.mean(axis=0)) @ axes), np.abs(expected), rtol=1e-8, atol=1e-8)

@@ -157,3 +157,22 @@ def test_order_and_rotation_change_nothing(way, monkeypatch) -> None:
     np.testing.assert_array_equal(order[shuffled], plain[order])
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points @ rotation, groups, 9), plain)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.5])
+def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
+    spaces = np.random.default_rng(0).normal(size=(7, 3, 40))
+    if step:
+        spaces = np.round(spaces / step) * step  # many ties
+    held_out = np.array([3, 3, 0, 39, 12, 8, 5])
+    for k in (1, 6, 39):
+        found = neighbours.neighbours_without_each(spaces, held_out, k)
+        for space, row, some in zip(spaces, held_out, found, strict=True):
+            others = [j for j in range(40) if j != row]
+            assert some.tolist() == reference.nearest(space.T, row, others, k)
+
+
+def test_distances_that_differ_in_the_last_bits_are_told_apart() -> None:
+    space = np.array([[0.0, 1.0 + 2**-52, 1.0, 1.0 + 2**-51, 5.0]])
+    assert neighbours.neighbours_without_each(space[None], np.array([0]), 3).tolist() == [[2, 1, 3]]
+    assert neighbours.neighbours_in_other_groups(space.T, np.arange(5), 3)[0].tolist() == [2, 1, 3]

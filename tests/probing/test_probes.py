@@ -9,7 +9,7 @@ from analysis.protocols import classify
 from analysis.statistics import sign_flip_test
 from probing.errors import InputError
 from probing.probes import ask as findings
-from probing.question import COLUMNS, MORE_COLUMNS, Question
+from probing.question import COLUMNS, MORE_COLUMNS, Question, columns_of, side_by_side
 from probing.table import TokenTable
 from tests.probing.made_up import at, changed, made_up
 
@@ -207,6 +207,24 @@ def test_joined_features_are_columns_side_by_side() -> None:
     b = ask(glued, quick(features=("both",)))
     np.testing.assert_array_equal(a["accuracy"], b["accuracy"])
     assert len(ask(table, quick(features=("z1", "z1")))) == len(a)
+
+
+def test_columns_are_those_that_features_are_made_of() -> None:
+    sizes = {name: 4 for name in ("z1", "z1_var", "z1_logms", "z2", "h1", "mel")}
+    extraction = {"features": sizes, "layers": ["z1", "z2"]}
+    assert columns_of(extraction, ()) == {"z1", "z2", "z1_logms", "mel"}
+    assert columns_of(extraction, ("h1+z1_var", "h1")) == {"h1", "z1_var"}
+    assert columns_of(extraction, ("h1", "z9")) is None  # so that the error can name all that there are
+
+
+@pytest.mark.parametrize("seconds", [0.0, np.inf])
+def test_work_is_shared_in_order_by_threads_or_processes(seconds) -> None:
+    arguments = [(np.full(3, i), float(i)) for i in range(5)]
+    for some in (arguments, iter(arguments)):
+        np.testing.assert_array_equal(
+            list(side_by_side(np.add, some, 5, seconds)), np.outer(range(0, 10, 2), np.ones(3))
+        )
+    assert not list(side_by_side(np.add, [], 0, seconds))
 
 
 def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:

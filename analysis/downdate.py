@@ -1,0 +1,455 @@
+"""All points in the discriminants of every fold that leaves one point out: many folds at once, each certified.
+
+Without a point x of class c, r = x - m_c and y = x - m in features standardised over all n points, n' = n - 1 points
+are left; with κ = n_c / (n_c - 1), V the variances of the fold, λ its intensity and μ its mean of diag(W')/V/n',
+
+    n' B' = n B + κ r rᵀ - (n/n') y yᵀ        W' = W - κ r rᵀ        V = n/n' - (n/n'²) y²
+
+are the scatters between and within classes, and Σ' = (1 - λ) W'/n' + λ μ diag(V). In the basis of generalised
+eigenvectors of B and Σ of all points, where these are diag(θ) and I, every fold's pencil B' - σ Σ' is diagonal, with
+two terms of rank one and a full but small one, for V differs from feature to feature. Folds therefore share their
+matrix products. Leading eigenvectors are found together by Rayleigh and Ritz, and the residual of each is corrected by
+the inverse of diagonal and low rank (Sherman, Morrison and Woodbury) beside the vector itself (Olsen, Jørgensen and
+Simons 1990, Chemical Physics Letters 169; Sleijpen and van der Vorst 1996, SIAM Journal on Matrix Analysis and
+Applications 17). What is left out of the inverse, a share of about 1/n, is what an error shrinks by at every step;
+where features of the point are far out, a few of them are put into the inverse too.
+
+A fold counts as found when its last two corrections leave less than `_EXACT` to correct, and when as many eigenvalues
+as there are discriminants, and a visible gap beyond, lie above the least of them by Sylvester's law of inertia
+(Haynsworth 1968, Linear Algebra and its Applications 1). Others are left to `analysis.lda`, fold by fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.linalg import solve_triangular
+
+from analysis.errors import InputError
+from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
+
+# What may be left to correct, of a discriminant's length. Distances between projections inherit it times the root of
+# the number of features.
+_EXACT = 1e-10
+# A last correction up to this has a square that adds nothing to the scale of a discriminant.
+_SMALL = 3e-6
+# Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
+# that eigenvalue itself, and a third of the gap to the next.
+_BLUR = 1e-3
+# Corrections in single precision, in double at most, and spikes; after a round the folds that are found leave.
+_ROUNDS = ((2, 4, 0), (0, 4, 6))
+_MOST = 0.9  # of the folds at hand: when so many are found, the others go on among their like
+_GUARDS = 3  # eigenvectors of all points beyond those asked for, that the first guess is made of
+_MOST_DIMS = 12  # beyond, small dense solvers are as quick
+_LEAST_DIGITS = 1e-6  # of a squared pivot and a variance: below, what subtraction leaves is too inexact
+_NUMBERS_AT_ONCE = 1 << 15  # so that what a step reads and writes stays in a cache of a megabyte
+
+
+@dataclass(frozen=True)
+class Found:
+    """Some folds, each of all points but one.
+
+    Attributes:
+        rows: the points left out.
+        projected: all points in the discriminants of each fold, up to a rotation and the origin.
+        amounts: intensity of the shrinkage of each.
+    """
+
+    rows: Int[np.ndarray, " folds"]
+    projected: Float[np.ndarray, "folds dims tokens"]
+    amounts: Float[np.ndarray, " folds"]
+
+
+def without_each(
+    points: Float[np.ndarray, "tokens features"],
+    codes: Int[np.ndarray, " tokens"],
+    n_classes: int,
+    dims: int,
+    shrinkage: Shrinkage,
+) -> Iterator[Found]:
+    """The folds that could be certified, in parts; those that it leaves out need the exact route.
+
+    Args:
+        points: features as `standardised` makes them.
+        codes: classes in [0, n_classes), each at least once.
+        n_classes: number of classes.
+        dims: discriminants, at most min(classes - 1, features).
+        shrinkage: as checked.
+    """
+    points = points[:, points.any(axis=0)]  # a constant feature takes no part
+    whole = _Whole.of(points, codes, n_classes, shrinkage) if 0 < dims <= _MOST_DIMS and points.size else None
+    if whole is None or dims > min(n_classes - 1, points.shape[1]):
+        return
+    size = max(8, _NUMBERS_AT_ONCE // (dims * points.shape[1]))
+    at_once = max(8, 8 * _NUMBERS_AT_ONCE // (dims * len(points)))
+    left, begun = whole.sound(dims), None
+    for rough, steps, spikes in _ROUNDS:
+        missed = [(left[:0], np.empty((0, dims, points.shape[1])))]
+        for start in range(0, len(left), size):
+            rows = left[start : start + size]
+            folds = _Folds.of(whole, rows)
+            axes = np.tile(np.eye(dims, points.shape[1]), (len(rows), 1, 1))
+            try:
+                axes = folds.first_guess(dims) if begun is None else begun[start : start + size]
+                axes, found = folds.improved(axes, rough, steps, spikes)
+            except np.linalg.LinAlgError:  # one of them is, or looks, singular
+                found = np.zeros(len(rows), dtype=bool)
+            missed.append((rows[~found], axes[~found]))
+            certain = np.flatnonzero(found)
+            for some in (certain[begin : begin + at_once] for begin in range(0, len(certain), at_once)):
+                projected = axes[some].reshape(-1, points.shape[1]) @ whole.scores.T
+                yield Found(rows[some], projected.reshape(len(some), dims, -1), folds.amounts[some])
+        left, begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """All points, and the basis in which their scatter between classes is diag(θ) and their covariance within is I.
+
+    Attributes:
+        points: standardised.
+        codes: classes.
+        moments: of all points.
+        residuals: from the class means.
+        shrinkage: of the covariance within classes.
+        within_share: what of the covariance is the scatter within classes, (1 - λ)/n ...
+        target_share: ... and what the identity, λ μ.
+        basis: the eigenvectors as columns, the largest eigenvalue first.
+        theta: the eigenvalues.
+        scores: the points in the basis.
+    """
+
+    points: np.ndarray
+    codes: np.ndarray
+    moments: Moments
+    residuals: np.ndarray
+    shrinkage: Shrinkage
+    within_share: float
+    target_share: float
+    basis: np.ndarray
+    theta: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, points: np.ndarray, codes: np.ndarray, n_classes: int, shrinkage: Shrinkage) -> _Whole | None:
+        """None where the covariance is singular, or so nearly that a fold's may be, or all target."""
+        n, p = points.shape
+        if p == 1:  # nothing to choose between
+            return None
+        whole = moments(points, codes, n_classes)
+        amount = intensity(whole, shrinkage)
+        if amount == 1 or (amount == 0 and n - 1 - n_classes < p):
+            return None
+        try:
+            factor = within_factor(whole, amount)
+        except InputError:
+            return None
+        if (np.diag(factor) ** 2 <= _LEAST_DIGITS * (factor**2).sum(axis=1)).any():
+            return None
+        between = solve_triangular(factor, whole.deviations.T, lower=True, check_finite=False)
+        theta, vectors = np.linalg.eigh(between @ between.T)
+        if theta[-1] < _LEAST_DIGITS / n:  # no class differs from another
+            return None
+        basis = solve_triangular(factor, vectors[:, ::-1], lower=True, trans="T", check_finite=False)
+        return cls(
+            points=points,
+            codes=codes,
+            moments=whole,
+            residuals=points - whole.means[codes],
+            shrinkage=shrinkage,
+            within_share=(1 - amount) / n,
+            target_share=amount * float(np.trace(whole.within)) / n / p,
+            basis=np.ascontiguousarray(basis),
+            theta=np.maximum(theta[::-1], 0),
+            scores=points @ basis,
+        )
+
+    def sound(self, dims: int) -> Int[np.ndarray, " folds"]:
+        """The points without which as many discriminants are left, and enough digits of every variance."""
+        digits = 1 - (self.points**2).max(axis=1) / (len(self.points) - 1)
+        classes = len(self.moments.counts) - (self.moments.counts[self.codes] == 1)
+        return np.flatnonzero((digits > _LEAST_DIGITS) & (classes > dims))
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """Some folds in the basis of all points. With R and Y the point's r and y there,
+
+        B' = grown diag(θ) + lost_r R Rᵀ - lost_y Y Yᵀ        Σ' = scale I + basisᵀ diag(change) basis - lost R Rᵀ
+
+    Attributes:
+        whole: all points.
+        amounts: the intensities.
+        grown, lost_y: numbers, the same in all folds.
+        lost_r, lost, scale: one number a fold, (folds, 1).
+        change: (folds, features).
+        diagonal: that of Σ' without the term of R, (folds, features).
+        pair: R and Y, (folds, 2, features).
+    """
+
+    whole: _Whole
+    amounts: np.ndarray
+    grown: float
+    lost_y: float
+    lost_r: np.ndarray
+    lost: np.ndarray
+    scale: np.ndarray
+    change: np.ndarray
+    diagonal: np.ndarray
+    pair: np.ndarray
+
+    @classmethod
+    def of(cls, whole: _Whole, rows: np.ndarray) -> _Folds:
+        n, p = whole.points.shape
+        left = n - 1
+        y, r = whole.points[rows], whole.residuals[rows]
+        members = whole.moments.counts[whole.codes[rows]]
+        kappa = (members / np.maximum(members - 1, 1))[:, None]  # of a singleton r is 0
+        variances = n / left * (1 - y**2 / left)
+        inverses = 1 / variances
+        mu = (inverses @ np.diag(whole.moments.within) - kappa[:, 0] * (inverses * r**2).sum(axis=1)) / left / p
+        amounts = _intensities(whole, rows, inverses, kappa[:, 0], mu)
+        scale = ((1 - amounts) / left / whole.within_share)[:, None]
+        change = (amounts * mu)[:, None] * variances - scale * whole.target_share
+        return cls(
+            whole=whole,
+            amounts=amounts,
+            grown=n / left,
+            lost_y=n / left**2,
+            lost_r=kappa / left,
+            lost=(1 - amounts)[:, None] * kappa / left,
+            scale=scale,
+            change=change,
+            diagonal=scale + change @ whole.basis**2,
+            pair=np.stack([r @ whole.basis, whole.scores[rows]], axis=1),
+        )
+
+    def first_guess(self, dims: int) -> Float[np.ndarray, "folds dims features"]:
+        """Ritz vectors from the leading eigenvectors of all points, for the pencil without its small full term."""
+        size = min(dims + _GUARDS, self.pair.shape[2])
+        r, y = self.pair[:, 0, :size], self.pair[:, 1, :size]
+        rr = r[:, :, None] * r[:, None, :]
+        between = self.lost_r[..., None] * rr - self.lost_y * y[:, :, None] * y[:, None, :]
+        within = -self.lost[..., None] * rr
+        place = np.arange(size)
+        between[:, place, place] += self.grown * self.whole.theta[:size]
+        within[:, place, place] += self.diagonal[:, :size]
+        axes = np.zeros((len(r), dims, self.pair.shape[2]))
+        axes[:, :, :size] = _ritz(between, within)[1][:, :dims]
+        return axes
+
+    def improved(
+        self, axes: Float[np.ndarray, "folds dims features"], rough: int, steps: int, spikes: int
+    ) -> tuple[Float[np.ndarray, "folds dims features"], np.ndarray]:
+        """The axes after so many corrections, with wᵀΣ'w = 1 and orthogonal where found; and which are found.
+
+        The first few, `rough`, are corrected in single precision.
+        """
+        before = np.zeros(len(axes))  # the length of the last correction; none yet
+        if rough:
+            single, axes = self._in_single(), axes.astype(np.float32)
+            split = _Split.of(single, spikes)
+            for step in range(rough):
+                axes, _, _, correction, before = single._correction(split, axes, turn=step == 1)
+                axes = axes - correction
+            axes, before = axes.astype(np.float64), before.astype(np.float64)
+        split = _Split.of(self, spikes)
+        for step in range(steps):
+            axes, within, values, correction, length = self._correction(split, axes, turn=step == 0 and rough < 2)
+            left = length**2 / np.maximum(before, 1e-300)
+            found = (length < _SMALL) & (left < _EXACT)
+            if step == steps - 1 or found.mean() > _MOST:
+                break
+            before = length
+            axes = axes - correction
+        found &= _leading(split, values)
+        # After the last correction wᵀΣ'w is what the products with Σ' at hand say.
+        cross = within @ correction.mT
+        gram = within @ axes.mT - cross - cross.mT
+        gram[~found] = np.eye(axes.shape[1])
+        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), found
+
+    def _correction(
+        self, split: _Split, axes: np.ndarray, *, turn: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The axes, their products with Σ', their Rayleigh quotients, what to take from them, and its length a fold.
+
+        Turned first, where told, to the Ritz vectors of the space that they span.
+        """
+        between, within = self._products(axes)
+        if turn:
+            _, turned = _ritz(between @ axes.mT, within @ axes.mT)
+            axes, between, within = turned @ axes, turned @ between, turned @ within
+        values = np.einsum("ijk,ijk->ij", axes, between) / np.einsum("ijk,ijk->ij", axes, within)
+        between -= values[..., None] * within
+        beside = 1 + float(np.sqrt(np.finfo(values.dtype).eps))  # at an eigenvalue itself there is no inverse
+        correction, along = split.inverses(values * beside).times(between, within)
+        share = np.einsum("ijk,ijk->ij", correction, within) / np.einsum("ijk,ijk->ij", along, within)
+        along *= share[..., None]
+        correction -= along
+        length = np.sqrt(np.einsum("ijk,ijk->ij", correction, correction).max(axis=1))
+        correction *= np.minimum(1, 1 / np.maximum(length, 1e-30))[:, None, None]
+        return axes, within, values, correction, np.minimum(length, 1)
+
+    def _in_single(self) -> _Folds:
+        """The same in single precision, as far as products and corrections need it."""
+        names = ("lost_r", "lost", "scale", "change", "diagonal", "pair")
+        whole = replace(self.whole, basis=self.whole.basis.astype("f4"), theta=self.whole.theta.astype("f4"))
+        return replace(self, whole=whole, **{name: getattr(self, name).astype("f4") for name in names})
+
+    def _products(self, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows times B' and Σ'."""
+        basis, shape = self.whole.basis, axes.shape
+        along = axes @ self.pair.mT
+        weights = np.concatenate([self.lost_r, np.full_like(self.lost_r, -self.lost_y)], axis=1)
+        between = (along * weights[:, None]) @ self.pair
+        between += axes * (self.grown * self.whole.theta)
+        features = (axes.reshape(-1, shape[2]) @ basis.T).reshape(shape)
+        features *= self.change[:, None]
+        within = (features.reshape(-1, shape[2]) @ basis).reshape(shape)
+        along *= np.concatenate([-self.lost, np.zeros_like(self.lost)], axis=1)[:, None]
+        within += along @ self.pair
+        within += self.scale[..., None] * axes
+        return between, within
+
+
+def _leading(split: _Split, values: Float[np.ndarray, "folds dims"]) -> np.ndarray:
+    """Whether the eigenvalues are the largest, and apart from the next."""
+    dims = values.shape[1]
+    above = split.inverses(values[:, -1:] * np.array([1 + _BLUR, 1 - _BLUR, 1 - 3 * _BLUR])).above()
+    separated = values[:, -1] > _LEAST_DIGITS * values[:, 0]
+    return separated & (above[:, 0] < dims) & (above[:, 1] == dims) & (above[:, 2] == dims)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The pencils B' - σ Σ' as a diagonal and terms of low rank, D + U S Uᵀ, but for a remainder.
+
+    The columns of U are R, Y, and the features that change most; the remainder is what the other features' changes
+    put off the diagonal.
+
+    Attributes:
+        folds: the folds.
+        columns: U, transposed: (folds, rank, features).
+        diagonal: of Σ' without what is in U, (folds, features).
+        constant, slope: S is constant + slope σ, each (folds, rank).
+        crosses: products of two columns, (folds, rank rank, features).
+    """
+
+    folds: _Folds
+    columns: np.ndarray
+    diagonal: np.ndarray
+    constant: np.ndarray
+    slope: np.ndarray
+    crosses: np.ndarray
+
+    @classmethod
+    def of(cls, folds: _Folds, spikes: int) -> _Split:
+        columns, diagonal, change = folds.pair, folds.diagonal, folds.change
+        slope = np.concatenate([folds.lost, np.zeros_like(folds.lost)], axis=1)
+        constant = np.concatenate([folds.lost_r, np.full_like(folds.lost, -folds.lost_y)], axis=1)
+        if spikes and change.any():
+            middle = np.median(change, axis=1, keepdims=True)
+            most = np.argsort(-np.abs(change - middle), axis=1)[:, :spikes]
+            size = np.take_along_axis(change, most, axis=1) - middle
+            size = np.where(np.abs(size) > 1e-9, size, 1e-9)  # S has an inverse
+            rows = folds.whole.basis[most]
+            columns = np.concatenate([columns, rows], axis=1)
+            diagonal = diagonal - np.einsum("ij,ijk,ijk->ik", size, rows, rows)
+            slope = np.concatenate([slope, -size], axis=1)
+            constant = np.concatenate([constant, np.zeros_like(size)], axis=1)
+        crosses = (columns[:, :, None] * columns[:, None]).reshape(len(columns), -1, columns.shape[2])
+        return cls(folds, columns, diagonal, constant, slope, crosses)
+
+    def inverses(self, shifts: Float[np.ndarray, "folds shifts"]) -> _Inverses:
+        """Those of D + U S Uᵀ."""
+        theta = self.folds.whole.theta
+        least = 1e-9 * theta[0]
+        shifts = np.maximum(shifts, least)
+        diagonal = shifts[..., None] * self.diagonal[:, None]
+        np.subtract(self.folds.grown * theta, diagonal, out=diagonal)
+        np.copyto(
+            diagonal, least, where=np.abs(diagonal) < least
+        )  # an eigenvalue of all points may be one of the fold's
+        inverse = np.divide(1, diagonal, out=diagonal)
+        weights = self.constant[:, None] + self.slope[:, None] * shifts[..., None]
+        rank = self.columns.shape[1]
+        core = (inverse @ self.crosses.mT).reshape(*shifts.shape, rank, rank)
+        place = np.arange(rank)
+        core[..., place, place] += 1 / weights
+        return _Inverses(self.columns, inverse, weights, core)
+
+
+@dataclass(frozen=True)
+class _Inverses:
+    """(D + U S Uᵀ)⁻¹ = D⁻¹ - D⁻¹ U C⁻¹ Uᵀ D⁻¹, C = S⁻¹ + Uᵀ D⁻¹ U, for several shifts of every fold."""
+
+    columns: np.ndarray
+    inverse: np.ndarray
+    weights: np.ndarray
+    core: np.ndarray
+
+    def times(self, *vectors: Float[np.ndarray, "folds shifts features"]) -> list[np.ndarray]:
+        """The inverse of every shift times its vector, for each of several vectors."""
+        scaled = [some * self.inverse for some in vectors]
+        along = np.stack([some @ self.columns.mT for some in scaled], axis=3)
+        solved = np.linalg.solve(self.core, along)
+        for i, some in enumerate(scaled):
+            spread = solved[..., i] @ self.columns
+            spread *= self.inverse
+            some -= spread
+        return scaled
+
+    def above(self) -> Int[np.ndarray, "folds shifts"]:
+        """How many eigenvalues lie above each shift, by the signs of D, S and C."""
+        scale = np.sqrt(np.abs(self.core).max(axis=3))  # for the digits; a sign does not depend on it
+        of_core = (np.linalg.eigvalsh(self.core / scale[..., None] / scale[..., None, :]) < 0).sum(axis=2)
+        return (self.inverse > 0).sum(axis=2) + of_core - (self.weights < 0).sum(axis=2)
+
+
+def _ritz(between: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, the largest first, and eigenvectors as rows, with wᵀΣw = 1, of stacks of small pencils.
+
+    For a guess: Σ is raised a little, so that axes which have come to coincide do not stop the others.
+    """
+    place = np.arange(within.shape[1])
+    within[:, place, place] *= 1 + np.sqrt(np.finfo(within.dtype).eps)
+    inverse = np.linalg.inv(np.linalg.cholesky(within))
+    values, vectors = np.linalg.eigh(inverse @ between @ inverse.mT)
+    return values[:, ::-1], vectors[:, :, ::-1].mT @ inverse
+
+
+def _intensities(
+    whole: _Whole, rows: np.ndarray, inverses: np.ndarray, kappa: np.ndarray, mu: np.ndarray
+) -> Float[np.ndarray, " folds"]:
+    """What `analysis.lda.intensity` says of each fold.
+
+    The residuals that remain in the class of the point held out move by r / (n_c - 1).
+    """
+    if whole.shrinkage != "ledoit-wolf":
+        return np.full(len(rows), intensity(whole.moments, whole.shrinkage))
+    n, p = whole.points.shape
+    left = n - 1
+    r, within = whole.residuals[rows], whole.moments.within
+    scaled = inverses * r
+    own = (scaled * r).sum(axis=1)
+    squared_norms = (inverses @ within**2 * inverses).sum(axis=1)
+    squared_norms += kappa * (kappa * own**2 - 2 * (scaled @ within * scaled).sum(axis=1))
+    squared_norms /= left**2
+
+    norms = inverses @ (whole.residuals**2).T
+    members = np.maximum(whole.moments.counts[whole.codes[rows]] - 1, 1)[:, None]
+    moved = scaled @ (whole.residuals.T)
+    moved *= 2 / members
+    moved += own[:, None] / members**2
+    moved *= whole.codes == whole.codes[rows, None]
+    norms += moved
+    norms[np.arange(len(rows)), rows] = 0
+    fourths = np.einsum("ij,ij->i", norms, norms)
+
+    distances = squared_norms - p * mu**2
+    errors = (fourths / left - squared_norms) / left
+    return np.clip(np.divide(errors, distances, out=np.zeros(len(rows)), where=distances > 0), 0, 1)
