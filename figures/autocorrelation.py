@@ -147,7 +147,7 @@ def caption(data: pd.DataFrame, material: Material) -> str:
     curves = data[data["kind"] == "autocorrelation"]
     falls = []
     for name, one in curves.groupby("series", sort=False):
-        below = one.loc[one["value"] < 1 / np.e, "lag_ms"]
+        below = one.loc[one["value"] < np.exp(-1), "lag_ms"]
         lag = f"{below.iloc[0]:.0f} ms" if len(below) else f"more than {one['lag_ms'].max():.0f} ms"
         falls.append(f"{style.feature_look(str(name)).label} {lag}")
     lasting = [
