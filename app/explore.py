@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -125,5 +127,7 @@ def _serve(told: list[str], port: int, *, browser: bool) -> None:
         **{f"theme_{theme}_primaryColor": colour for theme, colour in ACCENTS.items()},
     }
     bootstrap.load_config_options(settings)
+    # What the first page imports, while the browser is still opening.
+    threading.Thread(target=importlib.import_module, args=("app.explorer.map_page",), daemon=True).start()
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer
         bootstrap.run(str(Path(__file__).parent / "explorer" / "entry.py"), False, told, settings)

@@ -61,6 +61,9 @@ def _page(module: str, given: Given) -> None:
 def main() -> None:
     st.set_page_config(page_title="Latent explorer", page_icon="🔎", layout="wide")
     st.html(LOOK)
+    nothing = {"data": [{"type": "scattergl", "x": [], "y": []}], "layout": {"height": 10}}
+    awaited = st.empty()
+    awaited.plotly_chart(nothing, key="nothing")  # the browser fetches Plotly while the page is computed
     try:
         given = _given(tuple(sys.argv[1:]))
     except ValueError as error:  # every InputError is one
@@ -73,6 +76,7 @@ def main() -> None:
         for module, title, icon in there
     ]  # fmt: skip
     st.navigation(pages, position="top").run()
+    awaited.empty()
 
 
 if __name__ == "__main__":
