@@ -14,11 +14,12 @@ import streamlit as st
 
 from analysis.errors import InputError as AnalysisError
 from app.explorer import plots, points, sound
+from app.explorer.address import recalled, remember
 from app.explorer.given import Given
 from app.explorer.heard import heard, speaker_of, word_at
 from app.explorer.kept import Memory, digest
 from app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
-from app.explorer.views import MOST_TOKENS, MapView, from_address, plain, to_address
+from app.explorer.views import MOST_TOKENS, MapView, plain
 from figures import lda_scatter, style
 from probing.errors import InputError
 from probing.probes import MOST_K
@@ -72,29 +73,19 @@ class Shown:
 
 def show(given: Given) -> None:
     """The whole page."""
-    view = st.session_state.get(_STATE)
-    if view is None:
-        view = from_address(MapView, {name: st.query_params.get_all(name) for name in st.query_params})
+    view = recalled(MapView, _STATE)
     st.title("Map")
     st.markdown(
         "Every point is a recording of a phone (or word), placed by what the model made of it. **Click a point to hear "
         "it**; draw a box or a lasso (top right of the picture) to list many. Points that lie together sound alike "
         "to the model."
     )
-    view = _controls(given, view)
-    if view is None:
+    chosen = _controls(given, view)
+    if chosen is None:
         return
-    shown = _shown(given, view)
+    shown = _shown(given, chosen)
     if shown is not None:
-        _map(given, shown, view)
-
-
-def _keep(view: MapView) -> None:
-    """Remember the view, in this session and in the address."""
-    st.session_state[_STATE] = view
-    query = to_address(view)
-    if {name: st.query_params.get_all(name) for name in st.query_params} != query:
-        st.query_params.from_dict(query)
+        _map(given, shown, chosen)
 
 
 def _pick(label: str, options: Sequence[str], chosen: str, **how: Any) -> str:
@@ -304,7 +295,7 @@ def _map(given: Given, shown: Shown, view: MapView) -> None:
     only = _legend(below, looks, view)
     picked = _picked(shown, view)
     view = replace(view, only=only, tokens=picked)
-    _keep(view)
+    remember(view, _STATE)
     meant = np.isin(colour[drawn].astype(str), only) if only else np.ones(len(drawn), dtype=bool)
     if len(picked) > 1:
         meant &= tokens["token_id"].isin(picked).to_numpy()

@@ -14,12 +14,13 @@ import streamlit as st
 from analysis.errors import InputError as AnalysisError
 from analysis.outcome import Protocol
 from app.explorer import plots
+from app.explorer.address import recalled, remember
 from app.explorer.given import Given
 from app.explorer.heard import heard, speaker_of
 from app.explorer.kept import Memory
 from app.explorer.neighbours import Asked, judged
 from app.explorer.points import questions_of
-from app.explorer.views import QuestionsView, from_address, plain, to_address
+from app.explorer.views import QuestionsView, plain
 from app.report import recalls
 from figures import accuracy_over_k, confusion, style
 from probing import probes, targets
@@ -48,29 +49,20 @@ def _memory() -> Memory:
 
 def show(given: Given) -> None:
     """The whole page."""
-    view = st.session_state.get(_STATE)
-    if view is None:
-        view = from_address(QuestionsView, {name: st.query_params.get_all(name) for name in st.query_params})
+    view = recalled(QuestionsView, _STATE)
     st.title("Questions")
     st.markdown(
         "What do the features know? Each token is taken for what most of its **k nearest neighbours** are. Hold every "
         "curve against its **null** (dotted: the same on permuted labels) and the **majority line** (grey dashes)."
     )
     view = _controls(given, view)
-    _keep(view)
+    remember(view, _STATE)
     if not view.tables or not view.features or not view.protocols:
         st.info("Choose at least one table, one feature and one protocol in the sidebar.")
         return
     found = _found(given, view)
     if found is not None:
         _answer(given, view, found)
-
-
-def _keep(view: QuestionsView) -> None:
-    st.session_state[_STATE] = view
-    query = to_address(view)
-    if {name: st.query_params.get_all(name) for name in st.query_params} != query:
-        st.query_params.from_dict(query)
 
 
 def _controls(given: Given, view: QuestionsView) -> QuestionsView:
@@ -290,7 +282,7 @@ def _confusions(given: Given, view: QuestionsView, counts: pd.DataFrame, dark: b
         takens = confusion.ordered(some.loc[some["label"] == said, "predicted"])
         taken = taken if taken in takens else takens[0]
         taken = st.selectbox("Taken for", takens, index=takens.index(taken), key=f"taken {said} {taken} {shown}")
-        _keep(replace(view, shown=shown, said=said, taken=taken))
+        remember(replace(view, shown=shown, said=said, taken=taken), _STATE)
         try:
             tokens = _cell(given.tables[table], view, feature, protocol, set(some["label"]), said, taken)
         except _ERRORS as error:
