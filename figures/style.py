@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -350,17 +351,26 @@ def save(fig: Figure, path_stem: str | Path) -> list[Path]:
     Raises:
         InputError: the folder cannot be written to.
     """
-    unsaid = {
-        "pdf": ("CreationDate", "Creator", "Producer"),
-        "svg": ("Date", "Creator"),
-        "png": ("Software",),
-    }
-    paths = [beside(path_stem, kind) for kind in unsaid]
+    paths = {kind: beside(path_stem, kind) for kind in _UNSAID}
+    for kind, path in paths.items():
+        with written_whole(path) as temporary:
+            _write(fig, temporary, kind)
+    return list(paths.values())
+
+
+def pdf(fig: Figure) -> bytes:
+    """The figure as a PDF file's bytes."""
+    file = BytesIO()
+    _write(fig, file, "pdf")
+    return file.getvalue()
+
+
+_UNSAID = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator"), "png": ("Software",)}
+
+
+def _write(fig: Figure, file: Path | BytesIO, kind: str) -> None:
     with applied():
-        for path, (kind, fields) in zip(paths, unsaid.items(), strict=True):
-            with written_whole(path) as temporary:
-                fig.savefig(temporary, format=kind, dpi=DPI, metadata=dict.fromkeys(fields))
-    return paths
+        fig.savefig(file, format=kind, dpi=DPI, metadata=dict.fromkeys(_UNSAID[kind]))
 
 
 def beside(path_stem: str | Path, kind: str) -> Path:

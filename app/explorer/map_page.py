@@ -13,14 +13,16 @@ import pandas as pd
 import streamlit as st
 
 from analysis.errors import InputError as AnalysisError
-from app.explorer import plots, points, sound
+from app.explorer import looks as appearance
+from app.explorer import points, sound
 from app.explorer.address import recalled, remember
 from app.explorer.given import Given
 from app.explorer.heard import heard, speaker_of, word_at
 from app.explorer.kept import Memory, digest
 from app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
+from app.explorer.scatter import hover_texts, picture, scatter
 from app.explorer.views import MOST_TOKENS, MapView, plain
-from figures import lda_scatter, style
+from figures import style
 from probing.errors import InputError
 from probing.probes import MOST_K
 from probing.question import default_features
@@ -31,6 +33,7 @@ ANSWER = "the kNN's answer"
 PLAYABLE_NEIGHBOURS = 5
 _STATE = "map view"
 _CHART = "map-chart"
+_CLICKED = "map tokens clicked"
 _ERRORS = (InputError, AnalysisError)
 _UNITS = {"phoneme": "phone", "word": "word", "utterance": "utterance"}
 
@@ -89,9 +92,12 @@ def show(given: Given) -> None:
 
 
 def _pick(label: str, options: Sequence[str], chosen: str, **how: Any) -> str:
-    """A choice of one; what is no longer among the options gives way to the first."""
+    """A choice of one; what is no longer among the options gives way to the first.
+
+    The key is what lets the choice stay the user's when `chosen`, which follows it, is another in the next run.
+    """
     at = options.index(chosen) if chosen in options else 0
-    return st.selectbox(label, options, index=at, **how)
+    return st.selectbox(label, options, index=at, key=f"map {label}", **how)
 
 
 def _controls(given: Given, view: MapView) -> MapView | None:
@@ -116,6 +122,7 @@ def _controls(given: Given, view: MapView) -> MapView | None:
             required=True,
             help="LDA: directions that tell the classes apart, fitted on one half and shown on the other. PCA: "
             "directions of most variance. UMAP: keeps neighbours together (takes a while the first time).",
+            key="map Layout",
         )  # fmt: skip
         unit = view.unit if view.unit in units else units[0]
         if len(units) > 1:
@@ -128,18 +135,18 @@ def _controls(given: Given, view: MapView) -> MapView | None:
         if unit != "phoneme":
             colours = [c for c in colours if c not in ("phoneme", "manner", "place")]
         colour = _pick("Colour by", colours, view.colour or ask)
-        k = st.slider("k: neighbours that vote", 1, MOST_K, min(max(view.k, 1), MOST_K))
+        k = st.slider("k: neighbours that vote", 1, MOST_K, min(max(view.k, 1), MOST_K), key="map k")
         with st.expander("Which tokens"):
             everyone = sorted(tokens["speaker"].astype(str).unique())
             kept = [speaker for speaker in view.speakers if speaker in everyone]
-            speakers = tuple(st.multiselect("Speakers", everyone, default=kept, placeholder="all"))
+            speakers = tuple(st.multiselect("Speakers", everyone, default=kept, placeholder="all", key="map Speakers"))
             gender = _some("Gender", tokens["gender"], view.gender)
             split = _some("Split", tokens["split"], view.split)
             phone_set, silence = "as labelled", False
             if unit == "phoneme":
                 sets = ["as labelled", "timit61", "timit48", "timit39"]
                 phone_set = _pick("Phone set", sets, view.phones, help="Folds TIMIT's 61 labels as Lee and Hon (1989).")
-                silence = st.checkbox("Silences too", view.silence)
+                silence = st.checkbox("Silences too", view.silence, key="map Silences")
     chosen = replace(
         view, table=name, feature=feature, layout=layout, ask=ask, colour=colour, unit=unit, phones=phone_set,
         speakers=speakers, gender=gender, split=split, silence=silence, k=k,
@@ -289,21 +296,19 @@ def _map(given: Given, shown: Shown, view: MapView) -> None:
         return
     tokens = shown.tokens.iloc[drawn]
     dark = st.context.theme.type == "dark"
-    looks = None if numeric else plots.looks_of(colour, view.colour, dark=dark)
+    looks = None if numeric else appearance.looks_of(colour, view.colour, dark=dark)
     left, right = st.columns([3, 2], gap="medium")
     above, below = left.container(), left.container()
     only = _legend(below, looks, view)
     picked = _picked(shown, view)
     view = replace(view, only=only, tokens=picked)
     remember(view, _STATE)
-    meant = np.isin(colour[drawn].astype(str), only) if only else np.ones(len(drawn), dtype=bool)
-    if len(picked) > 1:
-        meant &= tokens["token_id"].isin(picked).to_numpy()
+    among = np.isin(colour[drawn].astype(str), only) if only else np.ones(len(drawn), dtype=bool)
+    chosen = tokens["token_id"].isin(picked).to_numpy() if len(picked) > 1 else True
     frame = pd.DataFrame({
         "token_id": tokens["token_id"].to_numpy(), "x": projection.places[:, 0], "y": projection.places[:, 1],
         "held_out": projection.held_out,
-        "hover": plots.hover_texts(tokens).to_numpy(),
-        "shown": meant,
+        "hover": hover_texts(tokens).to_numpy(), "shown": among & chosen, "open": among,
         "value" if numeric else "class": colour[drawn],
     })  # fmt: skip
     near: tuple[str, ...] = ()
@@ -311,12 +316,8 @@ def _map(given: Given, shown: Shown, view: MapView) -> None:
         rows, _ = _nearest(shown, place)
         near = tuple(shown.tokens["token_id"].iloc[rows])
     with above:
-        st.plotly_chart(
-            plots.scatter(frame, projection.axes, looks=looks, picked=picked if len(picked) == 1 else (), near=near),
-            key=_CHART, on_select="rerun", selection_mode=("points", "box", "lasso"),
-            config={"scrollZoom": True, "displaylogo": False, "displayModeBar": True},
-            alt="Tokens as points of a plane",
-        )  # fmt: skip
+        plane = digest((view.layout, shown.key))
+        scatter(picture(frame, projection.axes, plane, looks=looks, picked=picked, near=near), _CHART, _click)
     with below:
         st.caption(_said(shown, projection, len(drawn), view))
         _print(frame, projection, shown, view, looks)
@@ -349,22 +350,20 @@ def _legend(place: Any, looks: dict[str, style.PhoneLook] | None, view: MapView)
 
 def _coloured(name: str, look: style.PhoneLook) -> str:
     """A class with its mark in its colour, as Markdown."""
-    return f':color[{plots.glyph(look)}]{{foreground="{look.colour}"}} {plain(name)}'
+    return f':color[{appearance.glyph(look)}]{{foreground="{look.colour}"}} {plain(name)}'
+
+
+def _click(tokens: list[str]) -> None:
+    """Keep what was clicked or surrounded for the run that follows."""
+    st.session_state[_CLICKED] = tuple(dict.fromkeys(tokens))
+    st.session_state["map clicked"] = True
 
 
 def _picked(shown: Shown, view: MapView) -> tuple[str, ...]:
     """The tokens selected: by the last click or lasso, by a button since then, or by the address at the start."""
-    state = st.session_state.get(_CHART)
-    ids: tuple[str, ...] = ()
-    if state is not None:
-        marked = [point["customdata"] for point in state["selection"]["points"] if point.get("customdata")]
-        ids = tuple(dict.fromkeys(str(data[0]) for data in marked))
-    if ids != st.session_state.get("map last event", ()):
-        st.session_state["map last event"] = ids
-        st.session_state["map clicked"] = True
-        return ids
-    here = set(shown.tokens["token_id"]) if view.tokens else set()
-    return tuple(token for token in view.tokens if token in here)
+    tokens = st.session_state.pop(_CLICKED, view.tokens)
+    here = set(shown.tokens["token_id"]) if tokens else set()
+    return tuple(token for token in tokens if token in here)
 
 
 def _said(shown: Shown, projection: points.Projection, drawn: int, view: MapView) -> str:
@@ -394,12 +393,14 @@ def _print(frame: pd.DataFrame, projection: points.Projection, shown: Shown, vie
         return
 
     def pdf() -> bytes:
+        from figures import lda_scatter
+
         data = frame[frame["shown"]].rename(columns={"class": "label"}).assign(feature=view.feature)
-        light = plots.looks_of(data["label"], view.colour)
+        light = appearance.looks_of(data["label"], view.colour)
         figure = lda_scatter.panels(data, f"by {view.layout}", projection.said, looks=light)
         for ax in figure.axes[:1]:
             ax.set(xlabel=projection.axes[0], ylabel=projection.axes[1])
-        return plots.printed(figure)
+        return style.pdf(figure)
 
     name = f"map-{view.feature}-{view.layout}-{view.colour}".replace(" ", "-")
     st.download_button("Save as print figure (PDF)", pdf, f"{name}.pdf", "application/pdf", on_click="ignore")
@@ -507,7 +508,7 @@ def _selection(given: Given, shown: Shown, view: MapView, picked: tuple[str, ...
     listed.insert(1, "ms", (1000 * (listed["end"] - listed["start"]) / tokens["sample_rate"].to_numpy()).round())
     event = st.dataframe(
         listed.drop(columns=["start", "end"]), hide_index=True, on_select="rerun", selection_mode="single-row",
-        height=260, key="map-members",
+        height=260, key=f"map members {digest(picked)}",
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(tokens):

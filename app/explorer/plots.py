@@ -6,24 +6,16 @@ Whatever is clickable carries ids in `customdata`; text from files is escaped, f
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 from plotly import graph_objects as go
 
-from app.explorer.points import UNKNOWN
+from app.explorer.looks import seen
 from app.explorer.sound import COLOURS
 from figures import confusion, style
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-CONTEXT = "#9AA0A6"
-"""Of points that are there, but not meant: seen on white and on black."""
 
 SYMBOLS = {
     "o": 0, "s": 1, "D": 2, "P": 3, "X": 4, "^": 5, "v": 6, "<": 7, ">": 8, "p": 13, "h": 14, "*": 17, "d": 25,
@@ -32,147 +24,6 @@ SYMBOLS = {
 
 OPEN = 100
 """Added to a mark's number: its outline."""
-
-GLYPHS = {
-    "o": "●○", "s": "■□", "D": "◆◇", "^": "▲△", "v": "▼▽", "P": "✚✛", "X": "✖✕", "d": "♦♢", "<": "◀◁", "*": "★☆",
-    ">": "▶▷", "p": "⬟⬠", "h": "⬢⬡",
-}  # fmt: skip
-
-RING = "#E6007A"
-
-_MANNERS = {
-    "stop": "k", "closure": "dcl", "affricate": "ch", "fricative": "sh", "nasal": "n", "semivowel": "r",
-    "vowel": "aa", "silence": "pau",
-}  # fmt: skip
-_LEAST_LIGHT = 0.24  # relative luminance that a mark needs on a black page
-_DURATIONS = "Viridis"
-_POINT = 7
-
-
-def looks_of(labels: Iterable[str], by: str, *, dark: bool = False) -> dict[str, style.PhoneLook]:
-    """Colour and mark of every class, as the figures have them, in the order of a legend; lighter on a dark page."""
-    known = sorted(set(labels) - {UNKNOWN})
-    match by:
-        case "gender":
-            looks = {
-                label: style.PhoneLook(style.gender_look(label).colour, style.gender_look(label).marker, True, "other")
-                for label in known
-            }
-        case "height":
-            looks = style.ordered_looks(known)
-        case "manner":
-            marks = {label: style.phone_look(_MANNERS[label]) for label in known if label in _MANNERS}
-            looks = {label: marks[label] for label in _MANNERS if label in marks}
-        case "the kNN's answer":
-            colours = {"right": "#0072B2", "wrong": "#D55E00", "not asked": CONTEXT}
-            marks_of = {"right": "o", "wrong": "X", "not asked": "s"}
-            looks = {
-                label: style.PhoneLook(colour, marks_of[label], label != "not asked", "other")
-                for label, colour in colours.items()
-                if label in known
-            }
-        case _:
-            looks = style.phone_looks(known)
-    if UNKNOWN in set(labels):
-        looks[UNKNOWN] = style.PhoneLook(CONTEXT, "o", False, "other")
-    return {label: look._replace(colour=seen(look.colour, dark)) for label, look in looks.items()}
-
-
-def seen(colour: str, dark: bool) -> str:
-    """The colour itself; on a dark page mixed with white until it stands out."""
-    share = 0.0
-    while dark and share < 0.9 and _luminance(style.blend(colour, "white", share)) < _LEAST_LIGHT:
-        share += 0.05
-    return style.blend(colour, "white", share)
-
-
-def _luminance(colour: str) -> float:
-    r, g, b = (np.asarray(to_rgb(colour)) ** 2.2).tolist()
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-
-def glyph(look: style.PhoneLook) -> str:
-    """The mark as a character."""
-    return GLYPHS.get(look.marker, "●○")[0 if look.filled else 1]
-
-
-def scatter(frame: pd.DataFrame, axes: tuple[str, str], *, looks: Mapping[str, style.PhoneLook] | None = None,
-            picked: Sequence[str] = (), near: Sequence[str] = (), height: int = 500) -> go.Figure:  # fmt: skip
-    """The map.
-
-    Args:
-        frame: a row a point: token_id, x, y, hover (text), held_out, and shown (whether its class is meant), class or
-            (without looks) value, a number that colours it.
-        axes: their names.
-        looks: of the classes; None colours by value.
-        picked: ids that get a ring.
-        near: ids that get a thinner one.
-        height: in pixels.
-    """
-    traces = []
-    context, shown = frame[~frame["shown"]], frame[frame["shown"]]
-    if len(context):
-        traces.append(_points(context, {"color": CONTEXT, "size": 4, "opacity": 0.35, "line": {"width": 0}}))
-    marker: dict[str, Any] = {
-        "line": {"width": 0},
-        "size": np.where(shown["held_out"], _POINT, _POINT - 2).astype(np.int8),
-        "opacity": np.where(shown["held_out"], 0.9, 0.3).astype(np.float32),
-    }
-    if looks is None:
-        bar = {"title": {"text": "ms"}, "thickness": 12, "outlinewidth": 0}
-        top = float(np.nanpercentile(frame["value"], 98)) if len(frame) else 1.0
-        value = shown["value"].to_numpy(np.float32)
-        marker |= {"color": value, "colorscale": _DURATIONS, "cmin": 0, "cmax": top, "colorbar": bar}
-    else:
-        # Numbers rather than names of colours and marks: they are sent in a tenth of the time.
-        code = shown["class"].map({label: i for i, label in enumerate(looks)}).to_numpy(np.int16)
-        marks = [SYMBOLS.get(look.marker, 0) + OPEN * (not look.filled) for look in looks.values()]
-        colours = [look.colour for look in looks.values()]
-        steps = [(edge / len(colours), colour) for i, colour in enumerate(colours) for edge in (i, i + 1)]
-        marker |= {"color": code, "colorscale": steps, "cmin": -0.5, "cmax": len(colours) - 0.5}
-        marker["symbol"] = np.array(marks, dtype=np.int16)[code]
-    traces.append(_points(shown, marker))
-    for ids, size, width in ((near, 13, 1.5), (picked, 18, 2.5)):
-        some = frame[frame["token_id"].isin(list(ids))]
-        ring = {"symbol": "circle-open", "size": size, "color": RING, "line": {"width": width}}
-        place = {"x": some["x"].to_numpy(np.float32), "y": some["y"].to_numpy(np.float32)}
-        traces.append({"type": "scattergl", "mode": "markers", "marker": ring, "hoverinfo": "skip", **place})
-    plain = {"zeroline": False, "showspikes": False}
-    layout = {
-        "height": height,
-        "margin": {"l": 48, "r": 8, "t": 8, "b": 40},
-        "showlegend": False,
-        "dragmode": "pan",
-        "hovermode": "closest",
-        "uirevision": " ".join(axes),
-        "xaxis": {"title": {"text": axes[0]}, **plain},
-        "yaxis": {"title": {"text": axes[1]}, **plain},
-    }
-    # Unchecked: Plotly looks at every number of an array of marks by itself, which takes a second.
-    return go.Figure({"data": traces, "layout": layout}, _validate=False)
-
-
-def _points(frame: pd.DataFrame, marker: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "scattergl",
-        "x": frame["x"].to_numpy(np.float32),
-        "y": frame["y"].to_numpy(np.float32),
-        "mode": "markers",
-        "marker": marker,
-        "customdata": frame[["token_id", "hover"]].to_numpy(dtype=object),
-        "hovertemplate": "%{customdata[1]}<extra></extra>",
-        "selected": {"marker": {"opacity": 1}},
-        "unselected": {"marker": {"opacity": 0.9}},  # who is grey is said by the page, see `shown`
-    }
-
-
-def hover_texts(tokens: pd.DataFrame) -> pd.Series:
-    """What a point tells under the pointer: label, speaker, length, utterance."""
-    length = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
-    escaped = {name: tokens[name].astype(str).map(html.escape) for name in ("label", "speaker", "utterance")}
-    return (
-        "<b>" + escaped["label"] + "</b> " + length.round().astype(int).astype(str) + " ms<br>" + escaped["utterance"]
-    )
 
 
 def curves(rows: pd.DataFrame, protocols: Sequence[str], titles: Mapping[str, str], *, dark: bool = False) -> go.Figure:
@@ -328,11 +179,3 @@ def recalls(recall: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         yaxis={"title": {"text": "recognised"}, "tickformat": ".0%", "range": [-0.02, 1.04], "zeroline": False},
     )  # fmt: skip
     return figure
-
-
-def printed(figure: Figure) -> bytes:
-    """A figure of `figures` as PDF."""
-    file = BytesIO()
-    with style.applied():
-        figure.savefig(file, format="pdf")
-    return file.getvalue()

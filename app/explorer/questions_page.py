@@ -17,7 +17,7 @@ from app.explorer import plots
 from app.explorer.address import recalled, remember
 from app.explorer.given import Given
 from app.explorer.heard import heard, speaker_of
-from app.explorer.kept import Memory
+from app.explorer.kept import Memory, digest
 from app.explorer.neighbours import Asked, judged
 from app.explorer.points import questions_of
 from app.explorer.views import QuestionsView, plain
@@ -39,6 +39,7 @@ _TITLES = {
 }
 _STATE = "questions view"
 _CHART = "questions-confusion"
+_SAID, _TAKEN = "questions said", "questions taken"
 _ERRORS = (InputError, AnalysisError)
 
 
@@ -71,16 +72,16 @@ def _controls(given: Given, view: QuestionsView) -> QuestionsView:
         tables: Sequence[str] = names[:1]
         if len(names) > 1:
             kept = [name for name in view.tables if name in names]
-            tables = st.multiselect("Tables", names, default=kept or names[:1])
+            tables = st.multiselect("Tables", names, default=kept or names[:1], key="questions Tables")
         chosen = [given.tables[name] for name in tables or names[:1]]
         features = list(dict.fromkeys(name for table in chosen for name in _features(table)))
         usual = [features[0], *(["mel"] if "mel" in features and features[0] != "mel" else [])]
         picked = st.multiselect(
             "Features", features, default=[name for name in view.features if name in features] or usual,
-            format_func=lambda name: style.feature_look(name).label,
+            format_func=lambda name: style.feature_look(name).label, key="questions Features",
         )  # fmt: skip
         asks = _questions(chosen[0])
-        ask = st.selectbox("Ask for", asks, index=asks.index(view.ask) if view.ask in asks else 0)
+        ask = st.selectbox("Ask for", asks, index=asks.index(view.ask) if view.ask in asks else 0, key="questions Ask")
         possible = [protocol for protocol in PROTOCOLS if ask != "speaker" or protocol != "speaker"]
         usual_protocol = targets.default_protocol(ask)  # type: ignore[arg-type]
         kept_protocols = [p for p in view.protocols if p in possible] if ask == view.ask else []
@@ -92,7 +93,8 @@ def _controls(given: Given, view: QuestionsView) -> QuestionsView:
         phones = view.phones
         if ask in ("phoneme", "manner", "place"):
             sets = ["as labelled", "timit61", "timit48", "timit39"]
-            phones = st.selectbox("Phone set", sets, index=sets.index(phones) if phones in sets else 0)
+            at = sets.index(phones) if phones in sets else 0
+            phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
     return replace(
         view, tables=tuple(tables), features=tuple(picked), ask=ask, protocols=tuple(protocols), phones=phones
     )
@@ -175,11 +177,11 @@ def _answer(given: Given, view: QuestionsView, findings: list[Findings]) -> None
     st.caption(_said(pooled, protocols))
     for note in dict.fromkeys(note for found in findings for note in found.notes):
         st.caption(plain(note))
-    st.download_button("Save as print figure (PDF)", lambda: plots.printed(accuracy_over_k.panels(results)),
+    st.download_button("Save as print figure (PDF)", lambda: style.pdf(accuracy_over_k.panels(results)),
                        f"{view.ask}-over-k.pdf", "application/pdf", on_click="ignore")  # fmt: skip
     ks = sorted(set(SHOWN_KS) & set(counts["k"])) or sorted(set(counts["k"]))
     k = st.segmented_control("k of all that follows", ks, default=view.k if view.k in ks else ks[min(1, len(ks) - 1)],
-                             required=True)  # fmt: skip
+                             required=True, key="questions k")  # fmt: skip
     _table(pooled[pooled["k"] == k])
     st.subheader(f"Recognised {view.ask}s")
     recall = recalls(counts[counts["k"] == k])
@@ -248,15 +250,15 @@ def _confusions(given: Given, view: QuestionsView, counts: pd.DataFrame, dark: b
         return f"{table} · {feature} · {protocol}" if many else f"{feature} · {protocol}"
 
     shown = view.shown if view.shown in panels else names[0]
-    shown = st.selectbox("Matrix of", names, index=names.index(shown), format_func=short)
+    shown = st.selectbox("Matrix of", names, index=names.index(shown), format_func=short, key="questions Matrix")
     table, feature, protocol = panels[shown]
     some = counts[(counts["table"] == table) & (counts["feature"] == feature) & (counts["protocol"] == protocol)]
     some = some[some["count"] > 0].astype({"label": str, "predicted": str}).reset_index(drop=True)
     what = _rows(view, protocol)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        event = st.plotly_chart(
-            plots.confusions(some, dark=dark), key=f"{_CHART} {shown} {view.k}", on_select="rerun",
+        st.plotly_chart(
+            plots.confusions(some, dark=dark), key=_CHART, on_select=_cell_clicked,
             selection_mode="points", config={"displayModeBar": False}, alt="Confusions between classes",
         )  # fmt: skip
         st.caption(plain(
@@ -266,22 +268,20 @@ def _confusions(given: Given, view: QuestionsView, counts: pd.DataFrame, dark: b
 
         def pdf() -> bytes:
             share = some["count"] / some.groupby("label")["count"].transform("sum")
-            return plots.printed(confusion.figure(some.assign(share=share)))
+            return style.pdf(confusion.figure(some.assign(share=share)))
 
         st.download_button("Save as print figure (PDF)", pdf, f"confusion-{feature}.pdf", "application/pdf",
                            on_click="ignore", key="pdf confusion")  # fmt: skip
-    marked = [point["customdata"] for point in event["selection"]["points"] if point.get("customdata")]
-    said, taken = (str(marked[0][0]), str(marked[0][1])) if marked else (view.said, view.taken)
     with right:
         labels = confusion.ordered(some["label"])
         worst = some[some["label"] != some["predicted"]].sort_values("count", ascending=False)
         usual = worst if len(worst) else some
+        said, taken = view.said, view.taken
         if said not in labels:
             said, taken = str(usual["label"].iloc[0]), str(usual["predicted"].iloc[0])
-        said = st.selectbox("Said", labels, index=labels.index(said), key=f"said {said} {shown}")
+        said = st.selectbox("Said", labels, index=labels.index(said), key=_SAID)
         takens = confusion.ordered(some.loc[some["label"] == said, "predicted"])
-        taken = taken if taken in takens else takens[0]
-        taken = st.selectbox("Taken for", takens, index=takens.index(taken), key=f"taken {said} {taken} {shown}")
+        taken = st.selectbox("Taken for", takens, index=takens.index(taken) if taken in takens else 0, key=_TAKEN)
         remember(replace(view, shown=shown, said=said, taken=taken), _STATE)
         try:
             tokens = _cell(given.tables[table], view, feature, protocol, set(some["label"]), said, taken)
@@ -289,6 +289,15 @@ def _confusions(given: Given, view: QuestionsView, counts: pd.DataFrame, dark: b
             st.warning(plain(error))
             return
         _tokens(given, tokens, said, taken, what)
+
+
+def _cell_clicked() -> None:
+    """The boxes say which cell was clicked, before the page is drawn again."""
+    marked = [
+        point["customdata"] for point in st.session_state[_CHART]["selection"]["points"] if point.get("customdata")
+    ]
+    if marked:
+        st.session_state[_SAID], st.session_state[_TAKEN] = str(marked[0][0]), str(marked[0][1])
 
 
 def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: str, classes: set[str], said: str,
@@ -321,7 +330,7 @@ def _tokens(given: Given, tokens: pd.DataFrame, said: str, taken: str, what: str
         on_select="rerun",
         selection_mode="single-row",
         height=36 * min(len(tokens), 6) + 40,
-        key=f"cell {said} {taken}",
+        key=f"cell {digest(*tokens['token_id'])}",
     )
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(tokens):

@@ -1,6 +1,8 @@
 """The explorer's map and questions: the pure parts against slower routes, and the pages on a small made-up table."""
 
 import json
+import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -10,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import explore
-from app.explorer import map_page, plots, points
+from app.explorer import looks as appearance
+from app.explorer import map_page, plots, points, scatter
 from app.explorer.entry import given_by
 from app.explorer.given import Given
 from app.explorer.kept import Memory, digest, kept_array
@@ -230,34 +234,62 @@ def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
 # Pictures.
 
 
-def frame_of(some: map_page.Shown) -> pd.DataFrame:
-    return pd.DataFrame({
-        "token_id": some.tokens["token_id"], "x": 0.0, "y": 1.0, "held_out": True,
-        "hover": plots.hover_texts(some.tokens), "shown": some.labels != "s", "class": some.labels,
+def drawn(some: map_page.Shown, **how: Any) -> dict[str, Any]:
+    """What the browser is sent, where the s are grey; arrays unpacked."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, len(some.labels)))
+    frame = pd.DataFrame({
+        "token_id": some.tokens["token_id"], "x": x, "y": y, "held_out": np.arange(len(x)) % 2 == 0,
+        "hover": scatter.hover_texts(some.tokens), "shown": some.labels != "s", "open": some.labels != "s",
+        "class": some.labels, "value": 1000 * x,
     })  # fmt: skip
+    data = scatter.picture(frame, ("a", "b"), "plane", **how)
+    kinds = {"x": "<f4", "y": "<f4", "look": "<u2", "kind": "u1"}
+    sent: dict[str, Any] = json.loads(json.dumps(data))
+    assert np.frombuffer(b64decode(sent["x"]), "<f4").tolist() == x.astype(np.float32).tolist()
+    return sent | {name: np.frombuffer(b64decode(sent[name]), kind) for name, kind in kinds.items()}
 
 
-def test_points_are_known_by_id_and_labels_are_escaped(tokens: TokenTable) -> None:
+def test_points_are_known_by_id_and_have_the_look_of_their_class(tokens: TokenTable) -> None:
     some = shown(tokens)
-    figure = plots.scatter(frame_of(some), ("a", "b"), looks=plots.looks_of(some.labels, "phoneme"))
-    drawn = json.loads(figure.to_json())["data"]
-    ids = [row[0] for trace in drawn if "customdata" in trace for row in trace["customdata"]]
-    assert sorted(ids) == sorted(some.tokens["token_id"])
-    assert "<img" not in json.dumps(drawn)
-    context = drawn[0]["customdata"]
-    assert {row[0] for row in context} == set(some.tokens["token_id"][some.labels == "s"])
+    looks = appearance.looks_of(some.labels, "phoneme")
+    ids = some.tokens["token_id"].tolist()
+    sent = drawn(some, looks=looks, picked=ids[3:4], near=ids[5:7])
+    assert sent["tokens"] == ids
+    assert [list(looks)[i] for i in sent["look"]] == some.labels.tolist()
+    assert [look["mark"] for look in sent["looks"]] == [look.marker for look in looks.values()]
+    assert (sent["kind"] == 0).tolist() == (some.labels == "s").tolist()  # grey, and no lasso takes them
+    assert set(sent["kind"]) == {0, 2, 3}
+    assert [ring["points"] for ring in sent["rings"]] == [[3], [5, 6]]
+    assert sent["hover"][0].split("\n") == ["iy  50 ms", "FAAA0_SX0"]
+
+
+def test_numbers_are_coloured_up_to_a_limit_that_few_exceed(tokens: TokenTable) -> None:
+    some = shown(tokens)
+    sent = drawn(some)
+    values = 1000 * np.random.default_rng(0).normal(size=(2, len(some.labels)))[0]
+    assert sent["scale"]["high"] == pytest.approx(np.percentile(values, 98))
+    expected = np.clip(values / sent["scale"]["high"], 0, 1) * (len(sent["looks"]) - 1)
+    np.testing.assert_allclose(sent["look"], expected, atol=0.5001)
+
+
+def test_the_browser_draws_every_mark_there_is() -> None:
+    script = Path(scatter.__file__).with_suffix(".js").read_text()
+    outlines = script[script.index("const OUTLINES") : script.index("};", script.index("const OUTLINES"))]
+    drawn_there = set(re.findall(r'^  "?([^\s":]+)"?: ', outlines, re.MULTILINE))
+    assert drawn_there | {"o"} == set(appearance.GLYPHS)
 
 
 def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
-    looks = plots.looks_of(["iy", "p", points.UNKNOWN], "phoneme")
+    looks = appearance.looks_of(["iy", "p", points.UNKNOWN], "phoneme")
     assert looks["iy"] == style.phone_look("iy")
     assert list(looks) == ["p", "iy", points.UNKNOWN]
-    assert plots.seen("#07306E", False).lower() == "#07306e"
-    assert plots.seen("#07306E", True).lower() != "#07306e"
-    assert plots.seen("#FFFFFF", True).lower() == "#ffffff"
+    assert appearance.seen("#07306E", False).lower() == "#07306e"
+    assert appearance.seen("#07306E", True).lower() != "#07306e"
+    assert appearance.seen("#FFFFFF", True).lower() == "#ffffff"
     for look in [style.phone_look(label) for label in ["p", "iy", "s", "m", "l"]]:
         assert look.marker in plots.SYMBOLS
-        assert look.marker in plots.GLYPHS
+        assert look.marker in appearance.GLYPHS
 
 
 def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
@@ -298,6 +330,7 @@ def page(name: str, latents: str) -> None:
 def opened(latents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Opens a page; nothing may be raised on it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    st.cache_resource.clear()  # answers to another test's questions
 
     def run(name: str, **query: list[str]) -> AppTest:
         at = AppTest.from_function(page, kwargs={"name": name, "latents": str(latents)}, default_timeout=60)
@@ -335,6 +368,22 @@ def test_the_map_explains_itself_and_follows_its_controls(opened: Any) -> None:
     assert "protocol speaker, k \\= 5" in words(at).replace("\\,", ",")
     assert address(at, "colour") == [map_page.ANSWER]
     assert address(at, "feature") == ["mel"]
+
+
+@pytest.mark.parametrize("name", ["map_page", "questions_page"])
+def test_a_choice_can_be_made_again_and_again(opened: Any, name: str) -> None:
+    at = opened(name, features=["z1"])
+    if name == "questions_page":
+        at = at.button[0].click().run()
+    for label in [box.label for box in at.selectbox]:
+        for turn in (1, 2, 0, 1):
+            (box,) = [box for box in at.selectbox if box.label == label]
+            at = box.select_index(turn % len(box.options)).run()
+            assert not at.exception
+            for button in [button for button in at.button if button.label == "Ask"]:
+                at = button.click().run()
+            (after,) = [box for box in at.selectbox if box.label == label]
+            assert after.index == turn % len(box.options), (label, turn)
 
 
 def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> None:

@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from matplotlib.path import Path as Polygon
 
 from tests.app.conftest import quietly
 
@@ -38,16 +40,6 @@ LOUDEST = """async audio => {
     return loudest;
 }"""
 """The largest amplitude of the 16-bit WAV file that an audio element plays."""
-
-PLACES = """chart => {
-    const {_fullLayout: {xaxis, yaxis}, _fullData} = chart, {left, top} = chart.getBoundingClientRect();
-    return _fullData.filter(trace => trace.customdata).flatMap(trace => Array.from(trace.x, (x, i) => ({
-        token: trace.customdata[i][0],
-        x: left + xaxis._offset + xaxis.l2p(x),
-        y: top + yaxis._offset + yaxis.l2p(trace.y[i]),
-    })));
-}"""
-"""Where on the screen the points of the map are, and the ids of their tokens."""
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +71,8 @@ def browser() -> Iterator[Any]:
         path = str(own) if own.is_file() else shutil.which("chromium") or shutil.which("chromium-browser")
         if path is None:
             pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
-        # No sandbox: containers run tests as root. Software WebGL: they have no graphics card.
-        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
-        with playwright.chromium.launch(executable_path=path, args=options) as launched:
+        # Containers run tests as root, whom Chromium refuses a sandbox.
+        with playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]) as launched:
             yield launched
 
 
@@ -105,12 +96,12 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
 
 def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: str, tmp_path: Path) -> None:
     with opened(browser, address) as page:
-        chart = page.locator(".st-key-map-chart .js-plotly-plot")
+        chart = page.locator(".st-key-map-chart canvas")
         chart.wait_for()
         settled(page)
 
         # a click shows and plays the token
-        places = chart.evaluate(PLACES)
+        places = chart.evaluate("canvas => canvas.places()")  # where its points are on the screen
         assert len(places) > 100
         point = max(places, key=lambda place: place["x"])
         page.mouse.click(point["x"], point["y"])
@@ -126,13 +117,20 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
             choose(page, box, option)
         assert "feature=z2" in page.url
 
-        # a box around a part of the map lists its tokens
-        page.locator(".st-key-map-chart .modebar-btn[data-title='Box Select']").first.dispatch_event("click")
-        box = chart.locator(".nsewdrag").first.bounding_box()
-        drag(
-            page, box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"], 0.5 * box["width"], 0.6 * box["height"]
-        )
-        page.get_by_text("tokens selected").first.wait_for()
+        # a box around a part of the map lists its tokens, and so does a lasso
+        area = chart.bounding_box()
+        middle = area["x"] + 0.5 * area["width"]
+        left, right = area["x"] + 0.3 * area["width"], area["x"] + 0.8 * area["width"]
+        top, bottom = area["y"] + 0.2 * area["height"], area["y"] + 0.8 * area["height"]
+        shapes = {"box": [(left, top), (right, bottom)], "lasso": [(middle, top), (right, bottom), (left, bottom)]}
+        for name, corners in shapes.items():
+            page.get_by_role("button", name=f"Choose by a {name}").click()
+            places = np.array([(place["x"], place["y"]) for place in chart.evaluate("canvas => canvas.places()")])
+            drag(page, corners)
+            around = corners if name == "lasso" else [(left, top), (right, top), (right, bottom), (left, bottom)]
+            meant = Polygon(around).contains_points(places).sum()
+            page.get_by_text(f"{meant:,} tokens selected").first.wait_for()
+            settled(page)
         look(page, tmp_path, "Selection")
 
         for name in PAGES:
@@ -172,12 +170,12 @@ def choose(page: Any, box: str, option: str) -> None:
     settled(page)
 
 
-def drag(page: Any, x: float, y: float, across: float, down: float) -> None:
-    """Draw a box with the mouse."""
-    page.mouse.move(x, y)
+def drag(page: Any, corners: Sequence[tuple[float, float]]) -> None:
+    """Draw a line with the mouse."""
+    page.mouse.move(*corners[0])
     page.mouse.down()
-    page.mouse.move(x + across / 2, y + down / 2, steps=3)
-    page.mouse.move(x + across, y + down, steps=3)
+    for corner in corners[1:]:
+        page.mouse.move(*corner, steps=4)
     page.mouse.up()
 
 

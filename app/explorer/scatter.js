@@ -1,0 +1,492 @@
+// The map's picture: points of a plane on a canvas. Plotly draws the same on WebGL, but Streamlit hands it every change
+// as a new chart; this one keeps its canvas, so that another colour is on the screen as soon as it has arrived.
+//
+// Python's side, and what `data` holds, is in scatter.py. A click, a box or a lasso answers with the ids of tokens.
+
+const MARGIN = { left: 52, right: 10, top: 10, bottom: 42, bar: 66 };
+const RADIUS = { context: 2, faint: 2.6, full: 3.6 };
+const OPACITY = { context: 0.35, faint: 0.3, full: 0.9 };
+const KINDS = ["context", "context", "faint", "full"]; // by the numbers of scatter.py
+const REACH = 9; // pixels between the pointer and a point that it means
+const DRAGGED = 4; // pixels from which a press is no click
+const TURN = Math.PI * 2;
+
+/** Corners on the unit circle, the first at the top; `inner` is the radius of every second one. */
+function corners(count, { turned = 0, inner = 1, width = 1 } = {}) {
+  return Array.from({ length: count }, (_, i) => {
+    const angle = TURN * (i / count - 0.25 + turned);
+    const radius = i % 2 ? inner : 1;
+    return [width * radius * Math.cos(angle), radius * Math.sin(angle)];
+  });
+}
+
+function plus(arm) {
+  const [a, b] = [arm, 1.1];
+  return [[-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a]];
+}
+
+/** The outlines of matplotlib's marks of the same names; a circle has none. */
+const OUTLINES = {
+  s: corners(4, { turned: 0.125 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
+  D: corners(4).map(([x, y]) => [1.2 * x, 1.2 * y]),
+  d: corners(4, { width: 0.65 }).map(([x, y]) => [1.3 * x, 1.3 * y]),
+  "^": corners(3).map(([x, y]) => [1.25 * x, 1.25 * y]),
+  v: corners(3, { turned: 0.5 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
+  "<": corners(3, { turned: 0.75 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
+  ">": corners(3, { turned: 0.25 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
+  p: corners(5).map(([x, y]) => [1.15 * x, 1.15 * y]),
+  h: corners(6).map(([x, y]) => [1.15 * x, 1.15 * y]),
+  "*": corners(10, { inner: 0.45 }).map(([x, y]) => [1.4 * x, 1.4 * y]),
+  P: plus(0.42),
+  X: plus(0.42).map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
+};
+
+/** A picture of one mark, drawn once and then copied to every point that has it. */
+function stamp(look, kind, scale) {
+  const radius = RADIUS[kind];
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 2 * Math.ceil((1.5 * radius + 1.5) * scale);
+  const pen = canvas.getContext("2d");
+  pen.translate(canvas.width / 2, canvas.height / 2);
+  pen.scale(scale, scale);
+  pen.globalAlpha = OPACITY[kind];
+  pen.fillStyle = pen.strokeStyle = look.colour;
+  pen.lineWidth = 1.3;
+  pen.beginPath();
+  if (look.mark in OUTLINES) {
+    OUTLINES[look.mark].forEach(([x, y]) => pen.lineTo(radius * x, radius * y));
+    pen.closePath();
+  } else {
+    pen.arc(0, 0, radius, 0, TURN);
+  }
+  look.filled ? pen.fill() : pen.stroke();
+  return canvas;
+}
+
+/** Numbers that were sent as the bytes of a little-endian array. */
+function numbers(Kind, text) {
+  return new Kind(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+}
+
+/** Round numbers between two ends, about so many, and how many decimals they need. */
+function ticks(low, high, about) {
+  const rough = (high - low) / Math.max(about, 1);
+  const ten = 10 ** Math.floor(Math.log10(rough));
+  const step = ten * ([1, 2, 5].find((factor) => factor * ten >= rough) ?? 10);
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push((i * step).toFixed(decimals).replace("-", "−"));
+  return found.map((text) => [Number(text.replace("−", "-")), text.replace(/^−(0(\.0*)?)$/, "$1")]);
+}
+
+/** Whether a point lies inside a closed line: a ray from it crosses that line an odd number of times. */
+function inside(x, y, line) {
+  let odd = false;
+  for (let i = 0, j = line.length - 1; i < line.length; j = i++) {
+    const [[xi, yi], [xj, yj]] = [line[i], line[j]];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
+  }
+  return odd;
+}
+
+class Scatter {
+  constructor(frame) {
+    this.frame = frame;
+    this.canvas = frame.querySelector("canvas");
+    this.tip = frame.querySelector(".tip");
+    this.line = []; // where the pointer has been since it was pressed, in pixels
+    this.canvas.places = () => this.places();
+    for (const button of frame.querySelectorAll("button")) button.onclick = () => this.press(button.name);
+    this.canvas.onpointerdown = (event) => this.pressed(event);
+    this.canvas.onpointermove = (event) => this.moved(event);
+    this.canvas.onpointerup = (event) => this.released(event);
+    this.canvas.onpointercancel = () => this.drop();
+    this.canvas.onpointerleave = () => this.tell(-1);
+    this.canvas.ondblclick = () => this.press("whole");
+    this.canvas.onkeydown = (event) => this.typed(event);
+    this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
+    this.sized = new ResizeObserver(() => this.data && this.draw());
+    this.sized.observe(frame);
+    this.press("pan");
+  }
+
+  /** Draws what arrived; what is in view stays so while the points are the same. */
+  show(data, answer) {
+    const known = this.data?.plane === data.plane;
+    this.data = data;
+    this.answer = answer;
+    this.x = numbers(Float32Array, data.x);
+    this.y = numbers(Float32Array, data.y);
+    this.look = numbers(Uint16Array, data.look);
+    this.kind = numbers(Uint8Array, data.kind);
+    this.order = KINDS.flatMap((_, kind) => this.those((i) => this.kind[i] === kind)); // the meant above the others
+    this.stamps = new Map();
+    this.frame.style.height = `${data.height}px`;
+    this.canvas.setAttribute("aria-label", data.label);
+    if (!known) this.fit();
+    this.tell(-1);
+    this.draw();
+  }
+
+  /** The points of which something holds. */
+  those(holds) {
+    const found = [];
+    for (let i = 0; i < this.x.length; i++) if (holds(i)) found.push(i);
+    return found;
+  }
+
+  /** Puts every point in view. */
+  fit() {
+    const ends = (values) => {
+      const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+      const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+      const room = 0.05 * (high - low) || 1;
+      return low <= high ? [low - room, high + room] : [-1, 1];
+    };
+    this.view = { x: ends(this.x), y: ends(this.y) };
+  }
+
+  // ---- drawing
+
+  /** Draws at the browser's next turn, once. */
+  redraw() {
+    this.turn ??= requestAnimationFrame(() => {
+      this.turn = undefined;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const width = this.frame.clientWidth;
+    const height = this.data.height;
+    const scale = window.devicePixelRatio || 1;
+    if (!width) return; // on a page that is hidden
+    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
+      this.canvas.width = Math.round(width * scale);
+      this.canvas.height = Math.round(height * scale);
+    }
+    if (this.scale !== scale) this.stamps = new Map();
+    this.scale = scale;
+    const right = this.data.scale ? MARGIN.bar : MARGIN.right;
+    this.box = {
+      left: MARGIN.left,
+      top: MARGIN.top,
+      right: Math.max(width - right, MARGIN.left + 1),
+      bottom: height - MARGIN.bottom,
+    };
+    this.place();
+    const pen = this.canvas.getContext("2d");
+    const look = getComputedStyle(this.frame);
+    const ink = look.color;
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.font = `12px ${look.fontFamily}`;
+    this.drawAxes(pen, ink);
+    pen.save();
+    pen.beginPath();
+    pen.rect(this.box.left, this.box.top, this.box.right - this.box.left, this.box.bottom - this.box.top);
+    pen.clip();
+    this.drawPoints(pen);
+    this.drawRings(pen);
+    this.drawLine(pen, ink);
+    pen.restore();
+    if (this.data.scale) this.drawScale(pen, ink);
+  }
+
+  /** Where the points are, in pixels. */
+  place() {
+    const { left, top, right, bottom } = this.box;
+    const [x0, x1] = this.view.x;
+    const [y0, y1] = this.view.y;
+    this.px = this.x.map((x) => left + ((x - x0) / (x1 - x0)) * (right - left));
+    this.py = this.y.map((y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top));
+  }
+
+  drawAxes(pen, ink) {
+    const { left, top, right, bottom } = this.box;
+    const rule = (x0, y0, x1, y1) => {
+      pen.beginPath();
+      pen.moveTo(x0, y0);
+      pen.lineTo(x1, y1);
+      pen.stroke();
+    };
+    pen.fillStyle = pen.strokeStyle = ink;
+    pen.lineWidth = 1;
+    const [x0, x1] = this.view.x;
+    const [y0, y1] = this.view.y;
+    pen.textAlign = "center";
+    pen.textBaseline = "top";
+    for (const [value, text] of ticks(x0, x1, (right - left) / 90)) {
+      const x = Math.round(left + ((value - x0) / (x1 - x0)) * (right - left)) + 0.5;
+      pen.globalAlpha = 0.1;
+      rule(x, top, x, bottom);
+      pen.globalAlpha = 0.75;
+      pen.fillText(text, x, bottom + 6);
+    }
+    pen.fillText(this.data.axes[0], (left + right) / 2, bottom + 24);
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
+    for (const [value, text] of ticks(y0, y1, (bottom - top) / 60)) {
+      const y = Math.round(bottom - ((value - y0) / (y1 - y0)) * (bottom - top)) + 0.5;
+      pen.globalAlpha = 0.1;
+      rule(left, y, right, y);
+      pen.globalAlpha = 0.75;
+      pen.fillText(text, left - 7, y);
+    }
+    pen.save();
+    pen.translate(10, (top + bottom) / 2);
+    pen.rotate(-TURN / 4);
+    pen.textAlign = "center";
+    pen.fillText(this.data.axes[1], 0, 0);
+    pen.restore();
+    pen.globalAlpha = 1;
+  }
+
+  drawPoints(pen) {
+    const { left, top, right, bottom } = this.box;
+    const scale = this.scale;
+    pen.save();
+    pen.setTransform(1, 0, 0, 1, 0, 0); // whole pixels of the screen: stamps stay sharp
+    for (const i of this.order) {
+      const [x, y] = [this.px[i], this.py[i]];
+      if (x < left - 6 || x > right + 6 || y < top - 6 || y > bottom + 6) continue;
+      const kind = KINDS[this.kind[i]];
+      const key = kind === "context" ? -1 : 2 * this.look[i] + (kind === "full");
+      let mark = this.stamps.get(key);
+      if (!mark) {
+        const look = key < 0 ? { colour: this.data.context, mark: "o", filled: true } : this.data.looks[this.look[i]];
+        this.stamps.set(key, (mark = stamp(look, kind, scale)));
+      }
+      pen.drawImage(mark, Math.round(x * scale - mark.width / 2), Math.round(y * scale - mark.height / 2));
+    }
+    pen.restore();
+  }
+
+  drawRings(pen) {
+    pen.strokeStyle = this.data.ring;
+    for (const { points, radius, width } of this.data.rings) {
+      pen.lineWidth = width;
+      for (const i of points) {
+        pen.beginPath();
+        pen.arc(this.px[i], this.py[i], radius, 0, TURN);
+        pen.stroke();
+      }
+    }
+  }
+
+  /** What is being drawn around points. */
+  drawLine(pen, ink) {
+    if (this.mode === "pan" || this.line.length < 2) return;
+    pen.strokeStyle = pen.fillStyle = ink;
+    pen.lineWidth = 1.2;
+    pen.setLineDash([5, 3]);
+    pen.beginPath();
+    for (const [x, y] of this.outline()) pen.lineTo(x, y);
+    pen.closePath();
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.globalAlpha = 0.06;
+    pen.fill();
+    pen.globalAlpha = 1;
+  }
+
+  /** The colours of numbers. */
+  drawScale(pen, ink) {
+    const { low, high, unit } = this.data.scale;
+    const { right, top, bottom } = this.box;
+    const [x, width, height] = [right + 14, 12, bottom - top - 20];
+    const looks = this.data.looks;
+    const step = height / looks.length;
+    looks.forEach(({ colour }, i) => {
+      pen.fillStyle = colour;
+      pen.fillRect(x, bottom - (i + 1) * step, width, step + 0.5);
+    });
+    pen.fillStyle = ink;
+    pen.globalAlpha = 0.75;
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    for (const [value, text] of ticks(low, high, 6)) {
+      pen.fillText(text, x + width + 5, bottom - ((value - low) / (high - low)) * height);
+    }
+    pen.fillText(unit, x, top + 6);
+    pen.globalAlpha = 1;
+  }
+
+  // ---- pointer and keys
+
+  /** A button above the picture. */
+  press(name) {
+    if (name === "whole") {
+      this.fit();
+      this.draw();
+    } else if (name === "save") {
+      this.save();
+    } else {
+      this.mode = name;
+      this.canvas.style.cursor = name === "pan" ? "grab" : "crosshair";
+      for (const button of this.frame.querySelectorAll("button[aria-pressed]")) {
+        button.setAttribute("aria-pressed", String(button.name === name));
+      }
+    }
+  }
+
+  at(event) {
+    const { left, top } = this.canvas.getBoundingClientRect();
+    return [event.clientX - left, event.clientY - top];
+  }
+
+  pressed(event) {
+    if (event.button) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.line = [this.at(event)];
+    this.from = { x: [...this.view.x], y: [...this.view.y] };
+    this.far = false;
+  }
+
+  moved(event) {
+    const [x, y] = this.at(event);
+    if (!this.line.length) return this.tell(this.nearest(x, y));
+    const [fromX, fromY] = this.line[0];
+    this.far ||= Math.hypot(x - fromX, y - fromY) >= DRAGGED;
+    if (!this.far) return;
+    this.tell(-1);
+    if (this.mode === "pan") {
+      this.shift((fromX - x) / (this.box.right - this.box.left), (y - fromY) / (this.box.bottom - this.box.top));
+      return;
+    }
+    this.line.push([x, y]);
+    this.redraw();
+  }
+
+  released(event) {
+    if (!this.line.length) return;
+    const [x, y] = this.at(event);
+    if (!this.far) {
+      const point = this.nearest(x, y);
+      if (point >= 0) this.say([point]);
+      else if (this.data.selected) this.say([]);
+    } else if (this.mode !== "pan") {
+      this.line.push([x, y]);
+      const around = this.outline();
+      this.say(this.those((i) => this.kind[i] > 0 && inside(this.px[i], this.py[i], around)));
+    }
+    this.drop();
+  }
+
+  drop() {
+    this.line = [];
+    this.redraw();
+  }
+
+  /** The corners of the box between press and pointer, or the whole way of the lasso. */
+  outline() {
+    if (this.mode === "lasso") return this.line;
+    const [[x0, y0], [x1, y1]] = [this.line[0], this.line[this.line.length - 1]];
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+  }
+
+  /** Moves the view by shares of the picture, from where it was when the pointer was pressed. */
+  shift(across, up) {
+    const moved = ([low, high], share) => [low + share * (high - low), high + share * (high - low)];
+    this.view = { x: moved(this.from.x, across), y: moved(this.from.y, up) };
+    this.redraw();
+  }
+
+  /** Makes the view so many times as wide, around a place in pixels. */
+  zoom(times, x, y) {
+    const { left, top, right, bottom } = this.box;
+    const around = ([low, high], share) => {
+      const fixed = low + share * (high - low);
+      return [fixed + (low - fixed) * times, fixed + (high - fixed) * times];
+    };
+    this.view = {
+      x: around(this.view.x, (x - left) / (right - left)),
+      y: around(this.view.y, (bottom - y) / (bottom - top)),
+    };
+    this.redraw();
+  }
+
+  wheeled(event) {
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 16 : 1;
+    this.zoom(Math.exp(Math.max(-120, Math.min(120, lines * event.deltaY)) * 0.002), ...this.at(event));
+  }
+
+  typed(event) {
+    const { left, top, right, bottom } = this.box;
+    const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
+    const times = { "+": 0.8, "=": 0.8, "-": 1.25 }[event.key];
+    this.from = this.view;
+    if (event.key in steps) this.shift(...steps[event.key]);
+    else if (times) this.zoom(times, (left + right) / 2, (top + bottom) / 2);
+    else if (event.key === "0") this.press("whole");
+    else if (event.key === "Escape") this.say([]);
+    else return;
+    event.preventDefault();
+  }
+
+  /** The point that the pointer means: the nearest within reach, one in colour before a grey one; -1 if there is none. */
+  nearest(x, y) {
+    let [found, least] = [-1, Infinity];
+    for (let i = 0; i < this.px.length; i++) {
+      const away = Math.hypot(this.px[i] - x, this.py[i] - y);
+      const worth = KINDS[this.kind[i]] === "context" ? away + REACH : away;
+      if (away < REACH && worth < least) [found, least] = [i, worth];
+    }
+    return found;
+  }
+
+  /** What a point is, beside the pointer. */
+  tell(point) {
+    this.tip.hidden = point < 0;
+    if (this.mode === "pan") this.canvas.style.cursor = point < 0 ? "grab" : "pointer";
+    if (point < 0) return;
+    const [first, ...others] = this.data.hover[point].split("\n");
+    const strong = document.createElement("strong");
+    strong.textContent = first;
+    this.tip.replaceChildren(strong, ...others.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
+    const [x, y] = [this.px[point], this.py[point]];
+    const { offsetWidth, offsetHeight } = this.tip;
+    this.tip.style.left = `${x + 12 + offsetWidth > this.frame.clientWidth ? x - 12 - offsetWidth : x + 12}px`;
+    this.tip.style.top = `${Math.max(0, Math.min(y - offsetHeight / 2, this.data.height - offsetHeight))}px`;
+  }
+
+  /** Answers with the tokens of these points. */
+  say(points) {
+    this.answer("picked", points.map((i) => this.data.tokens[i]));
+  }
+
+  /** Tokens and where they are on the screen. */
+  places() {
+    const { left, top } = this.canvas.getBoundingClientRect();
+    return this.data.tokens.map((token, i) => ({ token, x: left + this.px[i], y: top + this.py[i] }));
+  }
+
+  /** The picture as a PNG file, on the page's background. */
+  save() {
+    const copy = document.createElement("canvas");
+    [copy.width, copy.height] = [this.canvas.width, this.canvas.height];
+    const pen = copy.getContext("2d");
+    pen.fillStyle = getComputedStyle(this.frame).getPropertyValue("--st-background-color") || "#fff";
+    pen.fillRect(0, 0, copy.width, copy.height);
+    pen.drawImage(this.canvas, 0, 0);
+    copy.toBlob((file) => {
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "map.png" });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  }
+
+  end() {
+    this.sized.disconnect();
+    cancelAnimationFrame(this.turn);
+  }
+}
+
+const pictures = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const frame = parentElement.querySelector(".scatter");
+  if (!pictures.has(frame)) pictures.set(frame, new Scatter(frame));
+  pictures.get(frame).show(data, setTriggerValue);
+}

@@ -1,0 +1,141 @@
+"""The map's picture: points of a plane that are hovered, clicked, boxed and lassoed; `scatter.js` draws it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from app.explorer.looks import CONTEXT
+from figures.style import PhoneLook
+
+HEIGHT = 500
+"""Of the picture, in pixels."""
+
+RING = "#E6007A"
+_PICKED, _NEAR = {"radius": 9, "width": 2.5}, {"radius": 6.5, "width": 1.5}
+_SHADES = 128  # of numbers
+
+_TOOLS = {
+    "pan": ("Move: drag; the wheel zooms", "M12 3v18M3 12h18M12 3l-2.5 2.5M12 3l2.5 2.5M12 21l-2.5-2.5M12 21l2.5-2.5"
+            "M3 12l2.5-2.5M3 12l2.5 2.5M21 12l-2.5-2.5M21 12l-2.5 2.5"),
+    "box": ("Choose by a box", "M4 8V4h4M11 4h3M17 4h3v4M20 11v3M20 17v3h-3M14 20h-3M8 20H4v-3M4 14v-3"),
+    "lasso": ("Choose by a lasso", "M8 16.5C4.5 15.5 3 13 3 10.5 3 6.5 7 4 12 4s9 2.5 9 6.5-4 6.5-9 6.5"
+              "M8 14.5a2 2 0 1 0 .1 0M7 18c0 1.5-.5 2.5-2 3.5"),
+    "whole": ("Show all points", "M4 11l8-7 8 7M6 10v9h12v-9"),
+    "save": ("Save as PNG", "M12 4v11M12 15l-4-4M12 15l4-4M4 19h16"),
+}  # fmt: skip
+_MODES = ("pan", "box", "lasso")
+
+
+def _button(name: str) -> str:
+    title, path = _TOOLS[name]
+    pressed = ' aria-pressed="false"' if name in _MODES else ""
+    return (
+        f'<button name="{name}" title="{title}" aria-label="{title}"{pressed}>'
+        f'<svg viewBox="0 0 24 24"><path d="{path}"/></svg></button>'
+    )
+
+
+_HTML = f"""<div class="scatter"><canvas tabindex="0" role="img"></canvas>
+<div class="tools" role="toolbar">{"".join(map(_button, _TOOLS))}</div><div class="tip" hidden></div></div>"""
+
+_CSS = """
+.scatter {position: relative; font-family: var(--st-font); color: var(--st-text-color)}
+canvas {position: absolute; width: 100%; height: 100%; touch-action: none; border-radius: 4px; outline-offset: 2px}
+.tools {position: absolute; top: 2px; right: 10px; display: flex; gap: 2px; border-radius: 6px;
+  background: var(--st-background-color); opacity: .85}
+button {border: 0; border-radius: 5px; padding: 4px; width: 28px; height: 28px; cursor: pointer; background: none;
+  color: inherit}
+button:hover {background: var(--st-secondary-background-color)}
+button[aria-pressed="true"] {color: var(--st-primary-color); background: var(--st-secondary-background-color)}
+svg {width: 20px; height: 20px; fill: none; stroke: currentColor; stroke-width: 1.7; stroke-linecap: round;
+  stroke-linejoin: round}
+.tip {position: absolute; pointer-events: none; padding: 4px 8px; border-radius: 5px; font-size: 13px;
+  line-height: 1.35; white-space: nowrap; background: var(--st-background-color); color: var(--st-text-color);
+  border: 1px solid var(--st-border-color); box-shadow: 0 2px 8px rgba(0, 0, 0, .18)}
+"""
+
+_mount = st.components.v2.component(
+    "scatter", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+)
+
+
+def scatter(data: dict[str, Any], key: str, picked: Callable[[list[str]], None]) -> None:
+    """Show what `picture` made; `picked` is called before the next run with the tokens that were clicked or surrounded.
+
+    A click beside every point picks none of them.
+    """
+    _mount(key=key, data=data, on_picked_change=lambda: picked(_ids(st.session_state[key])))
+
+
+def _ids(state: Mapping[str, Any]) -> list[str]:
+    return [str(token) for token in state.get("picked") or ()]
+
+
+def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, looks: Mapping[str, PhoneLook] | None = None,
+            picked: Sequence[str] = (), near: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
+    """What `scatter.js` draws, ready to be sent: arrays as their bytes in base64.
+
+    Args:
+        frame: a row a point: token_id, x, y, hover (text, its first line bold), held_out, `shown` (whether it is in
+            colour), `open` (whether a grey one can be surrounded), and class or (without looks) value, a number.
+        axes: their names.
+        plane: names the places of the points; while it is the same, the part of them in view stays.
+        looks: of the classes; None colours by value.
+        picked: ids that are selected; a single one gets a ring.
+        near: ids that get a thinner one.
+    """
+    kind = np.where(frame["shown"], np.where(frame["held_out"], 3, 2), np.where(frame["open"], 1, 0))
+    scale = None
+    if looks is None:
+        value = frame["value"].to_numpy(float)
+        low, high = 0.0, float(np.nanpercentile(value, 98)) if len(value) else 1.0
+        share = np.clip(np.nan_to_num((value - low) / max(high - low, 1e-9)), 0, 1)
+        code = np.round(share * (_SHADES - 1))
+        marks = [(to_hex(colour), "o", True) for colour in colormaps["viridis"](np.linspace(0, 1, _SHADES))]
+        scale = {"low": low, "high": high, "unit": "ms"}
+    else:
+        code = frame["class"].map({label: i for i, label in enumerate(looks)}).to_numpy()
+        marks = [(look.colour, look.marker, look.filled) for look in looks.values()]
+    rings = [(picked if len(picked) == 1 else (), _PICKED), (near, _NEAR)]
+    return {
+        "tokens": frame["token_id"].tolist(),
+        "hover": frame["hover"].tolist(),
+        "x": _packed(frame["x"], "<f4"),
+        "y": _packed(frame["y"], "<f4"),
+        "look": _packed(code, "<u2"),
+        "kind": _packed(kind, "u1"),
+        "looks": [{"colour": colour, "mark": mark, "filled": filled} for colour, mark, filled in marks],
+        "rings": [
+            {"points": np.flatnonzero(frame["token_id"].isin(list(ids))).tolist(), **how} for ids, how in rings
+        ],
+        "selected": len(picked),
+        "ring": RING,
+        "context": CONTEXT,
+        "scale": scale,
+        "axes": list(axes),
+        "plane": plane,
+        "height": HEIGHT,
+        "label": f"{len(frame):,} tokens as points of a plane: {axes[0]} across, {axes[1]} up",
+    }  # fmt: skip
+
+
+def _packed(values: Any, kind: str) -> str:
+    return b64encode(np.asarray(values).astype(kind).tobytes()).decode()
+
+
+def hover_texts(tokens: pd.DataFrame) -> pd.Series:
+    """What a point tells under the pointer: label and length, then the utterance."""
+    length = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
+    return (
+        tokens["label"].astype(str) + "  " + length.round().astype(int).astype(str) + " ms\n"
+        + tokens["utterance"].astype(str)
+    )  # fmt: skip
