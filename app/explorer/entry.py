@@ -28,6 +28,7 @@ LOOK = """<style>
 .stMainBlockContainer {padding: 3.4rem 2rem 1rem 2rem}
 .stMainBlockContainer h1 {font-size: 1.7rem; padding: 0}
 .stSidebar [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0}
+.st-key-ahead {position: absolute; height: 0; overflow: hidden}
 .stMainBlockContainer [data-testid="stButtonGroup"] button {min-height: 1.5rem; padding: 0 .45rem}
 </style>"""
 
@@ -61,9 +62,6 @@ def _page(module: str, given: Given) -> None:
 def main() -> None:
     st.set_page_config(page_title="Latent explorer", page_icon="🔎", layout="wide")
     st.html(LOOK)
-    nothing = {"data": [{"type": "scattergl", "x": [], "y": []}], "layout": {"height": 10}}
-    awaited = st.empty()
-    awaited.plotly_chart(nothing, key="nothing")  # the browser fetches Plotly while the page is computed
     try:
         given = _given(tuple(sys.argv[1:]))
     except ValueError as error:  # every InputError is one
@@ -76,7 +74,6 @@ def main() -> None:
         for module, title, icon in there
     ]  # fmt: skip
     st.navigation(pages, position="top").run()
-    awaited.empty()
 
 
 if __name__ == "__main__":

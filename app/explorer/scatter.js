@@ -487,6 +487,9 @@ const pictures = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const frame = parentElement.querySelector(".scatter");
-  if (!pictures.has(frame)) pictures.set(frame, new Scatter(frame));
+  if (!pictures.has(frame)) {
+    pictures.set(frame, new Scatter(frame));
+    if (!data.seen) requestIdleCallback(() => setTriggerValue("seen", true), { timeout: 5000 });
+  }
   pictures.get(frame).show(data, setTriggerValue);
 }

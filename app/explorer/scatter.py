@@ -68,16 +68,23 @@ _mount = st.components.v2.component(
 )
 
 
+_SEEN = "map was seen"
+
+
 def scatter(data: dict[str, Any], key: str, picked: Callable[[list[str]], None]) -> None:
     """Show what `picture` made; `picked` is called before the next run with the tokens that were clicked or surrounded.
 
-    A click beside every point picks none of them.
+    A click beside every point picks none of them. Once the picture is on the screen, the browser is given something
+    hidden to draw by Plotly, so that it does not fetch Plotly on the first click.
     """
-    _mount(key=key, data=data, on_picked_change=lambda: picked(_ids(st.session_state[key])))
-
-
-def _ids(state: Mapping[str, Any]) -> list[str]:
-    return [str(token) for token in state.get("picked") or ()]
+    _mount(
+        key=key, data=data | {"seen": bool(st.session_state.get(_SEEN))},
+        on_picked_change=lambda: picked([str(token) for token in st.session_state[key].get("picked") or ()]),
+        on_seen_change=lambda: st.session_state.update({_SEEN: True}),
+    )  # fmt: skip
+    with st.container(key="ahead"):
+        if st.session_state.get(_SEEN):
+            st.plotly_chart({"data": [{"type": "heatmap", "z": [[0]]}]}, key="nothing")
 
 
 def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, looks: Mapping[str, PhoneLook] | None = None,
@@ -99,11 +106,11 @@ def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, looks: Ma
         value = frame["value"].to_numpy(float)
         low, high = 0.0, float(np.nanpercentile(value, 98)) if len(value) else 1.0
         share = np.clip(np.nan_to_num((value - low) / max(high - low, 1e-9)), 0, 1)
-        code = np.round(share * (_SHADES - 1))
+        code: np.ndarray = np.round(share * (_SHADES - 1))
         marks = [(to_hex(colour), "o", True) for colour in colormaps["viridis"](np.linspace(0, 1, _SHADES))]
         scale = {"low": low, "high": high, "unit": "ms"}
     else:
-        code = frame["class"].map({label: i for i, label in enumerate(looks)}).to_numpy()
+        code = frame["class"].map({label: i for i, label in enumerate(looks)}).to_numpy(np.intp)
         marks = [(look.colour, look.marker, look.filled) for look in looks.values()]
     rings = [(picked if len(picked) == 1 else (), _PICKED), (near, _NEAR)]
     return {
