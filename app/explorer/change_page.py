@@ -16,7 +16,7 @@ from app.explorer.utterance_page import (
     Row,
     Stretch,
     choose_listening,
-    choose_seed,
+    choose_recording,
     choose_speaker,
     choose_stretch,
     choose_utterance,
@@ -26,7 +26,6 @@ from app.explorer.utterance_page import (
     side_by_side,
     speakers_of,
     stacked,
-    wanted,
     with_latents,
 )
 from app.explorer.views import plain
@@ -81,16 +80,7 @@ def show(given: Given) -> None:
         "The model turns a recording into latents; here one layer of them is changed before they are decoded, so that "
         "you hear what it stands for. Then probes say what they make of the result."
     )
-    speakers = speakers_of(given)
-    first = wanted(speakers)
-    left, middle, right = st.columns([2, 2, 1])
-    with left:
-        speaker = choose_speaker("Speaker", speakers, first)
-    with middle:
-        id = choose_utterance("Utterance", speakers, speaker, first)
-    with right:
-        seed = choose_seed()
-    st.query_params["utterance"] = st.session_state["chosen utterance"] = id
+    id, seed = choose_recording(speakers_of(given))
     utterance = given.utterance(id)
     assert not isinstance(utterance, str)  # the ids are the corpus's
     stretch = choose_stretch(utterance)

@@ -91,15 +91,7 @@ def show(given: Given) -> None:
     if not speakers:
         st.info("There is no utterance to show: the table has no rows, and no corpus was given.")
         return
-    first = wanted(speakers)
-    left, middle, right = st.columns([2, 2, 1])
-    with left:
-        speaker = choose_speaker("Speaker", speakers, first)
-    with middle:
-        id = choose_utterance("Utterance", speakers, speaker, first)
-    with right:
-        seed = choose_seed()
-    st.query_params["utterance"] = st.session_state["chosen utterance"] = id
+    id, seed = choose_recording(speakers)
     utterance = given.utterance(id)
     if isinstance(utterance, str):
         st.info(f"{said(utterance)} Below is what the table says of each token.")
@@ -135,6 +127,21 @@ def speakers_of(given: Given) -> Speakers:
     return {id: (found[id][0], tuple(sorted(set(found[id][1])))) for id in sorted(found)}
 
 
+def choose_recording(speakers: Speakers) -> tuple[str, int]:
+    """The id of the utterance that the pages are about, kept in the address and from page to page; and the seed."""
+    first = wanted(speakers)
+    left, middle, right = st.columns([2, 2, 1])
+    with left:
+        speaker = choose_speaker("Speaker", speakers, first)
+    with middle:
+        id = choose_utterance("Utterance", speakers, speaker, first)
+    with right:
+        help = "Of all that is drawn on this page: the same seed gives the same sounds and pictures."
+        seed = st.number_input("Seed", 0, 1_000_000, 0, key="seed", bind="query-params", help=help)
+    st.query_params["utterance"] = st.session_state["chosen utterance"] = id
+    return id, int(seed or 0)
+
+
 def wanted(speakers: Speakers) -> str:
     """The utterance that the address names, or that was looked at before; else the first."""
     known = {id for _, ids in speakers.values() for id in ids}
@@ -155,12 +162,6 @@ def choose_utterance(label: str, speakers: Speakers, speaker: str, first: str) -
     """A box of a speaker's utterances, at first the utterance `first` where it is among them."""
     ids = speakers[speaker][1]
     return str(st.selectbox(label, ids, ids.index(first) if first in ids else 0, key=f"{label} of {speaker}"))
-
-
-def choose_seed() -> int:
-    """The seed of all that is drawn."""
-    help = "Of all that is drawn on this page: the same seed gives the same sounds and pictures."
-    return int(st.number_input("Seed", 0, 1_000_000, 0, key="seed", bind="query-params", help=help) or 0)
 
 
 def choose_stretch(utterance: Utterance) -> Stretch:
