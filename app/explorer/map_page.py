@@ -317,7 +317,9 @@ def _map(given: Given, shown: Shown, view: MapView) -> None:
         near = tuple(shown.tokens["token_id"].iloc[rows])
     with above:
         plane = digest((view.layout, shown.key))
-        scatter(picture(frame, projection.axes, plane, looks=looks, picked=picked, near=near), _CHART, _click)
+        scatter(
+            picture(frame, projection.axes, plane, looks=looks, picked=picked, near=near), _CHART, _click, dark=dark
+        )
     with below:
         st.caption(_said(shown, projection, len(drawn), view))
         _print(frame, projection, shown, view, looks)

@@ -178,6 +178,7 @@ class Scatter {
     const pen = this.canvas.getContext("2d");
     const look = getComputedStyle(this.frame);
     const ink = look.color;
+    this.checkTheme(ink);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
     pen.font = `12px ${look.fontFamily}`;
@@ -191,6 +192,14 @@ class Scatter {
     this.drawLine(pen, ink);
     pen.restore();
     if (this.data.scale) this.drawScale(pen, ink);
+  }
+
+  /** The colours are made for a light page or a dark one: asks for others, once, where the page is no longer such. */
+  checkTheme(ink) {
+    const [red, green, blue] = ink.match(/[\d.]+/g).map(Number);
+    const dark = red + green + blue > 3 * 128;
+    if (dark !== this.data.dark && dark !== this.asked) this.answer("turned", dark);
+    this.asked = dark;
   }
 
   /** Where the points are, in pixels. */

@@ -71,15 +71,17 @@ _mount = st.components.v2.component(
 _SEEN = "map was seen"
 
 
-def scatter(data: dict[str, Any], key: str, picked: Callable[[list[str]], None]) -> None:
+def scatter(data: dict[str, Any], key: str, picked: Callable[[list[str]], None], *, dark: bool) -> None:
     """Show what `picture` made; `picked` is called before the next run with the tokens that were clicked or surrounded.
 
-    A click beside every point picks none of them. Once the picture is on the screen, the browser is given something
+    A click beside every point picks none of them. `dark` is the page's theme that the colours are for; where it is not
+    the page's any more, the script runs again. Once the picture is on the screen, the browser is given something
     hidden to draw by Plotly, so that it does not fetch Plotly on the first click.
     """
     _mount(
-        key=key, data=data | {"seen": bool(st.session_state.get(_SEEN))},
+        key=key, data=data | {"seen": bool(st.session_state.get(_SEEN)), "dark": dark},
         on_picked_change=lambda: picked([str(token) for token in st.session_state[key].get("picked") or ()]),
+        on_turned_change=lambda: None,
         on_seen_change=lambda: st.session_state.update({_SEEN: True}),
     )  # fmt: skip
     with st.container(key="ahead"):
