@@ -283,14 +283,14 @@ class _Folds:
         if turn:
             _, turned = _ritz(between @ axes.mT, within @ axes.mT)
             axes, between, within = turned @ axes, turned @ between, turned @ within
-        values = np.einsum("ijk,ijk->ij", axes, between) / np.einsum("ijk,ijk->ij", axes, within)
+        values = np.vecdot(axes, between) / np.vecdot(axes, within)
         between -= values[..., None] * within
         beside = 1 + float(np.sqrt(np.finfo(values.dtype).eps))  # at an eigenvalue itself there is no inverse
         correction, along = split.inverses(values * beside).times(between, within)
-        share = np.einsum("ijk,ijk->ij", correction, within) / np.einsum("ijk,ijk->ij", along, within)
+        share = np.vecdot(correction, within) / np.vecdot(along, within)
         along *= share[..., None]
         correction -= along
-        length = np.sqrt(np.einsum("ijk,ijk->ij", correction, correction).max(axis=1))
+        length = np.sqrt(np.vecdot(correction, correction).max(axis=1))
         correction *= np.minimum(1, 1 / np.maximum(length, 1e-30))[:, None, None]
         return axes, within, values, correction, np.minimum(length, 1)
 

@@ -51,10 +51,15 @@ def vote(
         some = codes[start : start + chunk]
         row = np.arange(len(some))
         # A vote is worth more than any head start, and the earlier a class appears the larger its own.
+        # So no two classes score the same, and the leader changes to the class that gets a vote or not at all.
         score = np.zeros((len(some), n_classes), dtype=np.int64)
+        leader, best = np.zeros((2, len(some)), dtype=np.int64)
         for rank in range(max(ks)):
             cast = some[:, rank]
-            score[row, cast] += most + 1 + (score[row, cast] == 0) * (most - rank)
+            now = score[row, cast]
+            now += most + 1 + (now == 0) * (most - rank)
+            score[row, cast] = now
+            leader, best = np.where(now > best, cast, leader), np.maximum(now, best)
             if rank + 1 in column:
-                winners[start : start + chunk, column[rank + 1]] = score.argmax(axis=1)
+                winners[start : start + chunk, column[rank + 1]] = leader
     return winners

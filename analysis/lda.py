@@ -204,10 +204,11 @@ def moments_without(
         for c, rows in enumerate(members):
             norms = residuals[rows] ** 2 @ inverses.T  # |r/σ|² of every member in the units of every fold
             touched = np.flatnonzero(fold_counts[:, c] < counts[c])
-            scaled = shifts[touched, c] * inverses[touched]
-            norms[:, touched] += (shifts[touched, c] * scaled).sum(axis=1) - 2 * residuals[rows] @ scaled.T
-            gone = codes[held_out] == c
-            norms[place[held_out[gone]], fold_of[gone]] = 0
+            if len(touched):
+                scaled = shifts[touched, c] * inverses[touched]
+                norms[:, touched] += (shifts[touched, c] * scaled).sum(axis=1) - 2 * residuals[rows] @ scaled.T
+                gone = codes[held_out] == c
+                norms[place[held_out[gone]], fold_of[gone]] = 0
             fourths += np.einsum("ij,ij->j", norms, norms)
 
         for j, rows in enumerate(some):

@@ -6,6 +6,8 @@ Only the standard library is imported here, so that `probe --help` answers at on
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from typing import Any, NoReturn
 
 from app import commands, convergence, explore, extraction, figures, probes, rate
 from app.shared import Answer, version
+
+atexit.register(gc.freeze)  # at the end no garbage is looked for: that takes as long as a question about few tokens
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,8 @@ rows, the untrained model where its table is given, and the paired difference to
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -134,20 +136,20 @@ def ask(
             )  # fmt: skip
 
     seconds = sum(_seconds(question, len(pool.rows), matrices[name].shape[1]) for name, pool in jobs)
-    running = side_by_side(_probe, arguments(), len(jobs), seconds)
-    for i, ((name, _), run) in enumerate(zip(jobs, running, strict=True)):
-        runs[name].append(run)
-        progress(i + 1, len(jobs))
     rows, confused = [], []
-    for name in names:
-        about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
-        about |= {"protocol": question.protocol}
-        described = about | {"dims": _reduced(question, matrices[name].shape[1])}
-        with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
-            rows += _rows(described, question, runs[name], groups, speakers)
-        confused += [about | row for row in _confusion(_together(runs[name]), classes)]
+    with contextlib.closing(side_by_side(_probe, arguments(), len(jobs), seconds)) as running:
+        for name in names:  # while other processes, where there are any, are at the next features
+            for run in itertools.islice(running, len(pools)):
+                runs[name].append(run)
+                progress(sum(map(len, runs.values())), len(jobs))
+            about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
+            about |= {"protocol": question.protocol}
+            described = about | {"dims": _reduced(question, matrices[name].shape[1])}
+            with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
+                rows += _rows(described, question, runs[name], groups, speakers)
+            confused.append(_confusion(about, _together(runs[name]), classes))
     results = _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
-    return Findings(results, pd.DataFrame(confused, columns=CONFUSION_COLUMNS), notes)
+    return Findings(results, pd.concat(confused, ignore_index=True), notes)
 
 
 def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
@@ -392,7 +394,7 @@ def _tidy(
     described: dict[str, Any], question: Question, speaker: str, outcome: Outcome, beside: dict[str, np.ndarray],
     interval: Interval, chance: float, speakers: int, p_null: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    accuracy, balanced = outcome.accuracy, outcome.balanced_accuracy
+    accuracy, balanced, n_classes = outcome.accuracy, outcome.balanced_accuracy, outcome.n_classes
     unknown = np.full(len(outcome.ks), np.nan)
     null, paper, untrained, control = (
         beside.get(f"{name}_accuracy", unknown) for name in ("null", "paper", "untrained", "control")
@@ -403,7 +405,7 @@ def _tidy(
             "speaker": speaker,
             "k": k,
             "n": outcome.n,
-            "n_classes": outcome.n_classes,
+            "n_classes": n_classes,
             "accuracy": accuracy[i],
             "balanced_accuracy": balanced[i],
             "ci_low": interval.low[i],
@@ -431,19 +433,15 @@ def _tidy(
     ]
 
 
-def _confusion(outcome: Outcome, classes: np.ndarray) -> Iterator[dict[str, Any]]:
+def _confusion(about: dict[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:
     """How often each class was taken for each, at the ks that are shown."""
     shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
-    size = len(classes)
-    for i in shown:
-        pairs = np.bincount(outcome.labels * size + outcome.predictions[:, i], minlength=size**2)
-        for pair in np.flatnonzero(pairs):
-            yield {
-                "k": outcome.ks[i],
-                "label": str(classes[pair // size]),
-                "predicted": str(classes[pair % size]),
-                "count": int(pairs[pair]),
-            }
+    shape = (len(shown), len(classes), len(classes))
+    pairs = np.ravel_multi_index((np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown]), shape)
+    pairs, counts = np.unique(pairs, return_counts=True)
+    place, label, predicted = np.unravel_index(pairs, shape)
+    found = {"k": np.take(outcome.ks, shown)[place], "label": classes[label], "predicted": classes[predicted]}
+    return pd.DataFrame(about | found | {"count": counts}, columns=CONFUSION_COLUMNS)
 
 
 def _paired_with_mel(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import signal
+import sys
+import threading
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -157,8 +162,8 @@ def named(who: str, feature: str) -> Iterator[None]:
 
 Made = TypeVar("Made")
 
-_WORTH_PROCESSES = 5.0
-"""Seconds of work below which starting processes costs more than they save."""
+_WORTH_COPIES, _WORTH_PROCESSES = 0.2, 5.0
+"""Seconds of work below which copies of this process, and processes that start afresh, cost more than they save."""
 
 
 def side_by_side(
@@ -166,22 +171,79 @@ def side_by_side(
     arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]],
     jobs: int,
     seconds: float = np.inf,
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """The function's results in order, side by side where there are several; the figures do not depend on it.
 
-    What all of it takes in `seconds`, about, where known: little is shared by threads, for processes take a second or
-    two to start. The linear algebra has one thread either way: on small arrays several would only wait.
+    What all of it takes in `seconds`, about, where known. Threads share little of it. Copies of this process are there
+    in 0.02 s and share all; others take a second or two to start. The linear algebra has one thread in each case: on
+    small arrays several would only wait.
     """
-    if seconds > _WORTH_PROCESSES and jobs > 1:
-        import joblib
-
-        workers = min(jobs, joblib.cpu_count())  # those that this process may use, not the machine's
-        with joblib.parallel_config("loky", inner_max_num_threads=1):
-            tasks = (joblib.delayed(function)(*a) for a in arguments)
-            yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = max(1, min(jobs, usable))
+    # A copy lacks the other threads, and must not wait for what they held: OpenMP's, which work that is not known may
+    # need, a server's, where this is not the main thread, or those of the system's libraries elsewhere than on Linux.
+    copies = sys.platform == "linux" and seconds < np.inf and threading.current_thread() is threading.main_thread()
+    if workers > 1 and seconds > (_WORTH_COPIES if copies else _WORTH_PROCESSES):
+        yield from (_by_copies if copies else _by_processes)(function, arguments, workers)
         return
     from threadpoolctl import threadpool_limits
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(1, min(jobs, usable))) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         yield from pool.map(function, *zip(*arguments, strict=True))
+
+
+def _by_processes(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Made]:
+    import joblib
+
+    workers = min(workers, joblib.cpu_count())  # those that a container may use, not the machine's
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        tasks = (joblib.delayed(function)(*some) for some in arguments)
+        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
+
+
+def _by_copies(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Made]:
+    """By copies of this process, which hold the arguments already; each is told which are next on a line of its own."""
+    from threadpoolctl import threadpool_limits
+
+    fork, tasks = multiprocessing.get_context("fork"), list(arguments)
+    copies = []
+    idle: SimpleQueue[Any] = SimpleQueue()
+
+    def made(task: int) -> Made:
+        line = idle.get()
+        try:
+            line.send(task)
+            result, error = line.recv()  # EOFError: the copy was killed
+        finally:
+            idle.put(line)
+        if error is not None:
+            raise error
+        return result
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        try:
+            for _ in range(workers):
+                ours, theirs = fork.Pipe()
+                copies.append(fork.Process(target=_serve, args=(function, tasks, theirs, ours), daemon=True))
+                copies[-1].start()
+                theirs.close()
+                idle.put(ours)
+            yield from pool.map(made, range(len(tasks)))
+        finally:
+            for copy in copies:
+                copy.kill()
+                copy.join()
+
+
+def _serve(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], line: Any, other_end: Any) -> None:
+    """What a copy does until the process that it works for ends it, or ends."""
+    other_end.close()  # so that the line ends with that process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            task = line.recv()
+            try:
+                answer: tuple[Any, Exception | None] = function(*tasks[task]), None
+            except Exception as error:
+                answer = None, error
+            line.send(answer)

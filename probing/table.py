@@ -129,7 +129,7 @@ class TokenTable:
         for part in parts:
             if part not in self.features:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
-        return np.concatenate([self.features[part] for part in parts], axis=1).astype(np.float64)
+        return np.concatenate([self.features[part] for part in parts], axis=1, dtype=np.float64)
 
     def with_feature(self, name: str, array: Any) -> TokenTable:
         """The table with one more feature: an array (rows, dims), one row for each of `tokens`, in its order.
@@ -226,7 +226,7 @@ def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
     """A part's columns of this schema; InputError, naming the part, when it is damaged or has others."""
     try:
         with pq.ParquetFile(path) as file:
-            part = file.read(columns=wanted.names).select(wanted.names).cast(wanted)
+            part = file.read(columns=wanted.names, use_threads=False).select(wanted.names).cast(wanted)
         part.validate(full=True)  # text that is none, too
         return part
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -274,17 +274,22 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
             "same `probe extract` again, it does only what is missing"
         )
     wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
-    table = pa.concat_tables([_read_part(folder / part_name(index), wanted) for index in there])
+    known = [name for name, _ in TOKEN_FIELDS]
+    tokens: list[pa.Table] = []
+    arrays: dict[str, list[np.ndarray]] = {name: [] for name in wanted.names if name not in known}
+    for index in there:
+        part = _read_part(folder / part_name(index), wanted)
+        tokens.append(part.select(known))
+        for name, read in arrays.items():
+            flat = part[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            read.append(flat.reshape(-1, wanted.field(name).type.list_size).copy())  # the next part has its memory
     features = {}
-    for column in table.schema:
-        if pa.types.is_fixed_size_list(column.type):
-            flat = table[column.name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            array = flat.reshape(-1, column.type.list_size)
-            if not re.search(r"_var$", column.name) and not np.isfinite(array).all():
-                raise InputError(f"{folder}: feature '{column.name}' holds NaN or infinity; extract it again")
-            features[column.name] = array
-    tokens = table.select([name for name, _ in TOKEN_FIELDS]).to_pandas()
-    return TokenTable(folder.name, folder, extraction, tokens, features)
+    for name in list(arrays):  # one after the other, and what was read goes: little is in memory twice
+        features[name] = np.concatenate(arrays.pop(name))
+        if not name.endswith("_var") and not np.isfinite(features[name]).all():
+            raise InputError(f"{folder}: feature '{name}' holds NaN or infinity; extract it again")
+    frame = pa.concat_tables(tokens).to_pandas()
+    return TokenTable(folder.name, folder, extraction, frame, features)
 
 
 def save(tokens: TokenTable, folder: str | Path) -> Path:

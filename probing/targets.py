@@ -238,7 +238,7 @@ def _frequent(found: Asked, least: int) -> Asked:
     """Without the labels that have fewer rows: of a label with a single row, nothing can be learnt."""
     _, codes, counts = np.unique(found.labels.astype(str), return_inverse=True, return_counts=True)
     kept = counts[codes] >= least
-    return Asked(found.table.select(kept), found.labels[kept], found.types[kept])
+    return found if kept.all() else Asked(found.table.select(kept), found.labels[kept], found.types[kept])
 
 
 def _of_speakers(

@@ -1,3 +1,6 @@
+import multiprocessing
+import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -217,14 +220,29 @@ def test_columns_are_those_that_features_are_made_of() -> None:
     assert columns_of(extraction, ("h1", "z9")) is None  # so that the error can name all that there are
 
 
-@pytest.mark.parametrize("seconds", [0.0, np.inf])
-def test_work_is_shared_in_order_by_threads_or_processes(seconds) -> None:
-    arguments = [(np.full(3, i), float(i)) for i in range(5)]
+@pytest.mark.parametrize("seconds", [0.0, 1.0, np.inf])  # threads; copies of this process, on Linux; processes
+def test_work_is_shared_in_order_and_errors_come_through(seconds, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
+    arguments = [(np.full(3, i), float(i)) for i in range(20)]
     for some in (arguments, iter(arguments)):
         np.testing.assert_array_equal(
-            list(side_by_side(np.add, some, 5, seconds)), np.outer(range(0, 10, 2), np.ones(3))
+            list(side_by_side(np.add, some, 20, seconds)), np.outer(range(0, 40, 2), np.ones(3))
         )
     assert not list(side_by_side(np.add, [], 0, seconds))
+    with pytest.raises(InputError, match="k are 0"):
+        list(side_by_side(_refused, [("k are 0",)] * 20, 20, seconds))
+
+
+def _refused(why: str) -> None:
+    raise InputError(why)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
+def test_a_copy_that_is_killed_is_an_error_and_none_is_left(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
+    with pytest.raises(EOFError):
+        list(side_by_side(os._exit, [(1,)] * 8, 8, 1.0))
+    assert not multiprocessing.active_children()
 
 
 def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
