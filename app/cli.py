@@ -16,7 +16,10 @@ from typing import Any, NoReturn
 from app import commands, convergence, explore, extraction, figures, probes, rate
 from app.shared import Answer, version
 
-atexit.register(gc.freeze)  # at the end no garbage is looked for: that takes as long as a question about few tokens
+# Libraries make many objects and little garbage. Looking for it as often as usual takes a third of a command's start,
+# and at its end as long as a question about few tokens.
+gc.set_threshold(100_000, 50, 1000)
+atexit.register(gc.freeze)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

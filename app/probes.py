@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.shared import Answer, bar, uncollected
+from app.shared import Answer, bar
 
 if TYPE_CHECKING:
     from probing.question import Findings, Question
@@ -169,12 +169,11 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
 
 def run(args: argparse.Namespace, method: Any) -> Answer:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
-    with uncollected():
-        import pandas as pd
+    import pandas as pd
 
-        from app.report import as_text, by_class, by_speaker, recalls, results_path, rows_as_json
-        from probing import table, targets
-        from probing.errors import InputError
+    from app.report import as_text, by_class, by_speaker, recalls, results_path, rows_as_json
+    from probing import table, targets
+    from probing.errors import InputError
 
     if (getattr(args, "permutations", None) or 0) < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")

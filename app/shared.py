@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -130,16 +129,6 @@ def package_versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{p: of(p) for p in packages},
     }
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Looks for no garbage meanwhile: libraries make none while they are imported, and take a fifth longer with it."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextlib.contextmanager

@@ -135,6 +135,7 @@ def output_head(width: int, samples: int, config: OutputConfig) -> nn.Linear:
         bias = head.bias.view(samples, config.size)
         bias[:] = 0
         if k > 1:
-            bias[:, k : 2 * k] = torch.linspace(-0.8, 0.8, k)
+            # not on the meta device, of which linspace takes half a second to import
+            bias[:, k : 2 * k] = torch.linspace(-0.8, 0.8, k, device="cpu")
         bias[:, -k:] = -2 if config.likelihood == "dmol" and k > 1 else -1
     return head
