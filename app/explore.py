@@ -127,12 +127,7 @@ def _serve(told: list[str], port: int, *, browser: bool) -> None:
         **{f"theme_{theme}_primaryColor": colour for theme, colour in ACCENTS.items()},
     }
     bootstrap.load_config_options(settings)
-    threading.Thread(target=_import_ahead, daemon=True).start()
+    # What the first page imports, while the browser is still opening.
+    threading.Thread(target=importlib.import_module, args=("app.explorer.map_page",), daemon=True).start()
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer
         bootstrap.run(str(Path(__file__).parent / "explorer" / "entry.py"), False, told, settings)
-
-
-def _import_ahead() -> None:
-    """What the first page and the first click need, while the browser is still opening."""
-    for name in ("app.explorer.map_page", "plotly.graph_objects", "plotly.subplots"):
-        importlib.import_module(name)
