@@ -11,34 +11,33 @@ const REACH = 9; // pixels between the pointer and a point that it means
 const DRAGGED = 4; // pixels from which a press is no click
 const TURN = Math.PI * 2;
 
-/** Corners on the unit circle, the first at the top; `inner` is the radius of every second one. */
-function corners(count, { turned = 0, inner = 1, width = 1 } = {}) {
+/** Corners on a circle, the first at the top; `inner` shrinks every second one, `width` all of them across. */
+function corners(count, size, { turned = 0, inner = 1, width = 1 } = {}) {
   return Array.from({ length: count }, (_, i) => {
     const angle = TURN * (i / count - 0.25 + turned);
-    const radius = i % 2 ? inner : 1;
+    const radius = i % 2 ? size * inner : size;
     return [width * radius * Math.cos(angle), radius * Math.sin(angle)];
   });
 }
 
-function plus(arm) {
-  const [a, b] = [arm, 1.1];
-  return [[-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a]];
-}
+const ARM = 0.42;
+const PLUS = [[-ARM, -1.1], [ARM, -1.1], [ARM, -ARM], [1.1, -ARM], [1.1, ARM], [ARM, ARM], [ARM, 1.1], [-ARM, 1.1],
+  [-ARM, ARM], [-1.1, ARM], [-1.1, -ARM], [-ARM, -ARM]];
 
-/** The outlines of matplotlib's marks of the same names; a circle has none. */
+/** The outlines of matplotlib's marks of the same names, for a radius of 1; a circle has none. */
 const OUTLINES = {
-  s: corners(4, { turned: 0.125 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
-  D: corners(4).map(([x, y]) => [1.2 * x, 1.2 * y]),
-  d: corners(4, { width: 0.65 }).map(([x, y]) => [1.3 * x, 1.3 * y]),
-  "^": corners(3).map(([x, y]) => [1.25 * x, 1.25 * y]),
-  v: corners(3, { turned: 0.5 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
-  "<": corners(3, { turned: 0.75 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
-  ">": corners(3, { turned: 0.25 }).map(([x, y]) => [1.25 * x, 1.25 * y]),
-  p: corners(5).map(([x, y]) => [1.15 * x, 1.15 * y]),
-  h: corners(6).map(([x, y]) => [1.15 * x, 1.15 * y]),
-  "*": corners(10, { inner: 0.45 }).map(([x, y]) => [1.4 * x, 1.4 * y]),
-  P: plus(0.42),
-  X: plus(0.42).map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
+  s: corners(4, 1.25, { turned: 0.125 }),
+  D: corners(4, 1.2),
+  d: corners(4, 1.3, { width: 0.65 }),
+  "^": corners(3, 1.25),
+  v: corners(3, 1.25, { turned: 0.5 }),
+  "<": corners(3, 1.25, { turned: 0.75 }),
+  ">": corners(3, 1.25, { turned: 0.25 }),
+  p: corners(5, 1.15),
+  h: corners(6, 1.15),
+  "*": corners(10, 1.4, { inner: 0.45 }),
+  P: PLUS,
+  X: PLUS.map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
 };
 
 /** A picture of one mark, drawn once and then copied to every point that has it. */
@@ -95,7 +94,7 @@ class Scatter {
     this.canvas = frame.querySelector("canvas");
     this.tip = frame.querySelector(".tip");
     this.line = []; // where the pointer has been since it was pressed, in pixels
-    this.canvas.places = () => this.places();
+    this.canvas.places = () => this.places(); // for whoever drives the page by a program
     for (const button of frame.querySelectorAll("button")) button.onclick = () => this.press(button.name);
     this.canvas.onpointerdown = (event) => this.pressed(event);
     this.canvas.onpointermove = (event) => this.moved(event);
@@ -105,8 +104,7 @@ class Scatter {
     this.canvas.ondblclick = () => this.press("whole");
     this.canvas.onkeydown = (event) => this.typed(event);
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
-    this.sized = new ResizeObserver(() => this.data && this.draw());
-    this.sized.observe(frame);
+    new ResizeObserver(() => this.data && this.draw()).observe(frame);
     this.press("pan");
   }
 
@@ -144,6 +142,7 @@ class Scatter {
       return low <= high ? [low - room, high + room] : [-1, 1];
     };
     this.view = { x: ends(this.x), y: ends(this.y) };
+    this.zoomed = 1;
   }
 
   // ---- drawing
@@ -401,8 +400,10 @@ class Scatter {
     this.redraw();
   }
 
-  /** Makes the view so many times as wide, around a place in pixels. */
+  /** Makes the view so many times as wide, around a place in pixels, as far as numbers have digits. */
   zoom(times, x, y) {
+    if (this.zoomed * times < 1e-5 || this.zoomed * times > 100) return;
+    this.zoomed *= times;
     const { left, top, right, bottom } = this.box;
     const around = ([low, high], share) => {
       const fixed = low + share * (high - low);
@@ -485,20 +486,16 @@ class Scatter {
       URL.revokeObjectURL(link.href);
     });
   }
-
-  end() {
-    this.sized.disconnect();
-    cancelAnimationFrame(this.turn);
-  }
 }
 
 const pictures = new WeakMap();
+const whenIdle = window.requestIdleCallback ?? ((call) => setTimeout(call, 500)); // Safari has none
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const frame = parentElement.querySelector(".scatter");
   if (!pictures.has(frame)) {
     pictures.set(frame, new Scatter(frame));
-    if (!data.seen) requestIdleCallback(() => setTriggerValue("seen", true), { timeout: 5000 });
+    if (!data.seen) whenIdle(() => setTriggerValue("seen", true), { timeout: 5000 });
   }
   pictures.get(frame).show(data, setTriggerValue);
 }
