@@ -213,7 +213,12 @@ def _by_copies(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...
         line = idle.get()
         try:
             line.send(task)
-            result, error = line.recv()  # EOFError: the copy was killed
+            result, error = line.recv()
+        except (EOFError, OSError):
+            raise InputError(
+                "a process that shared the work was ended from outside, most often for want of memory; ask about fewer "
+                "features or tokens at a time"
+            ) from None
         finally:
             idle.put(line)
         if error is not None:

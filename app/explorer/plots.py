@@ -1,4 +1,4 @@
-"""The explorer's pictures: the figures' colours and marks on Plotly, which turns, zooms and tells what was clicked.
+"""The pictures of the page 'Questions': the figures' colours and marks on Plotly, which tells what was clicked.
 
 Whatever is clickable carries ids in `customdata`; text from files is escaped, for Plotly reads some HTML in labels.
 """

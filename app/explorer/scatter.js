@@ -6,7 +6,7 @@
 const MARGIN = { left: 52, right: 10, top: 10, bottom: 42, bar: 66 };
 const RADIUS = { context: 2, faint: 2.6, full: 3.6 };
 const OPACITY = { context: 0.35, faint: 0.3, full: 0.9 };
-const KINDS = ["context", "context", "faint", "full"]; // by the numbers of scatter.py
+const KINDS = ["context", "context", "faint", "full"]; // by the numbers of scatter.py; no line around them takes a 0
 const REACH = 9; // pixels between the pointer and a point that it means
 const DRAGGED = 4; // pixels from which a press is no click
 const TURN = Math.PI * 2;

@@ -240,7 +240,7 @@ def _refused(why: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
 def test_a_copy_that_is_killed_is_an_error_and_none_is_left(monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
-    with pytest.raises(EOFError):
+    with pytest.raises(InputError, match="want of memory"):
         list(side_by_side(os._exit, [(1,)] * 8, 8, 1.0))
     assert not multiprocessing.active_children()
 
