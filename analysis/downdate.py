@@ -31,11 +31,11 @@ from scipy.linalg import solve_triangular
 from analysis.errors import InputError
 from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
 
-# What may be left to correct, of a discriminant's length. Distances between projections inherit it times the root of
-# the number of features.
-_EXACT = 1e-10
+# What may be left to correct, of a discriminant's length: no more than what single precision, in which tables keep the
+# features, has taken from them. Distances between projections inherit it times the root of the number of features.
+_EXACT = 1e-7
 # A last correction up to this has a square that adds nothing to the scale of a discriminant.
-_SMALL = 3e-6
+_SMALL = 1e-4
 # Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
 # that eigenvalue itself, and a third of the gap to the next.
 _BLUR = 1e-3
@@ -43,6 +43,7 @@ _BLUR = 1e-3
 _ROUNDS = ((2, 4, 0), (0, 4, 6))
 _MOST = 0.9  # of the folds at hand: when so many are found, the others go on among their like
 _GUARDS = 3  # eigenvectors of all points beyond those asked for, that the first guess is made of
+_LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
 _MOST_DIMS = 12  # beyond, small dense solvers are as quick
 _LEAST_DIGITS = 1e-6  # of a squared pivot and a variance: below, what subtraction leaves is too inexact
 _NUMBERS_AT_ONCE = 1 << 15  # so that what a step reads and writes stays in a cache of a megabyte
@@ -69,6 +70,7 @@ def without_each(
     n_classes: int,
     dims: int,
     shrinkage: Shrinkage,
+    rows: Int[np.ndarray, " folds"],
 ) -> Iterator[Found]:
     """The folds that could be certified, in parts; those that it leaves out need the exact route.
 
@@ -78,30 +80,32 @@ def without_each(
         n_classes: number of classes.
         dims: discriminants, at most min(classes - 1, features).
         shrinkage: as checked.
+        rows: the points to leave out, each once.
     """
     points = points[:, points.any(axis=0)]  # a constant feature takes no part
-    whole = _Whole.of(points, codes, n_classes, shrinkage) if 0 < dims <= _MOST_DIMS and points.size else None
+    suits = 0 < dims <= _MOST_DIMS and len(points) >= _LEAST_POINTS and points.size
+    whole = _Whole.of(points, codes, n_classes, shrinkage) if suits else None
     if whole is None or dims > min(n_classes - 1, points.shape[1]):
         return
     size = max(8, _NUMBERS_AT_ONCE // (dims * points.shape[1]))
     at_once = max(8, 8 * _NUMBERS_AT_ONCE // (dims * len(points)))
-    left, begun = whole.sound(dims), None
+    left, begun = whole.sound(rows, dims), None
     for rough, steps, spikes in _ROUNDS:
         missed = [(left[:0], np.empty((0, dims, points.shape[1])))]
         for start in range(0, len(left), size):
-            rows = left[start : start + size]
-            folds = _Folds.of(whole, rows)
-            axes = np.tile(np.eye(dims, points.shape[1]), (len(rows), 1, 1))
+            batch = left[start : start + size]
+            folds = _Folds.of(whole, batch)
+            axes = np.tile(np.eye(dims, points.shape[1]), (len(batch), 1, 1))
             try:
                 axes = folds.first_guess(dims) if begun is None else begun[start : start + size]
                 axes, found = folds.improved(axes, rough, steps, spikes)
             except np.linalg.LinAlgError:  # one of them is, or looks, singular
-                found = np.zeros(len(rows), dtype=bool)
-            missed.append((rows[~found], axes[~found]))
+                found = np.zeros(len(batch), dtype=bool)
+            missed.append((batch[~found], axes[~found]))
             certain = np.flatnonzero(found)
             for some in (certain[begin : begin + at_once] for begin in range(0, len(certain), at_once)):
                 projected = axes[some].reshape(-1, points.shape[1]) @ whole.scores.T
-                yield Found(rows[some], projected.reshape(len(some), dims, -1), folds.amounts[some])
+                yield Found(batch[some], projected.reshape(len(some), dims, -1), folds.amounts[some])
         left, begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
 
 
@@ -167,11 +171,11 @@ class _Whole:
             scores=points @ basis,
         )
 
-    def sound(self, dims: int) -> Int[np.ndarray, " folds"]:
+    def sound(self, rows: Int[np.ndarray, " folds"], dims: int) -> Int[np.ndarray, " sound"]:
         """The points without which as many discriminants are left, and enough digits of every variance."""
-        digits = 1 - (self.points**2).max(axis=1) / (len(self.points) - 1)
-        classes = len(self.moments.counts) - (self.moments.counts[self.codes] == 1)
-        return np.flatnonzero((digits > _LEAST_DIGITS) & (classes > dims))
+        digits = 1 - (self.points[rows] ** 2).max(axis=1) / (len(self.points) - 1)
+        classes = len(self.moments.counts) - (self.moments.counts[self.codes[rows]] == 1)
+        return rows[(digits > _LEAST_DIGITS) & (classes > dims)]
 
 
 @dataclass(frozen=True)

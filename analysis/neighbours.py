@@ -44,8 +44,8 @@ def neighbours_without_group(
         k: how many, at most the points that are not held out.
     """
     others = np.delete(np.arange(len(points)), held_out)
-    if points.shape[1] <= _TREE_DIMS and len(others) >= max(_MANY_POINTS, k + _SPARE):
-        return _by_tree(points[others], others, points[held_out], k)
+    if points.shape[1] <= _TREE_DIMS and len(others) >= max(_MANY_POINTS, k + 1 + _SPARE):
+        return _by_tree(points[others], others, points[held_out], np.full(len(held_out), -1), k)
     return _search(points[others], others, points[held_out], _no_spans(held_out), k)
 
 
@@ -80,6 +80,9 @@ def neighbours_in_other_groups(
         groups: the group of each; all different for leave-one-out.
         k: how many, at most the points outside the largest group.
     """
+    if points.shape[1] <= _TREE_DIMS and len(points) >= max(_MANY_POINTS, k + 1 + _SPARE) and _all_differ(groups):
+        each = np.arange(len(points))
+        return _by_tree(points, each, points, each, k)
     order = np.argsort(groups, kind="stable")  # so that a group is a span of rows
     spans = np.stack([np.searchsorted(groups[order], groups[order], side) for side in ("left", "right")], axis=1)
     found = np.empty((len(points), k), dtype=np.intp)
@@ -114,27 +117,35 @@ def _by_differences(
     return found
 
 
-def _by_tree(base: np.ndarray, names: np.ndarray, queries: np.ndarray, k: int) -> Int[np.ndarray, "queries k"]:
-    """As `_by_differences`, of the candidates that a tree finds; queries whose last place it leaves open go there."""
+def _by_tree(
+    base: np.ndarray, names: np.ndarray, queries: np.ndarray, own: np.ndarray, k: int
+) -> Int[np.ndarray, "queries k"]:
+    """As `_by_differences`, of the candidates that a tree finds; queries whose last place it leaves open go there.
+
+    `own` is each query's row of `base`, which it must not find; -1 where it is none of them.
+    """
     from scipy.spatial import KDTree  # takes long to import
 
     tree = KDTree(base, leafsize=32, balanced_tree=False, compact_nodes=False)  # built in a third of the time
     found = np.empty((len(queries), k), dtype=np.intp)
     open_ = np.zeros(len(queries), dtype=bool)
-    chunk = max(1, _NUMBERS_AT_ONCE // (k + _SPARE) // base.shape[1])
+    candidates = k + _SPARE + 1  # one of them may be the query
+    chunk = max(1, _NUMBERS_AT_ONCE // candidates // base.shape[1])
     for start in range(0, len(queries), chunk):
         some = slice(start, start + chunk)
-        distances, places = tree.query(queries[some], k + _SPARE)
+        distances, places = tree.query(queries[some], candidates)
         # The tree's own distances are rounded otherwise: they only tell that whatever it left out is farther.
         squares = np.zeros(places.shape)
         for theirs, ours in zip(base.T, queries[some].T, strict=True):  # in the order of `_squared_distances`
             squares += np.square(theirs[places] - ours[:, None])
+        squares[places == own[some, None]] = np.inf
         last = np.partition(squares, k - 1, axis=1)[:, k - 1]
         open_[some] = distances[:, -1] ** 2 <= last * (1 + _TREE_ROUNDING)
         order = np.lexsort((names[places], squares))[:, :k]
         found[some] = names[np.take_along_axis(places, order, axis=1)]
     rows = np.flatnonzero(open_)
-    found[rows] = _by_differences(base, names, queries[rows], _no_spans(rows), k)
+    spans = np.stack([own[rows], own[rows] + 1], axis=1)
+    found[rows] = _by_differences(base, names, queries[rows], spans, k)
     return found
 
 
@@ -225,6 +236,10 @@ def _leave_out(distances: np.ndarray, spans: np.ndarray) -> None:
     width = distances.shape[1]
     for row in np.flatnonzero((spans[:, 0] < width) & (spans[:, 1] > np.maximum(spans[:, 0], 0))):
         distances[row, max(spans[row, 0], 0) : spans[row, 1]] = np.inf
+
+
+def _all_differ(groups: np.ndarray) -> bool:
+    return len(np.unique(groups)) == len(groups)
 
 
 def _no_spans(queries: np.ndarray) -> Int[np.ndarray, "queries 2"]:

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from analysis.errors import InputError
 from analysis.knn import vote
 from analysis.outcome import Outcome
-from analysis.statistics import group_means
 
 Shuffle = Literal["tokens", "within-groups", "across-groups"]
 
@@ -23,12 +22,15 @@ class Null:
         shuffle: how the labels were permuted.
         ks: as in the outcome that this is the null of.
         accuracies: fractions.
-        group_accuracies: where there are groups, each one's mean over the permutations, groups ascending.
+        judged: points judged, in all permutations together.
+        group_accuracies: where there are groups, each one's over all permutations, groups ascending; NaN of a group
+            that had no point judged.
     """
 
     shuffle: Shuffle
     ks: tuple[int, ...]
     accuracies: Float[np.ndarray, "rounds ks"]
+    judged: int
     group_accuracies: Float[np.ndarray, "groups ks"] | None = None
 
     @property
@@ -39,44 +41,55 @@ class Null:
 
 def permuted_null(
     outcome: Outcome,
-    probe: Callable[[Int[np.ndarray, " tokens"]], Outcome],
+    probe: Callable[..., Outcome],
     *,
     rng: np.random.Generator,
     rounds: int = 10,
+    judged: int | None = None,
     shuffle: Shuffle | None = None,
 ) -> Null:
     """Runs the whole protocol again on permuted labels: fits, folds and votes included.
 
     Args:
         outcome: what the probe said of the true labels.
-        probe: the probe itself: labels in, outcome out, everything else as it was.
-        rng: source of the permutations.
+        probe: the probe itself: labels in, outcome out, everything else as it was. Where `judged` is given, it is told
+            under that name which rows to judge.
+        rng: source of the permutations, and of the rows.
         rounds: number of permutations.
+        judged: rows to judge in each, drawn anew, each in its own fold of all the others; None judges all.
         shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute
             of the speaker: shuffling its tokens would hide what knowing the voice alone scores); else, for
             phonemes, `within-groups` under `speaker` and `tokens` under `paper` and `nested`.
 
     Raises:
-        InputError: as the probe; no rounds; groups missing where the shuffle needs them.
+        InputError: as the probe; no rounds; rows to judge fewer than one or more than there are; groups missing where
+            the shuffle needs them.
     """
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
     labels, groups = outcome.labels, outcome.groups
+    if judged is not None and not 0 < judged <= len(labels):
+        raise InputError(f"judged is {judged} of {len(labels)} rows; give 1 to {len(labels)}, or None for all")
     shuffle = shuffle or _usual_shuffle(outcome)
-    accuracies, by_group = [], []
+    names, place = np.unique(np.zeros_like(labels) if groups is None else groups, return_inverse=True)
+    accuracies, right, sizes = [], np.zeros((len(names), len(outcome.ks))), np.zeros((len(names), 1))
+    rows = np.arange(len(labels))
     for _ in range(rounds):
         relabelled = permuted(labels, shuffle=shuffle, groups=groups, rng=rng)
+        if judged is not None:
+            rows = np.sort(rng.choice(len(labels), judged, replace=False))
         if outcome.dims == 0 and outcome.neighbours is not None:
             # Without LDA nothing is fitted to the labels, so that the search need not be repeated.
             classes, codes = np.unique(relabelled, return_inverse=True)
-            predicted = classes[vote(codes[outcome.neighbours], len(classes), outcome.ks)]
-            correct = predicted == relabelled[:, None]
+            predicted = classes[vote(codes[outcome.neighbours[rows]], len(classes), outcome.ks)]
+            correct = predicted == relabelled[rows, None]
         else:
-            correct = probe(relabelled).correct
+            correct = (probe(relabelled) if judged is None else probe(relabelled, judged=rows)).correct
         accuracies.append(correct.mean(axis=0))
-        if groups is not None:
-            by_group.append(group_means(correct, groups))
-    return Null(shuffle, outcome.ks, np.stack(accuracies), np.mean(by_group, axis=0) if by_group else None)
+        right += np.stack([np.bincount(place[rows], column, len(names)) for column in correct.T], axis=1)
+        sizes[:, 0] += np.bincount(place[rows], minlength=len(names))
+    of_groups = np.divide(right, sizes, out=np.full_like(right, np.nan), where=sizes > 0)
+    return Null(shuffle, outcome.ks, np.stack(accuracies), rounds * len(rows), None if groups is None else of_groups)
 
 
 def permuted(

@@ -1,6 +1,8 @@
 """What a probe returns: the prediction for every point, from which every figure follows."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,6 +36,16 @@ class Outcome:
     predictions: Int[np.ndarray, "tokens ks"]
     groups: Int[np.ndarray, " tokens"] | None = None
     neighbours: Int[np.ndarray, "tokens most"] | None = None
+
+    def of_rows(self, rows: Bool[np.ndarray, " tokens"] | Int[np.ndarray, " some"]) -> Outcome:
+        """Some points' share of the outcome."""
+        return replace(
+            self,
+            labels=self.labels[rows],
+            predictions=self.predictions[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            neighbours=None if self.neighbours is None else self.neighbours[rows],
+        )
 
     @property
     def n(self) -> int:

@@ -56,6 +56,7 @@ def classify(
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
     match_dims: int | None = None,
+    judged: Rows | None = None,
 ) -> Outcome:
     """Predicts every point's label from its k nearest neighbours among linear discriminants.
 
@@ -70,11 +71,13 @@ def classify(
         match_dims: reduce the features first, to so many principal components of the standardised features,
             fitted in the fold; None, or as many as there are features or more, leaves them as they are. The
             components keep their variances, which matters where `lda_dims` is 0.
+        judged: rows whose labels to predict, ascending, under `nested`; None predicts all.
 
     Raises:
-        InputError: points or labels that `LabelledPoints` refuses; k, D, shrinkage or `match_dims` out of
+        InputError: points or labels that `LabelledPoints` refuses; k, D, shrinkage, `match_dims` or `judged` out of
             range; no groups for `speaker`; a singular covariance.
     """
+    _check_judged(judged, protocol, len(points))
     match protocol:
         case "paper":
             return paper(points, labels, lda_dims=lda_dims, ks=ks, groups=groups, match_dims=match_dims)
@@ -87,6 +90,7 @@ def classify(
                 shrinkage=shrinkage,
                 groups=groups,
                 match_dims=match_dims,
+                judged=judged,
             )
         case "speaker":
             return speaker(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, match_dims=match_dims)
@@ -128,22 +132,23 @@ def nested(
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
     match_dims: int | None = None,
+    judged: Rows | None = None,
 ) -> Outcome:
     """LDA with its scales and shrinkage fitted again without each point, which the others then judge.
 
     The only member of its class meets no other and counts as an error. A fold with too few classes for D
     keeps the discriminants it has. Where nothing is fitted, without LDA and principal components, this equals
-    `paper`.
+    `paper`. Only the points of `judged`, where given, are held out and judged.
     """
     data = LabelledPoints(points, labels, groups)
     n_features = checked_match_dims(match_dims, data.points.shape[1])
     dims = checked_dims(lda_dims, len(data.classes), n_features)
     ks = checked_ks(ks, len(data.points) - 1)
     if dims == 0 and n_features == data.points.shape[1]:
-        return _by_vote("nested", data, 0, 0.0, ks, _neighbours_of_each(data.points, ks))
-    rows = _rows_of_folds(data, "nested")
+        return _by_vote("nested", data, 0, 0.0, ks, _neighbours_of_each(data.points, ks), judged)
+    rows = _rows_of_folds(data, "nested", judged)
     found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
-    return _by_vote("nested", data, dims, amount, ks, found)
+    return _by_vote("nested", data, dims, amount, ks, found, judged)
 
 
 def speaker(
@@ -180,12 +185,14 @@ def lda_classify(
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " tokens"] | None = None,
     match_dims: int | None = None,
+    judged: Rows | None = None,
 ) -> Outcome:
     """Predicts every point's label by LDA: the nearest class mean among all discriminants, with log priors.
 
     Under `paper` this is resubstitution: fitted by scikit-learn on all points and judged on the same ones.
     The outcome has ks (0,), for no neighbour votes. Arguments and errors are those of `classify`.
     """
+    _check_judged(judged, protocol, len(points))
     data = LabelledPoints(points, labels, groups)
     shrinkage = checked_shrinkage(shrinkage)
     n_features = checked_match_dims(match_dims, data.points.shape[1])
@@ -198,13 +205,14 @@ def lda_classify(
             predicted[:] = _scikit_lda(data).predict(data.points)
         case "nested" | "speaker":
             amounts.clear()
-            for held_out, space, fold in _folds(data, _rows_of_folds(data, protocol), n_features):
+            for held_out, space, fold in _folds(data, _rows_of_folds(data, protocol, judged), n_features):
                 amounts.append(intensity(fold, shrinkage))
                 codes = gaussian_rule(fold, amounts[-1]).predict(space[held_out])
                 predicted[held_out] = data.classes[codes]
         case _:
             raise _unknown(protocol)
-    return Outcome(protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups)
+    whole = Outcome(protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups)
+    return whole if judged is None else whole.of_rows(judged)
 
 
 @dataclass(frozen=True)
@@ -240,12 +248,15 @@ def _refitted_neighbours(
 ) -> tuple[Int[np.ndarray, "tokens k"], float]:
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of shrinkage."""
     copies = _Copies.of(data.points)
-    found = np.empty((len(data.points), k), dtype=np.intp)
+    found = np.full((len(data.points), k), -1, dtype=np.intp)  # of rows that no fold holds out
     amounts = np.zeros(len(rows))
     left = np.ones(len(rows), dtype=bool)
-    if len(rows) == len(data.points) and n_features == data.points.shape[1]:  # one row a fold
-        fold_of = np.argsort(np.concatenate(rows))
-        for some in without_each(standardised(data.points), data.codes, len(data.classes), dims, shrinkage):
+    if max(map(len, rows)) == 1 and n_features == data.points.shape[1]:
+        held_out = np.concatenate(rows)
+        fold_of = np.empty(len(data.points), dtype=np.intp)
+        fold_of[held_out] = np.arange(len(rows))
+        space = standardised(data.points)
+        for some in without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
             found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
             amounts[fold_of[some.rows]], left[fold_of[some.rows]] = some.amounts, False
     rest = np.flatnonzero(left)
@@ -270,10 +281,10 @@ def _folds(
             yield held_out, components, moments(components[others], codes[others], n_classes)
 
 
-def _rows_of_folds(data: LabelledPoints, protocol: Protocol) -> list[Rows]:
-    """The rows that each fold of `nested` or `speaker` holds out."""
+def _rows_of_folds(data: LabelledPoints, protocol: Protocol, judged: Rows | None = None) -> list[Rows]:
+    """The rows that each fold of `nested`, of all folds or those of `judged` rows, or of `speaker` holds out."""
     if protocol == "nested":
-        return list(np.arange(len(data.points))[:, None])
+        return list((np.arange(len(data.points)) if judged is None else judged)[:, None])
     if data.groups is None:
         raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
     names, place = np.unique(data.groups, return_inverse=True)
@@ -319,9 +330,21 @@ def _by_vote(
     amount: float,
     ks: tuple[int, ...],
     neighbours: Int[np.ndarray, "tokens most"],
+    judged: Rows | None = None,
 ) -> Outcome:
-    codes = vote(data.codes[neighbours], len(data.classes), ks)
-    return Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours=neighbours)
+    rows = np.arange(len(data.points)) if judged is None else judged
+    codes = vote(data.codes[neighbours[rows]], len(data.classes), ks)
+    groups = None if data.groups is None else data.groups[rows]
+    return Outcome(protocol, dims, amount, ks, data.labels[rows], data.classes[codes], groups, neighbours[rows])
+
+
+def _check_judged(judged: Rows | None, protocol: Protocol, n: int) -> None:
+    if judged is None:
+        return
+    if protocol != "nested":
+        raise InputError(f"protocol {protocol} fits once for many rows; leave judged out, or use nested")
+    if len(judged) == 0 or judged[0] < 0 or judged[-1] >= n or (np.diff(judged) < 1).any():
+        raise InputError(f"judged has to name rows among {n}, ascending and each once")
 
 
 def _unknown(protocol: str) -> InputError:

@@ -1,6 +1,7 @@
 """Intervals and tests for accuracies: bootstraps over tokens or speakers, and paired sign flips."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from analysis.errors import InputError
 
 _DRAWS_AT_ONCE = 1 << 16  # so that they stay in a cache
+_NUMBERS_AT_ONCE = 1 << 20
 _ENUMERATED = 1 << 14
 _EXACT_IN_SINGLE = 1 << 24  # up to which single precision has every whole number
 
@@ -40,22 +42,37 @@ def group_means(
     return sums / sizes[:, None]
 
 
-def bootstrap_interval(
-    values: Bool[np.ndarray, "tokens ks"] | Float[np.ndarray, "tokens ks"],
-    *,
-    rng: np.random.Generator,
-    level: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """Percentile bootstrap over tokens of the mean of every column (Efron and Tibshirani 1993, chapter 13).
+def token_bootstrap_interval(correct: Bool[np.ndarray, "tokens ks"], *, level: float = 0.95) -> Interval:
+    """Percentile bootstrap over tokens of the fraction right (Efron and Tibshirani 1993, chapter 13), of all resamples.
+
+    With c of n tokens right, the number right in a resample is binomial, B(n, c/n): its quantiles need no draws.
 
     Args:
-        values: one row a token, such as `Outcome.correct`.
-        rng: source of the resamples; all columns share them.
+        correct: one row a token, such as `Outcome.correct`.
         level: coverage, in (0, 1).
-        resamples: number of resamples.
+
+    Raises:
+        InputError: fewer than two tokens, a level outside (0, 1).
     """
-    return cluster_bootstrap_interval(values, np.arange(len(values)), rng=rng, level=level, resamples=resamples)
+    _check_level(level)
+    n = len(correct)
+    _check_units(n)
+    counts, place = np.unique(correct.sum(axis=0), return_inverse=True)
+    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    log_ways = log_factorials[n] - log_factorials - log_factorials[::-1]
+    ends = np.empty((len(counts), 2))
+    right = np.arange(n + 1)
+    for some in np.array_split(np.arange(len(counts)), math.ceil(len(counts) * (n + 1) / _NUMBERS_AT_ONCE)):
+        # One half token more and less where all or none are right, for the logarithm; the answer is set below.
+        share = np.clip(counts[some, None], 0.5, n - 0.5) / n
+        chances = np.exp(log_ways + right * np.log(share) + right[::-1] * np.log1p(-share))
+        below = np.cumsum(chances, axis=1)
+        for end, tail in enumerate(((1 - level) / 2, (1 + level) / 2)):
+            ends[some, end] = (below < tail).sum(axis=1) / n
+    sure = (counts == 0) | (counts == n)
+    ends[sure] = counts[sure, None] / n
+    low, high = ends[place].T
+    return Interval(low, high, level)
 
 
 def cluster_bootstrap_interval(
@@ -81,16 +98,14 @@ def cluster_bootstrap_interval(
     Raises:
         InputError: fewer than two groups, a level outside (0, 1), no resamples.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; give a coverage between 0 and 1, such as 0.95")
+    _check_level(level)
     if resamples < 1:
         raise InputError(f"resamples is {resamples}; give a positive number, such as 2000")
     sums, sizes = _group_sums(values, groups)
     n = len(sizes)
     if values.dtype == bool and n * sizes.max() <= _EXACT_IN_SINGLE:
         sums = sums.astype(np.float32)
-    if n < 2:
-        raise InputError(f"{n} unit to resample; an interval needs two or more tokens or speakers")
+    _check_units(n)
     means = []
     chunk = max(1, _DRAWS_AT_ONCE // n)
     for start in range(0, resamples, chunk):
@@ -147,6 +162,7 @@ def _all_flips(n: int) -> Float[np.ndarray, "flips groups"]:
 def _group_sums(
     values: np.ndarray, groups: np.ndarray
 ) -> tuple[Float[np.ndarray, "groups ks"], Float[np.ndarray, " groups"]]:
+    """The sum of every column in every group, groups ascending, and the groups' sizes."""
     _, index = np.unique(groups, return_inverse=True)
     if len(groups) != len(values):
         raise InputError(f"{len(groups)} groups for {len(values)} tokens; give one group a token")
@@ -154,3 +170,13 @@ def _group_sums(
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     sums = np.add.reduceat(values[np.argsort(index, kind="stable")], first, axis=0, dtype=np.float64)
     return sums, sizes.astype(np.float64)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; give a coverage between 0 and 1, such as 0.95")
+
+
+def _check_units(n: int) -> None:
+    if n < 2:
+        raise InputError(f"{n} unit to resample; an interval needs two or more tokens or speakers")

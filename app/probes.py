@@ -135,8 +135,8 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
             "--permutations",
             type=int,
             default=None,
-            help="label permutations for the null (default: 10; 100 for one row a speaker; fewer for logistic "
-            "regression and for very many rows)",
+            help="label permutations for the null, each judging all rows (default: 100 for one row a speaker; for "
+            "others up to 10, until 5000 rows are judged, or 1000 where each costs a fit)",
         )
     if not ridge:
         sub.add_argument(

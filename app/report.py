@@ -226,10 +226,21 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
         said.append(f"`paper` fits on the held-out point too: do not take its figures for knowledge{hint}.")
     if abx:
         said.append("Chance is 50; every pair of labels weighs the same. Nothing is fitted.")
-    unit, rounds = first["interval"], first["permutations"]
+    unit = first["interval"]
     intervals = f"Intervals: bootstrap over {unit}." if unit != "none" else "One speaker: no interval."
-    said.append(intervals + (f" Null: mean over {rounds} permutations." if rounds else ""))
+    said.append(intervals + _null(first))
     return said
+
+
+def _null(row: pd.Series) -> str:
+    """How well the null is known."""
+    rounds, judged, n = row["permutations"], row["null_n"], row["n"]
+    if not rounds:
+        return ""
+    how = f"mean over {rounds} permutations" if rounds > 1 else "1 permutation"
+    if judged == n * rounds:
+        return f" Null: {how}."
+    return f" Null: {how}, {judged:,} of {n:,} rows judged; --permutations 10 judges all of them ten times."
 
 
 def _against_mel(where: str, k: int, row: pd.Series) -> str:

@@ -21,7 +21,7 @@ from figures.lda_scatter import project, project_held_out
 from figures.material import LeftOut, Material
 from probing import targets
 from probing.errors import InputError
-from probing.question import Question, default_features, rounds
+from probing.question import NULL_PRINTED, Question, default_features, rounds
 
 NAME = "gender-density"
 TITLE = "Gender along one linear discriminant (figure 5)"
@@ -72,7 +72,7 @@ def data(material: Material) -> pd.DataFrame:
             x = place(labels)
             null = [
                 overlap(*_by_kind(place(some), some)[0])
-                for some in (rng.permutation(genders)[own] for _ in range(rounds(question, len(labels))))
+                for some in (rng.permutation(genders)[own] for _ in range(rounds(question, len(labels), NULL_PRINTED)))
             ]
         except (InputError, AnalysisError) as error:
             raise LeftOut(f"feature {feature}: {error}") from None

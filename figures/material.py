@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from analysis.errors import InputError as AnalysisError
 from probing import probes
 from probing.errors import InputError
-from probing.question import Findings, Question
+from probing.question import NULL_PRINTED, Findings, Question, rounds
 from probing.table import TokenTable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Material:
         corpus: the recordings, likewise.
         speaker: whose phonemes a figure of one speaker shows; None takes the one with the most tokens.
         fit: `held-out` fits the axes of LDA to other tokens than those plotted; `paper` to the same.
-        permutations: of the nulls; None as `probing.question.rounds`.
+        permutations: of the nulls; None: 100 for one row a speaker, else 10, each judging all rows; fewer if very many.
         seed: of everything random.
         asked: answers so far, so that several figures share them; see `findings`.
         memory: other things computed so far that several figures or tables share.
@@ -84,6 +84,8 @@ class Material:
 
         Raises LeftOut where the table cannot answer it.
         """
+        permutations = rounds(question, len(self.table.tokens), NULL_PRINTED)
+        question = replace(question, permutations=permutations)
         key = str(self.table.path), question
         if key not in self.asked:
             what = f"{question.target}, {question.protocol}"

@@ -100,7 +100,7 @@ def _rows(
         test = sign_flip_test((mel.group_errors - score.group_errors)[both], rng=rng)
         gap, p = test.mean, test.p_value
     common = {"k": 0, "chance": 0.5, "rows": "token", "match_dims": 0, "normalise": question.normalise, "lda_dims": 0}
-    common |= {"shrinkage": 0.0, "permutations": 0}
+    common |= {"shrinkage": 0.0, "permutations": 0, "null_n": 0}
     rows = []
     if len(score.groups) > 1:
         for i, group in enumerate(score.groups):

@@ -21,6 +21,7 @@ from probing.probes import MOST_K
 from probing.question import (
     COLUMNS,
     CONFUSION_COLUMNS,
+    LEAST_FOR_P,
     MORE_COLUMNS,
     Findings,
     Question,
@@ -140,7 +141,8 @@ def _rows(
         if twin is not None:
             row["untrained_mae_cm"] = twin.errors[mine][:, i].mean()
         if not gender and len(null):
-            row["null_mae_cm"] = null[:, i].mean()
+            row |= {"null_mae_cm": null[:, i].mean(), "null_n": null.shape[0] * len(errors)}
+        if not gender and len(null) >= LEAST_FOR_P:
             row["p_null"] = (1 + (null[:, i] <= row["mae_cm"] + 1e-12).sum()) / (1 + len(null))
         if against is not None:
             test = sign_flip_test(against[:, i], rng=rng)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,16 +33,17 @@ from analysis.outcome import Outcome, Protocol
 from analysis.protocols import classify, lda_classify
 from analysis.statistics import (
     Interval,
-    bootstrap_interval,
     cluster_bootstrap_interval,
     group_means,
     sign_flip_test,
+    token_bootstrap_interval,
 )
 from probing import targets
 from probing.errors import InputError
 from probing.question import (
     COLUMNS,
     CONFUSION_COLUMNS,
+    LEAST_FOR_P,
     MORE_COLUMNS,
     SHOWN_KS,
     Findings,
@@ -51,6 +53,7 @@ from probing.question import (
     matrix,
     named,
     rounds,
+    share_judged,
     side_by_side,
 )
 from probing.table import TokenTable
@@ -83,12 +86,16 @@ class _Beside:
 
 @dataclass(frozen=True)
 class _Run:
-    """One probe run; `beside` holds columns of the result by name, `null` the null's accuracy in every round."""
+    """One probe run; `beside` holds columns of the result by name, `null` the null's accuracy in every round.
+
+    `null_n` points were judged for it, in all rounds together.
+    """
 
     pool: _Pool
     outcome: Outcome
     beside: dict[str, _Beside]
     null: Float[np.ndarray, "rounds ks"]
+    null_n: int
 
 
 def ask(
@@ -120,6 +127,7 @@ def ask(
     speakers, groups = groups_of(found.table)
     classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
     try:
+        share = share_judged(question, len(codes))
         question = _resolved(question, codes, groups, pools, {name: m.shape[1] for name, m in matrices.items()})
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
@@ -132,10 +140,10 @@ def ask(
             rows, twin = pool.rows, random[name]
             yield (
                 matrices[name][rows], codes[rows], groups[rows], found.types[rows], pool, name, question,
-                None if twin is None else twin[rows],
+                None if twin is None else twin[rows], None if share == 1 else math.ceil(share * len(rows)),
             )  # fmt: skip
 
-    seconds = sum(_seconds(question, len(pool.rows), matrices[name].shape[1]) for name, pool in jobs)
+    seconds = sum(_seconds(question, share, pool, len(speakers), matrices[name].shape[1]) for name, pool in jobs)
     rows, confused = [], []
     with contextlib.closing(side_by_side(_probe, arguments(), len(jobs), seconds)) as running:
         for name in names:  # while other processes, where there are any, are at the next features
@@ -222,7 +230,7 @@ def _resolved(
         dims = min(DEFAULT_LDA_DIMS, least_classes - 1, *sizes.values())
     if question.protocol == "speaker" and len(np.unique(groups)) < 2:
         raise InputError("protocol speaker leaves one speaker out and needs two or more; use --protocol nested")
-    permutations = min(rounds(question, len(pool.rows)) for pool in pools)
+    permutations = rounds(question, len(codes))
     question = replace(question, permutations=permutations, lda_dims=dims if question.method == "knn" else None)
     if question.method != "knn":
         return replace(question, ks=(0,))
@@ -244,18 +252,21 @@ def _most_neighbours(groups: np.ndarray, protocol: Protocol) -> int:
 
 def _probe(
     points: np.ndarray, labels: np.ndarray, groups: np.ndarray, types: np.ndarray, pool: _Pool, feature: str,
-    question: Question, untrained: np.ndarray | None,
+    question: Question, untrained: np.ndarray | None, judged: int | None,
 ) -> _Run:  # fmt: skip
-    """One probe and what stands beside it, with a generator that depends on the seed, the speaker and the feature."""
+    """One probe and what stands beside it, with a generator that depends on the seed, the speaker and the feature.
+
+    The null judges so many rows a round.
+    """
     rng = np.random.default_rng([question.seed, *f"{pool.speaker}/{feature}".encode()])
     beside: dict[str, _Beside] = {}
     with named(pool.speaker, feature):
         probe = partial(_outcome, points, groups=groups, question=question)
         outcome = probe(labels)
-        null_rounds = np.empty((0, len(outcome.ks)))
+        null_rounds, null_n = np.empty((0, len(outcome.ks))), 0
         if question.permutations:
-            null = permuted_null(outcome, probe, rng=rng, rounds=question.permutations)
-            null_rounds = null.accuracies
+            null = permuted_null(outcome, probe, rng=rng, rounds=question.permutations, judged=judged)
+            null_rounds, null_n = null.accuracies, null.judged
             assert null.group_accuracies is not None
             beside["null_accuracy"] = _Beside(null.accuracy, null.group_accuracies)
         if question.protocol != "paper":
@@ -269,31 +280,37 @@ def _probe(
             controls = control_accuracy(labels, types, probe, rng=rng, rounds=question.control)
             unknown = np.full((len(np.unique(groups)), len(outcome.ks)), np.nan)
             beside["control_accuracy"] = _Beside(controls.accuracy, unknown)
-    return _Run(pool, outcome, beside, null_rounds)
+    return _Run(pool, outcome, beside, null_rounds, null_n)
 
 
-def _seconds(question: Question, rows: int, size: int) -> float:
-    """About what one probe run takes; where it is not known to be little, infinitely much."""
-    if question.method != "knn" or question.match_dims is not None or question.protocol == "speaker":
+def _seconds(question: Question, share: float, pool: _Pool, speakers: int, size: int) -> float:
+    """About what one probe run takes, whose null judges a share of the rows; where it is not known, infinitely much."""
+    if question.method == "logistic":
         return np.inf
-    nested = question.protocol == "nested" and question.lda_dims != 0
-    fits = 1 + (question.permutations or 0) + question.control
-    return fits * rows * (nested * (5e-5 + 5e-7 * size) + 5e-9 * rows * (question.lda_dims or size))
+    rows = len(pool.rows)
+    fits = 1 + share * (question.permutations or 0) + question.control
+    folds = {"paper": 1, "nested": rows, "speaker": speakers}[question.protocol]
+    together = question.method == "knn" and question.protocol == "nested" and question.match_dims is None
+    fit = 5e-5 + 5e-7 * size if together else 3e-4 + 5e-6 * size
+    return fits * (folds * fit * (question.lda_dims != 0) + 5e-9 * rows**2 * (question.lda_dims or size))
 
 
-def _outcome(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:
-    """The probe that was asked for, on these labels."""
+def _outcome(
+    points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question, judged: np.ndarray | None = None
+) -> Outcome:
+    """The probe that was asked for, on these labels; of these rows, where told."""
     protocol, match_dims, shrinkage = question.protocol, question.match_dims, question.shrinkage
     match question.method:
         case "knn":
             return classify(
                 points, labels, protocol=protocol, lda_dims=question.lda_dims or 0, ks=question.ks or (1,),
-                shrinkage=shrinkage, groups=groups, match_dims=match_dims,
+                shrinkage=shrinkage, groups=groups, match_dims=match_dims, judged=judged,
             )  # fmt: skip
         case "lda":
             return lda_classify(
-                points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups, match_dims=match_dims
-            )
+                points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups, match_dims=match_dims,
+                judged=judged,
+            )  # fmt: skip
         case "logistic":
             return logistic_classify(points, labels, protocol=protocol, groups=groups, match_dims=match_dims)
     raise InputError(f"{question.method} does not name classes; use knn, lda or logistic for {question.target}")
@@ -311,22 +328,25 @@ def _rows(
         several = len(np.unique(held_out))
         interval = _over_groups(run.outcome, held_out, rng)
         whole = {name: figure.whole for name, figure in run.beside.items()}
-        rows = tidy("", run.outcome, whole, interval, run.outcome.chance, several, _p_null(run.outcome, run.null))
+        p_null = _p_null(run.outcome, run.null)
+        rows = tidy("", run.outcome, whole, interval, run.outcome.chance, several, run.null_n, p_null)
         if question.target not in targets.TOKEN_TARGETS:
             return rows
         singles = []
         for i, group in enumerate(np.unique(held_out)):
-            mine = _of_rows(run.outcome, held_out == group)
+            mine = run.outcome.of_rows(held_out == group)
             beside = {name: figure.by_group[i] for name, figure in run.beside.items()}
-            singles += tidy(str(speakers[group]), mine, beside, _over_tokens(mine, rng), mine.chance, 1)
+            null_n = mine.n * (question.permutations or 0)
+            singles += tidy(str(speakers[group]), mine, beside, _over_tokens(mine), mine.chance, 1, null_n)
         return singles + rows
     rows = []
     for run in runs:
         whole = {name: figure.whole for name, figure in run.beside.items()}
-        interval = _over_tokens(run.outcome, rng)
+        interval = _over_tokens(run.outcome)
         rows += tidy(
-            run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, _p_null(run.outcome, run.null)
-        )
+            run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, run.null_n,
+            _p_null(run.outcome, run.null),
+        )  # fmt: skip
     if len(runs) > 1:
         together = _together(runs)
         sizes = np.array([run.outcome.n for run in runs], dtype=np.float64)
@@ -339,13 +359,17 @@ def _rows(
         chance = float(weighted([run.outcome.chance for run in runs]))
         interval = _over_groups(together, np.repeat(np.arange(len(runs)), sizes.astype(int)), rng)
         p_null = _p_null(together, weighted([run.null for run in runs]))
-        rows += tidy("", together, beside, interval, chance, len(runs), p_null)
+        null_n = sum(run.null_n for run in runs)
+        rows += tidy("", together, beside, interval, chance, len(runs), null_n, p_null)
     return rows
 
 
 def _p_null(outcome: Outcome, null: Float[np.ndarray, "rounds ks"]) -> Float[np.ndarray, " ks"]:
-    """How often permuted labels do at least as well, the true ones counted among them (so never zero)."""
-    if len(null) == 0:
+    """How often permuted labels do at least as well, the true ones counted among them (so never zero).
+
+    Unknown where even the best of labels could not get below 1 in 20.
+    """
+    if len(null) < LEAST_FOR_P:
         return np.full(len(outcome.ks), np.nan)
     return (1 + (null >= outcome.accuracy - 1e-12).sum(axis=0)) / (1 + len(null))
 
@@ -353,28 +377,16 @@ def _p_null(outcome: Outcome, null: Float[np.ndarray, "rounds ks"]) -> Float[np.
 def _over_groups(outcome: Outcome, groups: np.ndarray, rng: np.random.Generator) -> Interval:
     """The interval over speakers; over the tokens where there is one speaker."""
     if len(np.unique(groups)) < 2:
-        return _over_tokens(outcome, rng)
+        return _over_tokens(outcome)
     return cluster_bootstrap_interval(outcome.correct, groups, rng=rng)
 
 
-def _over_tokens(outcome: Outcome, rng: np.random.Generator) -> Interval:
+def _over_tokens(outcome: Outcome) -> Interval:
     """The interval over a speaker's tokens; unknown for a single token."""
     if outcome.n == 1:
         unknown = np.full(len(outcome.ks), np.nan)
         return Interval(unknown, unknown, 0.95)
-    return bootstrap_interval(outcome.correct, rng=rng)
-
-
-def _of_rows(outcome: Outcome, rows: np.ndarray) -> Outcome:
-    """Some points' share of an outcome."""
-    return Outcome(
-        outcome.protocol,
-        outcome.dims,
-        outcome.shrinkage,
-        outcome.ks,
-        outcome.labels[rows],
-        outcome.predictions[rows],
-    )
+    return token_bootstrap_interval(outcome.correct)
 
 
 def _together(runs: list[_Run]) -> Outcome:
@@ -392,7 +404,7 @@ def _together(runs: list[_Run]) -> Outcome:
 
 def _tidy(
     described: dict[str, Any], question: Question, speaker: str, outcome: Outcome, beside: dict[str, np.ndarray],
-    interval: Interval, chance: float, speakers: int, p_null: np.ndarray | None = None,
+    interval: Interval, chance: float, speakers: int, null_n: int, p_null: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     accuracy, balanced, n_classes = outcome.accuracy, outcome.balanced_accuracy, outcome.n_classes
     unknown = np.full(len(outcome.ks), np.nan)
@@ -426,6 +438,7 @@ def _tidy(
             "lda_dims": outcome.dims,
             "shrinkage": outcome.shrinkage,
             "permutations": question.permutations,
+            "null_n": null_n,
             "speakers": speakers,
             "interval": "speakers" if speakers > 1 else "tokens",
         }

@@ -33,7 +33,7 @@ COLUMNS = [
 MORE_COLUMNS = [
     "p_null", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
     "minus_mel", "p_minus_mel", "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
-    "permutations", "speakers", "interval",
+    "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 
 CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
@@ -44,18 +44,24 @@ SHOWN_KS = (1, 5, 10, 20, 50)
 Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
 Normalise = Literal["none", "speaker", "utterance"]
 
-MOST_PERMUTED = 500_000
-"""Rows permuted altogether: beyond, the mean of the null is known to a tenth of a point whatever the rounds."""
+NULL_JUDGED, NULL_REFITTED, NULL_PRINTED = 5_000, 1_000, 500_000
+"""Rows that the null of a feature judges altogether where the number of permutations is not told: usually, where each
+costs a fit of its own, and for what is printed. A null of 5 per cent then has a standard error of 0.3, 0.7 and less
+than 0.1 points."""
+
+LEAST_FOR_P = 19
+"""Permutations; of fewer not even the best of labels could reach p = 0.05, and no p is told."""
 
 
 @dataclass(frozen=True)
 class Question(Selection):
     """What to ask of which rows.
 
-    None takes what there is: 5 discriminants and k up to 50, or fewer; a number of permutations that suits the rows
-    (see `rounds`). `match_dims` reduces every feature to that many principal components inside the fold (0: to the
-    dimensions of the smallest). `normalise` centres and scales a feature over each speaker's or utterance's own rows,
-    which takes no label but does take the speaker's other tokens. `control` is the number of control tasks.
+    None takes what there is: 5 discriminants and k up to 50, or fewer; for the null as many permutations and judged
+    rows as tell its mean (see `rounds` and `share_judged`), where a number means that each permutation judges all.
+    `match_dims` reduces every feature to that many principal components inside the fold (0: to the dimensions of the
+    smallest). `normalise` centres and scales a feature over each speaker's or utterance's own rows, which takes no
+    label but does take the speaker's other tokens. `control` is the number of control tasks.
     """
 
     method: Method = "knn"
@@ -80,14 +86,32 @@ class Findings:
     notes: tuple[str, ...] = ()
 
 
-def rounds(question: Question, rows: int) -> int:
-    """Permutations of the null: as told, else 100 for one row a speaker, 10 otherwise, fewer for many or slow rows."""
+def rounds(question: Question, rows: int, most: int | None = None) -> int:
+    """Permutations of the null: as told, else 100 for one row a speaker, and for others up to 10, 2 if slow.
+
+    Args:
+        question: what is asked.
+        rows: of the whole question.
+        most: rows to judge altogether; None takes the usual number.
+    """
     if question.permutations is not None:
         return question.permutations
-    usual = 100 if question.row == "speaker" else 10
-    if question.method == "logistic":
-        usual //= 5
-    return int(np.clip(MOST_PERMUTED // max(rows, 1), 1, usual))
+    if question.row == "speaker":
+        return 20 if question.method == "logistic" else 100
+    most = most or (NULL_REFITTED if _refitted(question) else NULL_JUDGED)
+    return int(np.clip(most // max(rows, 1), 1, 2 if question.method == "logistic" else 10))
+
+
+def share_judged(question: Question, rows: int) -> float:
+    """The share of the rows that each permutation judges: all where the number of permutations was told."""
+    if question.permutations is not None or question.row == "speaker" or not _refitted(question):
+        return 1.0
+    return min(1.0, NULL_REFITTED / max(rows, 1))
+
+
+def _refitted(question: Question) -> bool:
+    """Whether judging a row costs a fit without it."""
+    return question.protocol == "nested" and question.method in ("knn", "lda") and question.lda_dims != 0
 
 
 def default_features(table: TokenTable) -> tuple[str, ...]:

@@ -25,13 +25,20 @@ def labelled(n: int, dims: int, classes: int, *, seed: int = 0, tails: float = 0
     return points * 10 ** rng.uniform(-1, 1, size=dims), codes
 
 
-def without_each(points, codes, dims, shrinkage):
+@pytest.fixture(autouse=True)
+def few_points_too(monkeypatch) -> None:
+    """A certificate has to hold for few points as well; that most are refused there only costs time."""
+    monkeypatch.setattr(downdate, "_LEAST_POINTS", 2)
+
+
+def without_each(points, codes, dims, shrinkage, rows=None):
     n_classes = int(codes.max()) + 1
-    return list(downdate.without_each(lda.standardised(points), codes, n_classes, dims, shrinkage))
+    rows = np.arange(len(points)) if rows is None else rows
+    return list(downdate.without_each(lda.standardised(points), codes, n_classes, dims, shrinkage, rows))
 
 
 def assert_as_refitted(found: list[downdate.Found], points, codes, dims, shrinkage, most: int = 1000) -> int:
-    """Distances from the point held out agree to 1e-8 of the largest, as they do where axes agree to 1e-9."""
+    """Distances from the point held out agree to 1e-6 of the largest, as they do where axes agree to 1e-7."""
     checked = 0
     for some in found:
         for row, space, amount in zip(some.rows, some.projected, some.amounts, strict=True):
@@ -41,7 +48,7 @@ def assert_as_refitted(found: list[downdate.Found], points, codes, dims, shrinka
             expected = reference.discriminant_space(points, codes, fold, dims, shrinkage)
             ours = ((space - space[:, [row]]) ** 2).sum(axis=0)
             theirs = ((expected - expected[row]) ** 2).sum(axis=1)
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * theirs.max())
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * theirs.max())
             units = reference.standardised_fold(points, fold)
             assert amount == pytest.approx(reference.within_covariance(units, codes, fold, shrinkage)[1], abs=1e-10)
             checked += 1
@@ -75,6 +82,14 @@ def test_what_is_certified_is_as_refitted(n, dims, classes, kept, shrinkage, tai
     points = np.hstack([points, np.full((n, 1), 0.3)])  # takes no part
     kept = min(kept, classes - 1, dims)
     assert_as_refitted(without_each(points, codes, kept, shrinkage), points, codes, kept, shrinkage, most=12)
+
+
+def test_some_folds_are_as_among_all() -> None:
+    points, codes = labelled(70, 6, 7)
+    rows = np.array([3, 4, 40, 69])
+    some = without_each(points, codes, 3, "ledoit-wolf", rows)
+    assert set(np.concatenate([found.rows for found in some])) <= set(rows)
+    assert assert_as_refitted(some, points, codes, 3, "ledoit-wolf") > 0
 
 
 @pytest.mark.parametrize("shrinkage", SHRINKAGES)

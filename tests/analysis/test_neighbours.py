@@ -44,9 +44,11 @@ def test_points_on_a_grid_with_all_their_ties_agree_with_the_loops(way, seed, n,
         for k in {1, most}:
             by_group = neighbours.neighbours_in_other_groups(points, groups, k)
             one_group = neighbours.neighbours_without_group(points, held_out, k)
+            alone = each(points, k)
             for i in range(n):
                 others = [j for j in range(n) if groups[j] != groups[i]]
                 assert by_group[i].tolist() == reference.nearest(points, i, others, k)
+                assert alone[i].tolist() == reference.nearest(points, i, [j for j in range(n) if j != i], k)
             np.testing.assert_array_equal(one_group, by_group[held_out])
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -104,6 +106,38 @@ def test_lda_classifier_predicts_as_the_densities_do(shrinkage) -> None:
         np.testing.assert_array_equal(outcome.predictions[:, 0], expected)
         assert (outcome.ks, outcome.dims) == ((0,), 5)
         assert not outcome.correct[-1].any()
+
+
+@pytest.mark.parametrize("match_dims", [None, 3])
+@pytest.mark.parametrize("lda_dims", [0, 2])
+def test_judged_rows_are_judged_as_among_all(lda_dims, match_dims) -> None:
+    points, labels, groups = tokens(50, 4, 5)
+    rows = np.array([0, 7, 8, 31, 49])
+    how = {"groups": groups, "match_dims": match_dims}
+    for whole, some in (
+        (f(judged=None), f(judged=rows))
+        for f in (
+            partial(nested, points, labels, lda_dims=lda_dims, ks=KS, **how),
+            partial(classify, points, labels, lda_dims=lda_dims, ks=KS, **how),
+            partial(lda_classify, points, labels, **how),
+        )
+    ):
+        np.testing.assert_array_equal(some.predictions, whole.predictions[rows])
+        np.testing.assert_array_equal(some.labels, labels[rows])
+        np.testing.assert_array_equal(some.groups, groups[rows])
+        if whole.neighbours is not None:
+            np.testing.assert_array_equal(some.neighbours, whole.neighbours[rows])
+
+
+def test_rows_that_cannot_be_judged() -> None:
+    points, labels, groups = tokens(50, 4, 5)
+    for rows in ([], [3, 3], [5, 2], [-1, 4], [4, 50]):
+        with pytest.raises(InputError, match="name rows among 50, ascending"):
+            classify(points, labels, lda_dims=2, ks=KS, judged=np.array(rows, dtype=int))
+    for protocol in ("paper", "speaker"):
+        for probe in (partial(classify, lda_dims=2, ks=KS), lda_classify):
+            with pytest.raises(InputError, match=f"protocol {protocol} fits once for many rows"):
+                probe(points, labels, protocol=protocol, groups=groups, judged=np.arange(3))
 
 
 def test_paper_is_leave_one_out_among_scikit_learns_discriminants() -> None:

@@ -6,27 +6,35 @@ from scipy.stats import binom
 
 from analysis import statistics
 from analysis.errors import InputError
-from analysis.statistics import bootstrap_interval, cluster_bootstrap_interval, group_means, sign_flip_test
+from analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test, token_bootstrap_interval
 
 
-def test_bootstrap_over_tokens_has_the_binomials_quantiles() -> None:
-    """A resampled count of right answers is binomial, so its percentiles are known."""
-    n = 400
-    correct = np.stack([np.arange(n) < 100, np.arange(n) < 300], axis=1)
-    interval = bootstrap_interval(correct, rng=np.random.default_rng(0), resamples=4000)
-    for j, p in enumerate((0.25, 0.75)):
-        low, high = (binom.ppf(q, n, p) / n for q in (0.025, 0.975))
-        # The 2.5 % point of 4,000 draws has a standard error of 0.042 deviations (0.0009): four of them, and
-        # one step of 1/400.
-        assert interval.low[j] == pytest.approx(low, abs=0.0061)
-        assert interval.high[j] == pytest.approx(high, abs=0.0061)
+@pytest.mark.parametrize("n", [2, 3, 7, 400])
+def test_the_token_bootstrap_has_the_binomials_quantiles(n, monkeypatch) -> None:
+    """A resampled count of right answers is binomial."""
+    right = np.unique([0, 1, n // 4, n // 2, n - 1, n])
+    correct = np.arange(n)[:, None] < right
+    for level in (0.5, 0.95):
+        interval = token_bootstrap_interval(correct, level=level)
+        for end, tail in ((interval.low, (1 - level) / 2), (interval.high, (1 + level) / 2)):
+            np.testing.assert_allclose(end, binom.ppf(tail, n, right / n) / n, rtol=1e-14)
+    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 3)  # one count after another
+    np.testing.assert_array_equal(token_bootstrap_interval(correct).low, binom.ppf(0.025, n, right / n) / n)
 
 
-def test_one_token_a_group_is_the_token_bootstrap() -> None:
-    values = np.random.default_rng(0).normal(size=(30, 2))
-    a = bootstrap_interval(values, rng=np.random.default_rng(1), resamples=50)
-    b = cluster_bootstrap_interval(values, np.arange(30) * 7, rng=np.random.default_rng(1), resamples=50)
-    np.testing.assert_array_equal(a.low, b.low)
+def test_the_token_bootstrap_of_very_many() -> None:
+    n = 200_000
+    interval = token_bootstrap_interval((np.arange(n) < 70_000)[:, None])
+    assert interval.low[0] * n == binom.ppf(0.025, n, 0.35)
+    assert interval.high[0] * n == binom.ppf(0.975, n, 0.35)
+
+
+def test_the_token_bootstrap_is_that_of_groups_of_one() -> None:
+    correct = np.arange(300)[:, None] < 100
+    tokens = token_bootstrap_interval(correct)
+    groups = cluster_bootstrap_interval(correct, np.arange(300), rng=np.random.default_rng(0), resamples=4000)
+    # The 2.5 % point of 4,000 draws has a standard error of 0.042 deviations (0.0011): four of them and one step.
+    np.testing.assert_allclose([groups.low, groups.high], [tokens.low, tokens.high], atol=0.008)
 
 
 def test_groups_are_drawn_whole(monkeypatch) -> None:
@@ -47,7 +55,7 @@ def test_groups_are_drawn_whole(monkeypatch) -> None:
 def test_speakers_that_differ_widen_the_interval() -> None:
     groups = np.arange(200) // 20
     correct = (groups < 5)[:, None]
-    tokens = bootstrap_interval(correct, rng=np.random.default_rng(0))
+    tokens = token_bootstrap_interval(correct)
     speakers = cluster_bootstrap_interval(correct, groups, rng=np.random.default_rng(0))
     assert speakers.high[0] - speakers.low[0] > 3 * (tokens.high[0] - tokens.low[0])
 
@@ -95,9 +103,11 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="1 unit to resample"):
         cluster_bootstrap_interval(values, np.zeros(4, dtype=int), rng=rng)
     with pytest.raises(InputError, match=r"level is 95"):
-        bootstrap_interval(values, rng=rng, level=95.0)
+        token_bootstrap_interval(values > 0, level=95.0)
+    with pytest.raises(InputError, match="1 unit to resample"):
+        token_bootstrap_interval(values[:1] > 0)
     with pytest.raises(InputError, match="resamples is 0"):
-        bootstrap_interval(values, rng=rng, resamples=0)
+        cluster_bootstrap_interval(values, np.arange(4), rng=rng, resamples=0)
     with pytest.raises(InputError, match="one finite number a speaker"):
         sign_flip_test(np.array([0.1, np.nan]), rng=rng)
     with pytest.raises(InputError, match="one finite number a speaker"):

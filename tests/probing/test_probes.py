@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from scipy.stats import binom
 
 from analysis.protocols import classify
 from analysis.statistics import sign_flip_test
+from probing import question as question_module
 from probing.errors import InputError
 from probing.probes import ask as findings
-from probing.question import COLUMNS, MORE_COLUMNS, Question, columns_of, side_by_side
+from probing.question import COLUMNS, MORE_COLUMNS, Question, columns_of, rounds, share_judged, side_by_side
 from probing.table import TokenTable
 from tests.probing.made_up import at, changed, made_up
 
@@ -379,6 +381,42 @@ def test_without_mel_or_a_second_speaker_there_is_no_difference() -> None:
     table = made_up(speakers=2)
     assert ask(table, quick(features=("z1",)))["minus_mel"].isna().all()
     assert ask(table, quick(speakers=("FS0",)))["minus_mel"].isna().all()
+
+
+def test_a_null_that_costs_a_fit_a_row_judges_a_thousand(monkeypatch) -> None:
+    """Unless told; and what stands beside it says how many it was."""
+    monkeypatch.setattr(question_module, "NULL_REFITTED", 20)
+    table = made_up(speakers=2, each=48)
+    found = ask(table, quick(features=("z1",), permutations=None))
+    assert set(found["permutations"]) == {1}
+    assert found.groupby("speaker")["null_n"].first().tolist() == [20, 10, 10]  # together, and of each
+    for fields in ({"lda_dims": 0}, {"protocol": "speaker"}, {"protocol": "paper"}):
+        found = ask(table, quick(features=("z1",), permutations=None, **fields))
+        assert (found["permutations"] == 10).all()
+        assert (found["null_n"] == 10 * found["n"]).all()
+    found = ask(table, quick(features=("z1",), permutations=2))
+    assert (found["null_n"] == 2 * found["n"]).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "expected"),
+    [
+        ({}, 357, (2, 1.0)), ({}, 100, (10, 1.0)), ({}, 5000, (1, 0.2)), ({"method": "lda"}, 5000, (1, 0.2)),
+        ({"lda_dims": 0}, 1000, (5, 1.0)), ({"protocol": "speaker"}, 900, (5, 1.0)),
+        ({"protocol": "speaker"}, 100_000, (1, 1.0)), ({"method": "logistic"}, 400, (2, 1.0)),
+        ({"target": "gender", "protocol": "speaker"}, 630, (100, 1.0)), ({"permutations": 7}, 10**6, (7, 1.0)),
+    ],
+)  # fmt: skip
+def test_as_many_permutations_as_tell_the_null(fields, rows, expected) -> None:
+    question = Question(**fields)
+    assert (rounds(question, rows), share_judged(question, rows)) == expected
+
+
+def test_too_few_permutations_tell_no_p() -> None:
+    table = made_up(speakers=4)
+    asked = partial(quick, target="gender", protocol="speaker", features=("mel",), ks=(1,), lda_dims=0)
+    assert ask(table, asked(permutations=18))["p_null"].isna().all()
+    assert ask(table, asked(permutations=19))["p_null"].notna().all()
 
 
 def test_no_permutations_no_null() -> None:
