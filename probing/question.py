@@ -230,6 +230,8 @@ def _by_copies(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...
     from threadpoolctl import threadpool_limits
 
     fork, tasks = multiprocessing.get_context("fork"), list(arguments)
+    # glibc gives freed memory back, to fetch it anew a moment later, unless it has seen as large a piece come and go.
+    np.empty(1 << 24, dtype=np.uint8)
     copies = []
     idle: SimpleQueue[Any] = SimpleQueue()
 
