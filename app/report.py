@@ -228,19 +228,22 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
         said.append("Chance is 50; every pair of labels weighs the same. Nothing is fitted.")
     unit = first["interval"]
     intervals = f"Intervals: bootstrap over {unit}." if unit != "none" else "One speaker: no interval."
-    said.append(intervals + _null(first))
+    said.append(intervals + _nulls(rows))
     return said
 
 
-def _null(row: pd.Series) -> str:
-    """How well the null is known."""
-    rounds, judged, n = row["permutations"], row["null_n"], row["n"]
-    if not rounds:
-        return ""
-    how = f"mean over {rounds} permutations" if rounds > 1 else "1 permutation"
-    if judged == n * rounds:
-        return f" Null: {how}."
-    return f" Null: {how}, {judged:,} of {n:,} rows judged; --permutations 10 judges all of them ten times."
+def _nulls(rows: pd.DataFrame) -> str:
+    """What the null of each protocol is of."""
+    of: dict[str, list[str]] = {}
+    for protocol, some in rows[rows["permutations"] > 0].groupby("protocol", sort=False):
+        rounds, judged, n = (int(some.iloc[0][name]) for name in ("permutations", "null_n", "n"))
+        how = f"mean over {rounds} permutations" if rounds > 1 else "1 permutation"
+        if judged < n * rounds:
+            how += f", {judged:,} of {n:,} rows judged (all of them ten times with --permutations 10)"
+        of.setdefault(how, []).append(str(protocol))
+    if len(of) < 2:
+        return f" Null: {next(iter(of))}." if of else ""
+    return " Null " + "; ".join(f"of {', '.join(protocols)}: {how}" for how, protocols in of.items()) + "."
 
 
 def _against_mel(where: str, k: int, row: pd.Series) -> str:

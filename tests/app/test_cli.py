@@ -211,6 +211,21 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
     assert err == ""
 
 
+def test_the_printed_table_says_what_the_null_is_of(
+    latents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probing.question.NULL_REFITTED", 40)
+    argv = ("knn", "--latents", latents, "--features", "mel", "--k", 5)
+    quietly(*argv)
+    told = re.search(r"Null: 1 permutation, (\d+) of (\d+) rows judged \(all of them", capsys.readouterr().out)
+    assert told is not None
+    assert 40 <= int(told[1]) < 44  # of 4 speakers, rounded up
+    quietly(*argv, "--protocol", "paper", "--protocol", "nested")
+    assert re.search(r"Null of paper: mean over 10 permutations; of nested: 1 permutation, ", capsys.readouterr().out)
+    quietly(*argv, "--permutations", 0)
+    assert "Null" not in capsys.readouterr().out
+
+
 def test_different_questions_go_to_different_files(
     latents: Path, probe: Probe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
