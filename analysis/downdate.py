@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import solve_triangular
 
 from analysis.errors import InputError
 from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
@@ -153,11 +152,12 @@ class _Whole:
             return None
         if (np.diag(factor) ** 2 <= _LEAST_DIGITS * (factor**2).sum(axis=1)).any():
             return None
-        between = solve_triangular(factor, whole.deviations.T, lower=True, check_finite=False)
+        whitening = np.linalg.inv(factor)
+        between = whitening @ whole.deviations.T
         theta, vectors = np.linalg.eigh(between @ between.T)
         if theta[-1] < _LEAST_DIGITS / n:  # no class differs from another
             return None
-        basis = solve_triangular(factor, vectors[:, ::-1], lower=True, trans="T", check_finite=False)
+        basis = whitening.T @ vectors[:, ::-1]
         return cls(
             points=points,
             codes=codes,

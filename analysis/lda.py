@@ -15,8 +15,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import sparse
-from scipy.linalg import cholesky, eigh, solve_triangular
 
 from analysis.errors import InputError
 
@@ -289,7 +287,7 @@ def within_factor(fold: Moments, amount: float) -> Float[np.ndarray, "dims dims"
     diagonal = np.where(alive, np.diag(covariance) + amount * target * fold.variance, 1.0)
     np.fill_diagonal(covariance, diagonal)
     try:
-        factor = cholesky(covariance, lower=True, check_finite=False)
+        factor = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         factor = np.zeros_like(covariance)
     if (np.diag(factor) ** 2 <= _COLLINEAR * diagonal).any():
@@ -314,8 +312,8 @@ def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, 
     Raises:
         InputError: Σ is singular.
     """
-    factor = within_factor(fold, amount)
-    whitened = solve_triangular(factor, fold.deviations.T, lower=True, check_finite=False)
+    whitening = np.linalg.inv(within_factor(fold, amount))
+    whitened = whitening @ fold.deviations.T
     features, classes = whitened.shape
     kept = min(dims, fold.n_classes - 1, features)
     axes = np.zeros((features, dims))
@@ -323,12 +321,12 @@ def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, 
         return axes
     by_class = classes <= features
     gram = whitened.T @ whitened if by_class else whitened @ whitened.T
-    size = len(gram)
-    values, vectors = eigh(gram, subset_by_index=(size - kept, size - 1), check_finite=False)
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = values[-kept:], vectors[:, -kept:]
     separates = values > _NO_SEPARATION * max(values[-1], np.finfo(float).tiny)
     values, vectors = values[separates][::-1], vectors[:, separates][:, ::-1]
     directions = whitened @ vectors / np.sqrt(values) if by_class else vectors
-    axes[:, : len(values)] = solve_triangular(factor, directions, lower=True, trans="T", check_finite=False)
+    axes[:, : len(values)] = whitening.T @ directions
     return axes
 
 
@@ -367,6 +365,8 @@ def principal_axes(fold: Moments, dims: int) -> Float[np.ndarray, "features dims
         fold: its moments; the classes do not matter, as the scatters within and between them add up.
         dims: how many, at most the features.
     """
+    from scipy.linalg import eigh  # finds some of the axes sooner; takes long to import
+
     scale = np.sqrt(_inverse(fold.variance))
     total = fold.within / fold.n + fold.deviations.T @ fold.deviations
     size = len(total)
@@ -400,6 +400,8 @@ def gaussian_rule(fold: Moments, amount: float) -> GaussianRule:
     Raises:
         InputError: the covariance is singular.
     """
+    from scipy.linalg import solve_triangular  # quicker than an inverse; takes long to import
+
     present, alive = fold.counts > 0, fold.variance > 0
     factor = within_factor(fold, amount)
     means = ((fold.means - fold.mean) * alive).T
@@ -420,8 +422,11 @@ def _about_class_means(
 
 def _sums(codes: np.ndarray, points: np.ndarray, n_codes: int) -> np.ndarray:
     """The sum of the points of each code, (codes, dims)."""
-    n = len(codes)
-    return sparse.csr_array((np.ones(n), codes, np.arange(n + 1)), shape=(n, n_codes)).T @ points
+    order = np.argsort(codes, kind="stable")
+    present, first = np.unique(codes[order], return_index=True)
+    sums = np.zeros((n_codes, points.shape[1]))
+    sums[present] = np.add.reduceat(points[order], first, axis=0)
+    return sums
 
 
 def _or_constant(variance: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ from threadpoolctl import threadpool_limits
 from analysis.control import control_accuracy
 from analysis.knn import checked_ks
 from analysis.lda import checked_dims
-from analysis.logistic import logistic_classify
 from analysis.null import permuted_null
 from analysis.outcome import Outcome, Protocol
 from analysis.protocols import classify, lda_classify
@@ -312,6 +311,8 @@ def _outcome(
                 judged=judged,
             )  # fmt: skip
         case "logistic":
+            from analysis.logistic import logistic_classify  # takes long to import
+
             return logistic_classify(points, labels, protocol=protocol, groups=groups, match_dims=match_dims)
     raise InputError(f"{question.method} does not name classes; use knn, lda or logistic for {question.target}")
 

@@ -270,6 +270,7 @@ def _serve(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], line:
     """What a copy does until the process that it works for ends it, or ends."""
     other_end.close()  # so that the line ends with that process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of libraries that are loaded from now on
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             task = line.recv()

@@ -15,7 +15,6 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
-from scipy import sparse
 
 from analysis.outcome import Protocol
 from probing import phones
@@ -279,9 +278,11 @@ def _averaged(table: TokenTable, by: str) -> TokenTable:
     groups, first, place = np.unique(table.tokens[by], return_index=True, return_inverse=True)
     seconds = ((table.tokens["end"] - table.tokens["start"]) / table.tokens["sample_rate"]).to_numpy()
     shares = seconds / np.bincount(place, seconds)[place]
-    weights = sparse.csr_array((shares, (place, np.arange(len(place)))), shape=(len(groups), len(place)))
+    order = np.argsort(place, kind="stable")
+    begin = np.searchsorted(place[order], np.arange(len(groups)))
     tokens = table.tokens.iloc[first].reset_index(drop=True)
-    return replace(table, tokens=tokens, features={k: weights @ v for k, v in table.features.items()})
+    means = {k: np.add.reduceat((shares[:, None] * v)[order], begin, axis=0) for k, v in table.features.items()}
+    return replace(table, tokens=tokens, features=means)
 
 
 def _in_context(table: TokenTable) -> Int[np.ndarray, " rows"]:
