@@ -534,13 +534,15 @@ def test_demo_corpus(tiny: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_real_speech(tiny: Checkpoint, timit_sample: Path, tmp_path: Path) -> None:
+    """Two sentences of every speaker; `test_corpora` counts them all."""
     real = open_corpus(timit_sample)
-    result = extract(tiny, real, tmp_path / "t", Settings(samples=2, estimator="posterior-mean"))
-    assert result.tokens == {"phoneme": 5389}
+    some = replace(real, utterances=real.utterances[::5])
+    rows = sum(len(u.audio.with_suffix(".phn").read_text().splitlines()) for u in some.utterances)
+    result = extract(tiny, some, tmp_path / "t", Settings(samples=2, estimator="posterior-mean"))
+    assert result.tokens == {"phoneme": rows}
     loaded = table.load(tmp_path / "t")
-    assert len(loaded.tokens) == 5389
-    assert (~loaded.tokens["label"].isin(["h#", "pau", "epi"])).sum() == 5039
-    assert loaded.tokens["speaker"].nunique() == 14
+    assert len(loaded.tokens) == rows
+    assert sorted(loaded.tokens["speaker"].value_counts().index) == sorted(s.id for s in real.speakers)
 
 
 def test_a_table_from_before_there_were_more_features_goes_on(
