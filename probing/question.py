@@ -110,8 +110,9 @@ def share_judged(question: Question, rows: int) -> float:
 
 
 def _refitted(question: Question) -> bool:
-    """Whether judging a row costs a fit without it."""
-    return question.protocol == "nested" and question.method in ("knn", "lda") and question.lda_dims != 0
+    """Whether judging a row costs a fit without it in every permutation; regression fits before it permutes."""
+    classified = question.method in ("knn", "lda") and question.target != "height-cm"
+    return question.protocol == "nested" and classified and question.lda_dims != 0
 
 
 def default_features(table: TokenTable) -> tuple[str, ...]:

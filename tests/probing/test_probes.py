@@ -404,6 +404,7 @@ def test_a_null_that_costs_a_fit_a_row_judges_a_thousand(monkeypatch) -> None:
         ({}, 357, (2, 1.0)), ({}, 100, (10, 1.0)), ({}, 5000, (1, 0.2)), ({"method": "lda"}, 5000, (1, 0.2)),
         ({"lda_dims": 0}, 1000, (5, 1.0)), ({"protocol": "speaker"}, 900, (5, 1.0)),
         ({"protocol": "speaker"}, 100_000, (1, 1.0)), ({"method": "logistic"}, 400, (2, 1.0)),
+        ({"target": "height-cm", "rows": "utterance"}, 500, (10, 1.0)),
         ({"target": "gender", "protocol": "speaker"}, 630, (100, 1.0)), ({"permutations": 7}, 10**6, (7, 1.0)),
     ],
 )  # fmt: skip
