@@ -38,9 +38,9 @@ _SMALL = 1e-4
 # Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
 # that eigenvalue itself, and a third of the gap to the next.
 _BLUR = 1e-3
-# Corrections in single precision, in double at most, and spikes; after a round the folds that are found leave.
-_ROUNDS = ((2, 4, 0), (0, 4, 6))
-_MOST = 0.9  # of the folds at hand: when so many are found, the others go on among their like
+# Of each round: corrections in single precision before one in double, and spikes. Folds that are found leave, and the
+# others go on among their like.
+_ROUNDS = ((2, 0), (0, 0), (0, 0), (0, 6), (0, 6), (0, 6))
 _GUARDS = 3  # eigenvectors of all points beyond those asked for, that the first guess is made of
 _LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
 _MOST_DIMS = 12  # beyond, small dense solvers are as quick
@@ -88,24 +88,28 @@ def without_each(
         return
     size = max(8, _NUMBERS_AT_ONCE // (dims * points.shape[1]))
     at_once = max(8, 8 * _NUMBERS_AT_ONCE // (dims * len(points)))
-    left, begun = whole.sound(rows, dims), None
-    for rough, steps, spikes in _ROUNDS:
-        missed = [(left[:0], np.empty((0, dims, points.shape[1])))]
+    left = whole.sound(rows, dims)
+    left, begun = left[np.argsort(codes[left], kind="stable")], None
+    for rough, spikes in _ROUNDS:
+        missed = [(left[:0], np.empty((0, dims, points.shape[1])), np.empty(0))]
         for start in range(0, len(left), size):
             batch = left[start : start + size]
             folds = _Folds.of(whole, batch)
-            axes = np.tile(np.eye(dims, points.shape[1]), (len(batch), 1, 1))
+            axes, length = np.tile(np.eye(dims, points.shape[1]), (len(batch), 1, 1)), np.zeros(len(batch))
             try:
-                axes = folds.first_guess(dims) if begun is None else begun[start : start + size]
-                axes, found = folds.improved(axes, rough, steps, spikes)
+                if begun is None:
+                    axes = folds.first_guess(dims)
+                else:
+                    axes, length = (some[start : start + size] for some in begun)
+                axes, length, found = folds.improved(axes, length, rough, spikes)
             except np.linalg.LinAlgError:  # one of them is, or looks, singular
                 found = np.zeros(len(batch), dtype=bool)
-            missed.append((batch[~found], axes[~found]))
+            missed.append((batch[~found], axes[~found], length[~found]))
             certain = np.flatnonzero(found)
             for some in (certain[begin : begin + at_once] for begin in range(0, len(certain), at_once)):
                 projected = axes[some].reshape(-1, points.shape[1]) @ whole.scores.T
                 yield Found(batch[some], projected.reshape(len(some), dims, -1), folds.amounts[some])
-        left, begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
+        left, *begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,10 @@ class _Whole:
         codes: classes.
         moments: of all points.
         residuals: from the class means.
+        squares: of the residuals.
+        fourths: sums of their products over the points, (features, features).
+        by_class: the points in order of class; those of class c begin at `begins[c]` and end at `begins[c + 1]`.
+        begins: one more than the classes.
         shrinkage: of the covariance within classes.
         within_share: what of the covariance is the scatter within classes, (1 - λ)/n ...
         target_share: ... and what the identity, λ μ.
@@ -129,6 +137,10 @@ class _Whole:
     codes: np.ndarray
     moments: Moments
     residuals: np.ndarray
+    squares: np.ndarray
+    fourths: np.ndarray
+    by_class: np.ndarray
+    begins: np.ndarray
     shrinkage: Shrinkage
     within_share: float
     target_share: float
@@ -158,11 +170,17 @@ class _Whole:
         if theta[-1] < _LEAST_DIGITS / n:  # no class differs from another
             return None
         basis = whitening.T @ vectors[:, ::-1]
+        residuals = points - whole.means[codes]
+        squares = residuals**2
         return cls(
             points=points,
             codes=codes,
             moments=whole,
-            residuals=points - whole.means[codes],
+            residuals=residuals,
+            squares=squares,
+            fourths=squares.T @ squares,
+            by_class=np.argsort(codes, kind="stable"),
+            begins=np.concatenate([[0], np.cumsum(whole.counts)]),
             shrinkage=shrinkage,
             within_share=(1 - amount) / n,
             target_share=amount * float(np.trace(whole.within)) / n / p,
@@ -246,13 +264,13 @@ class _Folds:
         return axes
 
     def improved(
-        self, axes: Float[np.ndarray, "folds dims features"], rough: int, steps: int, spikes: int
-    ) -> tuple[Float[np.ndarray, "folds dims features"], np.ndarray]:
-        """The axes after so many corrections, with wᵀΣ'w = 1 and orthogonal where found; and which are found.
+        self, axes: Float[np.ndarray, "folds dims features"], before: Float[np.ndarray, " folds"], rough: int, spikes: int
+    ) -> tuple[Float[np.ndarray, "folds dims features"], np.ndarray, np.ndarray]:
+        """The axes after corrections, some `rough` ones in single precision and a last one in double.
 
-        The first few, `rough`, are corrected in single precision.
+        Also the length of the last and which folds are found: their axes are orthogonal and wᵀΣ'w = 1. `before` is the
+        length of the last correction that the axes have had.
         """
-        before = np.zeros(len(axes))  # the length of the last correction; none yet
         if rough:
             single, axes = self._in_single(), axes.astype(np.float32)
             split = _Split.of(single, spikes)
@@ -261,20 +279,13 @@ class _Folds:
                 axes = axes - correction
             axes, before = axes.astype(np.float64), before.astype(np.float64)
         split = _Split.of(self, spikes)
-        for step in range(steps):
-            axes, within, values, correction, length = self._correction(split, axes, turn=step == 0 and rough < 2)
-            left = length**2 / np.maximum(before, 1e-300)
-            found = (length < _SMALL) & (left < _EXACT)
-            if step == steps - 1 or found.mean() > _MOST:
-                break
-            before = length
-            axes = axes - correction
-        found &= _leading(split, values)
+        axes, within, values, correction, length = self._correction(split, axes, turn=spikes > 0)
+        found = (length < _SMALL) & (length**2 < _EXACT * before) & _leading(split, values)
         # After the last correction wᵀΣ'w is what the products with Σ' at hand say.
         cross = within @ correction.mT
         gram = within @ axes.mT - cross - cross.mT
         gram[~found] = np.eye(axes.shape[1])
-        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), found
+        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), length, found
 
     def _correction(
         self, split: _Split, axes: np.ndarray, *, turn: bool
@@ -400,7 +411,7 @@ class _Inverses:
         """The inverse of every shift times its vector, for each of several vectors."""
         scaled = [some * self.inverse for some in vectors]
         along = np.stack([some @ self.columns.mT for some in scaled], axis=3)
-        solved = np.linalg.solve(self.core, along)
+        solved = _solved(self.core, along)
         for i, some in enumerate(scaled):
             spread = solved[..., i] @ self.columns
             spread *= self.inverse
@@ -409,9 +420,29 @@ class _Inverses:
 
     def above(self) -> Int[np.ndarray, "folds shifts"]:
         """How many eigenvalues lie above each shift, by the signs of D, S and C."""
-        scale = np.sqrt(np.abs(self.core).max(axis=3))  # for the digits; a sign does not depend on it
-        of_core = (np.linalg.eigvalsh(self.core / scale[..., None] / scale[..., None, :]) < 0).sum(axis=2)
-        return (self.inverse > 0).sum(axis=2) + of_core - (self.weights < 0).sum(axis=2)
+        return (self.inverse > 0).sum(axis=2) + _negative(self.core) - (self.weights < 0).sum(axis=2)
+
+
+def _solved(core: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The solutions of stacks of symmetric systems; of two unknowns each, nearly always, by Cramer's rule."""
+    if core.shape[-1] != 2:
+        return np.linalg.solve(core, right)
+    a, b, c = core[..., 0, 0, None], core[..., 0, 1, None], core[..., 1, 1, None]
+    x, y = right[..., 0, :], right[..., 1, :]
+    solved = np.empty_like(right)
+    np.subtract(c * x, b * y, out=solved[..., 0, :])
+    np.subtract(a * y, b * x, out=solved[..., 1, :])
+    determinant = (a * c - b * b)[..., None]
+    return np.divide(solved, determinant, out=solved, where=determinant != 0)  # else no correction worth the name
+
+
+def _negative(core: np.ndarray) -> np.ndarray:
+    """How many eigenvalues of each symmetric matrix are negative."""
+    if core.shape[-1] == 2:
+        a, b, c = core[..., 0, 0], core[..., 0, 1], core[..., 1, 1]
+        return np.where(a * c < b * b, 1, 2 * (a + c < 0))
+    scale = np.sqrt(np.abs(core).max(axis=-1))  # for the digits; a sign does not depend on it
+    return (np.linalg.eigvalsh(core / scale[..., None] / scale[..., None, :]) < 0).sum(axis=-1)
 
 
 def _ritz(between: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -444,15 +475,18 @@ def _intensities(
     squared_norms += kappa * (kappa * own**2 - 2 * (scaled @ within * scaled).sum(axis=1))
     squared_norms /= left**2
 
-    norms = inverses @ (whole.residuals**2).T
-    members = np.maximum(whole.moments.counts[whole.codes[rows]] - 1, 1)[:, None]
-    moved = scaled @ (whole.residuals.T)
+    # Sums of |e/σ|⁴ as if no residual had moved; then what moves in the classes from the first to the last of these.
+    fourths = (inverses @ whole.fourths * inverses).sum(axis=1)
+    codes = whole.codes[rows]
+    near = whole.by_class[whole.begins[codes.min()] : whole.begins[codes.max() + 1]]
+    norms = inverses @ whole.squares[near].T
+    members = np.maximum(whole.moments.counts[codes] - 1, 1)[:, None]
+    moved = scaled @ whole.residuals[near].T
     moved *= 2 / members
     moved += own[:, None] / members**2
-    moved *= whole.codes == whole.codes[rows, None]
-    norms += moved
-    norms[np.arange(len(rows)), rows] = 0
-    fourths = np.einsum("ij,ij->i", norms, norms)
+    moved *= whole.codes[near] == codes[:, None]
+    np.copyto(moved, -norms, where=near == rows[:, None])
+    fourths += np.einsum("ij,ij->i", moved, moved + 2 * norms)
 
     distances = squared_norms - p * mu**2
     errors = (fourths / left - squared_norms) / left

@@ -33,6 +33,8 @@ _COLLINEAR = 1e-12
 _NO_SEPARATION = 1e-10
 # scikit-learn's: of a singular value, in the discriminants of `scikit_discriminants` alone.
 _SCIKIT_TOLERANCE = 1e-4
+# Of the largest eigenvalue of a Gram matrix: above, ten digits are left of the least, and scikit-learn keeps it.
+_SOUND = 1e-6
 _NUMBERS_AT_ONCE = 1 << 22
 
 
@@ -348,7 +350,11 @@ def scikit_discriminants(
     counts, means, residuals = _about_class_means(points, codes, n_classes)
     spread = residuals.std(axis=0)
     spread[spread == 0] = 1
-    _, values, axes = np.linalg.svd(residuals / spread / np.sqrt(n), full_matrices=False)
+    residuals /= spread * np.sqrt(n)
+    squares, axes = np.linalg.eigh(residuals.T @ residuals)  # in a third of the time, but half of the digits
+    values, axes = np.sqrt(np.maximum(squares, 0)), axes.T
+    if squares[0] < _SOUND * squares[-1]:
+        _, values, axes = np.linalg.svd(residuals, full_matrices=False)
     kept = values > _SCIKIT_TOLERANCE
     whitening = (axes[kept] / spread).T / values[kept]
     weights = np.sqrt(counts / (n_classes - 1))

@@ -260,7 +260,8 @@ def _refitted_neighbours(
             found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
             amounts[fold_of[some.rows]], left[fold_of[some.rows]] = some.amounts, False
     rest = np.flatnonzero(left)
-    for i, (held_out, space, fold) in zip(rest, _folds(data, [rows[i] for i in rest], n_features), strict=True):
+    others = _folds(data, [rows[i] for i in rest], n_features) if len(rest) else ()
+    for i, (held_out, space, fold) in zip(rest, others, strict=True):
         amounts[i] = intensity(fold, shrinkage) if dims else 0.0
         projected = space @ discriminants(fold, amounts[i], dims) if dims else space
         found[held_out] = neighbours_without_group(copies.restored(projected), held_out, k)

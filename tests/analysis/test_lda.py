@@ -286,5 +286,5 @@ def test_scikit_discriminants_are_scikit_learns(case) -> None:
         warnings.simplefilter("ignore")
         expected = LinearDiscriminantAnalysis(solver="svd").fit(points, codes).transform(points)
     axes = lda.scikit_discriminants(points, codes, len(classes))[:, : expected.shape[1]]
-    # The same steps in the same order, but for signs and the sums of another library's singular values.
+    # The same steps, but for signs and for how the singular values are found.
     np.testing.assert_allclose(np.abs((points - points.mean(axis=0)) @ axes), np.abs(expected), rtol=1e-8, atol=1e-8)
