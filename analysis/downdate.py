@@ -8,11 +8,13 @@ are left; with κ = n_c / (n_c - 1), V the variances of the fold, λ its intensi
 are the scatters between and within classes, and Σ' = (1 - λ) W'/n' + λ μ diag(V). In the basis of generalised
 eigenvectors of B and Σ of all points, where these are diag(θ) and I, every fold's pencil B' - σ Σ' is diagonal, with
 two terms of rank one and a full but small one, for V differs from feature to feature. Folds therefore share their
-matrix products. Leading eigenvectors are found together by Rayleigh and Ritz, and the residual of each is corrected by
-the inverse of diagonal and low rank (Sherman, Morrison and Woodbury) beside the vector itself (Olsen, Jørgensen and
-Simons 1990, Chemical Physics Letters 169; Sleijpen and van der Vorst 1996, SIAM Journal on Matrix Analysis and
-Applications 17). What is left out of the inverse, a share of about 1/n, is what an error shrinks by at every step;
-where features of the point are far out, a few of them are put into the inverse too.
+matrix products. The leading eigenvectors of all points, turned against each other one by Jacobi's angles, are a first
+guess, and the residual of each is corrected by the inverse of diagonal and low rank (Sherman, Morrison and Woodbury)
+beside the vector itself (Olsen, Jørgensen and Simons 1990, Chemical Physics Letters 169; Sleijpen and van der Vorst
+1996, SIAM Journal on Matrix Analysis and Applications 17). What is left out of the inverse, a share of about 1/n, is
+what an error shrinks by at every step. Folds that stay away from their leading eigenvectors are sent on by Rayleigh and
+Ritz among a few more of those of all points; and where features of a point are far out, a few of them are put into the
+inverse too.
 
 A fold counts as found when its last two corrections leave less than `_EXACT` to correct, and when as many eigenvalues
 as there are discriminants, and a visible gap beyond, lie above the least of them by Sylvester's law of inertia
@@ -38,14 +40,18 @@ _SMALL = 1e-4
 # Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
 # that eigenvalue itself, and a third of the gap to the next.
 _BLUR = 1e-3
-# Of each round: corrections in single precision before one in double, and spikes. Folds that are found leave, and the
-# others go on among their like.
-_ROUNDS = ((2, 0), (0, 0), (0, 0), (0, 6), (0, 6), (0, 6))
-_GUARDS = 3  # eigenvectors of all points beyond those asked for, that the first guess is made of
+# The cosine of two axes that may be the same eigenvector: those of different eigenvalues are orthogonal.
+_ALIKE = 0.1
+# Corrections in single precision to begin with; then in each round, in double at most, and spikes. Folds that are found
+# leave, and the others go on among their like.
+_ROUGH = 2
+_ROUNDS = ((1, 0), (2, 0), (4, 6))
+_MOST = 0.9  # of the folds at hand: when so many are found, the others wait for the next round
+_GUARDS = 3  # eigenvectors of all points, beyond those asked for, that stubborn folds are looked for among
 _LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
 _MOST_DIMS = 12  # beyond, small dense solvers are as quick
 _LEAST_DIGITS = 1e-6  # of a squared pivot and a variance: below, what subtraction leaves is too inexact
-_NUMBERS_AT_ONCE = 1 << 15  # so that what a step reads and writes stays in a cache of a megabyte
+_NUMBERS_AT_ONCE = 1 << 16  # more leave the caches; of fewer the calls take longer than what they do
 
 
 @dataclass(frozen=True)
@@ -87,21 +93,19 @@ def without_each(
     if whole is None or dims > min(n_classes - 1, points.shape[1]):
         return
     size = max(8, _NUMBERS_AT_ONCE // (dims * points.shape[1]))
-    at_once = max(8, 8 * _NUMBERS_AT_ONCE // (dims * len(points)))
+    at_once = max(8, 4 * _NUMBERS_AT_ONCE // (dims * len(points)))
     left = whole.sound(rows, dims)
     left, begun = left[np.argsort(codes[left], kind="stable")], None
-    for rough, spikes in _ROUNDS:
+    for steps, spikes in _ROUNDS:
         missed = [(left[:0], np.empty((0, dims, points.shape[1])), np.empty(0))]
-        for start in range(0, len(left), size):
-            batch = left[start : start + size]
+        if len(left) == 0:
+            return
+        for part in np.array_split(np.arange(len(left)), max(1, round(len(left) / size))):
+            batch = left[part]
             folds = _Folds.of(whole, batch)
-            axes, length = np.tile(np.eye(dims, points.shape[1]), (len(batch), 1, 1)), np.zeros(len(batch))
+            axes, length = folds.begun(dims) if begun is None else (some[part] for some in begun)
             try:
-                if begun is None:
-                    axes = folds.first_guess(dims)
-                else:
-                    axes, length = (some[start : start + size] for some in begun)
-                axes, length, found = folds.improved(axes, length, rough, spikes)
+                axes, length, found = folds.improved(axes, length, steps, spikes)
             except np.linalg.LinAlgError:  # one of them is, or looks, singular
                 found = np.zeros(len(batch), dtype=bool)
             missed.append((batch[~found], axes[~found], length[~found]))
@@ -249,63 +253,88 @@ class _Folds:
             pair=np.stack([r @ whole.basis, whole.scores[rows]], axis=1),
         )
 
-    def first_guess(self, dims: int) -> Float[np.ndarray, "folds dims features"]:
-        """Ritz vectors from the leading eigenvectors of all points, for the pencil without its small full term."""
-        size = min(dims + _GUARDS, self.pair.shape[2])
-        r, y = self.pair[:, 0, :size], self.pair[:, 1, :size]
-        rr = r[:, :, None] * r[:, None, :]
-        between = self.lost_r[..., None] * rr - self.lost_y * y[:, :, None] * y[:, None, :]
-        within = -self.lost[..., None] * rr
-        place = np.arange(size)
-        between[:, place, place] += self.grown * self.whole.theta[:size]
-        within[:, place, place] += self.diagonal[:, :size]
-        axes = np.zeros((len(r), dims, self.pair.shape[2]))
-        axes[:, :, :size] = _ritz(between, within)[1][:, :dims]
-        return axes
+    def begun(self, dims: int) -> tuple[Float[np.ndarray, "folds dims features"], Float[np.ndarray, " folds"]]:
+        """A guess after its first corrections, in single precision, and the length of the last of them.
+
+        The guess turns each leading eigenvector of all points against each other one as if there were only these two,
+        in the pencil without its small full term.
+        """
+        single = self._in_single()
+        r, y = single.pair[:, 0], single.pair[:, 1]
+        between = single.grown * single.whole.theta + single.lost_r * r**2 - single.lost_y * y**2
+        within = single.diagonal - single.lost * r**2
+        values = (between / within)[:, :dims]
+        axes = ((single.lost_r + single.lost * values) * r[:, :dims])[..., None] * r[:, None]
+        axes -= (single.lost_y * y[:, :dims])[..., None] * y[:, None]
+        axes = _tangents(axes, values[..., None] * within[:, None] - between[:, None])
+        split = _Split.of(single, 0)
+        for _ in range(_ROUGH):
+            axes, _, _, correction, length = single._correction(split, axes, turn=True)
+            axes -= correction
+        return axes.astype(np.float64), length.astype(np.float64)
 
     def improved(
-        self, axes: Float[np.ndarray, "folds dims features"], before: Float[np.ndarray, " folds"], rough: int, spikes: int
-    ) -> tuple[Float[np.ndarray, "folds dims features"], np.ndarray, np.ndarray]:
-        """The axes after corrections, some `rough` ones in single precision and a last one in double.
+        self,
+        axes: Float[np.ndarray, "folds dims features"],
+        before: Float[np.ndarray, " folds"],
+        steps: int,
+        spikes: int,
+    ) -> tuple[Float[np.ndarray, "folds dims features"], Float[np.ndarray, " folds"], np.ndarray]:
+        """The axes after corrections, the length of the last one, and which folds are found.
 
-        Also the length of the last and which folds are found: their axes are orthogonal and wᵀΣ'w = 1. `before` is the
-        length of the last correction that the axes have had.
+        Of these the axes are orthogonal and wᵀΣ'w = 1.
+
+        Args:
+            axes: approximate eigenvectors as rows.
+            before: the length of the last correction that they have had.
+            steps: corrections at most.
+            spikes: see `_Split`.
         """
-        if rough:
-            single, axes = self._in_single(), axes.astype(np.float32)
-            split = _Split.of(single, spikes)
-            for step in range(rough):
-                axes, _, _, correction, before = single._correction(split, axes, turn=step == 1)
-                axes = axes - correction
-            axes, before = axes.astype(np.float64), before.astype(np.float64)
         split = _Split.of(self, spikes)
-        axes, within, values, correction, length = self._correction(split, axes, turn=spikes > 0)
-        found = (length < _SMALL) & (length**2 < _EXACT * before) & _leading(split, values)
+        if spikes:
+            axes = self._among_more(axes)
+        for step in range(steps):
+            axes, within, values, correction, length = self._correction(split, axes, turn=False)
+            found = (length < _SMALL) & (length**2 < _EXACT * before)
+            if step == steps - 1 or found.mean() > _MOST:
+                break
+            before = length
+            axes = axes - correction
         # After the last correction wᵀΣ'w is what the products with Σ' at hand say.
         cross = within @ correction.mT
         gram = within @ axes.mT - cross - cross.mT
+        found &= _leading(split, values) & _apart(gram)
         gram[~found] = np.eye(axes.shape[1])
         return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), length, found
+
+    def _among_more(self, axes: np.ndarray) -> np.ndarray:
+        """The leading Ritz vectors of the space of these axes and of a few more eigenvectors of all points."""
+        dims, features = axes.shape[1:]
+        more = np.tile(np.eye(min(_GUARDS, features - dims), features, dims), (len(axes), 1, 1))
+        axes = np.concatenate([axes, more], axis=1)
+        between, within = self._products(axes)
+        return _ritz(between @ axes.mT, within @ axes.mT)[:, :dims] @ axes
 
     def _correction(
         self, split: _Split, axes: np.ndarray, *, turn: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The axes, their products with Σ', their Rayleigh quotients, what to take from them, and its length a fold.
 
-        Turned first, where told, to the Ritz vectors of the space that they span.
+        Where told, every two of the axes are first turned against each other as if there were only these.
         """
         between, within = self._products(axes)
         if turn:
-            _, turned = _ritz(between @ axes.mT, within @ axes.mT)
+            turned = _turns(between @ axes.mT, within @ axes.mT)
             axes, between, within = turned @ axes, turned @ between, turned @ within
-        values = np.vecdot(axes, between) / np.vecdot(axes, within)
+        norms = np.vecdot(axes, within)
+        values = np.vecdot(axes, between) / norms
         between -= values[..., None] * within
         beside = 1 + float(np.sqrt(np.finfo(values.dtype).eps))  # at an eigenvalue itself there is no inverse
         correction, along = split.inverses(values * beside).times(between, within)
         share = np.vecdot(correction, within) / np.vecdot(along, within)
         along *= share[..., None]
         correction -= along
-        length = np.sqrt(np.vecdot(correction, correction).max(axis=1))
+        length = np.sqrt((np.vecdot(correction, correction) / norms).max(axis=1))
         correction *= np.minimum(1, 1 / np.maximum(length, 1e-30))[:, None, None]
         return axes, within, values, correction, np.minimum(length, 1)
 
@@ -332,11 +361,18 @@ class _Folds:
 
 
 def _leading(split: _Split, values: Float[np.ndarray, "folds dims"]) -> np.ndarray:
-    """Whether the eigenvalues are the largest, and apart from the next."""
-    dims = values.shape[1]
-    above = split.inverses(values[:, -1:] * np.array([1 + _BLUR, 1 - _BLUR, 1 - 3 * _BLUR])).above()
-    separated = values[:, -1] > _LEAST_DIGITS * values[:, 0]
+    """Whether the eigenvalues are the largest, if no two axes have the same, and apart from the next."""
+    dims, least = values.shape[1], values.min(axis=1)
+    above = split.inverses(least[:, None] * np.array([1 + _BLUR, 1 - _BLUR, 1 - 3 * _BLUR])).above()
+    separated = least > _LEAST_DIGITS * values.max(axis=1)
     return separated & (above[:, 0] < dims) & (above[:, 1] == dims) & (above[:, 2] == dims)
+
+
+def _apart(gram: Float[np.ndarray, "folds dims dims"]) -> np.ndarray:
+    """Whether no two axes have come to coincide, by their products with Σ'."""
+    squares = np.diagonal(gram, axis1=1, axis2=2)
+    alike = gram**2 > _ALIKE**2 * squares[:, :, None] * squares[:, None]
+    return alike.sum(axis=(1, 2)) == gram.shape[1]
 
 
 @dataclass(frozen=True)
@@ -445,16 +481,41 @@ def _negative(core: np.ndarray) -> np.ndarray:
     return (np.linalg.eigvalsh(core / scale[..., None] / scale[..., None, :]) < 0).sum(axis=-1)
 
 
-def _ritz(between: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, the largest first, and eigenvectors as rows, with wᵀΣw = 1, of stacks of small pencils.
+def _ritz(between: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Eigenvectors as rows, that of the largest eigenvalue first, with wᵀΣw = 1, of stacks of small pencils.
 
-    For a guess: Σ is raised a little, so that axes which have come to coincide do not stop the others.
+    Σ is raised a little, so that axes which have come to coincide do not stop the others.
     """
     place = np.arange(within.shape[1])
     within[:, place, place] *= 1 + np.sqrt(np.finfo(within.dtype).eps)
     inverse = np.linalg.inv(np.linalg.cholesky(within))
-    values, vectors = np.linalg.eigh(inverse @ between @ inverse.mT)
-    return values[:, ::-1], vectors[:, :, ::-1].mT @ inverse
+    return np.linalg.eigh(inverse @ between @ inverse.mT)[1][:, :, ::-1].mT @ inverse
+
+
+def _turns(between: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """What to multiply stacks of axes by, to turn every two of each against each other in these pencils."""
+    place = np.arange(within.shape[1])
+    norms = np.sqrt(within[:, place, place])
+    scales = norms[:, :, None] * norms[:, None]
+    between, within = between / scales, within / scales
+    values = between[:, place, place]
+    turns = _tangents(between - values[..., None] * within, values[..., None] - values[:, None])
+    turns /= norms[:, None]
+    return turns
+
+
+def _tangents(products: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Of the angles that make the off-diagonal products of symmetric two by two matrices 0 (Jacobi); 1 on the diagonal.
+
+    Args:
+        products: of the axes j = 1, 2, ... with all axes k, (folds, j, k).
+        gaps: between the eigenvalues of j and k.
+    """
+    turned = gaps + np.copysign(np.sqrt(gaps**2 + 4 * products**2), gaps)
+    tangents = np.divide(2 * products, turned, out=np.zeros_like(products), where=turned != 0)
+    place = np.arange(tangents.shape[1])
+    tangents[:, place, place] = 1
+    return tangents
 
 
 def _intensities(

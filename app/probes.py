@@ -203,14 +203,17 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
         print(f"notice: {note}", file=sys.stderr)
     table.write_csv(out, frame)
     wrote = [out]
-    document: dict[str, Any] = {"results": rows_as_json(frame), "notes": notes}
+    document: dict[str, Any] = {"notes": notes}
+    if args.json:  # thousands of rows
+        document["results"] = rows_as_json(frame)
     parts = [as_text(frame)]
     if len(confusion):
         recall = recalls(confusion)
         for name, some in (("recall", recall), ("confusion", confusion)):
             wrote.append(out.with_name(f"{out.stem}-{name}.csv"))
             table.write_csv(wrote[-1], some)
-        document["recall"] = rows_as_json(recall)
+        if args.json:
+            document["recall"] = rows_as_json(recall)
         if args.by_class:
             parts.append(by_class(recall))
     if args.by_speaker:

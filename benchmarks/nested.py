@@ -130,7 +130,7 @@ def whole_command(n: int, permutations: int | None, turns: int, rng: np.random.G
             ("writing", table, "write_csv"),
         ):
             setattr(module, name, timed(getattr(module, name), part, spent))
-        probes.side_by_side = lambda function, arguments, *_: (function(*some) for some in arguments)  # in this process
+        probes.side_by_side = lambda function, arguments, jobs, _: (function(*arguments(i)) for i in range(jobs))
         start = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             cli.main(told)

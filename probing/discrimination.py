@@ -67,7 +67,7 @@ def ask(
     jobs = [(name, points[name]) for name in names] + list(twins.items())
     arguments = [(x, codes, groups, name, mode, question) for name, x in jobs]
     results: list[AbxResult] = []
-    for i, result in enumerate(side_by_side(_run, arguments, len(jobs))):
+    for i, result in enumerate(side_by_side(_run, arguments.__getitem__, len(jobs))):
         results.append(result)
         progress(i + 1, len(jobs))
     scores = dict(zip(names, results, strict=False))

@@ -86,7 +86,7 @@ def ask(
     jobs = [(name, points[name], shuffles) for name in names] + [(name, twin, 0) for name, twin in twins.items()]
     arguments = [(x, found.labels, strata, name, n, question.seed, how) for name, x, n in jobs]
     results: list[tuple[RegressionOutcome, np.ndarray]] = []
-    for i, result in enumerate(side_by_side(_run, arguments, len(jobs))):
+    for i, result in enumerate(side_by_side(_run, arguments.__getitem__, len(jobs))):
         results.append(result)
         progress(i + 1, len(jobs))
     outcomes = dict(zip(names, results, strict=False))

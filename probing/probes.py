@@ -133,18 +133,19 @@ def ask(
     jobs = [(name, pool) for name in names for pool in pools]
     runs: dict[str, list[_Run]] = {name: [] for name in names}
 
-    def arguments() -> Iterator[tuple[Any, ...]]:
-        random = {name: _untrained_points(before, name, matrices[name], question) for name in names}
-        for name, pool in jobs:
-            rows, twin = pool.rows, random[name]
-            yield (
-                matrices[name][rows], codes[rows], groups[rows], found.types[rows], pool, name, question,
-                None if twin is None else twin[rows], None if share == 1 else math.ceil(share * len(rows)),
-            )  # fmt: skip
+    random = {name: _untrained_points(before, name, matrices[name], question) for name in names}
+
+    def arguments(job: int) -> tuple[Any, ...]:
+        name, pool = jobs[job]
+        rows, twin = pool.rows, random[name]
+        return (
+            matrices[name][rows], codes[rows], groups[rows], found.types[rows], pool, name, question,
+            None if twin is None else twin[rows], None if share == 1 else math.ceil(share * len(rows)),
+        )  # fmt: skip
 
     seconds = sum(_seconds(question, share, pool, len(speakers), matrices[name].shape[1]) for name, pool in jobs)
     rows, confused = [], []
-    with contextlib.closing(side_by_side(_probe, arguments(), len(jobs), seconds)) as running:
+    with contextlib.closing(side_by_side(_probe, arguments, len(jobs), seconds)) as running:
         for name in names:  # while other processes, where there are any, are at the next features
             for run in itertools.islice(running, len(pools)):
                 runs[name].append(run)
@@ -155,7 +156,12 @@ def ask(
             with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
                 rows += _rows(described, question, runs[name], groups, speakers)
             confused.append(_confusion(about, _together(runs[name]), classes))
-    results = _paired_with_mel(pd.DataFrame(rows), runs, groups, question)[COLUMNS + MORE_COLUMNS]
+    sizes = [len(some["k"]) for some in rows]
+    columns = {
+        name: np.concatenate([np.broadcast_to(some[name], size) for some, size in zip(rows, sizes, strict=True)])
+        for name in COLUMNS + MORE_COLUMNS
+    }
+    results = _paired_with_mel(pd.DataFrame(columns), runs, groups, question)
     return Findings(results, pd.concat(confused, ignore_index=True), notes)
 
 
@@ -320,7 +326,7 @@ def _outcome(
 def _rows(
     described: dict[str, Any], question: Question, runs: list[_Run], groups: np.ndarray, speakers: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Result rows of one feature: every speaker's, then those of all together where there are several."""
+    """Result rows of one feature, as `_tidy` has them: every speaker's, then all together where there are several."""
     rng = np.random.default_rng([question.seed, *described["feature"].encode()])
     tidy = partial(_tidy, described, question)
     if not runs[0].pool.speaker:
@@ -330,7 +336,7 @@ def _rows(
         interval = _over_groups(run.outcome, held_out, rng)
         whole = {name: figure.whole for name, figure in run.beside.items()}
         p_null = _p_null(run.outcome, run.null)
-        rows = tidy("", run.outcome, whole, interval, run.outcome.chance, several, run.null_n, p_null)
+        rows = [tidy("", run.outcome, whole, interval, run.outcome.chance, several, run.null_n, p_null)]
         if question.target not in targets.TOKEN_TARGETS:
             return rows
         singles = []
@@ -338,16 +344,14 @@ def _rows(
             mine = run.outcome.of_rows(held_out == group)
             beside = {name: figure.by_group[i] for name, figure in run.beside.items()}
             null_n = mine.n * (question.permutations or 0)
-            singles += tidy(str(speakers[group]), mine, beside, _over_tokens(mine), mine.chance, 1, null_n)
+            singles.append(tidy(str(speakers[group]), mine, beside, _over_tokens(mine), mine.chance, 1, null_n))
         return singles + rows
     rows = []
     for run in runs:
         whole = {name: figure.whole for name, figure in run.beside.items()}
         interval = _over_tokens(run.outcome)
-        rows += tidy(
-            run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, run.null_n,
-            _p_null(run.outcome, run.null),
-        )  # fmt: skip
+        p_null = _p_null(run.outcome, run.null)
+        rows.append(tidy(run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, run.null_n, p_null))
     if len(runs) > 1:
         together = _together(runs)
         sizes = np.array([run.outcome.n for run in runs], dtype=np.float64)
@@ -361,7 +365,7 @@ def _rows(
         interval = _over_groups(together, np.repeat(np.arange(len(runs)), sizes.astype(int)), rng)
         p_null = _p_null(together, weighted([run.null for run in runs]))
         null_n = sum(run.null_n for run in runs)
-        rows += tidy("", together, beside, interval, chance, len(runs), null_n, p_null)
+        rows.append(tidy("", together, beside, interval, chance, len(runs), null_n, p_null))
     return rows
 
 
@@ -406,45 +410,42 @@ def _together(runs: list[_Run]) -> Outcome:
 def _tidy(
     described: dict[str, Any], question: Question, speaker: str, outcome: Outcome, beside: dict[str, np.ndarray],
     interval: Interval, chance: float, speakers: int, null_n: int, p_null: np.ndarray | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
+    """The rows of one speaker or of all, one a k, as columns; a column that is one value has it in every row."""
     accuracy, balanced, n_classes = outcome.accuracy, outcome.balanced_accuracy, outcome.n_classes
     unknown = np.full(len(outcome.ks), np.nan)
     null, paper, untrained, control = (
         beside.get(f"{name}_accuracy", unknown) for name in ("null", "paper", "untrained", "control")
     )
-    return [
-        described
-        | {
-            "speaker": speaker,
-            "k": k,
-            "n": outcome.n,
-            "n_classes": n_classes,
-            "accuracy": accuracy[i],
-            "balanced_accuracy": balanced[i],
-            "ci_low": interval.low[i],
-            "ci_high": interval.high[i],
-            "chance": chance,
-            "null_accuracy": null[i],
-            "p_null": unknown[i] if p_null is None else p_null[i],
-            "paper_accuracy": paper[i],
-            "optimism": paper[i] - accuracy[i],
-            "untrained_accuracy": untrained[i],
-            "control_accuracy": control[i],
-            "selectivity": accuracy[i] - control[i],
-            "minus_mel": np.nan,
-            "p_minus_mel": np.nan,
-            "rows": question.row,
-            "match_dims": question.match_dims or 0,
-            "normalise": question.normalise,
-            "lda_dims": outcome.dims,
-            "shrinkage": outcome.shrinkage,
-            "permutations": question.permutations,
-            "null_n": null_n,
-            "speakers": speakers,
-            "interval": "speakers" if speakers > 1 else "tokens",
-        }
-        for i, k in enumerate(outcome.ks)
-    ]
+    return described | {
+        "speaker": speaker,
+        "k": outcome.ks,
+        "n": outcome.n,
+        "n_classes": n_classes,
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "chance": chance,
+        "null_accuracy": null,
+        "p_null": unknown if p_null is None else p_null,
+        "paper_accuracy": paper,
+        "optimism": paper - accuracy,
+        "untrained_accuracy": untrained,
+        "control_accuracy": control,
+        "selectivity": accuracy - control,
+        "minus_mel": np.nan,
+        "p_minus_mel": np.nan,
+        "rows": question.row,
+        "match_dims": question.match_dims or 0,
+        "normalise": question.normalise,
+        "lda_dims": outcome.dims,
+        "shrinkage": outcome.shrinkage,
+        "permutations": question.permutations,
+        "null_n": null_n,
+        "speakers": speakers,
+        "interval": "speakers" if speakers > 1 else "tokens",
+    }
 
 
 def _confusion(about: dict[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -193,15 +193,15 @@ _WORTH_COPIES, _WORTH_PROCESSES = 0.2, 5.0
 
 def side_by_side(
     function: Callable[..., Made],
-    arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]],
+    arguments: Callable[[int], tuple[Any, ...]],
     jobs: int,
     seconds: float = np.inf,
 ) -> Generator[Made, None, None]:
-    """The function's results in order, side by side where there are several; the figures do not depend on it.
+    """What the function makes of the arguments of every job, in order, side by side where there are several jobs.
 
-    What all of it takes in `seconds`, about, where known. Threads share little of it. Copies of this process are there
-    in 0.02 s and share all; others take a second or two to start. The linear algebra has one thread in each case: on
-    small arrays several would only wait.
+    The figures do not depend on it. All of it takes so many `seconds`, about, where known. Threads share little of it.
+    Copies of this process are there in 0.02 s and share all; others take a second or two to start. The linear algebra
+    has one thread in each case: on small arrays several would only wait.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(1, min(jobs, usable))
@@ -209,37 +209,41 @@ def side_by_side(
     # need, a server's, where this is not the main thread, or those of the system's libraries elsewhere than on Linux.
     copies = sys.platform == "linux" and seconds < np.inf and threading.current_thread() is threading.main_thread()
     if workers > 1 and seconds > (_WORTH_COPIES if copies else _WORTH_PROCESSES):
-        yield from (_by_copies if copies else _by_processes)(function, arguments, workers)
+        yield from (_by_copies if copies else _by_processes)(function, arguments, jobs, workers)
         return
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(function, *zip(*arguments, strict=True))
+        yield from pool.map(lambda job: function(*arguments(job)), range(jobs))
 
 
-def _by_processes(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Made]:
+def _by_processes(
+    function: Callable[..., Made], arguments: Callable[[int], tuple[Any, ...]], jobs: int, workers: int
+) -> Iterator[Made]:
     import joblib
 
     workers = min(workers, joblib.cpu_count())  # those that a container may use, not the machine's
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        tasks = (joblib.delayed(function)(*some) for some in arguments)
+        tasks = (joblib.delayed(function)(*arguments(job)) for job in range(jobs))
         yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
 
 
-def _by_copies(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Made]:
-    """By copies of this process, which hold the arguments already; each is told which are next on a line of its own."""
+def _by_copies(
+    function: Callable[..., Made], arguments: Callable[[int], tuple[Any, ...]], jobs: int, workers: int
+) -> Iterator[Made]:
+    """By copies of this process, which hold all arguments; each is told on a line of its own which job is next."""
     from threadpoolctl import threadpool_limits
 
-    fork, tasks = multiprocessing.get_context("fork"), list(arguments)
+    fork = multiprocessing.get_context("fork")
     # glibc gives freed memory back, to fetch it anew a moment later, unless it has seen as large a piece come and go.
     np.empty(1 << 24, dtype=np.uint8)
     copies = []
     idle: SimpleQueue[Any] = SimpleQueue()
 
-    def made(task: int) -> Made:
+    def made(job: int) -> Made:
         line = idle.get()
         try:
-            line.send(task)
+            line.send(job)
             result, error = line.recv()
         except (EOFError, OSError):
             raise InputError(
@@ -256,27 +260,29 @@ def _by_copies(function: Callable[..., Made], arguments: Iterable[tuple[Any, ...
         try:
             for _ in range(workers):
                 ours, theirs = fork.Pipe()
-                copies.append(fork.Process(target=_serve, args=(function, tasks, theirs, ours), daemon=True))
+                copies.append(fork.Process(target=_serve, args=(function, arguments, theirs, ours), daemon=True))
                 copies[-1].start()
                 theirs.close()
                 idle.put(ours)
-            yield from pool.map(made, range(len(tasks)))
+            yield from pool.map(made, range(jobs))
         finally:
             for copy in copies:
                 copy.kill()
                 copy.join()
 
 
-def _serve(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], line: Any, other_end: Any) -> None:
+def _serve(
+    function: Callable[..., Any], arguments: Callable[[int], tuple[Any, ...]], line: Any, other_end: Any
+) -> None:
     """What a copy does until the process that it works for ends it, or ends."""
     other_end.close()  # so that the line ends with that process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # of libraries that are loaded from now on
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            task = line.recv()
+            job = line.recv()
             try:
-                answer: tuple[Any, Exception | None] = function(*tasks[task]), None
+                answer: tuple[Any, Exception | None] = function(*arguments(job)), None
             except Exception as error:
                 answer = None, error
             line.send(answer)

@@ -162,7 +162,8 @@ class TokenTable:
     def select(self, rows: np.ndarray) -> TokenTable:
         """The table restricted to the rows where `rows` is true."""
         tokens = self.tokens[rows].reset_index(drop=True)
-        return TokenTable(self.name, self.path, self.extraction, tokens, {k: v[rows] for k, v in self.features.items()})
+        features = self.features if rows.all() else {name: array[rows] for name, array in self.features.items()}
+        return TokenTable(self.name, self.path, self.extraction, tokens, features)
 
 
 def check_feature_name(name: str, taken: Iterable[str]) -> None:

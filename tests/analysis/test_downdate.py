@@ -126,14 +126,29 @@ def test_eigenvalues_that_nearly_meet_are_left_to_the_exact_route(shrinkage) -> 
     assert_as_refitted(both, points, codes, 2, shrinkage, most=3)
 
 
-def test_a_wrong_guess_is_never_certified(monkeypatch) -> None:
-    """Started from the second to fourth discriminants, corrections converge to some; the count tells which."""
+@pytest.mark.parametrize("axes_taken", [[1, 2, 3], [0, 2, 2], [2, 0, 1]])
+def test_a_wrong_guess_is_never_certified(axes_taken, monkeypatch) -> None:
+    """Corrections converge to some discriminants: the count tells which, and that none comes twice; in any order."""
     points, codes = labelled(80, 6, 9)
-    guess = downdate._Folds.first_guess
-    monkeypatch.setattr(downdate._Folds, "first_guess", lambda folds, dims: guess(folds, dims + 1)[:, 1:])
+    begun, rng = downdate._Folds.begun, np.random.default_rng(0)
+
+    def taken(folds, dims: int):
+        axes, length = begun(folds, dims + 1)
+        return axes[:, axes_taken] + 1e-3 * rng.normal(size=(len(axes), dims, axes.shape[2])), length
+
+    monkeypatch.setattr(downdate._Folds, "begun", taken)
+    monkeypatch.setattr(downdate, "_ROUNDS", ((4, 0),))  # the last would look among all
     found = without_each(points, codes, 3, "ledoit-wolf")
     assert_as_refitted(found, points, codes, 3, "ledoit-wolf")
-    assert sum(len(some.rows) for some in found) < 40
+    certified = sum(len(some.rows) for some in found)
+    assert certified > 60 if axes_taken == [2, 0, 1] else certified < 40
+
+
+def test_axes_that_have_nearly_come_to_coincide_are_told_from_others() -> None:
+    vectors = np.array([[2, 0, 0], [0, 3, 0.1], [0, 0, 1.0]])
+    twice = np.array([[2, 0, 0], [0, 3, 0.1], [0, 2, 0.1]])
+    grams = np.stack([some @ some.T for some in (np.eye(3), vectors, twice, -twice)])
+    np.testing.assert_array_equal(downdate._apart(grams), [True, True, False, False])
 
 
 def test_what_cannot_be_certified_is_left() -> None:

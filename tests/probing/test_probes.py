@@ -225,14 +225,11 @@ def test_columns_are_those_that_features_are_made_of() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 1.0, np.inf])  # threads; copies of this process, on Linux; processes
 def test_work_is_shared_in_order_and_errors_come_through(seconds, monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
-    arguments = [(np.full(3, i), float(i)) for i in range(20)]
-    for some in (arguments, iter(arguments)):
-        np.testing.assert_array_equal(
-            list(side_by_side(np.add, some, 20, seconds)), np.outer(range(0, 40, 2), np.ones(3))
-        )
-    assert not list(side_by_side(np.add, [], 0, seconds))
+    made = list(side_by_side(np.add, lambda i: (np.full(3, i), float(i)), 20, seconds))
+    np.testing.assert_array_equal(made, np.outer(range(0, 40, 2), np.ones(3)))
+    assert not list(side_by_side(np.add, lambda i: (i, i), 0, seconds))
     with pytest.raises(InputError, match="k are 0"):
-        list(side_by_side(_refused, [("k are 0",)] * 20, 20, seconds))
+        list(side_by_side(_refused, lambda i: ("k are 0",), 20, seconds))
 
 
 def _refused(why: str) -> None:
@@ -243,7 +240,7 @@ def _refused(why: str) -> None:
 def test_a_copy_that_is_killed_is_an_error_and_none_is_left(monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
     with pytest.raises(InputError, match="want of memory"):
-        list(side_by_side(os._exit, [(1,)] * 8, 8, 1.0))
+        list(side_by_side(os._exit, lambda i: (1,), 8, 1.0))
     assert not multiprocessing.active_children()
 
 
