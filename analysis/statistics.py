@@ -168,7 +168,8 @@ def _group_sums(
         raise InputError(f"{len(groups)} groups for {len(values)} tokens; give one group a token")
     sizes = np.bincount(index)
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    sums = np.add.reduceat(values[np.argsort(index, kind="stable")], first, axis=0, dtype=np.float64)
+    in_order = values[np.argsort(index, kind="stable")].astype(np.float64)
+    sums = np.add.reduceat(in_order, first, axis=0)
     return sums, sizes.astype(np.float64)
 
 

@@ -154,8 +154,9 @@ def ask(
             about |= {"protocol": question.protocol}
             described = about | {"dims": _reduced(question, matrices[name].shape[1])}
             with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
-                rows += _rows(described, question, runs[name], groups, speakers)
-            confused.append(_confusion(about, _together(runs[name]), classes))
+                together = _together(runs[name])
+                rows += _rows(described, question, runs[name], together, groups, speakers)
+            confused.append(_confusion(about, together, classes))
     sizes = [len(some["k"]) for some in rows]
     columns = {
         name: np.concatenate([np.broadcast_to(some[name], size) for some, size in zip(rows, sizes, strict=True)])
@@ -285,7 +286,7 @@ def _probe(
             controls = control_accuracy(labels, types, probe, rng=rng, rounds=question.control)
             unknown = np.full((len(np.unique(groups)), len(outcome.ks)), np.nan)
             beside["control_accuracy"] = _Beside(controls.accuracy, unknown)
-    return _Run(pool, outcome, beside, null_rounds, null_n)
+    return _Run(pool, replace(outcome, neighbours=None), beside, null_rounds, null_n)  # it may have a way to go
 
 
 def _seconds(question: Question, share: float, pool: _Pool, speakers: int, size: int) -> float:
@@ -324,8 +325,9 @@ def _outcome(
 
 
 def _rows(
-    described: dict[str, Any], question: Question, runs: list[_Run], groups: np.ndarray, speakers: np.ndarray
-) -> list[dict[str, Any]]:
+    described: dict[str, Any], question: Question, runs: list[_Run], together: Outcome, groups: np.ndarray,
+    speakers: np.ndarray,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Result rows of one feature, as `_tidy` has them: every speaker's, then all together where there are several."""
     rng = np.random.default_rng([question.seed, *described["feature"].encode()])
     tidy = partial(_tidy, described, question)
@@ -353,7 +355,6 @@ def _rows(
         p_null = _p_null(run.outcome, run.null)
         rows.append(tidy(run.pool.speaker, run.outcome, whole, interval, run.outcome.chance, 1, run.null_n, p_null))
     if len(runs) > 1:
-        together = _together(runs)
         sizes = np.array([run.outcome.n for run in runs], dtype=np.float64)
 
         def weighted(figures: list[Any]) -> Any:

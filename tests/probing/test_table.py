@@ -303,3 +303,16 @@ def test_a_table_is_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file: cannot write here"):
         table.save(loaded, tmp_path / "file")
+
+
+@pytest.mark.parametrize("speaker", ["", "ab", 'a "b", c', "two\nlines"])
+def test_csv_is_what_pandas_reads(tmp_path, speaker) -> None:
+    frame = pd.DataFrame(
+        {"speaker": [speaker, "é"], "k": [1, 2], "a, b": [0.1, 1e-300], "known": [np.nan, 1 / 3], "none": [None, None]}
+    )
+    table.write_csv(tmp_path / "a.csv", frame)
+    expected = frame.astype({"none": float}).replace({"speaker": {"": np.nan}})
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), expected, rtol=1e-15)
+    mixed = pd.DataFrame({"either": [1, "a"]})
+    table.write_csv(tmp_path / "b.csv", mixed)
+    assert (tmp_path / "b.csv").read_text() == "either\n1\na\n"
