@@ -18,7 +18,7 @@ from app.shared import Answer, version
 
 # Libraries make many objects and little garbage. Looking for it as often as usual takes a third of a command's start,
 # and at its end as long as a question about few tokens.
-gc.set_threshold(100_000, 50, 1000)
+gc.set_threshold(200_000, 50, 1000)
 atexit.register(gc.freeze)
 
 

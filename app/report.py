@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probing.question import SHOWN_KS
@@ -56,14 +57,17 @@ def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def recalls(confusion: pd.DataFrame) -> pd.DataFrame:
     """Of every class the tokens, the share that was recognised, and what it was most often taken for instead."""
     key = ["table", "feature", "target", "method", "protocol", "k", "label"]
-    right = confusion["label"] == confusion["predicted"]
-    n = confusion.groupby(key, sort=False)["count"].sum()
-    hits = confusion[right].groupby(key, sort=False)["count"].sum().reindex(n.index, fill_value=0)
-    wrong = confusion[~right].sort_values("count", ascending=False, kind="stable").drop_duplicates(key)
-    wrong = wrong.set_index(key).reindex(n.index)
-    found = pd.DataFrame({"n": n, "recall": hits / n})
-    found["taken_for"], found["taken_for_share"] = wrong["predicted"], wrong["count"] / n
-    return found.reset_index()
+    of_class = confusion.groupby(key, sort=False).ngroup().to_numpy()
+    classes, first = np.unique(of_class, return_index=True)
+    counts, right = confusion["count"].to_numpy(), (confusion["label"] == confusion["predicted"]).to_numpy()
+    n = np.bincount(of_class, counts)
+    found = confusion[key].iloc[first].reset_index(drop=True)
+    found["n"], found["recall"] = n.astype(np.int64), np.bincount(of_class, counts * right) / n
+    wrong = np.argsort(np.where(right, 1, -counts), kind="stable")[: len(counts) - right.sum()]
+    mistaken, most = np.unique(of_class[wrong], return_index=True)
+    most_often = confusion.iloc[wrong[most]].set_index(mistaken).reindex(classes)
+    found["taken_for"], found["taken_for_share"] = most_often["predicted"], most_often["count"] / n
+    return found
 
 
 def as_text(frame: pd.DataFrame) -> str:
