@@ -233,9 +233,11 @@ def _candidates(
 
 def _leave_out(distances: np.ndarray, spans: np.ndarray) -> None:
     """Makes each row's span of columns infinitely far; what of a span lies outside is passed over."""
-    width = distances.shape[1]
-    for row in np.flatnonzero((spans[:, 0] < width) & (spans[:, 1] > np.maximum(spans[:, 0], 0))):
-        distances[row, max(spans[row, 0], 0) : spans[row, 1]] = np.inf
+    begins, ends = np.clip(spans, 0, distances.shape[1]).T
+    (one,) = np.nonzero(ends - begins == 1)
+    distances[one, begins[one]] = np.inf
+    for row in np.flatnonzero(ends - begins > 1):
+        distances[row, begins[row] : ends[row]] = np.inf
 
 
 def _all_differ(groups: np.ndarray) -> bool:
