@@ -16,9 +16,10 @@ what an error shrinks by at every step. Folds that stay away from their leading 
 Ritz among a few more of those of all points; and where features of a point are far out, a few of them are put into the
 inverse too.
 
-A fold counts as found when its last two corrections leave less than `_EXACT` to correct, and when as many eigenvalues
+A fold counts as found when its last two corrections leave less than `_EXACT` to correct, when as many eigenvalues
 as there are discriminants, and a visible gap beyond, lie above the least of them by Sylvester's law of inertia
-(Haynsworth 1968, Linear Algebra and its Applications 1). Others are left to `analysis.lda`, fold by fold.
+(Haynsworth 1968, Linear Algebra and its Applications 1), and when no two axes have come to coincide. Others are left to
+`analysis.lda`, fold by fold.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ def without_each(
                 axes, length, found = folds.improved(axes, length, steps, spikes)
             except np.linalg.LinAlgError:  # one of them is, or looks, singular
                 found = np.zeros(len(batch), dtype=bool)
-            missed.append((batch[~found], axes[~found], length[~found]))
+            again = ~found & np.isfinite(axes).all(axis=(1, 2)) & np.isfinite(length)
+            missed.append((batch[again], axes[again], length[again]))
             certain = np.flatnonzero(found)
             for some in (certain[begin : begin + at_once] for begin in range(0, len(certain), at_once)):
                 projected = axes[some].reshape(-1, points.shape[1]) @ whole.scores.T

@@ -337,9 +337,9 @@ def scikit_discriminants(
 ) -> Float[np.ndarray, "features dims"]:
     """All unshrunk discriminants, as `LinearDiscriminantAnalysis(solver="svd")` of scikit-learn 1.9 finds them.
 
-    By singular values of the residuals and then of the class means, of which it drops small ones: features that repeat
-    others, or are constant within classes, are no error. Here because scikit-learn takes longer to import than most
-    questions take to answer.
+    By singular values of the residuals (here by their Gram matrix, where that leaves the digits) and then of the class
+    means, of which it drops small ones: features that repeat others, or are constant within classes, are no error. Here
+    because scikit-learn takes longer to import than most questions take to answer.
 
     Args:
         points: features, any unit.
@@ -351,9 +351,11 @@ def scikit_discriminants(
     spread = residuals.std(axis=0)
     spread[spread == 0] = 1
     residuals /= spread * np.sqrt(n)
-    squares, axes = np.linalg.eigh(residuals.T @ residuals)  # in a third of the time, but half of the digits
-    values, axes = np.sqrt(np.maximum(squares, 0)), axes.T
-    if squares[0] < _SOUND * squares[-1]:
+    squares = np.zeros(1)
+    if n - n_classes >= points.shape[1]:  # else the Gram matrix is singular
+        squares, axes = np.linalg.eigh(residuals.T @ residuals)  # in a third of the time, but half of the digits
+        values, axes = np.sqrt(np.maximum(squares, 0)), axes.T
+    if squares[0] <= _SOUND * squares[-1]:
         _, values, axes = np.linalg.svd(residuals, full_matrices=False)
     kept = values > _SCIKIT_TOLERANCE
     whitening = (axes[kept] / spread).T / values[kept]

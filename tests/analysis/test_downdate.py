@@ -151,6 +151,26 @@ def test_axes_that_have_nearly_come_to_coincide_are_told_from_others() -> None:
     np.testing.assert_array_equal(downdate._apart(grams), [True, True, False, False])
 
 
+def test_a_fold_that_comes_to_nothing_leaves_the_others_alone(monkeypatch) -> None:
+    points, codes = labelled(80, 6, 9)
+    begun, improved = downdate._Folds.begun, downdate._Folds.improved
+
+    def lost(folds, dims: int):
+        axes, length = begun(folds, dims)
+        axes[0] = np.nan
+        return axes, np.zeros_like(length)  # so that the others need another round
+
+    def sound(folds, axes, *more):
+        assert np.isfinite(axes).all() or more[1:] == (1, 0)
+        return improved(folds, axes, *more)
+
+    monkeypatch.setattr(downdate._Folds, "begun", lost)
+    monkeypatch.setattr(downdate._Folds, "improved", sound)
+    found = without_each(points, codes, 3, "ledoit-wolf")
+    assert_as_refitted(found, points, codes, 3, "ledoit-wolf")
+    assert sum(len(some.rows) for some in found) > 60
+
+
 def test_what_cannot_be_certified_is_left() -> None:
     points, codes = labelled(30, 5, 4)
     repeated = np.hstack([points, points[:, :1]])
