@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -37,10 +38,14 @@ from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
 # features, has taken from them. Distances between projections inherit it times the root of the number of features.
 _EXACT = 1e-7
 # A last correction up to this has a square that adds nothing to the scale of a discriminant.
-_SMALL = 1e-4
+_SMALL = 5e-6
 # Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
 # that eigenvalue itself, and a third of the gap to the next.
 _BLUR = 1e-3
+# Powers of the machine's epsilon, shares of an eigenvalue: how far beside it the inverse is taken, for it has none at
+# itself (farther away axes converge more slowly), and how near to it those of all points may come before the terms of
+# the inverse cancel each other's digits.
+_BESIDE, _CLEAR = 0.6, 0.4
 # The cosine of two axes that may be the same eigenvector: those of different eigenvalues are orthogonal.
 _ALIKE = 0.1
 # Corrections in single precision to begin with; then in each round, in double at most, and spikes. Folds that are found
@@ -195,6 +200,11 @@ class _Whole:
             scores=points @ basis,
         )
 
+    @cached_property
+    def single(self) -> _Whole:
+        """With the basis and its eigenvalues in single precision."""
+        return replace(self, basis=self.basis.astype(np.float32), theta=self.theta.astype(np.float32))
+
     def sound(self, rows: Int[np.ndarray, " folds"], dims: int) -> Int[np.ndarray, " sound"]:
         """The points without which as many discriminants are left, and enough digits of every variance."""
         digits = 1 - (self.points[rows] ** 2).max(axis=1) / (len(self.points) - 1)
@@ -261,7 +271,7 @@ class _Folds:
         The guess turns each leading eigenvector of all points against each other one as if there were only these two,
         in the pencil without its small full term.
         """
-        single = self._in_single()
+        single = self.single
         r, y = single.pair[:, 0], single.pair[:, 1]
         between = single.grown * single.whole.theta + single.lost_r * r**2 - single.lost_y * y**2
         within = single.diagonal - single.lost * r**2
@@ -331,8 +341,8 @@ class _Folds:
         norms = np.vecdot(axes, within)
         values = np.vecdot(axes, between) / norms
         between -= values[..., None] * within
-        beside = 1 + float(np.sqrt(np.finfo(values.dtype).eps))  # at an eigenvalue itself there is no inverse
-        correction, along = split.inverses(values * beside).times(between, within)
+        epsilon = float(np.finfo(values.dtype).eps)
+        correction, along = split.inverses(values * (1 + epsilon**_BESIDE), epsilon**_CLEAR).times(between, within)
         share = np.vecdot(correction, within) / np.vecdot(along, within)
         along *= share[..., None]
         correction -= along
@@ -340,24 +350,24 @@ class _Folds:
         correction *= np.minimum(1, 1 / np.maximum(length, 1e-30))[:, None, None]
         return axes, within, values, correction, np.minimum(length, 1)
 
-    def _in_single(self) -> _Folds:
+    @cached_property
+    def single(self) -> _Folds:
         """The same in single precision, as far as products and corrections need it."""
         names = ("lost_r", "lost", "scale", "change", "diagonal", "pair")
-        whole = replace(self.whole, basis=self.whole.basis.astype("f4"), theta=self.whole.theta.astype("f4"))
-        return replace(self, whole=whole, **{name: getattr(self, name).astype("f4") for name in names})
+        return replace(self, whole=self.whole.single, **{name: getattr(self, name).astype("f4") for name in names})
 
     def _products(self, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows times B' and Σ'."""
-        basis, shape = self.whole.basis, axes.shape
+        """Rows times B' and Σ', of which the full term, small beside the others, is single in any case."""
+        shape, single = axes.shape, self if axes.dtype == np.float32 else self.single
         along = axes @ self.pair.mT
         weights = np.concatenate([self.lost_r, np.full_like(self.lost_r, -self.lost_y)], axis=1)
         between = (along * weights[:, None]) @ self.pair
         between += axes * (self.grown * self.whole.theta)
-        features = (axes.reshape(-1, shape[2]) @ basis.T).reshape(shape)
-        features *= self.change[:, None]
-        within = (features.reshape(-1, shape[2]) @ basis).reshape(shape)
+        features = (axes.astype(np.float32, copy=False).reshape(-1, shape[2]) @ single.whole.basis.T).reshape(shape)
+        features *= single.change[:, None]
         along *= np.concatenate([-self.lost, np.zeros_like(self.lost)], axis=1)[:, None]
-        within += along @ self.pair
+        within = along @ self.pair
+        within += (features.reshape(-1, shape[2]) @ single.whole.basis).reshape(shape)
         within += self.scale[..., None] * axes
         return between, within
 
@@ -365,7 +375,8 @@ class _Folds:
 def _leading(split: _Split, values: Float[np.ndarray, "folds dims"]) -> np.ndarray:
     """Whether the eigenvalues are the largest, if no two axes have the same, and apart from the next."""
     dims, least = values.shape[1], values.min(axis=1)
-    above = split.inverses(least[:, None] * np.array([1 + _BLUR, 1 - _BLUR, 1 - 3 * _BLUR])).above()
+    shifts = least[:, None] * np.array([1 + _BLUR, 1 - _BLUR, 1 - 3 * _BLUR])
+    above = split.inverses(shifts, clear=1e-3 * _BLUR).above()
     separated = least > _LEAST_DIGITS * values.max(axis=1)
     return separated & (above[:, 0] < dims) & (above[:, 1] == dims) & (above[:, 2] == dims)
 
@@ -417,16 +428,14 @@ class _Split:
         crosses = (columns[:, :, None] * columns[:, None]).reshape(len(columns), -1, columns.shape[2])
         return cls(folds, columns, diagonal, constant, slope, crosses)
 
-    def inverses(self, shifts: Float[np.ndarray, "folds shifts"]) -> _Inverses:
-        """Those of D + U S Uᵀ."""
+    def inverses(self, shifts: Float[np.ndarray, "folds shifts"], clear: float) -> _Inverses:
+        """Those of D + U S Uᵀ, where elements of D nearer to 0 than such a share of the shift are so far from it."""
         theta = self.folds.whole.theta
-        least = 1e-9 * theta[0]
-        shifts = np.maximum(shifts, least)
+        shifts = np.maximum(shifts, 1e-9 * theta[0])
         diagonal = shifts[..., None] * self.diagonal[:, None]
         np.subtract(self.folds.grown * theta, diagonal, out=diagonal)
-        np.copyto(
-            diagonal, least, where=np.abs(diagonal) < least
-        )  # an eigenvalue of all points may be one of the fold's
+        least = clear * shifts[..., None]
+        np.copyto(diagonal, least, where=np.abs(diagonal) < least)
         inverse = np.divide(1, diagonal, out=diagonal)
         weights = self.constant[:, None] + self.slope[:, None] * shifts[..., None]
         rank = self.columns.shape[1]

@@ -1,7 +1,7 @@
 """Intervals and tests for accuracies: bootstraps over tokens or speakers, and paired sign flips."""
 
-import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class SignFlip:
-    """A two-sided paired test: the mean difference, its p value, and whether all flips were enumerated."""
+    """Two-sided paired tests: the mean differences, their p values, and whether all flips were enumerated."""
 
-    mean: float
-    p_value: float
+    mean: Float[np.ndarray, " tests"]
+    p_value: Float[np.ndarray, " tests"]
     exact: bool
 
 
@@ -121,7 +121,7 @@ def cluster_bootstrap_interval(
 
 
 def sign_flip_test(
-    differences: Float[np.ndarray, " groups"], *, rng: np.random.Generator, rounds: int = 10_000
+    differences: Float[np.ndarray, "groups tests"], *, rng: np.random.Generator, rounds: int = 10_000
 ) -> SignFlip:
     """Tests whether paired differences, one a speaker, are symmetric about zero (Fisher 1935, section 21).
 
@@ -129,8 +129,8 @@ def sign_flip_test(
     observed signs count as one draw more so that p is never zero. Two-sided; ties count as extreme.
 
     Args:
-        differences: one a group, such as the accuracy of z1 minus that of Mel.
-        rng: source of the flips where they are drawn.
+        differences: one a group, such as the accuracy of z1 minus that of Mel, in a column for every test.
+        rng: source of the flips where they are drawn; all tests share them.
         rounds: number of flips drawn.
 
     Raises:
@@ -139,24 +139,27 @@ def sign_flip_test(
     n = len(differences)
     if n == 0 or not np.isfinite(differences).all():
         raise InputError(f"differences are {differences}; give one finite number a speaker")
-    observed = abs(differences.sum())
+    observed = np.abs(differences.sum(axis=0))
     # Sums of the same numbers in another order differ in their last digits and are still ties.
-    extreme = observed - 1e-12 * np.abs(differences).sum()
+    extreme = observed - 1e-12 * np.abs(differences).sum(axis=0)
     exact = 1 << n <= _ENUMERATED
-    if exact:
-        p_value = float((np.abs(_all_flips(n) @ differences) >= extreme).mean())
-    else:
-        hits, chunk = 0, max(1, _DRAWS_AT_ONCE // n)
-        for start in range(0, rounds, chunk):
-            flips = 1 - 2 * rng.integers(2, size=(min(chunk, rounds - start), n))
-            hits += int((np.abs(flips @ differences) >= extreme).sum())
-        p_value = (1 + hits) / (1 + rounds)
-    return SignFlip(float(differences.mean()), p_value, exact)
+    hits = np.zeros(observed.shape, dtype=np.intp)
+    for flips in _half_of_all_flips(n) if exact else _drawn_flips(n, rounds, rng):
+        hits += (np.abs(flips @ differences) >= extreme).sum(axis=0)
+    return SignFlip(differences.mean(axis=0), hits / 2 ** (n - 1) if exact else (1 + hits) / (1 + rounds), exact)
 
 
-@functools.cache
-def _all_flips(n: int) -> Float[np.ndarray, "flips groups"]:
-    return 1.0 - 2 * (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
+def _half_of_all_flips(n: int) -> Iterator[Float[np.ndarray, "flips groups"]]:
+    """Those that leave the last sign; the others give the same sums with the other sign."""
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, 1 << (n - 1), chunk):
+        yield 1.0 - 2 * (np.arange(start, min(start + chunk, 1 << (n - 1)))[:, None] >> np.arange(n) & 1)
+
+
+def _drawn_flips(n: int, rounds: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "flips groups"]]:
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, rounds, chunk):
+        yield 1.0 - 2 * rng.integers(2, size=(min(chunk, rounds - start), n))
 
 
 def _group_sums(

@@ -55,6 +55,14 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if told else super()._get_help_string(action)
 
 
+class Version(argparse.Action):
+    """Looks the version up when it is asked for, which takes longer than all else in `probe --help`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(version())
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = Parser(
@@ -63,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "yourself what their latents know.",
         epilog="Start with `probe demo`. Each command explains itself: `probe knn --help`.",
     )
-    top.add_argument("--version", action="version", version=version())
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     table = top.add_subparsers(metavar="command", required=True)
 
     def add(name: str, help: str, run: Any, **kwargs: Any) -> argparse.ArgumentParser:

@@ -97,8 +97,8 @@ def _rows(
     gap = p = np.nan
     if mel is not None and mel is not score and len(score.groups) > 1:
         both = np.isfinite(score.group_errors) & np.isfinite(mel.group_errors)
-        test = sign_flip_test((mel.group_errors - score.group_errors)[both], rng=rng)
-        gap, p = test.mean, test.p_value
+        test = sign_flip_test((mel.group_errors - score.group_errors)[both, None], rng=rng)
+        gap, p = test.mean[0], test.p_value[0]
     common = {"k": 0, "chance": 0.5, "rows": "token", "match_dims": 0, "normalise": question.normalise, "lda_dims": 0}
     common |= {"shrinkage": 0.0, "permutations": 0, "null_n": 0}
     rows = []

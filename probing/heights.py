@@ -125,17 +125,16 @@ def _rows(
     errors, usual, who = outcome.errors[mine], outcome.baseline_errors[mine], groups[mine]
     interval = cluster_bootstrap_interval(errors, who, rng=rng)
     by_speaker = group_means(errors, who)
-    gaps = by_speaker - group_means(usual[:, None], who)
-    against = None if mel is None else by_speaker - group_means(mel.errors[mine], who)
+    gap = sign_flip_test(by_speaker - group_means(usual[:, None], who), rng=rng)
+    test = None if mel is None else sign_flip_test(by_speaker - group_means(mel.errors[mine], who), rng=rng)
     correlation = outcome.correlation if not gender else np.full(len(outcome.ks), np.nan)
     speakers = len(np.unique(who))
     rows = []
     for i, k in enumerate(outcome.ks):
-        gap = sign_flip_test(gaps[:, i], rng=rng)
         row = about | {
             "speaker": "", "k": k, "n": len(errors), "speakers": speakers, "interval": "speakers", "gender": gender,
             "mae_cm": errors[:, i].mean(), "mae_low": interval.low[i], "mae_high": interval.high[i],
-            "baseline_mae_cm": usual.mean(), "minus_baseline_cm": gap.mean, "p_baseline": gap.p_value,
+            "baseline_mae_cm": usual.mean(), "minus_baseline_cm": gap.mean[i], "p_baseline": gap.p_value[i],
             "correlation": correlation[i],
         }  # fmt: skip
         if twin is not None:
@@ -144,8 +143,7 @@ def _rows(
             row |= {"null_mae_cm": null[:, i].mean(), "null_n": null.shape[0] * len(errors)}
         if not gender and len(null) >= LEAST_FOR_P:
             row["p_null"] = (1 + (null[:, i] <= row["mae_cm"] + 1e-12).sum()) / (1 + len(null))
-        if against is not None:
-            test = sign_flip_test(against[:, i], rng=rng)
-            row |= {"minus_mel_cm": test.mean, "p_minus_mel": test.p_value}
+        if test is not None:
+            row |= {"minus_mel_cm": test.mean[i], "p_minus_mel": test.p_value[i]}
         rows.append({name: np.nan for name in COLUMNS + MORE_COLUMNS + HEIGHT_COLUMNS} | row)
     return rows

@@ -121,29 +121,30 @@ def ask(
     if untrained is not None:
         before = targets.same_rows(_askable(targets.asked(untrained, question), question)[0], found)
     names = feature_names(table, question)
-    matrices = {name: matrix(found, name, question.normalise) for name in names}
+    sizes = {name: matrix(found, name, "none", slice(0)).shape[1] for name in names}
     pools = list(_pools(found.table, question))
     speakers, groups = groups_of(found.table)
     classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
     try:
         share = share_judged(question, len(codes))
-        question = _resolved(question, codes, groups, pools, {name: m.shape[1] for name, m in matrices.items()})
+        question = _resolved(question, codes, groups, pools, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
     jobs = [(name, pool) for name in names for pool in pools]
     runs: dict[str, list[_Run]] = {name: [] for name in names}
 
-    random = {name: _untrained_points(before, name, matrices[name], question) for name in names}
+    twins = {name: before for name in names if before is not None and _has_other(before.table, found.table, name)}
 
     def arguments(job: int) -> tuple[Any, ...]:
         name, pool = jobs[job]
-        rows, twin = pool.rows, random[name]
+        rows = pool.rows
+        points = partial(matrix, feature=name, normalise=question.normalise, rows=rows)
         return (
-            matrices[name][rows], codes[rows], groups[rows], found.types[rows], pool, name, question,
-            None if twin is None else twin[rows], None if share == 1 else math.ceil(share * len(rows)),
+            points(found), codes[rows], groups[rows], found.types[rows], pool, name, question,
+            points(twins[name]) if name in twins else None, None if share == 1 else math.ceil(share * len(rows)),
         )  # fmt: skip
 
-    seconds = sum(_seconds(question, share, pool, len(speakers), matrices[name].shape[1]) for name, pool in jobs)
+    seconds = sum(_seconds(question, share, pool, len(speakers), sizes[name]) for name, pool in jobs)
     rows, confused = [], []
     with contextlib.closing(side_by_side(_probe, arguments, len(jobs), seconds)) as running:
         for name in names:  # while other processes, where there are any, are at the next features
@@ -152,14 +153,14 @@ def ask(
                 progress(sum(map(len, runs.values())), len(jobs))
             about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
             about |= {"protocol": question.protocol}
-            described = about | {"dims": _reduced(question, matrices[name].shape[1])}
+            described = about | {"dims": _reduced(question, sizes[name])}
             with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
                 together = _together(runs[name])
                 rows += _rows(described, question, runs[name], together, groups, speakers)
             confused.append(_confusion(about, together, classes))
-    sizes = [len(some["k"]) for some in rows]
+    lengths = [len(some["k"]) for some in rows]
     columns = {
-        name: np.concatenate([np.broadcast_to(some[name], size) for some, size in zip(rows, sizes, strict=True)])
+        name: np.concatenate([np.broadcast_to(some[name], n) for some, n in zip(rows, lengths, strict=True)])
         for name in COLUMNS + MORE_COLUMNS
     }
     results = _paired_with_mel(pd.DataFrame(columns), runs, groups, question)
@@ -185,14 +186,12 @@ def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
     return Asked(found.table.select(kept), found.labels[kept], found.types[kept]), (note,)
 
 
-def _untrained_points(
-    before: Asked | None, feature: str, points: np.ndarray, question: Question
-) -> Float[np.ndarray, "rows dims"] | None:
-    """The same feature of the untrained model; None where it has none, or does not depend on the model."""
-    if before is None or not set(feature.split("+")) <= set(before.table.features):
-        return None
-    twin = matrix(before, feature, question.normalise)
-    return None if np.array_equal(twin, points) else twin
+def _has_other(before: TokenTable, table: TokenTable, feature: str) -> bool:
+    """Whether the untrained model has the feature too, and it depends on the model."""
+    parts = feature.split("+")
+    if not set(parts) <= set(before.features):
+        return False
+    return not all(np.array_equal(before.features[part], table.features[part]) for part in parts)
 
 
 def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
@@ -474,9 +473,8 @@ def _paired_with_mel(
         if name == "mel":
             continue
         pooled = (results["feature"] == name) & (results["speaker"] == "")
-        tests = [sign_flip_test(d, rng=rng) for d in (accuracies - by_speaker["mel"]).T]
-        results.loc[pooled, "minus_mel"] = [test.mean for test in tests]
-        results.loc[pooled, "p_minus_mel"] = [test.p_value for test in tests]
+        test = sign_flip_test(accuracies - by_speaker["mel"], rng=rng)
+        results.loc[pooled, "minus_mel"], results.loc[pooled, "p_minus_mel"] = test.mean, test.p_value
     return results
 
 

@@ -147,10 +147,13 @@ def columns_of(extraction: Mapping[str, Any], features: Sequence[str]) -> frozen
     return columns if columns <= set(extraction["features"]) else None
 
 
-def matrix(found: Asked, feature: str, normalise: Normalise) -> Float[np.ndarray, "rows dims"]:
-    """The feature's points; refuses the variance of a single sample, which is not known."""
+def matrix(found: Asked, feature: str, normalise: Normalise, rows: Any = slice(None)) -> Float[np.ndarray, "rows dims"]:
+    """The feature's points in these rows; refuses the variance of a single sample, which is not known.
+
+    The rows must be all of what they are normalised over.
+    """
     table = found.table
-    points = table.matrix(feature)
+    points = table.matrix(feature, rows)
     for part in feature.split("+"):
         if part.endswith("_var") and not np.isfinite(table.features[part]).all():
             raise InputError(
@@ -159,7 +162,7 @@ def matrix(found: Asked, feature: str, normalise: Normalise) -> Float[np.ndarray
             )
     if normalise == "none":
         return points
-    _, place = np.unique(table.tokens[normalise].astype(str), return_inverse=True)
+    _, place = np.unique(table.tokens[normalise].to_numpy()[rows].astype(str), return_inverse=True)
     sizes = np.bincount(place)[:, None]
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -268,6 +271,7 @@ def _by_copies(
         finally:
             for copy in copies:
                 copy.kill()
+            for copy in copies:
                 copy.join()
 
 

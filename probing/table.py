@@ -132,13 +132,13 @@ class TokenTable:
     tokens: pd.DataFrame
     features: dict[str, np.ndarray]
 
-    def matrix(self, feature: str) -> np.ndarray:
-        """A feature (tokens, dims) in float64; `z1+z2` joins several."""
+    def matrix(self, feature: str, rows: Any = slice(None)) -> np.ndarray:
+        """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
         parts = feature.split("+")
         for part in parts:
             if part not in self.features:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
-        return np.concatenate([self.features[part] for part in parts], axis=1, dtype=np.float64)
+        return np.concatenate([self.features[part][rows] for part in parts], axis=1, dtype=np.float64)
 
     def with_feature(self, name: str, array: Any) -> TokenTable:
         """The table with one more feature: an array (rows, dims), one row for each of `tokens`, in its order.

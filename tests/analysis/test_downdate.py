@@ -161,7 +161,7 @@ def test_a_fold_that_comes_to_nothing_leaves_the_others_alone(monkeypatch) -> No
         return axes, np.zeros_like(length)  # so that the others need another round
 
     def sound(folds, axes, *more):
-        assert np.isfinite(axes).all() or more[1:] == (1, 0)
+        assert np.isfinite(axes).all() or more[1:] == downdate._ROUNDS[0]
         return improved(folds, axes, *more)
 
     monkeypatch.setattr(downdate._Folds, "begun", lost)
@@ -169,6 +169,27 @@ def test_a_fold_that_comes_to_nothing_leaves_the_others_alone(monkeypatch) -> No
     found = without_each(points, codes, 3, "ledoit-wolf")
     assert_as_refitted(found, points, codes, 3, "ledoit-wolf")
     assert sum(len(some.rows) for some in found) > 60
+
+
+def test_inverses_keep_their_digits_where_an_eigenvalue_of_all_points_is_one_of_the_fold() -> None:
+    points, codes = labelled(80, 6, 9)
+    whole = downdate._Whole.of(lda.standardised(points), codes, int(codes.max()) + 1, "ledoit-wolf")
+    assert whole is not None
+    folds = downdate._Folds.of(whole, np.arange(80))
+    diagonal = folds.grown * whole.theta
+    vectors = np.random.default_rng(0).normal(size=(80, 1, 6))
+    for split in (downdate._Split.of(folds, 0), downdate._Split.of(folds.single, 0)):
+        clear = float(np.finfo(split.diagonal.dtype).eps) ** downdate._CLEAR
+        for place in range(5):
+            for beside in (0, 1e-12, 1e-7, -1e-7, 1e-6, 1e-4, -1e-3):
+                shifts = (1 + beside) * diagonal[place] / folds.diagonal[:, place, None]
+                (ours,) = split.inverses(shifts.astype(split.diagonal.dtype), clear).times(
+                    vectors.astype(split.diagonal.dtype)
+                )
+                pencils = (folds.pair.mT * (split.constant + split.slope * shifts)[:, None]) @ folds.pair
+                pencils += np.eye(6) * (diagonal - shifts * folds.diagonal)[:, None]
+                left = vectors - ours @ pencils
+                assert np.median(np.linalg.norm(left, axis=2) / np.linalg.norm(vectors, axis=2)) < 0.1
 
 
 def test_what_cannot_be_certified_is_left() -> None:

@@ -364,7 +364,7 @@ def test_difference_to_mel_is_paired_over_speakers() -> None:
                     index="speaker", columns="feature", values="accuracy"
                 )
                 gaps = (single["z1"] - single["mel"]).to_numpy()
-                test = sign_flip_test(gaps, rng=np.random.default_rng(0))  # 2^5 flips: enumerated
+                test = sign_flip_test(gaps[:, None], rng=np.random.default_rng(0))  # 2^5 flips: enumerated
                 assert z1["minus_mel"] == pytest.approx(gaps.mean())
                 assert z1["p_minus_mel"] == test.p_value == 2 / 2**5
             else:  # speakers of equal size
