@@ -49,16 +49,17 @@ def vote(
     chunk = max(1, _NUMBERS_AT_ONCE // n_classes)
     for start in range(0, queries, chunk):
         some = codes[start : start + chunk]
-        row = np.arange(len(some))
+        ranks, rows = np.ascontiguousarray(some.T), n_classes * np.arange(len(some))
         # A vote is worth more than any head start, and the earlier a class appears the larger its own.
         # So no two classes score the same, and the leader changes to the class that gets a vote or not at all.
-        score = np.zeros((len(some), n_classes), dtype=np.int64)
+        score = np.zeros(len(some) * n_classes, dtype=np.int64)
         leader, best = np.zeros((2, len(some)), dtype=np.int64)
         for rank in range(max(ks)):
-            cast = some[:, rank]
-            now = score[row, cast]
+            cast = ranks[rank]
+            place = rows + cast
+            now = score[place]
             now += most + 1 + (now == 0) * (most - rank)
-            score[row, cast] = now
+            score[place] = now
             leader, best = np.where(now > best, cast, leader), np.maximum(now, best)
             if rank + 1 in column:
                 winners[start : start + chunk, column[rank + 1]] = leader

@@ -224,6 +224,8 @@ class _Copies:
 
     @classmethod
     def of(cls, points: Float[np.ndarray, "tokens dims"]) -> _Copies:
+        if len(np.unique(points[:, 0])) == len(points):  # usually, and in a tenth of the time
+            return cls(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
         whole_rows = (points + 0.0).view(np.dtype((np.void, points[0].nbytes)))  # no -0.0: the bytes are compared
         _, first, place = np.unique(whole_rows.ravel(), return_index=True, return_inverse=True)
         rows = np.flatnonzero(first[place] != np.arange(len(points)))

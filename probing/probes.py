@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 
 from analysis.control import control_accuracy
 from analysis.knn import checked_ks
@@ -125,6 +124,7 @@ def ask(
     pools = list(_pools(found.table, question))
     speakers, groups = groups_of(found.table)
     classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
+    codes = codes.astype(np.int32)  # predictions are many, and have a way to go
     try:
         share = share_judged(question, len(codes))
         question = _resolved(question, codes, groups, pools, sizes)
@@ -154,9 +154,8 @@ def ask(
             about = {"table": table.name, "feature": name, "target": question.target, "method": question.method}
             about |= {"protocol": question.protocol}
             described = about | {"dims": _reduced(question, sizes[name])}
-            with threadpool_limits(1, user_api="blas"):  # on small arrays several threads would only wait
-                together = _together(runs[name])
-                rows += _rows(described, question, runs[name], together, groups, speakers)
+            together = _together(runs[name])
+            rows += _rows(described, question, runs[name], together, groups, speakers)
             confused.append(_confusion(about, together, classes))
     lengths = [len(some["k"]) for some in rows]
     columns = {

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from analysis.errors import InputError as AnalysisError
 from analysis.lda import Shrinkage
@@ -204,20 +205,20 @@ def side_by_side(
 
     The figures do not depend on it. All of it takes so many `seconds`, about, where known. Threads share little of it.
     Copies of this process are there in 0.02 s and share all; others take a second or two to start. The linear algebra
-    has one thread in each case: on small arrays several would only wait.
+    has one thread in each case, here too until all is made or the generator closed: on small arrays several would only
+    wait.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(1, min(jobs, usable))
     # A copy lacks the other threads, and must not wait for what they held: OpenMP's, which work that is not known may
     # need, a server's, where this is not the main thread, or those of the system's libraries elsewhere than on Linux.
     copies = sys.platform == "linux" and seconds < np.inf and threading.current_thread() is threading.main_thread()
-    if workers > 1 and seconds > (_WORTH_COPIES if copies else _WORTH_PROCESSES):
-        yield from (_by_copies if copies else _by_processes)(function, arguments, jobs, workers)
-        return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda job: function(*arguments(job)), range(jobs))
+    with threadpool_limits(1, user_api="blas"):
+        if workers > 1 and seconds > (_WORTH_COPIES if copies else _WORTH_PROCESSES):
+            yield from (_by_copies if copies else _by_processes)(function, arguments, jobs, workers)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(lambda job: function(*arguments(job)), range(jobs))
 
 
 def _by_processes(
@@ -235,8 +236,6 @@ def _by_copies(
     function: Callable[..., Made], arguments: Callable[[int], tuple[Any, ...]], jobs: int, workers: int
 ) -> Iterator[Made]:
     """By copies of this process, which hold all arguments; each is told on a line of its own which job is next."""
-    from threadpoolctl import threadpool_limits
-
     fork = multiprocessing.get_context("fork")
     # glibc gives freed memory back, to fetch it anew a moment later, unless it has seen as large a piece come and go.
     np.empty(1 << 24, dtype=np.uint8)
@@ -259,7 +258,7 @@ def _by_copies(
             raise error
         return result
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
             for _ in range(workers):
                 ours, theirs = fork.Pipe()
