@@ -11,15 +11,15 @@ two terms of rank one and a full but small one, for V differs from feature to fe
 matrix products. The leading eigenvectors of all points, turned against each other one by Jacobi's angles, are a first
 guess, and the residual of each is corrected by the inverse of diagonal and low rank (Sherman, Morrison and Woodbury)
 beside the vector itself (Olsen, Jørgensen and Simons 1990, Chemical Physics Letters 169; Sleijpen and van der Vorst
-1996, SIAM Journal on Matrix Analysis and Applications 17). What is left out of the inverse, a share of about 1/n, is
-what an error shrinks by at every step. Folds that stay away from their leading eigenvectors are sent on by Rayleigh and
-Ritz among a few more of those of all points; and where features of a point are far out, a few of them are put into the
-inverse too.
+1996, SIAM Journal on Matrix Analysis and Applications 17), at first in single precision. The inverse lacks a share of
+about 1/n; in double precision, what it leaves of the residual is solved for once more. Folds that stay away from their
+leading eigenvectors are sent on by Rayleigh and Ritz among a few more of those of all points; and where features of a
+point are far out, a few of them are put into the inverse too.
 
-A fold counts as found when its last two corrections leave less than `_EXACT` to correct, when as many eigenvalues
-as there are discriminants, and a visible gap beyond, lie above the least of them by Sylvester's law of inertia
-(Haynsworth 1968, Linear Algebra and its Applications 1), and when no two axes have come to coincide. Others are left to
-`analysis.lda`, fold by fold.
+A fold counts as found when its last correction is short and its two terms, the first of a geometric series, leave less
+than `_EXACT` to correct; when as many eigenvalues as there are discriminants, and a visible gap beyond, lie above the
+least of them by Sylvester's law of inertia (Haynsworth 1968, Linear Algebra and its Applications 1); and when no two
+axes have come to coincide. Others are left to `analysis.lda`, fold by fold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from analysis.errors import InputError
 from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
@@ -37,8 +37,8 @@ from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
 # What may be left to correct, of a discriminant's length: no more than what single precision, in which tables keep the
 # features, has taken from them. Distances between projections inherit it times the root of the number of features.
 _EXACT = 1e-7
-# A last correction up to this has a square that adds nothing to the scale of a discriminant.
-_SMALL = 5e-6
+# Of a discriminant's length: the longest last correction. What is of higher order in it is not worth a further step.
+_SMALL = 5e-4
 # Of the least eigenvalue kept: how far off the count of eigenvalues may be for what it leaves out, as is checked on
 # that eigenvalue itself, and a third of the gap to the next.
 _BLUR = 1e-3
@@ -48,9 +48,10 @@ _BLUR = 1e-3
 _BESIDE, _CLEAR = 0.6, 0.4
 # The cosine of two axes that may be the same eigenvector: those of different eigenvalues are orthogonal.
 _ALIKE = 0.1
-# Corrections in single precision to begin with; then in each round, in double at most, and spikes. Folds that are found
-# leave, and the others go on among their like.
-_ROUGH = 2
+# Corrections in single precision at most to begin with: fewer when one is as short in half of the folds, for the next
+# shrinks with its square. Then in each round, in double precision at most, and spikes. Folds that are found leave, and
+# the others go on among their like.
+_ROUGH, _NEAR = 2, 0.03
 _ROUNDS = ((1, 0), (2, 0), (4, 6))
 _MOST = 0.9  # of the folds at hand: when so many are found, the others wait for the next round
 _GUARDS = 3  # eigenvectors of all points, beyond those asked for, that stubborn folds are looked for among
@@ -103,24 +104,24 @@ def without_each(
     left = whole.sound(rows, dims)
     left, begun = left[np.argsort(codes[left], kind="stable")], None
     for steps, spikes in _ROUNDS:
-        missed = [(left[:0], np.empty((0, dims, points.shape[1])), np.empty(0))]
         if len(left) == 0:
             return
+        missed = [(left[:0], np.empty((0, dims, points.shape[1])))]
         for part in np.array_split(np.arange(len(left)), max(1, round(len(left) / size))):
             batch = left[part]
             folds = _Folds.of(whole, batch)
-            axes, length = folds.begun(dims) if begun is None else (some[part] for some in begun)
+            axes = folds.begun(dims) if begun is None else begun[part]
             try:
-                axes, length, found = folds.improved(axes, length, steps, spikes)
+                axes, found = folds.improved(axes, steps, spikes)
             except np.linalg.LinAlgError:  # one of them is, or looks, singular
                 found = np.zeros(len(batch), dtype=bool)
-            again = ~found & np.isfinite(axes).all(axis=(1, 2)) & np.isfinite(length)
-            missed.append((batch[again], axes[again], length[again]))
+            again = ~found & np.isfinite(axes).all(axis=(1, 2))
+            missed.append((batch[again], axes[again]))
             certain = np.flatnonzero(found)
             for some in (certain[begin : begin + at_once] for begin in range(0, len(certain), at_once)):
                 projected = axes[some].reshape(-1, points.shape[1]) @ whole.scores.T
                 yield Found(batch[some], projected.reshape(len(some), dims, -1), folds.amounts[some])
-        left, *begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
+        left, begun = (np.concatenate(parts) for parts in zip(*missed, strict=True))
 
 
 @dataclass(frozen=True)
@@ -265,8 +266,8 @@ class _Folds:
             pair=np.stack([r @ whole.basis, whole.scores[rows]], axis=1),
         )
 
-    def begun(self, dims: int) -> tuple[Float[np.ndarray, "folds dims features"], Float[np.ndarray, " folds"]]:
-        """A guess after its first corrections, in single precision, and the length of the last of them.
+    def begun(self, dims: int) -> Float[np.ndarray, "folds dims features"]:
+        """A guess after its first corrections, in single precision.
 
         The guess turns each leading eigenvector of all points against each other one as if there were only these two,
         in the pencil without its small full term.
@@ -281,24 +282,18 @@ class _Folds:
         axes = _tangents(axes, values[..., None] * within[:, None] - between[:, None])
         split = _Split.of(single, 0)
         for _ in range(_ROUGH):
-            axes, _, _, correction, length = single._correction(split, axes, turn=True)
-            axes -= correction
-        return axes.astype(np.float64), length.astype(np.float64)
+            axes, length = single._turned(split, axes)
+            if np.median(length) < _NEAR:
+                break
+        return axes.astype(np.float64)
 
     def improved(
-        self,
-        axes: Float[np.ndarray, "folds dims features"],
-        before: Float[np.ndarray, " folds"],
-        steps: int,
-        spikes: int,
-    ) -> tuple[Float[np.ndarray, "folds dims features"], Float[np.ndarray, " folds"], np.ndarray]:
-        """The axes after corrections, the length of the last one, and which folds are found.
-
-        Of these the axes are orthogonal and wᵀΣ'w = 1.
+        self, axes: Float[np.ndarray, "folds dims features"], steps: int, spikes: int
+    ) -> tuple[Float[np.ndarray, "folds dims features"], Bool[np.ndarray, " folds"]]:
+        """The axes after corrections, and which folds are found: of these the axes are orthogonal and wᵀΣ'w = 1.
 
         Args:
             axes: approximate eigenvectors as rows.
-            before: the length of the last correction that they have had.
             steps: corrections at most.
             spikes: see `_Split`.
         """
@@ -306,18 +301,16 @@ class _Folds:
         if spikes:
             axes = self._among_more(axes)
         for step in range(steps):
-            axes, within, values, correction, length = self._correction(split, axes, turn=False)
-            found = (length < _SMALL) & (length**2 < _EXACT * before)
+            within, values, correction, moved, found = self._correction(split, axes)
             if step == steps - 1 or found.mean() > _MOST:
                 break
-            before = length
             axes = axes - correction
         # After the last correction wᵀΣ'w is what the products with Σ' at hand say.
         cross = within @ correction.mT
-        gram = within @ axes.mT - cross - cross.mT
+        gram = within @ axes.mT - cross - cross.mT + correction @ moved.mT
         found &= _leading(split, values) & _apart(gram)
         gram[~found] = np.eye(axes.shape[1])
-        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), length, found
+        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), found
 
     def _among_more(self, axes: np.ndarray) -> np.ndarray:
         """The leading Ritz vectors of the space of these axes and of a few more eigenvectors of all points."""
@@ -327,28 +320,42 @@ class _Folds:
         between, within = self._products(axes)
         return _ritz(between @ axes.mT, within @ axes.mT)[:, :dims] @ axes
 
-    def _correction(
-        self, split: _Split, axes: np.ndarray, *, turn: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The axes, their products with Σ', their Rayleigh quotients, what to take from them, and its length a fold.
+    def _turned(self, split: _Split, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The axes corrected once, after every two were turned against each other as if there were only these.
 
-        Where told, every two of the axes are first turned against each other as if there were only these.
+        And how long the correction was.
         """
         between, within = self._products(axes)
-        if turn:
-            turned = _turns(between @ axes.mT, within @ axes.mT)
-            axes, between, within = turned @ axes, turned @ between, turned @ within
+        turned = _turns(between @ axes.mT, within @ axes.mT)
+        axes, between, within = turned @ axes, turned @ between, turned @ within
         norms = np.vecdot(axes, within)
         values = np.vecdot(axes, between) / norms
         between -= values[..., None] * within
-        epsilon = float(np.finfo(values.dtype).eps)
-        correction, along = split.inverses(values * (1 + epsilon**_BESIDE), epsilon**_CLEAR).times(between, within)
-        share = np.vecdot(correction, within) / np.vecdot(along, within)
-        along *= share[..., None]
-        correction -= along
-        length = np.sqrt((np.vecdot(correction, correction) / norms).max(axis=1))
-        correction *= np.minimum(1, 1 / np.maximum(length, 1e-30))[:, None, None]
-        return axes, within, values, correction, np.minimum(length, 1)
+        correction = _Olsen.of(split, values, within).solved(between)
+        length = _length(correction, norms)
+        correction *= np.minimum(1, 1 / length)[:, None, None]
+        axes -= correction
+        return axes, length
+
+    def _correction(
+        self, split: _Split, axes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Bool[np.ndarray, " folds"]]:
+        """Axes times Σ', their Rayleigh quotients, what to take from them, that times Σ', and where it is enough."""
+        between, within = self._products(axes)
+        norms = np.vecdot(axes, within)
+        values = np.vecdot(axes, between) / norms
+        between -= values[..., None] * within
+        olsen = _Olsen.of(split, values, within)
+        correction = olsen.solved(between)
+        first = _length(correction, norms)
+        correction *= np.minimum(1, 1 / first)[:, None, None]
+        solved, moved = self.single._products(correction.astype(np.float32))  # of which few digits are needed
+        solved -= moved * values[..., None].astype(np.float32)
+        between -= solved
+        more = olsen.solved(between)
+        second = _length(more, norms)
+        correction += more
+        return within, values, correction, moved, (first < _SMALL) & (second**2 < _EXACT * first)
 
     @cached_property
     def single(self) -> _Folds:
@@ -370,6 +377,11 @@ class _Folds:
         within += (features.reshape(-1, shape[2]) @ single.whole.basis).reshape(shape)
         within += self.scale[..., None] * axes
         return between, within
+
+
+def _length(corrections: np.ndarray, norms: np.ndarray) -> Float[np.ndarray, " folds"]:
+    """Of the longest correction of each fold, as a share of its axis; never 0."""
+    return np.maximum(np.sqrt((np.vecdot(corrections, corrections) / norms).max(axis=1)), 1e-30)
 
 
 def _leading(split: _Split, values: Float[np.ndarray, "folds dims"]) -> np.ndarray:
@@ -454,15 +466,12 @@ class _Inverses:
     weights: np.ndarray
     core: np.ndarray
 
-    def times(self, *vectors: Float[np.ndarray, "folds shifts features"]) -> list[np.ndarray]:
-        """The inverse of every shift times its vector, for each of several vectors."""
-        scaled = [some * self.inverse for some in vectors]
-        along = np.stack([some @ self.columns.mT for some in scaled], axis=3)
-        solved = _solved(self.core, along)
-        for i, some in enumerate(scaled):
-            spread = solved[..., i] @ self.columns
-            spread *= self.inverse
-            some -= spread
+    def times(self, vectors: Float[np.ndarray, "folds shifts features"]) -> Float[np.ndarray, "folds shifts features"]:
+        """The inverse of every shift times its vector."""
+        scaled = vectors * self.inverse
+        spread = _solved(self.core, scaled @ self.columns.mT) @ self.columns
+        spread *= self.inverse
+        scaled -= spread
         return scaled
 
     def above(self) -> Int[np.ndarray, "folds shifts"]:
@@ -470,15 +479,45 @@ class _Inverses:
         return (self.inverse > 0).sum(axis=2) + _negative(self.core) - (self.weights < 0).sum(axis=2)
 
 
+@dataclass(frozen=True)
+class _Olsen:
+    """Corrections of axes w of approximate eigenvalues σ: the part c beside w of (B' - σ Σ')⁻¹ times a residual.
+
+    Attributes:
+        inverses: those of the split pencils, a little beside σ.
+        within: Σ'w.
+        along: the inverses times that.
+        size: products of the two.
+    """
+
+    inverses: _Inverses
+    within: np.ndarray
+    along: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, split: _Split, values: np.ndarray, within: np.ndarray) -> _Olsen:
+        epsilon = float(np.finfo(values.dtype).eps)
+        inverses = split.inverses(values * (1 + epsilon**_BESIDE), epsilon**_CLEAR)
+        along = inverses.times(within)
+        return cls(inverses, within, along, np.vecdot(along, within))
+
+    def solved(self, residual: np.ndarray) -> np.ndarray:
+        """The corrections, of which wᵀΣ'c = 0."""
+        correction = self.inverses.times(residual)
+        correction -= (np.vecdot(correction, self.within) / self.size)[..., None] * self.along
+        return correction
+
+
 def _solved(core: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The solutions of stacks of symmetric systems; of two unknowns each, nearly always, by Cramer's rule."""
     if core.shape[-1] != 2:
-        return np.linalg.solve(core, right)
-    a, b, c = core[..., 0, 0, None], core[..., 0, 1, None], core[..., 1, 1, None]
-    x, y = right[..., 0, :], right[..., 1, :]
+        return np.linalg.solve(core, right[..., None])[..., 0]
+    a, b, c = core[..., 0, 0], core[..., 0, 1], core[..., 1, 1]
+    x, y = right[..., 0], right[..., 1]
     solved = np.empty_like(right)
-    np.subtract(c * x, b * y, out=solved[..., 0, :])
-    np.subtract(a * y, b * x, out=solved[..., 1, :])
+    np.subtract(c * x, b * y, out=solved[..., 0])
+    np.subtract(a * y, b * x, out=solved[..., 1])
     determinant = (a * c - b * b)[..., None]
     return np.divide(solved, determinant, out=solved, where=determinant != 0)  # else no correction worth the name
 
