@@ -33,8 +33,9 @@ _COLLINEAR = 1e-12
 _NO_SEPARATION = 1e-10
 # scikit-learn's: of a singular value, in the discriminants of `scikit_discriminants` alone.
 _SCIKIT_TOLERANCE = 1e-4
-# Of the largest eigenvalue of a Gram matrix: above, ten digits are left of the least, and scikit-learn keeps it.
-_SOUND = 1e-6
+# Of the largest eigenvalue of a Gram matrix: one above the second has eight digits left at least, and scikit-learn
+# keeps it; one below the first is 0 but for rounding, and dropped.
+_NOTHING, _SOUND = 1e-12, 1e-7
 _NUMBERS_AT_ONCE = 1 << 22
 
 
@@ -351,11 +352,9 @@ def scikit_discriminants(
     spread = residuals.std(axis=0)
     spread[spread == 0] = 1
     residuals /= spread * np.sqrt(n)
-    squares = np.zeros(1)
-    if n - n_classes >= points.shape[1]:  # else the Gram matrix is singular
-        squares, axes = np.linalg.eigh(residuals.T @ residuals)  # in a third of the time, but half of the digits
-        values, axes = np.sqrt(np.maximum(squares, 0)), axes.T
-    if squares[0] <= _SOUND * squares[-1]:
+    squares, axes = np.linalg.eigh(residuals.T @ residuals)  # in a third of the time, but half of the digits
+    values, axes = np.sqrt(np.maximum(squares, 0)), axes.T
+    if ((squares > _NOTHING * squares[-1]) & (squares < _SOUND * squares[-1])).any():
         _, values, axes = np.linalg.svd(residuals, full_matrices=False)
     kept = values > _SCIKIT_TOLERANCE
     whitening = (axes[kept] / spread).T / values[kept]
