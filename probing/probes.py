@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Float, Int
 
 from analysis.control import control_accuracy
@@ -163,7 +164,7 @@ def ask(
         for name in COLUMNS + MORE_COLUMNS
     }
     results = _paired_with_mel(pd.DataFrame(columns), runs, groups, question)
-    return Findings(results, pd.concat(confused, ignore_index=True), notes)
+    return Findings(results, pa.concat_tables(confused).to_pandas(), notes)
 
 
 def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
@@ -447,15 +448,17 @@ def _tidy(
     }
 
 
-def _confusion(about: dict[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:
-    """How often each class was taken for each, at the ks that are shown."""
+def _confusion(about: dict[str, Any], outcome: Outcome, classes: np.ndarray) -> pa.Table:
+    """How often each class was taken for each, at the ks that are shown: by Arrow, which is quicker with text."""
     shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
     shape = (len(shown), len(classes), len(classes))
     pairs = np.ravel_multi_index((np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown]), shape)
     pairs, counts = np.unique(pairs, return_counts=True)
     place, label, predicted = np.unravel_index(pairs, shape)
-    found = {"k": np.take(outcome.ks, shown)[place], "label": classes[label], "predicted": classes[predicted]}
-    return pd.DataFrame(about | found | {"count": counts}, columns=CONFUSION_COLUMNS)
+    names = pa.array(classes)
+    found = {"k": np.take(outcome.ks, shown)[place], "label": names.take(label), "predicted": names.take(predicted)}
+    same = {name: pa.repeat(value, len(pairs)) for name, value in about.items()}
+    return pa.table(same | found | {"count": counts}).select(CONFUSION_COLUMNS)
 
 
 def _paired_with_mel(
