@@ -14,6 +14,7 @@ import contextlib
 import io
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -106,7 +107,7 @@ def made_up(folder: Path, n: int, rng: np.random.Generator) -> Path:
 
 
 def whole_command(n: int, permutations: int | None, turns: int, rng: np.random.Generator) -> None:
-    """Prints what `probe knn` takes for a table of so many rows, the fastest of some turns, and where it goes."""
+    """Prints what `probe knn` takes for a table of so many rows, in some turns, and where the fastest's goes."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = made_up(Path(temporary) / "table", n, rng)
         told = ["knn", "--latents", str(folder), "--out", f"{temporary}/out.csv"]
@@ -138,6 +139,7 @@ def whole_command(n: int, permutations: int | None, turns: int, rng: np.random.G
     null = "the usual null" if permutations is None else f"{permutations} permutations"
     print(f"probe knn, {n} rows, {len(SIZES) + 1} features, {null}")
     print(f"  all in, slowest of {turns:<4}{max(walls):28.2f} s")
+    print(f"  all in, median{statistics.median(walls):33.2f} s")
     print(f"  all in, fastest{min(walls):32.2f} s, of the processor {used:.2f} s, of these about")
     for part, seconds in spent.items():
         print(f"    {part:34}{seconds:9.2f} s")
