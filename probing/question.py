@@ -156,14 +156,14 @@ def matrix(found: Asked, feature: str, normalise: Normalise, rows: Any = slice(N
     table = found.table
     points = table.matrix(feature, rows)
     for part in feature.split("+"):
-        if part.endswith("_var") and not np.isfinite(table.features[part]).all():
+        if part.endswith("_var") and not np.isfinite(table.features[part][rows]).all():
             raise InputError(
                 f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo sample has no variance; "
                 "extract into another folder with --samples 2 or more"
             )
     if normalise == "none":
         return points
-    _, place = np.unique(table.tokens[normalise].to_numpy()[rows].astype(str), return_inverse=True)
+    _, place = np.unique(table.tokens[normalise].iloc[rows].astype(str), return_inverse=True)
     sizes = np.bincount(place)[:, None]
 
     def mean(values: np.ndarray) -> np.ndarray:

@@ -82,6 +82,7 @@ def test_sign_flips_are_enumerated(n) -> None:
 def test_fourteen_speakers_who_agree_are_as_sure_as_can_be() -> None:
     result = sign_flip_test(np.linspace(0.01, 0.1, 14)[:, None], rng=np.random.default_rng(0))
     assert result.exact
+    assert result.mean.tolist() == [np.linspace(0.01, 0.1, 14).mean()]
     assert result.p_value.tolist() == [2 / 2**14]
 
 
