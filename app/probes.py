@@ -169,8 +169,6 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
 
 def run(args: argparse.Namespace, method: Any) -> Answer:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
-    import pandas as pd
-
     from app.report import as_text, by_class, by_speaker, recalls, results_path, rows_as_json
     from probing import table, targets
     from probing.errors import InputError
@@ -194,6 +192,8 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
                 found.append(
                     _ask(loaded, _question(args, method, protocol), protocol, twin, lambda i, n, d=done: d(1 / n))
                 )
+    import pandas as pd  # not before, for what asks imports it when it may
+
     frame = pd.concat([findings.results for findings in found], ignore_index=True)
     confusion = pd.concat([findings.confusion for findings in found], ignore_index=True)
     notes = list(dict.fromkeys(note for findings in found for note in findings.notes))

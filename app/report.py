@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from probing.question import SHOWN_KS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPOKEN_K = 5
 """The k of the sentences: fixed beforehand, so that no figure chooses it."""

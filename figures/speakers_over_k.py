@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -78,10 +79,10 @@ def caption(data: pd.DataFrame, material: Material) -> str:
     return text
 
 
-def edges_for(heights: pd.Series) -> tuple[float, ...]:
+def edges_for(heights: np.ndarray) -> tuple[float, ...]:
     """The paper's edges where two of its classes have two of these speakers (cm, one a speaker); else their median."""
-    counts = height_classes(heights, HEIGHT_EDGES).value_counts()
-    return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(heights.median()), 1),)
+    _, counts = np.unique(height_classes(heights, HEIGHT_EDGES), return_counts=True)
+    return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(np.median(heights)), 1),)
 
 
 def _answers(material: Material) -> Iterator[tuple[str, Findings | LeftOut]]:
@@ -97,25 +98,25 @@ def _questions(material: Material) -> Iterator[tuple[str, Question]]:
     """Every panel's title and question."""
     speakers = material.table.tokens.drop_duplicates("speaker")
     shared = Question(protocol="speaker", permutations=material.permutations, seed=material.seed)
-    yield "Gender", replace(shared, target="gender", ks=_ks(speakers["gender"]))
+    yield "Gender", replace(shared, target="gender", ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
     for who, gender in _GROUPS.items():
-        heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna()
-        edges = HEIGHT_EDGES if heights.empty else edges_for(heights)
-        names = ", ".join(height_classes(pd.Series([0.0, *edges, 1000.0]), edges).unique()).replace(">=", "≥")
+        heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna().to_numpy()
+        edges = edges_for(heights) if len(heights) else HEIGHT_EDGES
+        names = ", ".join(dict.fromkeys(height_classes(np.array([0.0, *edges, 1000.0]), edges))).replace(">=", "≥")
         title = f"Height of {who}: {names} cm{'' if edges == HEIGHT_EDGES else ' (median)'}"
         ks = _ks(height_classes(heights, edges))
         yield title, replace(shared, target="height", gender=gender, height_edges=edges, ks=ks)
 
 
-def _ks(classes: pd.Series) -> tuple[int, ...] | None:
+def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
     """Up to the size of the smallest class of two speakers or more; None where there is none, which the answer refuses.
 
     Args:
         classes: one a speaker.
     """
-    sizes = classes.value_counts()
+    _, sizes = np.unique(classes, return_counts=True)
     large = sizes[sizes >= 2]
-    return None if large.empty else tuple(range(1, min(MOST_K, int(large.min())) + 1))
+    return tuple(range(1, min(MOST_K, int(large.min())) + 1)) if len(large) else None
 
 
 def _short(title: str) -> str:

@@ -41,7 +41,7 @@ from probing.question import Question
 from probing.recordings import CorpusRecording
 from probing.settings import Estimator
 from probing.sources import followed, side_by_side
-from probing.table import TokenTable
+from probing.table import TokenTable, as_columns
 
 K = 5
 """Neighbours of the probe, fixed beforehand."""
@@ -152,12 +152,12 @@ def converge(
         corpus.root.name,
         corpus.root,
         {},
-        pd.DataFrame(rows),
+        as_columns(rows),
         {_feature(key): estimate.mean.astype(np.float32) for key, estimate in estimates.items()},
     )
     question = Question(protocol="nested", features=tuple(table.features), ks=(K,), permutations=0, seed=seed)
     results = ask(table, question, asking).results
-    speakers = table.tokens["speaker"].nunique()
+    speakers = len(set(table.columns["speaker"]))
     pooled = results[(results["speaker"] == "") | (speakers == 1)].to_dict("records")
     answers = {str(answer["feature"]): answer for answer in pooled}
     timed = sorted(recordings, key=lambda r: r.samples)[len(recordings) // 2]

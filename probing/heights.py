@@ -57,7 +57,7 @@ def ask(
         raise InputError("--lda-dims: centimetres are no classes to discriminate; leave it out for height-cm")
     found = targets.asked(table, question)
     _, groups = groups_of(found.table)
-    genders, strata = np.unique(found.table.tokens["gender"].astype(str), return_inverse=True)
+    genders, strata = np.unique(found.table.columns["gender"].astype(str), return_inverse=True)
     for stratum, gender in enumerate(genders):
         if (count := len(np.unique(groups[strata == stratum]))) < 3:
             raise InputError(

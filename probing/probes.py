@@ -17,10 +17,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from jaxtyping import Float, Int
 
@@ -57,6 +56,9 @@ from probing.question import (
 )
 from probing.table import TokenTable
 from probing.targets import Asked
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_LDA_DIMS = 5
 MOST_K = 50
@@ -158,6 +160,8 @@ def ask(
             together = _together(runs[name])
             rows += _rows(described, question, runs[name], together, groups, speakers)
             confused.append(_confusion(about, together, classes))
+            import pandas as pd  # not before: it takes as long as a feature, and the others are under way
+
     lengths = [len(some["k"]) for some in rows]
     columns = {
         name: np.concatenate([np.broadcast_to(some[name], n) for some, n in zip(rows, lengths, strict=True)])
@@ -171,17 +175,19 @@ def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
     """Without the classes of a single speaker, where that speaker is left out: nobody else could know them."""
     if question.protocol != "speaker" or question.target not in (*targets.ATTRIBUTES, "word"):
         return found, ()
-    pairs = pd.DataFrame({"label": found.labels, "speaker": found.table.tokens["speaker"]}).drop_duplicates()
-    of_one = pairs.groupby("label")["speaker"].count().loc[lambda counts: counts < 2].index
-    if len(of_one) == 0 or pairs["label"].nunique() < 2:
+    classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
+    speakers, groups = groups_of(found.table)
+    pairs = np.unique(codes * len(speakers) + groups)
+    alone = np.bincount(pairs // len(speakers)) < 2
+    of_one, kept = classes[alone], ~alone[codes]
+    if len(of_one) == 0 or len(classes) < 2:
         return found, ()
-    kept = ~np.isin(found.labels.astype(str), of_one.astype(str))
-    if len(np.unique(found.labels[kept].astype(str))) < 2:
+    if len(classes) - len(of_one) < 2:
         raise InputError(
-            f"{found.table.path}: {question.target} {', '.join(map(str, of_one))} is of 1 speaker, and leaving that "
+            f"{found.table.path}: {question.target} {', '.join(of_one)} is of 1 speaker, and leaving that "
             "one out needs 2 of each of two classes; give more speakers, or use --protocol nested"
         )
-    shown = ", ".join(map(str, of_one[:8])) + (" ..." if len(of_one) > 8 else "")
+    shown = ", ".join(of_one[:8]) + (" ..." if len(of_one) > 8 else "")
     note = f"left out, for only one speaker has it: {question.target} {shown} ({int((~kept).sum())} rows)"
     return Asked(found.table.select(kept), found.labels[kept], found.types[kept]), (note,)
 
@@ -195,7 +201,7 @@ def _has_other(before: TokenTable, table: TokenTable, feature: str) -> bool:
 
 
 def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
-    speakers = table.tokens["speaker"].to_numpy()
+    speakers = table.columns["speaker"]
     if question.target in targets.TOKEN_TARGETS and question.protocol != "speaker":
         for speaker in np.unique(speakers):
             yield _Pool(str(speaker), np.flatnonzero(speakers == speaker))

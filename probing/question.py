@@ -12,10 +12,9 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
@@ -24,6 +23,9 @@ from analysis.lda import Shrinkage
 from probing.errors import InputError
 from probing.table import TokenTable
 from probing.targets import Asked, Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = [
     "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
@@ -163,7 +165,7 @@ def matrix(found: Asked, feature: str, normalise: Normalise, rows: Any = slice(N
             )
     if normalise == "none":
         return points
-    _, place = np.unique(table.tokens[normalise].iloc[rows].astype(str), return_inverse=True)
+    _, place = np.unique(table.columns[normalise][rows].astype(str), return_inverse=True)
     sizes = np.bincount(place)[:, None]
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -176,7 +178,7 @@ def matrix(found: Asked, feature: str, normalise: Normalise, rows: Any = slice(N
 
 def groups_of(table: TokenTable) -> tuple[Any, Int[np.ndarray, " rows"]]:
     """The speakers' ids, and for every row the place of its own among them."""
-    names, groups = np.unique(table.tokens["speaker"].to_numpy(dtype=object), return_inverse=True)
+    names, groups = np.unique(table.columns["speaker"], return_inverse=True)
     return names, groups
 
 

@@ -14,18 +14,21 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from models.files import written_whole
 from probing.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
 
 EXTRACTION = "_extraction.json"
 _DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
@@ -45,6 +48,8 @@ TOKEN_FIELDS = [
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
 ]
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_KINDS = {pa.string(): np.object_, pa.float64(): np.float64, pa.int64(): np.int64}
 DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
 """Columns whose values recur. A feature's numbers do not: a dictionary of them makes the file half as large again."""
 
@@ -124,13 +129,31 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 @dataclass(frozen=True)
 class TokenTable:
-    """A token table read into memory: its rows without the features, and each feature as one array."""
+    """A token table read into memory.
+
+    Attributes:
+        name: of its folder.
+        path: its folder.
+        extraction: what `_extraction.json` says.
+        columns: what each row is, an array for each of `TOKEN_FIELDS`: numbers, or text as objects; None where text is
+            not known, NaN where a height is not.
+        features: an array (rows, size) for each, in single precision.
+    """
 
     name: str
     path: Path
     extraction: dict[str, Any]
-    tokens: pd.DataFrame
+    columns: dict[str, np.ndarray]
     features: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.columns["token_id"])
+
+    @cached_property
+    def tokens(self) -> pd.DataFrame:
+        """The columns as a data frame."""
+        fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
+        return pa.table(dict(fields)).to_pandas()
 
     def matrix(self, feature: str, rows: Any = slice(None)) -> np.ndarray:
         """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
@@ -150,15 +173,10 @@ class TokenTable:
         values = np.asarray(array)
         if values.ndim == 1:
             values = values[:, None]
-        if (
-            values.ndim != 2
-            or len(values) != len(self.tokens)
-            or not values.shape[1]
-            or values.dtype.kind not in "biuf"
-        ):
+        if values.ndim != 2 or len(values) != len(self) or not values.shape[1] or values.dtype.kind not in "biuf":
             raise InputError(
                 f"feature '{name}': an array of shape {np.shape(array)} and type {values.dtype}; give numbers of shape "
-                f"({len(self.tokens)}, dims), a row for each row of {self.path}"
+                f"({len(self)}, dims), a row for each row of {self.path}"
             )
         with np.errstate(over="ignore"):
             values = values.astype(np.float32)
@@ -166,13 +184,21 @@ class TokenTable:
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise InputError(f"feature '{name}': row {row} holds NaN or infinity in single precision; mend it first")
         extraction = {**self.extraction, "added": [*self.extraction.get("added", []), name]}
-        return TokenTable(self.name, self.path, extraction, self.tokens, {**self.features, name: values})
+        return replace(self, extraction=extraction, features={**self.features, name: values})
 
     def select(self, rows: np.ndarray) -> TokenTable:
         """The table restricted to the rows where `rows` is true."""
-        tokens = self.tokens[rows].reset_index(drop=True)
-        features = self.features if rows.all() else {name: array[rows] for name, array in self.features.items()}
-        return TokenTable(self.name, self.path, self.extraction, tokens, features)
+        if rows.all():
+            return self
+        columns, features = (
+            {name: array[rows] for name, array in arrays.items()} for arrays in (self.columns, self.features)
+        )
+        return replace(self, columns=columns, features=features)
+
+
+def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Rows of tokens as the columns of a `TokenTable`."""
+    return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
 
 
 def check_feature_name(name: str, taken: Iterable[str]) -> None:
@@ -233,10 +259,13 @@ def parts_there(folder: Path, parts: int) -> list[int]:
 
 
 def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
-    """A part's columns of this schema; InputError, naming the part, when it is damaged or has others."""
+    """A part's columns of this schema, text by dictionaries; InputError, naming it, when damaged or without them."""
+    wanted = pa.schema([(field.name, _TEXT if field.type == pa.string() else field.type) for field in wanted])
     try:
-        with pq.ParquetFile(path) as file:
-            part = file.read(columns=wanted.names, use_threads=False).select(wanted.names).cast(wanted)
+        with pq.ParquetFile(path, read_dictionary=DICTIONARIES) as file:
+            part = file.read(columns=wanted.names, use_threads=False).select(wanted.names)
+        if part.schema.types != wanted.types:
+            part = part.cast(wanted)
         part.validate(full=True)  # text that is none, too
         return part
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -284,22 +313,51 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
             "same `probe extract` again, it does only what is missing"
         )
     wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
-    known = [name for name, _ in TOKEN_FIELDS]
-    tokens: list[pa.Table] = []
-    arrays: dict[str, list[np.ndarray]] = {name: [] for name in wanted.names if name not in known}
+    arrays: dict[str, list[np.ndarray]] = {name: [np.empty(0, _KINDS[type])] for name, type in TOKEN_FIELDS}
+    arrays |= {
+        name: [np.empty((0, wanted.field(name).type.list_size), np.float32)] for name in wanted.names[len(arrays) :]
+    }
     for index in there:
         part = _read_part(folder / part_name(index), wanted)
-        tokens.append(part.select(known))
         for name, read in arrays.items():
-            flat = part[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            read.append(flat.reshape(-1, wanted.field(name).type.list_size).copy())  # the next part has its memory
-    features = {}
-    for name in list(arrays):  # one after the other, and what was read goes: little is in memory twice
-        features[name] = np.concatenate(arrays.pop(name))
-        if not name.endswith("_var") and not np.isfinite(features[name]).all():
+            read += _values(part[name])
+    # One after the other, and what was read goes: little is in memory twice.
+    whole = {name: np.concatenate(arrays.pop(name)) for name in list(arrays)}
+    columns = {name: whole.pop(name) for name, _ in TOKEN_FIELDS}
+    for name, values in whole.items():
+        if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{folder}: feature '{name}' holds NaN or infinity; extract it again")
-    frame = pa.concat_tables(tokens).to_pandas()
-    return TokenTable(folder.name, folder, extraction, frame, features)
+    return TokenTable(folder.name, folder, extraction, columns, whole)
+
+
+def _values(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """A column's values by chunks: text as objects, of which equal ones are one. Arrow's own way imports pandas."""
+    if pa.types.is_dictionary(column.type):
+        return [_texts(chunk) for chunk in column.chunks]
+    if pa.types.is_fixed_size_list(column.type):
+        return [_lists(chunk) for chunk in column.chunks]
+    return [_numbers(chunk) for chunk in column.chunks]
+
+
+def _texts(array: pa.DictionaryArray) -> np.ndarray:
+    """None where there is none."""
+    names = np.array([*array.dictionary.to_pylist(), None], dtype=object)
+    if array.null_count == 0:
+        return names[np.from_dlpack(array.indices)]
+    return names[[-1 if code is None else code for code in array.indices.to_pylist()]]
+
+
+def _lists(array: pa.FixedSizeListArray) -> np.ndarray:
+    """As rows; NaN where there are none."""
+    size = array.type.list_size
+    if array.null_count:
+        return np.array([row or [np.nan] * size for row in array.to_pylist()], dtype=np.float32)
+    return _numbers(array.values.slice(array.offset * size, len(array) * size)).reshape(-1, size)  # noqa: PD011
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    """NaN where there is none; a copy, for the next part has the memory of this one."""
+    return np.from_dlpack(array).copy() if array.null_count == 0 else np.array(array.to_pylist(), dtype=np.float64)
 
 
 def save(tokens: TokenTable, folder: str | Path) -> Path:
@@ -313,8 +371,8 @@ def save(tokens: TokenTable, folder: str | Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: not empty; save the table to a new folder")
     sizes = {name: array.shape[1] for name, array in tokens.features.items()}
-    known = tokens.tokens.astype(object).where(tokens.tokens.notna(), None)
-    rows = [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
+    values = zip(*(column.tolist() for column in tokens.columns.values()), strict=True)
+    rows = [dict(zip(tokens.columns, (None if v != v else v for v in row), strict=True)) for row in values]
     extraction = {**tokens.extraction, "added": tokens.extraction.get("added", []), "features": sizes, "parts": 1}
     temporary: Path | None = None
     try:

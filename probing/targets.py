@@ -7,14 +7,14 @@ speaker is among the neighbours; or what `rows` says. The target `speaker` is as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from analysis.outcome import Protocol
 from probing import phones
@@ -32,6 +32,8 @@ HEIGHT_EDGES = (175.0, 185.0)
 
 LEAST_WORDS = 5
 """Fewest tokens of a word that is asked for, where nothing else is said."""
+
+_DIALECT_SENTENCE = re.compile(r"(?i:_SA[12])$")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def asked(table: TokenTable, selection: Selection) -> Asked:
                 table, selection, "height_cm", lambda column: height_classes(column, selection.height_edges)
             )
         case "height-cm":
-            table = table.select(table.tokens["gender"].notna().to_numpy())  # heights are compared within a gender
+            table = table.select(_known(table.columns["gender"]))  # heights are compared within a gender
             found = _of_speakers(table, selection, "height_cm", lambda column: column)
             found = replace(found, labels=found.labels.astype(np.float64))
     if len(found.labels) == 0:
@@ -119,7 +121,7 @@ def same_rows(other: Asked, found: Asked) -> Asked:
 
     Raises InputError when they are not.
     """
-    mine, theirs = (some.table.tokens["token_id"].to_numpy() for some in (found, other))
+    mine, theirs = (some.table.columns["token_id"] for some in (found, other))
     if len(mine) != len(theirs) or (mine != theirs).any():
         raise InputError(
             f"{other.table.path}: not the same tokens as {found.table.path}; extract both from the same corpus with "
@@ -128,7 +130,7 @@ def same_rows(other: Asked, found: Asked) -> Asked:
     return other
 
 
-def height_classes(heights: pd.Series, edges: Sequence[float]) -> pd.Series:
+def height_classes(heights: np.ndarray, edges: Sequence[float]) -> np.ndarray:
     """`<175`, `175-185`, `>185` for edges 175 and 185, both of the middle; `<170`, `>=170` for one edge."""
     edges = sorted(edges)
     middle = [f"{a:g}-{b:g}" for a, b in pairwise(edges)]
@@ -136,7 +138,7 @@ def height_classes(heights: pd.Series, edges: Sequence[float]) -> pd.Series:
     place = np.searchsorted(edges, heights, side="right")
     if middle:
         place[heights == edges[-1]] -= 1
-    return pd.Series(names[place], index=heights.index, dtype=object)
+    return names[place]
 
 
 def _check(table: TokenTable, selection: Selection) -> None:
@@ -157,15 +159,16 @@ def _check(table: TokenTable, selection: Selection) -> None:
         raise InputError("--rows speaker with protocol nested is protocol speaker; use that")
     if len(selection.height_edges) == 0:
         raise InputError("--height-edges: give one height in cm or more, such as 175,185")
-    if strangers := [s for s in selection.speakers if s not in set(table.tokens["speaker"])]:
-        known = ", ".join(sorted(set(table.tokens["speaker"])))
+    speakers = set(table.columns["speaker"])
+    if strangers := [s for s in selection.speakers if s not in speakers]:
+        known = ", ".join(sorted(speakers))
         raise InputError(f"{table.path}: no speaker {', '.join(strangers)}; it has {known}")
 
 
 def _selected(table: TokenTable, selection: Selection) -> TokenTable:
-    tokens = table.tokens
-    dialect = tokens["utterance"].str.contains(r"(?i:_SA[12])$").to_numpy(dtype=bool)
-    closures = ((tokens["unit"] == "phoneme") & tokens["label"].isin(phones.CLOSURES)).to_numpy()
+    columns = table.columns
+    dialect = np.array([_DIALECT_SENTENCE.search(id) is not None for id in columns["utterance"]], dtype=bool)
+    closures = (columns["unit"] == "phoneme") & _among(columns["label"], phones.CLOSURES)
     if not selection.keep_sa and not dialect.any():
         raise InputError(
             f"{table.path}: no utterance is a dialect sentence (..._SA1, ..._SA2), which only TIMIT has; "
@@ -176,27 +179,27 @@ def _selected(table: TokenTable, selection: Selection) -> TokenTable:
             f"{table.path}: no row is a closure of TIMIT's ({' '.join(sorted(phones.CLOSURES))}); "
             "leave out --closures drop"
         )
-    kept = np.ones(len(tokens), dtype=bool)
+    kept = np.ones(len(table), dtype=bool)
     if selection.speakers:
-        kept &= tokens["speaker"].isin(selection.speakers).to_numpy()
+        kept &= _among(columns["speaker"], selection.speakers)
     if selection.gender:
-        kept &= (tokens["gender"] == selection.gender).to_numpy()
+        kept &= columns["gender"] == selection.gender
     if not selection.keep_sa:
         kept &= ~dialect
     if not selection.keep_closures:
         kept &= ~closures
     if not kept.any():
         raise InputError(f"{table.path}: no rows are left; widen the selection")
-    return table if kept.all() else table.select(kept)
+    return table.select(kept)
 
 
 def _phonemes(table: TokenTable, selection: Selection) -> Asked:
     table = _of_unit(table, "phoneme")
-    labels = table.tokens["label"].to_numpy(dtype=object)
+    labels = table.columns["label"]
     types = _in_context(table)
     kept = np.ones(len(labels), dtype=bool)
     if not selection.keep_silence:
-        kept = ~table.tokens["label"].isin(phones.NO_PHONEMES).to_numpy()
+        kept = ~_among(labels, phones.NO_PHONEMES)
     if selection.phones is not None or selection.target != "phoneme":
         if strangers := sorted(set(labels[kept]) - phones.TIMIT61):
             cure = (
@@ -225,7 +228,7 @@ def _class_of(label: str, selection: Selection) -> str | None:
 
 def _words(table: TokenTable, selection: Selection) -> Asked:
     table = _of_unit(table, "word")
-    labels = table.tokens["label"].str.lower().to_numpy(dtype=object)
+    labels = np.array([label.lower() for label in table.columns["label"]], dtype=object)
     least = LEAST_WORDS if selection.least is None else selection.least
     found = _frequent(Asked(table, labels, _in_context(table)), least)
     if len(found.labels) == 0:
@@ -241,54 +244,68 @@ def _frequent(found: Asked, least: int) -> Asked:
 
 
 def _of_speakers(
-    table: TokenTable, selection: Selection, column: str, labelled: Callable[[pd.Series], pd.Series]
+    table: TokenTable, selection: Selection, column: str, labelled: Callable[[np.ndarray], np.ndarray]
 ) -> Asked:
     """Rows of an attribute of the speaker (or of the speaker's name); rows that lack it are left out."""
     table = _spoken(table, selection.keep_silence)
-    table = table.select(table.tokens[column].notna().to_numpy())
-    if len(table.tokens) == 0:
+    table = table.select(_known(table.columns[column]))
+    if len(table) == 0:
         raise InputError(f"{table.path}: no rows with a known {selection.target} are left; widen the selection")
     if selection.row != "token":
         table = _averaged(table, selection.row)
-    labels = labelled(table.tokens[column]).to_numpy(dtype=object)
+    labels = labelled(table.columns[column]).astype(object)
     by = "utterance" if selection.target == "speaker" else "speaker"
-    types = np.unique(table.tokens[by].astype(str), return_inverse=True)[1]
+    types = np.unique(table.columns[by].astype(str), return_inverse=True)[1]
     return Asked(table, labels, types)
 
 
 def _of_unit(table: TokenTable, unit: str) -> TokenTable:
-    rows = (table.tokens["unit"] == unit).to_numpy()
+    rows = table.columns["unit"] == unit
     if not rows.any():
-        has = ", ".join(sorted(set(table.tokens["unit"])))
+        has = ", ".join(sorted(set(table.columns["unit"])))
         raise InputError(f"{table.path}: no {unit} rows, only {has}; extract them: probe extract --units {unit}")
     return table.select(rows)
 
 
 def _spoken(table: TokenTable, keep_silence: bool) -> TokenTable:
     """The rows that speak for their speaker: phonemes, else words, else utterances."""
-    unit = next(unit for unit in ("phoneme", "word", "utterance") if (table.tokens["unit"] == unit).any())
-    rows = table.tokens["unit"] == unit
+    units = table.columns["unit"]
+    unit = next(unit for unit in ("phoneme", "word", "utterance") if (units == unit).any())
+    rows = units == unit
     if unit == "phoneme" and not keep_silence:
-        rows &= ~table.tokens["label"].isin(phones.SILENCES)
-    return table.select(rows.to_numpy())
+        rows &= ~_among(table.columns["label"], phones.SILENCES)
+    return table.select(rows)
 
 
 def _averaged(table: TokenTable, by: str) -> TokenTable:
     """One row per speaker or utterance: the mean of its rows, weighted by their duration."""
-    groups, first, place = np.unique(table.tokens[by], return_index=True, return_inverse=True)
-    seconds = ((table.tokens["end"] - table.tokens["start"]) / table.tokens["sample_rate"]).to_numpy()
+    columns = table.columns
+    groups, first, place = np.unique(columns[by], return_index=True, return_inverse=True)
+    seconds = (columns["end"] - columns["start"]) / columns["sample_rate"]
     shares = seconds / np.bincount(place, seconds)[place]
     order = np.argsort(place, kind="stable")
     begin = np.searchsorted(place[order], np.arange(len(groups)))
-    tokens = table.tokens.iloc[first].reset_index(drop=True)
     means = {k: np.add.reduceat((shares[:, None] * v)[order], begin, axis=0) for k, v in table.features.items()}
-    return replace(table, tokens=tokens, features=means)
+    return replace(table, columns={name: values[first] for name, values in columns.items()}, features=means)
 
 
 def _in_context(table: TokenTable) -> Int[np.ndarray, " rows"]:
     """A code for every row's label with its neighbours' labels in the utterance."""
-    tokens = table.tokens.sort_values(["utterance", "start"], kind="stable")
-    label = tokens["label"].astype(str)
-    by_utterance = label.groupby(tokens["utterance"].to_numpy())
-    context = by_utterance.shift(1, fill_value="") + "\0" + label + "\0" + by_utterance.shift(-1, fill_value="")
-    return np.unique(context.sort_index().to_numpy(dtype=str), return_inverse=True)[1]
+    labels, label = np.unique(table.columns["label"].astype(str), return_inverse=True)
+    _, utterance = np.unique(table.columns["utterance"], return_inverse=True)
+    order = np.lexsort((table.columns["start"], utterance))
+    label, joined = label[order] + 1, utterance[order][1:] == utterance[order][:-1]
+    before = np.concatenate([[0], label[:-1] * joined])  # 0 at either end of an utterance
+    after = np.concatenate([label[1:] * joined, [0]])
+    types = np.empty(len(table), dtype=np.intp)
+    most = len(labels) + 1
+    types[order] = np.unique((before * most + label) * most + after, return_inverse=True)[1]
+    return types
+
+
+def _known(values: np.ndarray) -> Bool[np.ndarray, " rows"]:
+    return np.array([value is not None and value == value for value in values], dtype=bool)
+
+
+def _among(values: np.ndarray, names: Collection[str]) -> Bool[np.ndarray, " rows"]:
+    return np.array([value in names for value in values], dtype=bool)

@@ -66,7 +66,7 @@ def classes(tokens: pd.DataFrame, by: str, *, phone_set: str = "as labelled") ->
         case "height":
             column = pd.Series(None, index=tokens.index, dtype=object)
             known = tokens["height_cm"].notna()
-            column[known] = targets.height_classes(tokens.loc[known, "height_cm"], targets.HEIGHT_EDGES)
+            column[known] = targets.height_classes(tokens.loc[known, "height_cm"].to_numpy(), targets.HEIGHT_EDGES)
         case "gender" | "dialect" | "speaker":
             column = tokens[by]
         case _:

@@ -72,7 +72,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four made-up speakers, on disk."""
     made = made_up()
     told = {"corpus": {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}, "samples": 3, "seed": 0}
-    return table.save(TokenTable("t", made.path, told, made.tokens, made.features), tmp_path_factory.mktemp("l") / "t")
+    return table.save(TokenTable("t", made.path, told, made.columns, made.features), tmp_path_factory.mktemp("l") / "t")
 
 
 class _Page(HTMLParser):

@@ -20,8 +20,7 @@ def noise(speakers: int, dims: int) -> TokenTable:
     table = made_up(speakers=speakers, each=20, dims={"z1": dims, "mel": dims})
     random = np.random.default_rng(3)
     features = {name: random.normal(size=array.shape) for name, array in table.features.items()}
-    tokens = table.tokens.assign(utterance=table.tokens["token_id"])
-    return TokenTable(table.name, table.path, {}, tokens, features)
+    return changed(table, features, utterance=table.columns["token_id"])
 
 
 @pytest.mark.parametrize("distance", [0.0, 1.0, 3.0])

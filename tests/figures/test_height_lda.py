@@ -24,9 +24,8 @@ def of_men(signal: float = 0.0, dims: int = 12, gender: str = "M") -> TokenTable
     classes = np.searchsorted([175, 185], height)
     centres = signal * np.eye(3, dims)[classes]
     features = {name: centres + random.normal(size=(300, dims)) for name in table.features}
-    tokens = table.tokens.assign(height_cm=height.astype(float), gender=np.where(place < 9, gender, "F"))
-    tokens["utterance"] = tokens["token_id"]
-    return TokenTable(table.name, table.path, {}, tokens, features)
+    genders = np.where(place < 9, gender, "F")
+    return changed(table, features, height_cm=height, gender=genders, utterance=table.columns["token_id"])
 
 
 def separation(data: pd.DataFrame) -> float:

@@ -14,7 +14,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from figures import lda_scatter, style
 from probing.errors import InputError
 from probing.phones import SILENCES, TIMIT61, manner
-from probing.table import TokenTable
+from probing.table import TOKEN_FIELDS, TokenTable, as_columns
 
 LABELS = [*"bdgptkszfmnlrw", *("dx", "bcl", "dcl", "gcl", "kcl", "tcl", "sh", "dh")]
 LABELS += ["iy", "ih", "ey", "ae", "aa", "ah", "ao", "ix"]
@@ -166,9 +166,13 @@ def test_csv_holds_the_points_to_the_last_digit_and_files_repeat(tmp_path: Path)
 
 def test_one_speaker_of_a_token_table_without_silences(tmp_path: Path) -> None:
     points, labels, utterances = tokens([*LABELS, "pau"], 200)
-    frame = pd.DataFrame({"speaker": "FAAA0", "unit": "phoneme", "label": labels, "utterance": utterances})
-    frame.loc[150:, "speaker"] = "MBBB0"
-    table = TokenTable("t", Path("t"), {}, frame, {"z1": points[:, :8], "z2": points[:, 8:]})
+    token = dict.fromkeys(dict(TOKEN_FIELDS)) | {"unit": "phoneme", "start": 0, "end": 1, "sample_rate": 16000}
+    speakers = ["FAAA0"] * 150 + ["MBBB0"] * (len(labels) - 150)
+    rows = [
+        token | {"speaker": speaker, "label": label, "utterance": utterance}
+        for speaker, label, utterance in zip(speakers, labels, utterances, strict=True)
+    ]
+    table = TokenTable("t", Path("t"), {}, as_columns(rows), {"z1": points[:, :8], "z2": points[:, 8:]})
     written = lda_scatter.draw_speaker(table, "FAAA0", "z1+z2", tmp_path / "f")
     drawn = pd.read_csv(written[-1])
     assert len(drawn) == 150 - labels[:150].count("pau")

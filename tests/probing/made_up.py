@@ -1,12 +1,13 @@
 """A token table of made-up features, and ways to change and to read it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from probing.table import TokenTable
+from probing.table import TokenTable, as_columns
 
 PHONES = ("iy", "aa", "s", "t")
 DIMS = {"z1": 12, "z2": 6, "mel": 10}
@@ -38,11 +39,15 @@ def made_up(
                 value[2] += 2 * signal * (name[0] == "F")
                 values.append(value)
     arrays = {name: np.array(values, dtype=np.float32) for name, values in features.items()}
-    return TokenTable("made-up", Path("latents/made-up"), {}, pd.DataFrame(rows), arrays)
+    return TokenTable("made-up", Path("latents/made-up"), {}, as_columns(rows), arrays)
 
 
-def changed(table: TokenTable, **columns: Any) -> TokenTable:
-    return TokenTable(table.name, table.path, {}, table.tokens.assign(**columns), table.features)
+def changed(table: TokenTable, features: dict[str, np.ndarray] | None = None, **columns: Any) -> TokenTable:
+    """With other columns (one value for all rows, or one each) or features."""
+    others = {name: np.empty_like(table.columns[name]) for name in columns}
+    for name, values in columns.items():
+        others[name][:] = values
+    return replace(table, columns=table.columns | others, features=features or table.features)
 
 
 def at(frame: pd.DataFrame, **wanted: Any) -> pd.Series:

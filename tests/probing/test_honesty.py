@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import binom
 
 from probing import heights, probes
 from probing.question import Question
-from probing.table import TokenTable
+from probing.table import TokenTable, as_columns
 from probing.targets import default_protocol
 from tests.probing.made_up import at
 
@@ -36,7 +35,7 @@ def noise(dims: int, each: int = 24, speakers: int = 24, seed: int = 0) -> Token
                     }
                 )  # fmt: skip
     points = random.normal(size=(len(rows), dims)).astype(np.float32)
-    return TokenTable("noise", Path("latents/noise"), {}, pd.DataFrame(rows), {"z1": points})
+    return TokenTable("noise", Path("latents/noise"), {}, as_columns(rows), {"z1": points})
 
 
 @pytest.mark.parametrize("dims", [2, 32, 256])

@@ -207,7 +207,7 @@ def test_the_variance_of_one_sample_is_refused_with_the_cure() -> None:
 def test_joined_features_are_columns_side_by_side() -> None:
     table = made_up(speakers=2)
     both = np.hstack([table.features["z1"], table.features["z2"]])
-    glued = TokenTable("made-up", table.path, {}, table.tokens, {"both": both})
+    glued = TokenTable("made-up", table.path, {}, table.columns, {"both": both})
     a = ask(table, quick(features=("z1+z2",)))
     b = ask(glued, quick(features=("both",)))
     np.testing.assert_array_equal(a["accuracy"], b["accuracy"])
@@ -346,7 +346,7 @@ def test_silences_do_not_speak_for_a_speaker() -> None:
     silent = np.arange(len(table.tokens)) % 4 == 0
     loud["z1"][silent] = 1e4 * np.random.default_rng(0).normal(size=loud["z1"][silent].shape)
     labels = table.tokens["label"].where(~silent, "h#")
-    noisy = TokenTable("made-up", table.path, {}, table.tokens.assign(label=labels), loud)
+    noisy = changed(table, loud, label=labels)
     question = quick(target="gender", protocol="speaker", features=("z1",), ks=(1,), lda_dims=0)
     clean = table.select(~silent)
     a, b = ask(noisy, question), ask(clean, question)

@@ -7,7 +7,7 @@ import pytest
 
 from probing import phones
 from probing.errors import InputError
-from probing.table import TokenTable
+from probing.table import TokenTable, as_columns
 from probing.targets import TARGETS, Selection, asked, default_protocol, height_classes, same_rows
 from tests.probing.made_up import changed, made_up
 
@@ -36,7 +36,7 @@ def with_words() -> TokenTable:
                         }
                     )  # fmt: skip
     points = np.arange(2.0 * len(rows), dtype=np.float32).reshape(-1, 2)
-    return TokenTable("t", Path("latents/t"), {}, pd.DataFrame(rows), {"z1": points})
+    return TokenTable("t", Path("latents/t"), {}, as_columns(rows), {"z1": points})
 
 
 def test_token_targets_have_a_row_a_token() -> None:
@@ -84,11 +84,9 @@ def test_types_are_what_a_memorising_probe_goes_by() -> None:
     )
     assert asked(table, Selection("gender", "nested")).types.tolist() == [0, 0, 1, 1]
     assert asked(table, Selection("speaker", "nested")).types.tolist() == [0, 1, 2, 3]
-    shuffled = table.select(np.ones(len(table.tokens), dtype=bool))
-    order = np.random.default_rng(0).permutation(len(table.tokens))
-    shuffled = TokenTable(
-        "t", table.path, {}, table.tokens.iloc[order].reset_index(drop=True), {"z1": table.features["z1"][order]}
-    )
+    order = np.random.default_rng(0).permutation(len(table))
+    mixed_up = {name: values[order] for name, values in table.columns.items()}
+    shuffled = TokenTable("t", table.path, {}, mixed_up, {"z1": table.features["z1"][order]})
     mixed = asked(shuffled, Selection("phoneme"))
     back = dict(zip(mixed.table.tokens["token_id"], mixed.types, strict=True))
     ids = asked(table, Selection("phoneme")).table.tokens["token_id"]
