@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from analysis.errors import InputError
 from analysis.labelled import LabelledPoints
+from analysis.shapes import Float, Int
 
 Mode = Literal["within", "across"]
 Distance = Literal["cosine", "euclidean"]

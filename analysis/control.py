@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.errors import InputError
 from analysis.outcome import Outcome
+from analysis.shapes import Float, Int
 
 
 @dataclass(frozen=True)

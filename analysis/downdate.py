@@ -18,8 +18,8 @@ point are far out, a few of them are put into the inverse too.
 
 A fold counts as found when its last correction is short and its two terms, the first of a geometric series, leave less
 than `_EXACT` to correct; when as many eigenvalues as there are discriminants, and a visible gap beyond, lie above the
-least of them by Sylvester's law of inertia (Haynsworth 1968, Linear Algebra and its Applications 1); and when no two
-axes have come to coincide. Others are left to `analysis.lda`, fold by fold.
+least of them by Sylvester's law of inertia (Haynsworth 1968, Linear Algebra and its Applications 1); and when its axes
+are orthogonal, as eigenvectors are. Others are left to `analysis.lda`, fold by fold.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from analysis.errors import InputError
 from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
+from analysis.shapes import Bool, Float, Int
 
 # What may be left to correct, of a discriminant's length: no more than what single precision, in which tables keep the
 # features, has taken from them. Distances between projections inherit it times the root of the number of features.
@@ -46,8 +46,9 @@ _BLUR = 1e-3
 # itself (farther away axes converge more slowly), and how near to it those of all points may come before the terms of
 # the inverse cancel each other's digits.
 _BESIDE, _CLEAR = 0.6, 0.4
-# The cosine of two axes that may be the same eigenvector: those of different eigenvalues are orthogonal.
-_ALIKE = 0.1
+# The largest cosine of two axes that count as found: eigenvectors are orthogonal, and two that have come to coincide
+# are not. What is of higher order in it is not worth a Cholesky factor.
+_SLANTED = 1e-5
 # Corrections in single precision at most to begin with: fewer when one is as short in half of the folds, for the next
 # shrinks with its square. Then in each round, in double precision at most, and spikes. Folds that are found leave, and
 # the others go on among their like.
@@ -58,7 +59,8 @@ _GUARDS = 3  # eigenvectors of all points, beyond those asked for, that stubborn
 _LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
 _MOST_DIMS = 12  # beyond, small dense solvers are as quick
 _LEAST_DIGITS = 1e-6  # of a squared pivot and a variance: below, what subtraction leaves is too inexact
-_NUMBERS_AT_ONCE = 1 << 16  # more leave the caches; of fewer the calls take longer than what they do
+_ROWS_AT_ONCE = 48  # of a class or a few: the moments of others do not move
+_NUMBERS_AT_ONCE = 1 << 17  # more leave the caches; of fewer the calls take longer than what they do
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def without_each(
     if whole is None or dims > min(n_classes - 1, points.shape[1]):
         return
     size = max(8, _NUMBERS_AT_ONCE // (dims * points.shape[1]))
-    at_once = max(8, 4 * _NUMBERS_AT_ONCE // (dims * len(points)))
+    at_once = max(8, _NUMBERS_AT_ONCE // (dims * len(points)))
     left = whole.sound(rows, dims)
     left, begun = left[np.argsort(codes[left], kind="stable")], None
     for steps, spikes in _ROUNDS:
@@ -283,7 +285,7 @@ class _Folds:
         split = _Split.of(single, 0)
         for _ in range(_ROUGH):
             axes, length = single._turned(split, axes)
-            if np.median(length) < _NEAR:
+            if (length < _NEAR).mean() >= 0.5:
                 break
         return axes.astype(np.float64)
 
@@ -301,16 +303,12 @@ class _Folds:
         if spikes:
             axes = self._among_more(axes)
         for step in range(steps):
-            within, values, correction, moved, found = self._correction(split, axes)
+            gram, values, correction, found = self._correction(split, axes)
+            axes = axes - correction
             if step == steps - 1 or found.mean() > _MOST:
                 break
-            axes = axes - correction
-        # After the last correction wᵀΣ'w is what the products with Σ' at hand say.
-        cross = within @ correction.mT
-        gram = within @ axes.mT - cross - cross.mT + correction @ moved.mT
-        found &= _leading(split, values) & _apart(gram)
-        gram[~found] = np.eye(axes.shape[1])
-        return np.linalg.inv(np.linalg.cholesky(gram)) @ (axes - correction), found
+        turns, orthogonal = _orthonormal(gram)
+        return turns @ axes, found & orthogonal & _leading(split, values)
 
     def _among_more(self, axes: np.ndarray) -> np.ndarray:
         """The leading Ritz vectors of the space of these axes and of a few more eigenvectors of all points."""
@@ -339,8 +337,11 @@ class _Folds:
 
     def _correction(
         self, split: _Split, axes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Bool[np.ndarray, " folds"]]:
-        """Axes times Σ', their Rayleigh quotients, what to take from them, that times Σ', and where it is enough."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Bool[np.ndarray, " folds"]]:
+        """What to take from axes, where it is enough, their Rayleigh quotients, and products with Σ' of what remains.
+
+        In the order of products, quotients, correction, enough.
+        """
         between, within = self._products(axes)
         norms = np.vecdot(axes, within)
         values = np.vecdot(axes, between) / norms
@@ -349,13 +350,16 @@ class _Folds:
         correction = olsen.solved(between)
         first = _length(correction, norms)
         correction *= np.minimum(1, 1 / first)[:, None, None]
-        solved, moved = self.single._products(correction.astype(np.float32))  # of which few digits are needed
+        short = correction.astype(np.float32)  # of the products few digits are needed
+        solved, moved = self.single._products(short)
         solved -= moved * values[..., None].astype(np.float32)
         between -= solved
         more = olsen.solved(between)
         second = _length(more, norms)
         correction += more
-        return within, values, correction, moved, (first < _SMALL) & (second**2 < _EXACT * first)
+        cross = within @ correction.mT
+        gram = within @ axes.mT - cross - cross.mT + short @ moved.mT
+        return gram, values, correction, (first < _SMALL) & (second**2 < _EXACT * first)
 
     @cached_property
     def single(self) -> _Folds:
@@ -393,11 +397,18 @@ def _leading(split: _Split, values: Float[np.ndarray, "folds dims"]) -> np.ndarr
     return separated & (above[:, 0] < dims) & (above[:, 1] == dims) & (above[:, 2] == dims)
 
 
-def _apart(gram: Float[np.ndarray, "folds dims dims"]) -> np.ndarray:
-    """Whether no two axes have come to coincide, by their products with Σ'."""
-    squares = np.diagonal(gram, axis1=1, axis2=2)
-    alike = gram**2 > _ALIKE**2 * squares[:, :, None] * squares[:, None]
-    return alike.sum(axis=(1, 2)) == gram.shape[1]
+def _orthonormal(gram: Float[np.ndarray, "folds dims dims"]) -> tuple[np.ndarray, Bool[np.ndarray, " folds"]]:
+    """What to multiply axes of these products by to make them orthonormal, and where they nearly are orthogonal.
+
+    Elsewhere it is the identity.
+    """
+    one = np.eye(gram.shape[1])
+    norms = np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), np.finfo(gram.dtype).tiny))
+    slants = gram / (norms[:, :, None] * norms[:, None]) - one
+    orthogonal = (np.abs(slants) < _SLANTED).all(axis=(1, 2))
+    turns = (one - slants / 2) / norms[:, None]
+    turns[~orthogonal] = one
+    return turns, orthogonal
 
 
 @dataclass(frozen=True)
@@ -428,7 +439,8 @@ class _Split:
         slope = np.concatenate([folds.lost, np.zeros_like(folds.lost)], axis=1)
         constant = np.concatenate([folds.lost_r, np.full_like(folds.lost, -folds.lost_y)], axis=1)
         if spikes and change.any():
-            middle = np.median(change, axis=1, keepdims=True)
+            half = change.shape[1] // 2
+            middle = np.partition(change, half, axis=1)[:, half, None]
             most = np.argsort(-np.abs(change - middle), axis=1)[:, :spikes]
             size = np.take_along_axis(change, most, axis=1) - middle
             size = np.where(np.abs(size) > 1e-9, size, 1e-9)  # S has an inverse
@@ -466,14 +478,6 @@ class _Inverses:
     weights: np.ndarray
     core: np.ndarray
 
-    def times(self, vectors: Float[np.ndarray, "folds shifts features"]) -> Float[np.ndarray, "folds shifts features"]:
-        """The inverse of every shift times its vector."""
-        scaled = vectors * self.inverse
-        spread = _solved(self.core, scaled @ self.columns.mT) @ self.columns
-        spread *= self.inverse
-        scaled -= spread
-        return scaled
-
     def above(self) -> Int[np.ndarray, "folds shifts"]:
         """How many eigenvalues lie above each shift, by the signs of D, S and C."""
         return (self.inverse > 0).sum(axis=2) + _negative(self.core) - (self.weights < 0).sum(axis=2)
@@ -485,27 +489,37 @@ class _Olsen:
 
     Attributes:
         inverses: those of the split pencils, a little beside σ.
-        within: Σ'w.
-        along: the inverses times that.
-        size: products of the two.
+        within: s = Σ'w.
+        cross: Uᵀ D⁻¹ s, (folds, dims, rank).
+        inner: C⁻¹ times that.
+        size: sᵀ (B' - σ Σ')⁻¹ s, (folds, dims).
     """
 
     inverses: _Inverses
     within: np.ndarray
-    along: np.ndarray
+    cross: np.ndarray
+    inner: np.ndarray
     size: np.ndarray
 
     @classmethod
     def of(cls, split: _Split, values: np.ndarray, within: np.ndarray) -> _Olsen:
         epsilon = float(np.finfo(values.dtype).eps)
         inverses = split.inverses(values * (1 + epsilon**_BESIDE), epsilon**_CLEAR)
-        along = inverses.times(within)
-        return cls(inverses, within, along, np.vecdot(along, within))
+        scaled = within * inverses.inverse
+        cross = scaled @ inverses.columns.mT
+        inner = _solved(inverses.core, cross)
+        return cls(inverses, within, cross, inner, np.vecdot(scaled, within) - np.vecdot(cross, inner))
 
     def solved(self, residual: np.ndarray) -> np.ndarray:
-        """The corrections, of which wᵀΣ'c = 0."""
-        correction = self.inverses.times(residual)
-        correction -= (np.vecdot(correction, self.within) / self.size)[..., None] * self.along
+        """The corrections, of which sᵀc = 0: D⁻¹ (r - β s - U (C⁻¹ Uᵀ D⁻¹ r - β C⁻¹ Uᵀ D⁻¹ s)) for a residual r."""
+        columns, correction = self.inverses.columns, residual * self.inverses.inverse
+        inner = _solved(self.inverses.core, correction @ columns.mT)
+        share = (np.vecdot(correction, self.within) - np.vecdot(self.cross, inner)) / self.size
+        inner -= share[..., None] * self.inner
+        spread = inner @ columns
+        spread += share[..., None] * self.within
+        spread *= self.inverses.inverse
+        correction -= spread
         return correction
 
 
@@ -586,18 +600,19 @@ def _intensities(
     squared_norms += kappa * (kappa * own**2 - 2 * (scaled @ within * scaled).sum(axis=1))
     squared_norms /= left**2
 
-    # Sums of |e/σ|⁴ as if no residual had moved; then what moves in the classes from the first to the last of these.
+    # Sums of |e/σ|⁴ as if no residual had moved; then what moves in the classes of a few rows.
     fourths = (inverses @ whole.fourths * inverses).sum(axis=1)
-    codes = whole.codes[rows]
-    near = whole.by_class[whole.begins[codes.min()] : whole.begins[codes.max() + 1]]
-    norms = inverses @ whole.squares[near].T
-    members = np.maximum(whole.moments.counts[codes] - 1, 1)[:, None]
-    moved = scaled @ whole.residuals[near].T
-    moved *= 2 / members
-    moved += own[:, None] / members**2
-    moved *= whole.codes[near] == codes[:, None]
-    np.copyto(moved, -norms, where=near == rows[:, None])
-    fourths += np.einsum("ij,ij->i", moved, moved + 2 * norms)
+    for some in np.array_split(np.arange(len(rows)), -(-len(rows) // _ROWS_AT_ONCE)):
+        codes = whole.codes[rows[some]]
+        near = whole.by_class[whole.begins[codes.min()] : whole.begins[codes.max() + 1]]
+        norms = inverses[some] @ whole.squares[near].T
+        members = np.maximum(whole.moments.counts[codes] - 1, 1)[:, None]
+        moved = scaled[some] @ whole.residuals[near].T
+        moved *= 2 / members
+        moved += own[some, None] / members**2
+        moved *= whole.codes[near] == codes[:, None]
+        np.copyto(moved, -norms, where=near == rows[some, None])
+        fourths[some] += np.einsum("ij,ij->i", moved, moved + 2 * norms)
 
     distances = squared_norms - p * mu**2
     errors = (fourths / left - squared_norms) / left

@@ -1,9 +1,9 @@
 """Frames of a waveform that line up with a model's latent steps, and plain statistics of each."""
 
 import numpy as np
-from jaxtyping import Float
 
 from analysis.errors import InputError
+from analysis.shapes import Float
 
 STATISTICS = ("log_rms", "zero_crossings", "centroid", "spread", "log_flatness", "rolloff", "high_low")
 """The columns of `frame_statistics`, in their order."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
 
 from analysis.errors import InputError
+from analysis.shapes import Int
 
 _NUMBERS_AT_ONCE = 1 << 22
 

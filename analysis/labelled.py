@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
 
 from analysis.errors import InputError
+from analysis.shapes import Int
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,20 @@ class LabelledPoints:
             raise InputError(
                 f"point {row} has {self.points[row, dim]} in dimension {dim}; drop such tokens, or extract them again"
             )
-        if len(np.unique(self.labels)) < 2:
+        if len(self.classes) < 2:
             raise InputError("target has one class; a probe needs two or more, so choose another target or more tokens")
         object.__setattr__(self, "points", np.ascontiguousarray(self.points, dtype=np.float64))
 
-    @cached_property
+    @property
     def classes(self) -> Int[np.ndarray, " classes"]:
         """The labels that occur, ascending."""
-        return np.unique(self.labels)
+        return self._coded[0]
 
-    @cached_property
+    @property
     def codes(self) -> Int[np.ndarray, " tokens"]:
         """Each label's place among `classes`."""
-        return np.searchsorted(self.classes, self.labels)
+        return self._coded[1]
+
+    @cached_property
+    def _coded(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self.labels, return_inverse=True)

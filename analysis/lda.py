@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.errors import InputError
+from analysis.shapes import Float, Int
 
 Shrinkage = Literal["ledoit-wolf", "none"] | float
 Dims = int | Literal["full"]

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.linalg import eigh
 
 from analysis.errors import InputError
 from analysis.labelled import LabelledPoints
 from analysis.lda import checked_match_dims
 from analysis.outcome import Outcome, Protocol
+from analysis.shapes import Float, Int
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

@@ -4,10 +4,10 @@ import warnings
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.errors import InputError
 from analysis.frames import padded
+from analysis.shapes import Float, Int
 
 FLOOR = 1e-10
 """Added to the power before the logarithm: below what rounding to 16 bits puts into one FFT bin (7e-9)."""

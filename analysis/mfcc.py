@@ -1,9 +1,9 @@
 """Mel-frequency cepstral coefficients from a log-Mel spectrogram, with their first and second derivatives."""
 
 import numpy as np
-from jaxtyping import Float
 
 from analysis.errors import InputError
+from analysis.shapes import Float
 
 COEFFICIENTS = 13
 DELTA_SECONDS = 0.02

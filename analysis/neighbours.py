@@ -10,7 +10,8 @@ Stability of Numerical Algorithms*, section 3.1). So all ways find the same neig
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+
+from analysis.shapes import Float, Int
 
 _NUMBERS_AT_ONCE = 1 << 17
 _COLUMNS_AT_ONCE, _ROWS_AT_ONCE = 4096, 384  # a block of products stays within a cache of a few megabytes
@@ -55,19 +56,16 @@ def neighbours_without_each(
     """The k nearest of one held-out point a fold among all others, in a space of the fold's own.
 
     Args:
-        spaces: all points in each fold's space.
+        spaces: all points in each fold's space; they are overwritten.
         held_out: the point that each fold holds out.
         k: how many, fewer than the points.
     """
-    folds, dims, n = spaces.shape
-    place = np.arange(folds)
-    squares = np.zeros((folds, n))
-    for dim in range(dims):
-        gaps = spaces[:, dim] - spaces[place, dim, held_out][:, None]
-        gaps *= gaps
-        squares += gaps
+    place = np.arange(len(spaces))
+    spaces -= spaces[place, :, held_out][..., None]
+    spaces *= spaces
+    squares = spaces.sum(axis=1)
     squares[place, held_out] = np.inf
-    return _nearest_of_rows(squares, np.arange(n), k)
+    return _nearest_of_rows(squares, np.arange(squares.shape[1]), k)
 
 
 def neighbours_in_other_groups(

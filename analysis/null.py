@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.errors import InputError
 from analysis.knn import vote
 from analysis.outcome import Outcome
+from analysis.shapes import Float, Int
 
 Shuffle = Literal["tokens", "within-groups", "across-groups"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
+from analysis.shapes import Bool, Float, Int
 from analysis.statistics import group_means
 
 Protocol = Literal["paper", "nested", "speaker"]

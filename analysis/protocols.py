@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.downdate import without_each
 from analysis.errors import InputError
@@ -39,6 +38,7 @@ from analysis.lda import (
 )
 from analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
 from analysis.outcome import Outcome, Protocol
+from analysis.shapes import Float, Int
 
 if TYPE_CHECKING:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -224,7 +224,8 @@ class _Copies:
 
     @classmethod
     def of(cls, points: Float[np.ndarray, "tokens dims"]) -> _Copies:
-        if len(np.unique(points[:, 0])) == len(points):  # usually, and in a tenth of the time
+        ordered = np.sort(points[:, 0])
+        if (ordered[1:] != ordered[:-1]).all():  # usually, and in a tenth of the time
             return cls(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
         whole_rows = (points + 0.0).view(np.dtype((np.void, points[0].nbytes)))  # no -0.0: the bytes are compared
         _, first, place = np.unique(whole_rows.ravel(), return_index=True, return_inverse=True)

@@ -1,9 +1,9 @@
 """Ratios of sums, such as bits over seconds, and their bootstrap over groups (speakers)."""
 
 import numpy as np
-from jaxtyping import Float
 
 from analysis.errors import InputError
+from analysis.shapes import Float
 from analysis.statistics import Interval
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.linalg import eigh
 
 from analysis.errors import InputError
@@ -20,6 +19,7 @@ from analysis.lda import checked_match_dims
 from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
 from analysis.outcome import Protocol
 from analysis.protocols import DEFAULT_KS
+from analysis.shapes import Float, Int
 
 Method = Literal["knn", "ridge"]
 

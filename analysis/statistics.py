@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from analysis.errors import InputError
+from analysis.shapes import Bool, Float, Int
 
 _DRAWS_AT_ONCE = 1 << 16  # so that they stay in a cache
 _NUMBERS_AT_ONCE = 1 << 20

@@ -6,10 +6,10 @@ Everything is in steps of the series; the caller knows how long a step is.
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.fft import irfft, next_fast_len, rfft
 
 from analysis.errors import InputError
+from analysis.shapes import Float, Int
 
 WINDOW = 5.0
 """Sokal's c: the sum of autocorrelations stops at the first lag that is c times as long as the time found so far."""

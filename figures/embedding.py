@@ -11,11 +11,11 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.lda import standardised
+from analysis.shapes import Float
 from figures import style
 from figures.confusion import single_layers
 from figures.material import LeftOut, Material

@@ -10,12 +10,12 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.errors import InputError as AnalysisError
+from analysis.shapes import Float
 from figures import style
 from figures.lda_scatter import project, project_held_out
 from figures.material import LeftOut, Material

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +24,7 @@ from analysis.lda import (
     moments_without,
     standardised,
 )
+from analysis.shapes import Bool, Float, Int
 from figures import style
 from probing.errors import InputError
 from probing.phones import NO_PHONEMES

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.scale import FuncScale
 from numpy.typing import ArrayLike
 
+from analysis.shapes import Float
 from figures import style
 from figures.confusion import counts, single_layers
 from figures.lda_scatter import spread

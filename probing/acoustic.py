@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from analysis.frames import SPLIT_HERTZ, STATISTICS, frame_statistics
 from analysis.mel import log_mel
 from analysis.mfcc import COEFFICIENTS, delta_reach, mfcc
+from analysis.shapes import Float
 from probing.corpus import Segment
 from probing.errors import InputError
 from probing.pooling import Pooling

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from jaxtyping import Float32, Int16
 
+from analysis.shapes import Float32, Int16
 from probing.corpus import Segment, Utterance
 from probing.errors import InputError
 

@@ -26,8 +26,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 
+from analysis.shapes import Float
 from models.model import SpeechModel
 from probing import phones
 from probing.audio import to_rate

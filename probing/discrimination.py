@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from analysis.abx import AbxResult, abx
+from analysis.shapes import Float
 from analysis.statistics import sign_flip_test
 from probing import targets
 from probing.errors import InputError

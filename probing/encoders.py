@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int16
 
+from analysis.shapes import Float, Float32, Int16
 from models.elbo import utterance_seed
 from probing import acoustic
 from probing.audio import FULL_SCALE

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from analysis.mel import shortest_full_fft
+from analysis.shapes import Float
 from models.checkpoint import Checkpoint
 from probing import acoustic, table
 from probing.audio import FULL_SCALE, to_rate

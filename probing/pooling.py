@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Float64
 from scipy import sparse
 
+from analysis.shapes import Float, Float64
 from probing.corpus import Segment
 from probing.errors import InputError
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int
 
 from analysis.control import control_accuracy
 from analysis.knn import checked_ks
@@ -29,6 +28,7 @@ from analysis.lda import checked_dims
 from analysis.null import permuted_null
 from analysis.outcome import Outcome, Protocol
 from analysis.protocols import classify, lda_classify
+from analysis.shapes import Float, Int
 from analysis.statistics import (
     Interval,
     cluster_bootstrap_interval,
@@ -124,8 +124,8 @@ def ask(
         before = targets.same_rows(_askable(targets.asked(untrained, question), question)[0], found)
     names = feature_names(table, question)
     sizes = {name: matrix(found, name, "none", slice(0)).shape[1] for name in names}
-    pools = list(_pools(found.table, question))
     speakers, groups = groups_of(found.table)
+    pools = list(_pools(speakers, groups, question))
     classes, codes = np.unique(found.labels.astype(str), return_inverse=True)
     codes = codes.astype(np.int32)  # predictions are many, and have a way to go
     try:
@@ -200,13 +200,12 @@ def _has_other(before: TokenTable, table: TokenTable, feature: str) -> bool:
     return not all(np.array_equal(before.features[part], table.features[part]) for part in parts)
 
 
-def _pools(table: TokenTable, question: Question) -> Iterator[_Pool]:
-    speakers = table.columns["speaker"]
+def _pools(speakers: np.ndarray, groups: np.ndarray, question: Question) -> Iterator[_Pool]:
     if question.target in targets.TOKEN_TARGETS and question.protocol != "speaker":
-        for speaker in np.unique(speakers):
-            yield _Pool(str(speaker), np.flatnonzero(speakers == speaker))
+        for group, speaker in enumerate(speakers):
+            yield _Pool(str(speaker), np.flatnonzero(groups == group))
     else:
-        yield _Pool("", np.arange(len(speakers)))
+        yield _Pool("", np.arange(len(groups)))
 
 
 def _reduced(question: Question, size: int) -> int:
@@ -218,9 +217,10 @@ def _resolved(
     question: Question, codes: np.ndarray, groups: np.ndarray, pools: list[_Pool], sizes: dict[str, int]
 ) -> Question:
     """The question with its defaults filled in: dimensions and k that every pool has. Refuses others at once."""
-    least_classes = min(len(np.unique(codes[pool.rows])) for pool in pools)
+    n_classes = {pool.speaker: int(np.count_nonzero(np.bincount(codes[pool.rows]))) for pool in pools}
+    least_classes = min(n_classes.values())
     if least_classes < 2:
-        pool = next(p for p in pools if len(np.unique(codes[p.rows])) < 2)
+        pool = next(p for p in pools if n_classes[p.speaker] < 2)
         who = f" of speaker {pool.speaker}" if pool.speaker else ""
         raise InputError(
             f"the target {question.target}{who} has one class among {len(pool.rows)} rows: nothing to tell "
@@ -250,7 +250,7 @@ def _resolved(
     for pool in pools:
         for name, size in sizes.items():
             with named(pool.speaker, name):
-                checked_dims(dims, len(np.unique(codes[pool.rows])), size)
+                checked_dims(dims, n_classes[pool.speaker], size)
                 checked_ks(ks, most[pool.speaker])
     return replace(question, ks=ks)
 

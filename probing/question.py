@@ -15,11 +15,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from analysis.errors import InputError as AnalysisError
 from analysis.lda import Shrinkage
+from analysis.shapes import Float, Int
 from probing.errors import InputError
 from probing.table import TokenTable
 from probing.targets import Asked, Selection

@@ -16,10 +16,10 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 
 from analysis.mel import log_mel
 from analysis.ratio import percentile_interval, resampled_ratios
+from analysis.shapes import Float
 from analysis.timescale import autocorrelation, decay_time, integrated_time, lagged_products, pairs
 from models.elbo import ACTIVE_NATS, NATS_PER_BIT
 from models.gaussian import kl_divergence

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16
 
+from analysis.shapes import Int16
 from probing.audio import FULL_SCALE, check_rates, not_mono, probe_audio, read_audio
 from probing.corpus import Corpus, Speaker, Utterance
 from probing.errors import InputError

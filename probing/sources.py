@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16
 from torch import Tensor
 
+from analysis.shapes import Float, Int16
 from models.checkpoint import Checkpoint
 from models.chunks import cut
 from models.elbo import utterance_seed

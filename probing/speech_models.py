@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 import torchaudio.models as zoo
-from jaxtyping import Float32
 from torch import Tensor, nn
 
+from analysis.shapes import Float32
 from models.checkpoint import load_tensors
 from probing.encoders import Encoder, Layer
 from probing.errors import InputError

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from analysis.outcome import Protocol
+from analysis.shapes import Bool, Int
 from probing import phones
 from probing.errors import InputError
 from probing.table import TokenTable

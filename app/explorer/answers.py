@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int16
 from scipy.linalg import cho_solve
 
 from analysis.lda import gaussian_rule, ledoit_wolf, moments, within_factor
+from analysis.shapes import Bool, Float, Int16
 from models.checkpoint import Checkpoint
 from probing import acoustic
 from probing.audio import FULL_SCALE

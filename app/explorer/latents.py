@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16
 from torch import Tensor
 
+from analysis.shapes import Float, Int16
 from models.cell import Cell
 from models.chain import Chain
 from models.elbo import utterance_seed

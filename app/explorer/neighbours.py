@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from analysis.errors import InputError as AnalysisError
 from analysis.knn import vote
@@ -14,6 +13,7 @@ from analysis.lda import checked_dims, discriminants, intensity, moments_without
 from analysis.neighbours import neighbours_without_group
 from analysis.outcome import Protocol
 from analysis.protocols import classify
+from analysis.shapes import Float, Int
 from probing.probes import DEFAULT_LDA_DIMS, MOST_K
 from probing.targets import TOKEN_TARGETS
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
 
 from analysis.lda import moments, principal_axes, standardised
+from analysis.shapes import Bool, Float, Int
 from app.explorer.kept import cache_folder, digest, kept_array
 from figures.embedding import MIN_DIST, NEIGHBOURS
 from figures.lda_scatter import half_of_utterances

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Shaped
 
+from analysis.shapes import Float, Float32, Shaped
 from probing.audio import FULL_SCALE, read_audio
 from probing.corpus import Segment, Utterance
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
-from jaxtyping import Float
 
+from analysis.shapes import Float
 from app.explorer import latents, sound
 from app.explorer.given import Given
 from app.explorer.views import plain

@@ -144,11 +144,15 @@ def test_a_wrong_guess_is_never_certified(axes_taken, monkeypatch) -> None:
     assert certified > 60 if axes_taken == [2, 0, 1] else certified < 40
 
 
-def test_axes_that_have_nearly_come_to_coincide_are_told_from_others() -> None:
-    vectors = np.array([[2, 0, 0], [0, 3, 0.1], [0, 0, 1.0]])
+def test_axes_that_are_nearly_orthogonal_become_orthonormal_and_others_stay() -> None:
+    nearly = np.array([[2, 0, 3e-6], [0, 3, 1e-6], [1e-6, 0, 0.5]])
     twice = np.array([[2, 0, 0], [0, 3, 0.1], [0, 2, 0.1]])
-    grams = np.stack([some @ some.T for some in (np.eye(3), vectors, twice, -twice)])
-    np.testing.assert_array_equal(downdate._apart(grams), [True, True, False, False])
+    axes = np.stack([np.eye(3), nearly, -nearly, twice, -twice, np.zeros((3, 3))])
+    turns, orthogonal = downdate._orthonormal(axes @ axes.mT)
+    np.testing.assert_array_equal(orthogonal, [True, True, True, False, False, False])
+    turned = turns[:3] @ axes[:3]
+    np.testing.assert_allclose(turned @ turned.mT, np.broadcast_to(np.eye(3), (3, 3, 3)), atol=1e-10)
+    np.testing.assert_array_equal(turns[3:], np.broadcast_to(np.eye(3), (3, 3, 3)))
 
 
 def test_a_fold_that_comes_to_nothing_leaves_the_others_alone(monkeypatch) -> None:
@@ -172,24 +176,28 @@ def test_a_fold_that_comes_to_nothing_leaves_the_others_alone(monkeypatch) -> No
     assert sum(len(some.rows) for some in found) > 60
 
 
-def test_inverses_keep_their_digits_where_an_eigenvalue_of_all_points_is_one_of_the_fold() -> None:
+def test_corrections_keep_their_digits_where_an_eigenvalue_of_all_points_is_one_of_the_fold() -> None:
     points, codes = labelled(80, 6, 9)
     whole = downdate._Whole.of(lda.standardised(points), codes, int(codes.max()) + 1, "ledoit-wolf")
     assert whole is not None
     folds = downdate._Folds.of(whole, np.arange(80))
     diagonal = folds.grown * whole.theta
-    vectors = np.random.default_rng(0).normal(size=(80, 1, 6))
+    residuals, within = np.random.default_rng(0).normal(size=(2, 80, 1, 6))
     for split in (downdate._Split.of(folds, 0), downdate._Split.of(folds.single, 0)):
-        clear = float(np.finfo(split.diagonal.dtype).eps) ** downdate._CLEAR
+        kind = split.diagonal.dtype
+        own = 1 + float(np.finfo(kind).eps) ** downdate._BESIDE
         for place in range(5):
             for beside in (0, 1e-12, 1e-7, -1e-7, 1e-6, 1e-4, -1e-3):
                 shifts = (1 + beside) * diagonal[place] / folds.diagonal[:, place, None]
-                inverses = split.inverses(shifts.astype(split.diagonal.dtype), clear)
-                ours = inverses.times(vectors.astype(split.diagonal.dtype))
+                olsen = downdate._Olsen.of(split, (shifts / own).astype(kind), within.astype(kind))
+                ours = olsen.solved(residuals.astype(kind))
                 pencils = (folds.pair.mT * (split.constant + split.slope * shifts)[:, None]) @ folds.pair
                 pencils += np.eye(6) * (diagonal - shifts * folds.diagonal)[:, None]
-                left = vectors - ours @ pencils
-                assert np.median(np.linalg.norm(left, axis=2) / np.linalg.norm(vectors, axis=2)) < 0.1
+                left = residuals - ours @ pencils
+                left -= (np.vecdot(left, within) / np.vecdot(within, within))[..., None] * within  # which it may leave
+                assert np.median(np.linalg.norm(left, axis=2) / np.linalg.norm(residuals, axis=2)) < 0.1
+                across = np.vecdot(ours, within) / np.linalg.norm(ours, axis=2) / np.linalg.norm(within, axis=2)
+                assert np.median(np.abs(across)) < 1e-3
 
 
 def test_what_cannot_be_certified_is_left() -> None:
