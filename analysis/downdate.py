@@ -56,7 +56,7 @@ _ROUGH, _NEAR = 2, 0.03
 _ROUNDS = ((1, 0), (2, 0), (4, 6))
 _MOST = 0.9  # of the folds at hand: when so many are found, the others wait for the next round
 _GUARDS = 3  # eigenvectors of all points, beyond those asked for, that stubborn folds are looked for among
-_LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
+LEAST_POINTS = 32  # with fewer, a fold is so far from the whole that most certificates fail
 _MOST_DIMS = 12  # beyond, small dense solvers are as quick
 _LEAST_DIGITS = 1e-6  # of a squared pivot and a variance: below, what subtraction leaves is too inexact
 _ROWS_AT_ONCE = 48  # of a class or a few: the moments of others do not move
@@ -97,7 +97,7 @@ def without_each(
         rows: the points to leave out, each once.
     """
     points = points[:, points.any(axis=0)]  # a constant feature takes no part
-    suits = 0 < dims <= _MOST_DIMS and len(points) >= _LEAST_POINTS and points.size
+    suits = 0 < dims <= _MOST_DIMS and len(points) >= LEAST_POINTS and points.size
     whole = _Whole.of(points, codes, n_classes, shrinkage) if suits else None
     if whole is None or dims > min(n_classes - 1, points.shape[1]):
         return

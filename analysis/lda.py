@@ -30,7 +30,7 @@ _FEW_DIGITS = 1e-6
 # Of a feature's variance: what the features before it leave unexplained. Rounding leaves about 1e-15.
 _COLLINEAR = 1e-12
 # Of the largest eigenvalue. A direction below it separates nothing: some class means coincide.
-_NO_SEPARATION = 1e-10
+NO_SEPARATION = 1e-10
 # scikit-learn's: of a singular value, in the discriminants of `scikit_discriminants` alone.
 _SCIKIT_TOLERANCE = 1e-4
 # Of the largest eigenvalue of a Gram matrix: one above the second has eight digits left at least, and scikit-learn
@@ -326,7 +326,7 @@ def discriminants(fold: Moments, amount: float, dims: int) -> Float[np.ndarray, 
     gram = whitened.T @ whitened if by_class else whitened @ whitened.T
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[-kept:], vectors[:, -kept:]
-    separates = values > _NO_SEPARATION * max(values[-1], np.finfo(float).tiny)
+    separates = values > NO_SEPARATION * max(values[-1], np.finfo(float).tiny)
     values, vectors = values[separates][::-1], vectors[:, separates][:, ::-1]
     directions = whitened @ vectors / np.sqrt(values) if by_class else vectors
     axes[:, : len(values)] = whitening.T @ directions

@@ -20,8 +20,9 @@ _COLUMNS_AT_ONCE, _ROWS_AT_ONCE = 4096, 384  # a block of products stays within 
 # either way, in 128 half the time by bounds; 8 are found sooner by differences in any dimension.
 _MANY_POINTS, _MANY_QUERIES = 5000, 32
 # A tree looks at ever more of the points with every dimension. Up to here it was several times faster than bounds,
-# 13 times for 8,000 of two million points in 5 dimensions.
-_TREE_DIMS = 8
+# 13 times for 8,000 of two million points in 5 dimensions. Of fewer points or queries differences take no longer than
+# its import and its making.
+_TREE_DIMS, _TREE_POINTS, _TREE_QUERIES = 8, 2500, 64
 _SPARE = 8  # candidates of the tree beyond k, so that a tie for the last place is seen
 # Of the candidates that bounds usually leave: rows with more (their norms far above their distances, or
 # duplicates by the hundred) hold too much memory, and are searched by differences.
@@ -45,7 +46,7 @@ def neighbours_without_group(
         k: how many, at most the points that are not held out.
     """
     others = np.delete(np.arange(len(points)), held_out)
-    if points.shape[1] <= _TREE_DIMS and len(others) >= max(_MANY_POINTS, k + 1 + _SPARE):
+    if _suits_a_tree(points, len(others), len(held_out), k):
         return _by_tree(points[others], others, points[held_out], np.full(len(held_out), -1), k)
     return _search(points[others], others, points[held_out], _no_spans(held_out), k)
 
@@ -78,7 +79,7 @@ def neighbours_in_other_groups(
         groups: the group of each; all different for leave-one-out.
         k: how many, at most the points outside the largest group.
     """
-    if points.shape[1] <= _TREE_DIMS and len(points) >= max(_MANY_POINTS, k + 1 + _SPARE) and _all_differ(groups):
+    if _suits_a_tree(points, len(points), len(points), k) and _all_differ(groups):
         each = np.arange(len(points))
         return _by_tree(points, each, points, each, k)
     order = np.argsort(groups, kind="stable")  # so that a group is a span of rows
@@ -236,6 +237,10 @@ def _leave_out(distances: np.ndarray, spans: np.ndarray) -> None:
     distances[one, begins[one]] = np.inf
     for row in np.flatnonzero(ends - begins > 1):
         distances[row, begins[row] : ends[row]] = np.inf
+
+
+def _suits_a_tree(points: np.ndarray, n: int, queries: int, k: int) -> bool:
+    return points.shape[1] <= _TREE_DIMS and n >= max(_TREE_POINTS, k + 1 + _SPARE) and queries >= _TREE_QUERIES
 
 
 def _all_differ(groups: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.downdate import without_each
+from analysis import downdate, few
 from analysis.errors import InputError
 from analysis.knn import checked_ks, vote
 from analysis.labelled import LabelledPoints
@@ -259,7 +259,8 @@ def _refitted_neighbours(
         fold_of = np.empty(len(data.points), dtype=np.intp)
         fold_of[held_out] = np.arange(len(rows))
         space = standardised(data.points)
-        for some in without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
+        together = few if len(space) < downdate.LEAST_POINTS else downdate
+        for some in together.without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
             found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
             amounts[fold_of[some.rows]], left[fold_of[some.rows]] = some.amounts, False
     rest = np.flatnonzero(left)

@@ -301,7 +301,7 @@ def _seconds(question: Question, share: float, pool: _Pool, speakers: int, size:
     rows = len(pool.rows)
     fits = 1 + share * (question.permutations or 0) + question.control
     folds = {"paper": 1, "nested": rows, "speaker": speakers}[question.protocol]
-    together = question.method == "knn" and question.protocol == "nested" and question.match_dims is None
+    together = question.method == "knn" and folds == rows and question.match_dims is None
     fit = 5e-5 + 5e-7 * size if together else 3e-4 + 5e-6 * size
     return fits * (folds * fit * (question.lda_dims != 0) + 5e-9 * rows**2 * (question.lda_dims or size))
 

@@ -24,6 +24,8 @@ def take(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "_MANY_POINTS", 10**9 if way == "differences" else 0)
     monkeypatch.setattr(neighbours, "_MANY_QUERIES", 0)
     monkeypatch.setattr(neighbours, "_TREE_DIMS", 8 if way == "tree" else 0)
+    monkeypatch.setattr(neighbours, "_TREE_POINTS", 0)
+    monkeypatch.setattr(neighbours, "_TREE_QUERIES", 0)
 
 
 def each(points: np.ndarray, k: int) -> np.ndarray:

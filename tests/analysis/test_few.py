@@ -1,0 +1,74 @@
+"""Few points, each left out once, against the discriminants of each fold, fitted from scratch."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import few, lda
+from analysis.protocols import classify
+from tests.analysis.test_downdate import assert_as_refitted, labelled
+
+
+def without_each(points, codes, dims, shrinkage, rows=None) -> list[few.Found]:
+    rows = np.arange(len(points)) if rows is None else rows
+    return list(few.without_each(lda.standardised(points), codes, int(codes.max()) + 1, dims, shrinkage, rows))
+
+
+@pytest.mark.parametrize("shrinkage", ["ledoit-wolf", 0.4, 1.0])
+@pytest.mark.parametrize(
+    ("n", "dims", "classes", "kept"), [(14, 128, 2, 1), (14, 40, 3, 2), (31, 80, 7, 5), (20, 3, 4, 3), (9, 2, 2, 1)]
+)
+def test_folds_are_as_refitted(n, dims, classes, kept, shrinkage) -> None:
+    points, codes = labelled(n, dims, classes)
+    found = without_each(points, codes, kept, shrinkage)
+    assert assert_as_refitted(found, points, codes, kept, shrinkage, share=1e-9) == n
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    n=st.integers(4, 20),
+    dims=st.integers(1, 30),
+    classes=st.integers(2, 6),
+    kept=st.integers(1, 5),
+    shrinkage=st.sampled_from(["ledoit-wolf", 0.05, 1.0]),
+    tails=st.sampled_from([0.0, 2.0]),
+    seed=st.integers(0, 1000),
+)
+def test_odd_ones_are_as_the_exact_route_has_them_or_left(n, dims, classes, kept, shrinkage, tails, seed) -> None:
+    classes = min(classes, n - 2)
+    points, codes = labelled(n, dims, classes, seed=seed, tails=tails)
+    points[1] = points[0]  # so that class means may coincide
+    points = np.hstack([points, np.full((n, 1), 0.3)])  # takes no part
+    kept = min(kept, classes - 1, dims)
+    space = lda.standardised(points)
+    for some in without_each(points, codes, kept, shrinkage):
+        folds = lda.moments_without(space, codes, classes, list(some.rows[:, None]))
+        for row, ours, amount, fold in zip(some.rows, some.projected, some.amounts, folds, strict=True):
+            assert amount == pytest.approx(lda.intensity(fold, shrinkage), abs=1e-10)
+            theirs = space @ lda.discriminants(fold, lda.intensity(fold, shrinkage), kept)
+            distances = ((theirs - theirs[row]) ** 2).sum(axis=1)
+            found = ((ours - ours[:, [row]]) ** 2).sum(axis=0)
+            np.testing.assert_allclose(found, distances, rtol=0, atol=1e-7 * distances.max())
+
+
+def test_what_it_cannot_tell_is_left() -> None:
+    points, codes = labelled(12, 30, 3)
+    assert not sum(len(some.rows) for some in without_each(points, codes, 2, "none"))  # singular
+    assert not without_each(points[:, :1], codes, 1, "ledoit-wolf")  # nothing to choose
+    points[:, 0] = np.arange(12) == 5
+    (found,) = without_each(points, codes, 2, "ledoit-wolf")
+    assert found.rows.tolist() == [i for i in range(12) if i != 5]  # without which a feature is constant
+    assert not sum(len(some.rows) for some in without_each(points[:4], np.arange(4), 2, 0.5))  # no class of two
+
+
+def test_probes_take_it_for_a_row_a_speaker(monkeypatch) -> None:
+    points, codes = labelled(14, 50, 2)
+    groups = np.arange(14)
+    asked = {"lda_dims": 1, "ks": (1, 3), "groups": groups}
+    together = [classify(points, codes, protocol=protocol, **asked) for protocol in ("nested", "speaker")]
+    monkeypatch.setattr(few, "without_each", lambda *_: iter(()))
+    for found in together:
+        alone = classify(points, codes, protocol=found.protocol, **asked)
+        np.testing.assert_array_equal(found.neighbours, alone.neighbours)
+        assert found.shrinkage == pytest.approx(alone.shrinkage, rel=1e-12)
