@@ -37,25 +37,18 @@ def without_each(
 ) -> Iterator[Found]:
     """The folds that keep their digits, all at once; those that it leaves out need the exact route.
 
-    Args:
-        points: features as `standardised` makes them.
-        codes: classes in [0, n_classes), each at least once.
-        n_classes: number of classes.
-        dims: discriminants, at most min(classes - 1, features).
-        shrinkage: as checked; there has to be some.
-        rows: the points to leave out, each once.
+    Arguments are those of `analysis.downdate.without_each`. Without shrinkage all are left out.
     """
     points = points[:, points.any(axis=0)]  # a constant feature takes no part
     n, p = points.shape
     left = n - 1
-    own = points[rows]
-    variances = n / left * (1 - own**2 / left)
-    rows = rows[(variances > _FEW_DIGITS).all(axis=1)]
+    variances = n / left * (1 - points[rows] ** 2 / left)
+    digits = (variances > _FEW_DIGITS).all(axis=1)
+    rows, variances = rows[digits], variances[digits]
     if dims == 0 or left < 2 or p < 2 or len(rows) == 0:  # of one feature there is nothing to choose
         return
-    inverses = 1 / (n / left * (1 - points[rows] ** 2 / left))
-    inner = (points * inverses[:, None]) @ points.T
 
+    inner = (points / variances[:, None]) @ points.T
     kept = (np.arange(n) != rows[:, None]).astype(np.float64)
     members = (codes[:, None] == np.arange(n_classes)) * kept[..., None]
     counts = members.sum(axis=1)

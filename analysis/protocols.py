@@ -38,7 +38,7 @@ from analysis.lda import (
 )
 from analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
 from analysis.outcome import Outcome, Protocol
-from analysis.shapes import Float, Int
+from analysis.shapes import Bool, Float, Int
 
 if TYPE_CHECKING:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -198,16 +198,20 @@ def lda_classify(
     n_features = checked_match_dims(match_dims, data.points.shape[1])
     dims = checked_dims("full", len(data.classes), n_features)
     predicted = np.empty_like(data.labels)
-    amounts = [0.0]
+    amounts = np.zeros(1)
     match protocol:
         case "paper":
             data = _matched(data, n_features)
             predicted[:] = _scikit_lda(data).predict(data.points)
         case "nested" | "speaker":
-            amounts.clear()
-            for held_out, space, fold in _folds(data, _rows_of_folds(data, protocol, judged), n_features):
-                amounts.append(intensity(fold, shrinkage))
-                codes = gaussian_rule(fold, amounts[-1]).predict(space[held_out])
+            rows = _rows_of_folds(data, protocol, judged)
+            amounts, left = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
+            for places, some in _found_together(data, rows, n_features, dims, shrinkage):
+                predicted[some.rows] = data.classes[_nearest_means(some, data.codes, len(data.classes))]
+                amounts[places], left[places] = some.amounts, False
+            for i, (held_out, space, fold) in _others(data, rows, left, n_features):
+                amounts[i] = intensity(fold, shrinkage)
+                codes = gaussian_rule(fold, amounts[i]).predict(space[held_out])
                 predicted[held_out] = data.classes[codes]
         case _:
             raise _unknown(protocol)
@@ -252,24 +256,52 @@ def _refitted_neighbours(
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of shrinkage."""
     copies = _Copies.of(data.points)
     found = np.full((len(data.points), k), -1, dtype=np.intp)  # of rows that no fold holds out
-    amounts = np.zeros(len(rows))
-    left = np.ones(len(rows), dtype=bool)
-    if max(map(len, rows)) == 1 and n_features == data.points.shape[1]:
-        held_out = np.concatenate(rows)
-        fold_of = np.empty(len(data.points), dtype=np.intp)
-        fold_of[held_out] = np.arange(len(rows))
-        space = standardised(data.points)
-        together = few if len(space) < downdate.LEAST_POINTS else downdate
-        for some in together.without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
-            found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
-            amounts[fold_of[some.rows]], left[fold_of[some.rows]] = some.amounts, False
-    rest = np.flatnonzero(left)
-    others = _folds(data, [rows[i] for i in rest], n_features) if len(rest) else ()
-    for i, (held_out, space, fold) in zip(rest, others, strict=True):
+    amounts, left = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
+    for places, some in _found_together(data, rows, n_features, dims, shrinkage):
+        found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
+        amounts[places], left[places] = some.amounts, False
+    for i, (held_out, space, fold) in _others(data, rows, left, n_features):
         amounts[i] = intensity(fold, shrinkage) if dims else 0.0
         projected = space @ discriminants(fold, amounts[i], dims) if dims else space
         found[held_out] = neighbours_without_group(copies.restored(projected), held_out, k)
     return found, float(np.mean(amounts))
+
+
+def _found_together(
+    data: LabelledPoints, rows: list[Rows], n_features: int, dims: int, shrinkage: Shrinkage
+) -> Iterator[tuple[Int[np.ndarray, " some"], downdate.Found]]:
+    """Folds that can be found many at once, with their places among all; each holds out one row."""
+    if max(map(len, rows)) > 1 or n_features < data.points.shape[1]:
+        return
+    held_out = np.concatenate(rows)
+    places = np.empty(len(data.points), dtype=np.intp)
+    places[held_out] = np.arange(len(rows))
+    space = standardised(data.points)
+    together = few if len(space) < downdate.LEAST_POINTS else downdate
+    for some in together.without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
+        yield places[some.rows], some
+
+
+def _others(
+    data: LabelledPoints, rows: list[Rows], left: Bool[np.ndarray, " folds"], n_features: int
+) -> Iterator[tuple[int, tuple[Rows, np.ndarray, Moments]]]:
+    """The folds that are left, one by one, with their places among all."""
+    rest = np.flatnonzero(left)
+    if len(rest):
+        yield from zip(rest.tolist(), _folds(data, [rows[i] for i in rest], n_features), strict=True)
+
+
+def _nearest_means(
+    some: downdate.Found, codes: Int[np.ndarray, " tokens"], n_classes: int
+) -> Int[np.ndarray, " folds"]:
+    """What LDA takes the point held out for: the class of the nearest mean among all discriminants, with log priors."""
+    place, members = np.arange(len(some.rows)), (codes[:, None] == np.arange(n_classes)).astype(np.float64)
+    own, held_out = some.projected[place, :, some.rows], members[some.rows]
+    counts = members.sum(axis=0) - held_out
+    means = some.projected @ members - own[..., None] * held_out[:, None]
+    means /= np.maximum(counts, 1)[:, None]
+    distances = ((means - own[..., None]) ** 2).sum(axis=1) / 2 - np.log(np.maximum(counts, 1))
+    return np.where(counts > 0, distances, np.inf).argmin(axis=1)
 
 
 def _folds(

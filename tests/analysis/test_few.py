@@ -1,12 +1,14 @@
 """Few points, each left out once, against the discriminants of each fold, fitted from scratch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import few, lda
-from analysis.protocols import classify
+from analysis import downdate, few, lda
+from analysis.protocols import classify, lda_classify
 from tests.analysis.test_downdate import assert_as_refitted, labelled
 
 
@@ -62,13 +64,17 @@ def test_what_it_cannot_tell_is_left() -> None:
     assert not sum(len(some.rows) for some in without_each(points[:4], np.arange(4), 2, 0.5))  # no class of two
 
 
-def test_probes_take_it_for_a_row_a_speaker(monkeypatch) -> None:
-    points, codes = labelled(14, 50, 2)
-    groups = np.arange(14)
-    asked = {"lda_dims": 1, "ks": (1, 3), "groups": groups}
-    together = [classify(points, codes, protocol=protocol, **asked) for protocol in ("nested", "speaker")]
-    monkeypatch.setattr(few, "without_each", lambda *_: iter(()))
-    for found in together:
-        alone = classify(points, codes, protocol=found.protocol, **asked)
-        np.testing.assert_array_equal(found.neighbours, alone.neighbours)
-        assert found.shrinkage == pytest.approx(alone.shrinkage, rel=1e-12)
+@pytest.mark.parametrize("protocol", ["nested", "speaker"])
+@pytest.mark.parametrize(("n", "dims", "classes"), [(14, 50, 2), (20, 10, 5), (90, 8, 6)])
+def test_probes_answer_the_same_where_folds_are_found_together(n, dims, classes, protocol, monkeypatch) -> None:
+    points, codes = labelled(n, dims, classes)
+    knn = partial(classify, lda_dims=1, ks=(1, 3))
+    together = [probe(points, codes, protocol=protocol, groups=np.arange(n)) for probe in (knn, lda_classify)]
+    count = iter(range(10))
+    for module in (few, downdate):
+        monkeypatch.setattr(module, "without_each", lambda *_: (next(count), iter(()))[1])
+    alone = [probe(points, codes, protocol=protocol, groups=np.arange(n)) for probe in (knn, lda_classify)]
+    assert next(count) == 2
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(ours.predictions, theirs.predictions)
+        assert ours.shrinkage == pytest.approx(theirs.shrinkage, rel=1e-12)
