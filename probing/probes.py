@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,9 +56,6 @@ from probing.question import (
 )
 from probing.table import TokenTable
 from probing.targets import Asked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DEFAULT_LDA_DIMS = 5
 MOST_K = 50
@@ -148,7 +145,7 @@ def ask(
         )  # fmt: skip
 
     seconds = sum(_seconds(question, share, pool, len(speakers), sizes[name]) for name, pool in jobs)
-    rows, confused = [], []
+    told, confused = [], []
     with contextlib.closing(side_by_side(_probe, arguments, len(jobs), seconds)) as running:
         for name in names:  # while other processes, where there are any, are at the next features
             for run in itertools.islice(running, len(pools)):
@@ -158,17 +155,13 @@ def ask(
             about |= {"protocol": question.protocol}
             described = about | {"dims": _reduced(question, sizes[name])}
             together = _together(runs[name])
-            rows += _rows(described, question, runs[name], together, groups, speakers)
+            told.append(_columns(_rows(described, question, runs[name], together, groups, speakers)))
             confused.append(_confusion(about, together, classes))
             import pandas as pd  # not before: it takes as long as a feature, and the others are under way
 
-    lengths = [len(some["k"]) for some in rows]
-    columns = {
-        name: np.concatenate([np.broadcast_to(some[name], n) for some, n in zip(rows, lengths, strict=True)])
-        for name in COLUMNS + MORE_COLUMNS
-    }
-    results = _paired_with_mel(pd.DataFrame(columns), runs, groups, question)
-    return Findings(results, pa.concat_tables(confused).to_pandas(), notes)
+    columns = {name: np.concatenate([some[name] for some in told]) for name in COLUMNS + MORE_COLUMNS}
+    _pair_with_mel(columns, runs, groups, question)
+    return Findings(pd.DataFrame(columns), pa.concat_tables(confused).to_pandas(), notes)
 
 
 def _askable(found: Asked, question: Question) -> tuple[Asked, tuple[str, ...]]:
@@ -375,6 +368,14 @@ def _rows(
     return rows
 
 
+def _columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Result rows as columns, a value for every k."""
+    return {
+        name: np.concatenate([np.broadcast_to(row[name], len(row["k"])) for row in rows])
+        for name in COLUMNS + MORE_COLUMNS
+    }
+
+
 def _p_null(outcome: Outcome, null: Float[np.ndarray, "rounds ks"]) -> Float[np.ndarray, " ks"]:
     """How often permuted labels do at least as well, the true ones counted among them (so never zero).
 
@@ -467,23 +468,22 @@ def _confusion(about: dict[str, Any], outcome: Outcome, classes: np.ndarray) -> 
     return pa.table(same | found | {"count": counts}).select(CONFUSION_COLUMNS)
 
 
-def _paired_with_mel(
-    results: pd.DataFrame, runs: dict[str, list[_Run]], groups: np.ndarray, question: Question
-) -> pd.DataFrame:
+def _pair_with_mel(
+    columns: dict[str, np.ndarray], runs: dict[str, list[_Run]], groups: np.ndarray, question: Question
+) -> None:
     """Fill in, on pooled rows, the mean over speakers of (accuracy - Mel's) and its sign-flip test."""
     if "mel" not in runs:
-        return results
+        return
     by_speaker = {name: _speaker_accuracies(some, groups) for name, some in runs.items()}
     if len(by_speaker["mel"]) < 2:
-        return results
+        return
     rng = np.random.default_rng([question.seed, 1])
     for name, accuracies in by_speaker.items():
         if name == "mel":
             continue
-        pooled = (results["feature"] == name) & (results["speaker"] == "")
+        pooled = (columns["feature"] == name) & (columns["speaker"] == "")
         test = sign_flip_test(accuracies - by_speaker["mel"], rng=rng)
-        results.loc[pooled, "minus_mel"], results.loc[pooled, "p_minus_mel"] = test.mean, test.p_value
-    return results
+        columns["minus_mel"][pooled], columns["p_minus_mel"][pooled] = test.mean, test.p_value
 
 
 def _speaker_accuracies(runs: list[_Run], groups: np.ndarray) -> np.ndarray:
