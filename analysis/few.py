@@ -8,7 +8,7 @@ class's share, the residuals are E = P X and the deviations D = Q X; with n' poi
     Σ = α EᵀE + β I        Σ⁻¹ = (I - (α/β) Eᵀ (I + (α/β) P G P)⁻¹ E) / β
 
 (Woodbury), so that X Σ⁻¹ Dᵀ and D Σ⁻¹ Dᵀ, whose eigenvectors are the discriminants, need matrices of n rows only. All
-folds are solved at once. This is `analysis.lda` by another road, and takes a tenth of its time for a dozen speakers.
+folds are solved at once. This is `analysis.lda` by another road, in a twentieth of its time for a dozen speakers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from analysis.shapes import Float, Int
 
 # Of a feature's variance: a fold that keeps less has lost digits by subtraction, or the feature is constant there.
 _FEW_DIGITS = 1e-6
-# Below such an intensity of the shrinkage I and what is added to it leave each other too few digits.
+# Below such an intensity of the shrinkage the identity is so small beside the scatter that too few digits are left.
 _LEAST_SHRINKAGE = 1e-3
 
 
