@@ -287,11 +287,8 @@ def _checkpoint(work: Path) -> Reader:
 def _tables(work: Path) -> list[Reader]:
     folder, sizes = work / "table", {"z1": 3, "z1_var": 3, "mel": 2}
     values: dict[str, Any] = dict.fromkeys((name for name, _ in table.TOKEN_FIELDS), None)
-    tokens = [
-        values
-        | {"token_id": f"U:{i}", "utterance": "U", "unit": "phoneme", "start": i, "end": i + 1, "sample_rate": 16000}
-        for i in range(20)
-    ]
+    values |= {"utterance": "U", "speaker": "S", "unit": "phoneme", "label": "a", "sample_rate": 16000}
+    tokens = [values | {"token_id": f"U:{i}", "start": i, "end": i + 1} for i in range(20)]
     arrays = {name: np.ones((20, size)) for name, size in sizes.items()}
     table.write_part(folder, 0, tokens, arrays, sizes, table.PartNote({"V": "damaged"}, "abc"))
     table.write_json(folder / table.EXTRACTION, {"parts": 1, "features": sizes, "also": [], "seed": 0})

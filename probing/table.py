@@ -48,6 +48,7 @@ TOKEN_FIELDS = [
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
 ]
+_UNKNOWN_AT_TIMES = {"gender", "height_cm", "dialect", "split"}
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _KINDS = {pa.string(): np.object_, pa.float64(): np.float64, pa.int64(): np.int64}
 DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
@@ -267,6 +268,9 @@ def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
         if part.schema.types != wanted.types:
             part = part.cast(wanted)
         part.validate(full=True)  # text that is none, too
+        for name, column in zip(part.column_names, part.columns, strict=True):
+            if name in dict(TOKEN_FIELDS) and name not in _UNKNOWN_AT_TIMES and column.null_count:
+                raise ValueError(f"the column {name} lacks values")
         return part
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise _damaged(path, error) from None

@@ -142,7 +142,7 @@ def test_an_unfinished_table_is_refused_with_the_cure(tmp_path: Path) -> None:
         table.load(folder)
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign", "empty", "other columns", "other sizes"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "empty", "other columns", "other sizes", "no label", "no start"])
 def test_a_damaged_part_is_named(tmp_path: Path, damage: str) -> None:
     folder = write(tmp_path / "t")
     part = folder / "part-00001.parquet"
@@ -157,6 +157,8 @@ def test_a_damaged_part_is_named(tmp_path: Path, damage: str) -> None:
             pq.write_table(pa.table({"token_id": ["a"]}), part)
         case "other sizes":
             table.write_part(folder, 1, [token(0)], {"z1": np.zeros((1, 2))}, {"z1": 2})
+        case "no label" | "no start":
+            table.write_part(folder, 1, [token(0, **{damage[3:]: None})], values(1), SIZES)
     with pytest.raises(InputError, match="part-00001.parquet: this part cannot be read .*; delete it") as caught:
         table.load(folder)
     assert "\n" not in str(caught.value)
