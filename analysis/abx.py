@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from analysis.errors import InputError
-from analysis.labelled import LabelledPoints
-from analysis.shapes import Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.labelled_points import LabelledPoints
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 Mode = Literal["within", "across"]
 Distance = Literal["cosine", "euclidean"]

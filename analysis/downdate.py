@@ -30,9 +30,9 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
-from analysis.shapes import Bool, Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.lda import Moments, Shrinkage, intensity, moments, within_factor
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 
 # What may be left to correct, of a discriminant's length: no more than what single precision, in which tables keep the
 # features, has taken from them. Distances between projections inherit it times the root of the number of features.

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.downdate import Found
-from analysis.lda import NO_SEPARATION, Shrinkage
-from analysis.shapes import Float, Int
+from lvm_probe.analysis.downdate import Found
+from lvm_probe.analysis.lda import NO_SEPARATION, Shrinkage
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 # Of a feature's variance: a fold that keeps less has lost digits by subtraction, or the feature is constant there.
 _FEW_DIGITS = 1e-6

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.shapes import Float
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Float
 
 STATISTICS = ("log_rms", "zero_crossings", "centroid", "spread", "log_flatness", "rolloff", "high_low")
 """The columns of `frame_statistics`, in their order."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.shapes import Int
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Int
 
 _NUMBERS_AT_ONCE = 1 << 22
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.shapes import Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 Shrinkage = Literal["ledoit-wolf", "none"] | float
 Dims = int | Literal["full"]

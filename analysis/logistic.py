@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh
 
-from analysis.errors import InputError
-from analysis.labelled import LabelledPoints
-from analysis.lda import checked_match_dims
-from analysis.outcome import Outcome, Protocol
-from analysis.shapes import Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.labelled_points import LabelledPoints
+from lvm_probe.analysis.lda import checked_match_dims
+from lvm_probe.analysis.predictions import Outcome, Protocol
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

@@ -5,9 +5,9 @@ from functools import cache
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.frames import padded
-from analysis.shapes import Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.frames import padded
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 FLOOR = 1e-10
 """Added to the power before the logarithm: below what rounding to 16 bits puts into one FFT bin (7e-9)."""

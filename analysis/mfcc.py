@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.shapes import Float
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Float
 
 COEFFICIENTS = 13
 DELTA_SECONDS = 0.02

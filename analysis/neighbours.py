@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from analysis.shapes import Float, Int
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 _NUMBERS_AT_ONCE = 1 << 17
 _COLUMNS_AT_ONCE, _ROWS_AT_ONCE = 4096, 384  # a block of products stays within a cache of a few megabytes

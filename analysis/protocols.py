@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis import downdate, few
-from analysis.errors import InputError
-from analysis.knn import checked_ks, vote
-from analysis.labelled import LabelledPoints
-from analysis.lda import (
+from lvm_probe import InputError
+from lvm_probe.analysis import downdate, few
+from lvm_probe.analysis.knn import checked_ks, vote
+from lvm_probe.analysis.labelled_points import LabelledPoints
+from lvm_probe.analysis.lda import (
     Dims,
     Moments,
     Rows,
@@ -36,9 +36,9 @@ from analysis.lda import (
     scikit_discriminants,
     standardised,
 )
-from analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
-from analysis.outcome import Outcome, Protocol
-from analysis.shapes import Bool, Float, Int
+from lvm_probe.analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
+from lvm_probe.analysis.predictions import Outcome, Protocol
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 
 if TYPE_CHECKING:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis

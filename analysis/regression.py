@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import eigh
 
-from analysis.errors import InputError
-from analysis.knn import checked_ks
-from analysis.lda import checked_match_dims
-from analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
-from analysis.outcome import Protocol
-from analysis.protocols import DEFAULT_KS
-from analysis.shapes import Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.knn import checked_ks
+from lvm_probe.analysis.lda import checked_match_dims
+from lvm_probe.analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
+from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis.protocols import DEFAULT_KS
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 Method = Literal["knn", "ridge"]
 

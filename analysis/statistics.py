@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.shapes import Bool, Float, Int
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 
 _DRAWS_AT_ONCE = 1 << 16  # so that they stay in a cache
 _NUMBERS_AT_ONCE = 1 << 20

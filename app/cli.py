@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from app import commands, convergence, explore, extraction, figures, probes, rate
-from app.shared import Answer, version
+from lvm_probe import InputError
+from lvm_probe.app import other_commands
+from lvm_probe.app.commands import convergence, explore, extract, figures, probes, rate
+from lvm_probe.app.output import Answer, version
 
 # Libraries make many objects and little garbage. Looking for it as often as usual takes a third of a command's start,
 # and at its end as long as a question about few tokens.
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on (train: with --resume)", file=sys.stderr)
         return 130
-    except commands.user_errors() as error:
+    except InputError as error:
         print(f"probe {args.name}: {error}", file=sys.stderr)
         return 2
     try:
@@ -102,17 +104,17 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
         sub.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
 
-    sub = add("demo", "everything, end to end, on an embedded corpus", commands.demo)
+    sub = add("demo", "everything, end to end, on an embedded corpus", other_commands.demo)
     sub.add_argument("--out", default="demo-out", help="folder for latents, tables and pictures")
     device(sub)
 
-    add("models", "list model families, presets and shipped checkpoints", commands.models)
+    add("models", "list model families, presets and shipped checkpoints", other_commands.models)
 
-    sub = add("corpus", "say what a corpus holds, and every problem found", commands.corpus)
+    sub = add("corpus", "say what a corpus holds, and every problem found", other_commands.corpus)
     sub.add_argument("path", help="the corpus's folder")
     corpus(sub)
 
-    sub = add("train", "train a model and keep the checkpoint that validates best", commands.train)
+    sub = add("train", "train a model and keep the checkpoint that validates best", other_commands.train)
     sub.add_argument("family", help="model family (see `probe models`)")
     sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus to train on")
     sub.add_argument("--split", default=None, help="split to train on (default: train, or all where nothing is split)")
@@ -152,7 +154,9 @@ def parser() -> argparse.ArgumentParser:
     corpus(sub)
     device(sub)
 
-    sub = add("evaluate", "likelihood of a corpus under one or several models, in bits per frame", commands.evaluate)
+    sub = add(
+        "evaluate", "likelihood of a corpus under one or several models, in bits per frame", other_commands.evaluate
+    )
     sub.add_argument(
         "--ckpt",
         required=True,
@@ -182,7 +186,9 @@ def parser() -> argparse.ArgumentParser:
     corpus(sub)
     device(sub)
 
-    sub = add("sample", "listen to a model: audio from its prior, or what it makes of a recording", commands.sample)
+    sub = add(
+        "sample", "listen to a model: audio from its prior, or what it makes of a recording", other_commands.sample
+    )
     sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
     sub.add_argument("--out", default="samples", metavar="DIR", help="folder for the WAV files")
     sub.add_argument("--seconds", type=float, default=3.0, help="length of each sample")
@@ -191,7 +197,9 @@ def parser() -> argparse.ArgumentParser:
     device(sub)
 
     sub = add(
-        "gaussian-limit", "largest log likelihood that Gaussians of a least width can reach", commands.gaussian_limit
+        "gaussian-limit",
+        "largest log likelihood that Gaussians of a least width can reach",
+        other_commands.gaussian_limit,
     )
     sub.add_argument("--frames", type=float, default=49_367.3, help="samples an utterance (TIMIT's test set: 49,367.3)")
 
@@ -205,8 +213,8 @@ def parser() -> argparse.ArgumentParser:
     corpus(sub)
     device(sub)
 
-    sub = add("extract", "turn a corpus into a token table of latents and Mel features", extraction.run)
-    extraction.options(sub)
+    sub = add("extract", "turn a corpus into a token table of latents and Mel features", extract.run)
+    extract.options(sub)
     corpus(sub)
     device(sub)
 

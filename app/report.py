@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probing.question import SHOWN_KS
+from lvm_probe.probing.questions.question import SHOWN_KS
 
 if TYPE_CHECKING:
     import pandas as pd

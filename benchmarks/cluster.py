@@ -26,13 +26,13 @@ import torch
 
 path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models import checkpoint
-from probing.cluster import DaskWorkers, audio_sizes, connected
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.demo import CORPUS
-from probing.extraction import Settings, extract
-from probing.given import Given
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.features.cluster import DaskWorkers, audio_sizes, connected
+from lvm_probe.probing.features.extraction import Settings, extract
+from lvm_probe.probing.features.source_files import Given
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -101,7 +101,7 @@ def main() -> None:
                 client.wait_for_workers(count, timeout=60)
                 workers = DaskWorkers(client, Given(checkpoint=asked.ckpt), "cpu", 1.0)
                 begin = time.perf_counter()
-                client.run(importlib.import_module, "probing.cluster")
+                client.run(importlib.import_module, "lvm_probe.probing.features.cluster")
                 warmed = time.perf_counter() - begin
                 everybody = [ours, *processes]
                 begin, before = time.perf_counter(), processor_seconds(everybody)

@@ -42,7 +42,7 @@ WATCH = """canvas => {
 @contextmanager
 def served(told: list[str], port: int) -> Iterator[None]:
     """The explorer; gone at the end."""
-    command = [sys.executable, "-m", "app.cli", "explore", *told, "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", "lvm_probe", "explore", *told, "--no-browser", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
         try:

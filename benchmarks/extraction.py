@@ -28,19 +28,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import gflops
 
-from models import checkpoint
-from models.checkpoint import Checkpoint
-from models.cwvae import CWVAE
-from models.families import FAMILIES, preset
-from models.products import Product
-from models.srnn import SRNN
-from models.vrnn import VRNN
-from probing import acoustic, demo, sources, table
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.extraction import Settings, extract
-from probing.recordings import CorpusRecording
-from probing.sources import ModelSource
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.families.srnn import SRNN
+from lvm_probe.models.families.vrnn import VRNN
+from lvm_probe.models.layers.products import Product
+from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing.corpora import demo, open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.recordings import CorpusRecording
+from lvm_probe.probing.features import acoustic, sources, token_table
+from lvm_probe.probing.features.extraction import Settings, extract
+from lvm_probe.probing.features.sources import ModelSource
 
 PAPERS_CODE = {"cwvae paper": 65.0, "vrnn paper": 5.8, "srnn paper": 4.1}
 """Wall seconds for a second of audio, 100 samples, on two cores (its fastest run)."""
@@ -109,7 +109,7 @@ def watch_everything() -> Watch:
     ModelSource._latents = watch.over("pooling", ModelSource._latents)  # type: ignore[method-assign]
     acoustic.pooled = watch.over("Mel", acoustic.pooled)
     CorpusRecording.read = watch.over("reading", CorpusRecording.read)  # type: ignore[method-assign]
-    table.write_part = watch.over("writing", table.write_part)
+    token_table.write_part = watch.over("writing", token_table.write_part)
     return watch
 
 
@@ -192,7 +192,14 @@ def whole(name: str, path: Path, watch: Watch, folder: Path) -> None:
     start_ups = []
     for _ in range(3):  # the fastest counts
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import app.cli, probing.extraction, models.checkpoint"], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import lvm_probe.app.cli, lvm_probe.probing.features.extraction",
+            ],
+            check=True,
+        )
         start_ups.append(time.perf_counter() - begin)
     start_up = min(start_ups)
     ckpt = saved(name, folder)

@@ -36,14 +36,14 @@ import pyarrow as pa
 import soundfile
 import torch
 
-from models import checkpoint
-from models.families import family, preset
-from probing import table
-from probing.corpora import open_corpus
-from probing.demo import CORPUS
-from probing.describe import as_text, describe
-from probing.errors import InputError
-from probing.recordings import single
+from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.registry import family, preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.corpora.recordings import single
+from lvm_probe.probing.corpora.summary import as_text, describe
+from lvm_probe.probing.features import token_table
 
 # fmt: off
 NUMBERS = [0, 1, 2, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF, 2**40, 2**63 - 1]
@@ -286,18 +286,18 @@ def _checkpoint(work: Path) -> Reader:
 
 def _tables(work: Path) -> list[Reader]:
     folder, sizes = work / "table", {"z1": 3, "z1_var": 3, "mel": 2}
-    values: dict[str, Any] = dict.fromkeys((name for name, _ in table.TOKEN_FIELDS), None)
+    values: dict[str, Any] = dict.fromkeys((name for name, _ in token_table.TOKEN_FIELDS), None)
     values |= {"utterance": "U", "speaker": "S", "unit": "phoneme", "label": "a", "sample_rate": 16000}
     tokens = [values | {"token_id": f"U:{i}", "start": i, "end": i + 1} for i in range(20)]
     arrays = {name: np.ones((20, size)) for name, size in sizes.items()}
-    table.write_part(folder, 0, tokens, arrays, sizes, table.PartNote({"V": "damaged"}, "abc"))
-    table.write_json(folder / table.EXTRACTION, {"parts": 1, "features": sizes, "also": [], "seed": 0})
-    part, extraction = folder / table.part_name(0), folder / table.EXTRACTION
+    token_table.write_part(folder, 0, tokens, arrays, sizes, token_table.PartNote({"V": "damaged"}, "abc"))
+    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": sizes, "also": [], "seed": 0})
+    part, extraction = folder / token_table.part_name(0), folder / token_table.EXTRACTION
 
     def read() -> object:
-        table.read_note(folder, 0)
-        table.counted(folder, 1)
-        return table.load(folder)
+        token_table.read_note(folder, 0)
+        token_table.counted(folder, 1)
+        return token_table.load(folder)
 
     return [
         Reader("part", (part.read_bytes(),), part, read, damaged),

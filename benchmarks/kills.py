@@ -35,11 +35,25 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 PRELOADED = [
-    "app.cli", "models.training", "models.families", "models.team", "torch._dynamo", "torchaudio.functional",
-    "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer", "probing.extraction",
-    "probing.corpora", "figures.registry", "figures.report", "figures.durations", "figures.gender_density",
-    "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg", "fontTools.subset", "pyarrow.pandas_compat",
-]  # fmt: skip
+    "lvm_probe.app.cli",
+    "lvm_probe.models.training.trainer",
+    "lvm_probe.models.registry",
+    "lvm_probe.models.training.distributed",
+    "torch._dynamo",
+    "torchaudio.functional",
+    "torch.utils.tensorboard.summary",
+    "tensorboard.summary.writer.record_writer",
+    "lvm_probe.probing.features.extraction",
+    "lvm_probe.probing.corpora",
+    "lvm_probe.figures.registry",
+    "lvm_probe.figures.html_report",
+    "lvm_probe.figures.durations",
+    "lvm_probe.figures.gender_density",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "fontTools.subset",
+    "pyarrow.pandas_compat",
+]
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def _process(argv: list[str], log: str, kill_at: int | None) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
-    from app.cli import main
+    from lvm_probe.app.cli import main
 
     code = main(argv)
     sys.stdout.flush()
@@ -148,12 +162,12 @@ def table_contents(out: Path) -> dict[str, Any]:
 
 def table_partly(out: Path) -> dict[str, Any]:
     """Parts that are there, and the table if it can be read; a reader that takes a partial one for whole is caught."""
-    from probing import table
-    from probing.errors import InputError
+    from lvm_probe import InputError
+    from lvm_probe.probing.features import token_table
 
     found = {name: content for name, content in table_contents(out).items() if not name.startswith(".")}
     with contextlib.suppress(InputError):
-        loaded = table.load(out)
+        loaded = token_table.load(out)
         if len(list(out.glob("part-*"))) != loaded.extraction["parts"]:
             raise AssertionError(f"{out}: read as whole with parts missing")
     return found
@@ -176,7 +190,7 @@ def run_partly(out: Path) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    from models.checkpoint import load_tensors
+    from lvm_probe.models.checkpoints.checkpoint import load_tensors
 
     tensors, metadata = load_tensors(path)
     said: dict[str, Any] = dict(metadata)
@@ -260,10 +274,10 @@ def prepared(
     work: Path, pieces: Sequence[str] = ("durations", "gender_density", "table-5"), sentences: int = 6
 ) -> list[Job]:
     """The jobs on a small checkpoint, sentences of four speakers of the demo corpus, and the table of both."""
-    from app.cli import main
-    from models import checkpoint
-    from models.families import family, preset
-    from probing.demo import CORPUS
+    from lvm_probe.app.cli import main
+    from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.registry import family, preset
+    from lvm_probe.probing.corpora.demo import CORPUS
 
     corpus = work / "corpus"
     shutil.copytree(CORPUS / "DOC", corpus / "DOC")

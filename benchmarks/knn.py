@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_info
 
 path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.neighbours import neighbours_without_group
-from analysis.protocols import speaker
+from lvm_probe.analysis.neighbours import neighbours_without_group
+from lvm_probe.analysis.protocols import speaker
 
 LARGE = 500_000  # tokens
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from analysis.protocols import classify
+from lvm_probe.analysis.protocols import classify
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--points", type=int, default=370)

@@ -31,11 +31,12 @@ from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis import downdate, few, protocols
-from analysis.lda import standardised
-from analysis.protocols import nested
-from app import cli
-from probing import probes, table
+from lvm_probe.analysis import downdate, few, protocols
+from lvm_probe.analysis.lda import standardised
+from lvm_probe.analysis.protocols import nested
+from lvm_probe.app import cli
+from lvm_probe.probing.features import token_table
+from lvm_probe.probing.questions import classification
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEAKERS, CLASSES = 14, 58
@@ -102,8 +103,8 @@ def made_up(folder: Path, n: int, rng: np.random.Generator) -> Path:
     for name, size in SIZES.items():  # classes lie apart in some directions more than in others, as phonemes do
         means = rng.normal(size=(CLASSES, size)) * 2 / np.sqrt(1 + np.arange(size))
         features[name] = (rng.normal(size=(n, size)) + means[codes]) @ rng.normal(size=(size, size))
-    table.write_part(folder, 0, tokens, features, SIZES)
-    table.write_json(folder / table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1", "z2"]})
+    token_table.write_part(folder, 0, tokens, features, SIZES)
+    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1", "z2"]})
     return folder
 
 
@@ -114,7 +115,7 @@ def whole_command(n: int, permutations: int | None, turns: int, rng: np.random.G
         told = ["knn", "--latents", str(folder), "--out", f"{temporary}/out.csv"]
         told += [] if permutations is None else ["--permutations", str(permutations)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "app.cli", *told]
+        command = [sys.executable, "-m", "lvm_probe", *told]
         walls, used = [], np.inf
         for _ in range(turns):
             before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -125,14 +126,16 @@ def whole_command(n: int, permutations: int | None, turns: int, rng: np.random.G
 
         spent: Counter[str] = Counter()
         for part, module, name in (
-            ("reading the table", table, "load"),
+            ("reading the table", token_table, "load"),
             ("nested, with its null", protocols, "nested"),
             ("the paper's reading", protocols, "paper"),
-            ("intervals", probes, "token_bootstrap_interval"),
-            ("writing", table, "write_csv"),
+            ("intervals", classification, "token_bootstrap_interval"),
+            ("writing", token_table, "write_csv"),
         ):
             setattr(module, name, timed(getattr(module, name), part, spent))
-        probes.side_by_side = lambda function, arguments, jobs, _: (function(*arguments(i)) for i in range(jobs))
+        classification.side_by_side = lambda function, arguments, jobs, _: (
+            function(*arguments(i)) for i in range(jobs)
+        )
         start = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             cli.main(told)

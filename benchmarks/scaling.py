@@ -25,8 +25,8 @@ def peak() -> float:
 
 
 def corpus(root: str) -> str:
-    from probing.audio import read_audio
-    from probing.corpora import open_corpus
+    from lvm_probe.probing.corpora import open_corpus
+    from lvm_probe.probing.corpora.audio import read_audio
 
     open_corpus(root)
     begin, used = time.perf_counter(), time.process_time()
@@ -52,15 +52,15 @@ def corpus(root: str) -> str:
 
 
 def latents(folder: str) -> str:
-    from probing import table
+    from lvm_probe.probing.features import token_table
 
     parts = sorted(Path(folder).glob("part-*.parquet"))
     before = peak()
-    loaded = table.load(folder)
+    loaded = token_table.load(folder)
     most = peak() - before
     rows, numbers = len(loaded.tokens), sum(array.nbytes for array in loaded.features.values())
     begin = time.process_time()
-    table.counted(Path(folder), len(parts))
+    token_table.counted(Path(folder), len(parts))
     counted = 1000 * (time.process_time() - begin) / len(parts)
     return (
         f"table: {rows} rows of {sum(p.stat().st_size for p in parts) / rows:,.0f} bytes on disk, "
@@ -73,10 +73,10 @@ def model(ckpt: str, seconds: int, samples: int) -> str:
     import numpy as np
     import torch
 
-    from models import checkpoint
-    from probing.corpus import Segment
-    from probing.settings import Settings
-    from probing.sources import ModelSource
+    from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.probing.corpora.corpus import Segment
+    from lvm_probe.probing.features.extraction_settings import Settings
+    from lvm_probe.probing.features.sources import ModelSource
 
     torch.set_num_threads(1)
     settings = Settings(samples=samples, estimator="posterior-mean")

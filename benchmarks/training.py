@@ -28,16 +28,16 @@ path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import gflops, synchronize
 
-import models.cell
-import models.chain
-from models.cell import Cell
-from models.chain import Chain
-from models.families import FAMILIES, family, preset
-from models.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
-from models.model import Pass
-from models.recipe import Preset
-from models.scan import Trajectory, Weights
-from models.training import autocast, learning_rate, training_loss
+import lvm_probe.models.layers.cwvae_cell
+import lvm_probe.models.layers.srnn_chain
+from lvm_probe.models.layers.cwvae_cell import Cell
+from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights
+from lvm_probe.models.layers.srnn_chain import Chain
+from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.model import Pass
+from lvm_probe.models.registry import FAMILIES, family, preset
+from lvm_probe.models.training.recipe import Preset
+from lvm_probe.models.training.trainer import autocast, learning_rate, training_loss
 
 
 def plain_scan(
@@ -65,7 +65,11 @@ def plain_scan(
 
 
 def plain_chain(
-    units: torch.Tensor, noise: torch.Tensor, z: torch.Tensor, weights: models.chain.Weights, posterior: Posterior
+    units: torch.Tensor,
+    noise: torch.Tensor,
+    z: torch.Tensor,
+    weights: lvm_probe.models.layers.srnn_chain.Weights,
+    posterior: Posterior,
 ) -> tuple[torch.Tensor, Gaussian, Gaussian]:
     """The loop of `Chain.step` in plain PyTorch, differentiated by autograd."""
     out = []
@@ -90,13 +94,13 @@ def _latent(
 @contextlib.contextmanager
 def loop(how: str) -> Iterator[None]:
     """Puts the named loop into the cells and chains."""
-    fast = models.cell.scan, models.chain.scan
+    fast = lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan
     if how == "plain":
-        models.cell.scan, models.chain.scan = plain_scan, plain_chain
+        lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan = plain_scan, plain_chain
     try:
         yield
     finally:
-        models.cell.scan, models.chain.scan = fast
+        lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan = fast
 
 
 class Bench:

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student
 
-from figures import style
-from probing.errors import InputError
-from probing.table import write_csv
+from lvm_probe import InputError
+from lvm_probe.figures import style
+from lvm_probe.probing.features.token_table import write_csv
 
 COLUMNS = ("feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "ci_low", "ci_high",
            "chance", "null_accuracy")  # fmt: skip

@@ -10,16 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.ratio import percentile_interval, resampled_ratios
-from analysis.timescale import autocorrelation, lagged_products, pairs
-from figures import style
-from figures.kl_over_time import model_and_corpus
-from figures.material import LeftOut, Material
-from probing import phones
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.analysis.autocorrelation import autocorrelation, lagged_products, pairs
+from lvm_probe.analysis.ratios import percentile_interval, resampled_ratios
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.kl_over_time import model_and_corpus
+from lvm_probe.probing.corpora import phones
 
 if TYPE_CHECKING:
-    from probing.corpus import Corpus, Utterance
+    from lvm_probe.probing.corpora.corpus import Corpus, Utterance
 
 NAME = "autocorrelation"
 TITLE = "Autocorrelation of each layer"
@@ -51,10 +51,10 @@ def data(material: Material) -> pd.DataFrame:
         LeftOut: no checkpoint or corpus, a model without latents, or audio that cannot be read.
     """
     model, corpus = model_and_corpus(material)
-    from analysis.mel import log_mel
-    from probing.audio import FULL_SCALE
-    from probing.rate import spending
-    from probing.recordings import CorpusRecording
+    from lvm_probe.analysis.mel import log_mel
+    from lvm_probe.probing.corpora.audio import FULL_SCALE
+    from lvm_probe.probing.corpora.recordings import CorpusRecording
+    from lvm_probe.probing.diagnostics.kl_rate import spending
 
     chosen = _chosen(corpus, material.seed)
     rate = model.config.sample_rate

@@ -16,11 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from figures import style
-from figures.material import LeftOut, Material
-from probing import phones
-from probing.errors import InputError
-from probing.question import Findings, Question, default_features
+from lvm_probe import InputError
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.questions.question import Findings, Question, default_features
 
 NAME = "confusion"
 TITLE = "Confusions between phonemes"

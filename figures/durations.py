@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from figures import style
-from figures.material import LeftOut, Material
-from probing import targets
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.questions import targets
 
 NAME = "durations"
 TITLE = "Durations of phonemes (figure 11)"

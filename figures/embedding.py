@@ -14,15 +14,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.lda import standardised
-from analysis.shapes import Float
-from figures import style
-from figures.confusion import single_layers
-from figures.material import LeftOut, Material
-from probing import targets
-from probing.errors import InputError
-from probing.phones import Manner
-from probing.question import Question
+from lvm_probe import InputError
+from lvm_probe.analysis.lda import standardised
+from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.figures import style
+from lvm_probe.figures.confusion import single_layers
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora.phones import Manner
+from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import Question
 
 NAME = "embedding"
 TITLE = "Tokens by principal components and by UMAP"

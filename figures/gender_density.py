@@ -14,14 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.errors import InputError as AnalysisError
-from analysis.shapes import Float
-from figures import style
-from figures.lda_scatter import project, project_held_out
-from figures.material import LeftOut, Material
-from probing import targets
-from probing.errors import InputError
-from probing.question import NULL_PRINTED, Question, default_features, rounds
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.lda_scatter import project, project_held_out
+from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import NULL_PRINTED, Question, default_features, rounds
 
 NAME = "gender-density"
 TITLE = "Gender along one linear discriminant (figure 5)"
@@ -74,7 +73,7 @@ def data(material: Material) -> pd.DataFrame:
                 overlap(*_by_kind(place(some), some)[0])
                 for some in (rng.permutation(genders)[own] for _ in range(rounds(question, len(labels), NULL_PRINTED)))
             ]
-        except (InputError, AnalysisError) as error:
+        except InputError as error:
             raise LeftOut(f"feature {feature}: {error}") from None
         (women, men), (of_women, of_men) = _by_kind(x, labels, speakers)
         low, high = overlap_interval(women, men, of_women, of_men, rng=rng)

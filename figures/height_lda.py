@@ -11,13 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.errors import InputError as AnalysisError
-from figures import lda_scatter, style
-from figures.material import LeftOut, Material
-from probing import targets
-from probing.errors import InputError
-from probing.question import default_features
-from probing.targets import Asked, Selection
+from lvm_probe import InputError
+from lvm_probe.figures import lda_scatter, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import default_features
+from lvm_probe.probing.questions.targets import Asked, Selection
 
 NAME = "height-lda"
 TITLE = "Height of speakers in two linear discriminants (figure 6)"
@@ -47,7 +46,7 @@ def data(material: Material) -> pd.DataFrame:
                 if held_out
                 else lda_scatter.project(points, labels, np.ones(len(points), dtype=bool))
             )
-        except (InputError, AnalysisError) as error:
+        except InputError as error:
             raise LeftOut(f"height, feature {feature}: {error}") from None
         part = pd.DataFrame({"feature": feature, "x": at[:, 0], "y": at[:, 1], "label": labels, "held_out": held_out})
         parts.append(part.assign(utterance=tokens["utterance"], speaker=speakers, group=group))

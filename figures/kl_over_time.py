@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from figures import style
-from figures.material import LeftOut, Material
-from probing import phones
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora import phones
 
 if TYPE_CHECKING:
-    from models.model import SpeechModel
-    from probing.corpus import Corpus, Segment, Utterance
+    from lvm_probe.models.model import SpeechModel
+    from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 
 NAME = "kl-over-time"
 TITLE = "KL of each layer over one utterance"
@@ -52,9 +52,9 @@ def data(material: Material) -> pd.DataFrame:
             read.
     """
     model, corpus = model_and_corpus(material)
-    from probing.audio import FULL_SCALE
-    from probing.rate import spending
-    from probing.recordings import CorpusRecording
+    from lvm_probe.probing.corpora.audio import FULL_SCALE
+    from lvm_probe.probing.corpora.recordings import CorpusRecording
+    from lvm_probe.probing.diagnostics.kl_rate import spending
 
     utterance = _chosen(corpus, material.one_speaker())
     rate = model.config.sample_rate
@@ -91,7 +91,7 @@ def model_and_corpus(material: Material) -> tuple[SpeechModel, Corpus]:
         raise LeftOut("no token table holds what this shows: give the checkpoint, --ckpt")
     if material.corpus is None:
         raise LeftOut("no token table holds what this shows: give the recordings, --corpus")
-    from probing.paths import check_latents
+    from lvm_probe.probing.features.path_blocks import check_latents
 
     try:
         check_latents(material.checkpoint.model, material.checkpoint.path.stem)
@@ -196,7 +196,7 @@ def _chosen(corpus: Corpus, speaker: str) -> Utterance:
 
 def _spectrogram(wave: np.ndarray, rate: int, end: float) -> pd.DataFrame:
     """Cells of the log-Mel spectrogram until `end`, dB below the loudest, to a hundredth."""
-    from analysis.mel import log_mel
+    from lvm_probe.analysis.mel import log_mel
 
     hop, window = max(1, round(_HOP_SECONDS * rate)), 2 * round(_WINDOW_SECONDS * rate / 2)
     db = 10 / np.log(10) * log_mel(wave, sample_rate=rate, hop=hop, window=window, bins=_BINS)

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.lda import (
+from lvm_probe import InputError
+from lvm_probe.analysis.lda import (
     Shrinkage,
     checked_dims,
     checked_shrinkage,
@@ -24,11 +25,10 @@ from analysis.lda import (
     moments_without,
     standardised,
 )
-from analysis.shapes import Bool, Float, Int
-from figures import style
-from probing.errors import InputError
-from probing.phones import NO_PHONEMES
-from probing.table import TokenTable, write_csv
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
+from lvm_probe.figures import style
+from lvm_probe.probing.corpora.phones import NO_PHONEMES
+from lvm_probe.probing.features.token_table import TokenTable, write_csv
 
 COLUMNS = ("x", "y", "label", "held_out")
 

@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from analysis.errors import InputError as AnalysisError
-from analysis.outcome import Protocol
-from analysis.protocols import classify
-from figures import style
-from figures.confusion import K, answers, question
-from figures.lda_scatter import spread
-from figures.material import LeftOut, Material
-from probing import targets
+from lvm_probe import InputError
+from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis.protocols import classify
+from lvm_probe.figures import style
+from lvm_probe.figures.confusion import K, answers, question
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.lda_scatter import spread
+from lvm_probe.probing.questions import targets
 
 NAME = "optimism"
 TITLE = "Optimism of the leaky protocol over the dimension"
@@ -189,7 +189,7 @@ def _noise(codes: np.ndarray, dims: int, protocol: Protocol, lda_dims: int, k: i
         points = np.random.default_rng([seed, dims, i]).normal(size=(len(codes), dims))
         try:
             outcome = classify(points, codes, protocol=protocol, lda_dims=lda_dims, ks=(k,))
-        except AnalysisError as error:
+        except InputError as error:
             raise LeftOut(f"noise of {dims} dimensions: {error}") from None
         scores.append(float(outcome.accuracy[0]))
     return scores

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.scale import FuncScale
 from numpy.typing import ArrayLike
 
-from analysis.shapes import Float
-from figures import style
-from figures.confusion import counts, single_layers
-from figures.lda_scatter import spread
-from figures.material import LeftOut, Material
-from probing.question import default_features
+from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.figures import style
+from lvm_probe.figures.confusion import counts, single_layers
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.lda_scatter import spread
+from lvm_probe.probing.questions.question import default_features
 
 NAME = "per-phoneme"
 TITLE = "Recall of every phoneme, against Mel"

@@ -8,14 +8,13 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.errors import InputError as AnalysisError
-from figures import lda_scatter, style
-from figures.lda_scatter import draw
-from figures.material import LeftOut, Material
-from probing import targets
-from probing.errors import InputError
-from probing.question import default_features
-from probing.table import TokenTable
+from lvm_probe import InputError
+from lvm_probe.figures import lda_scatter, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.lda_scatter import draw
+from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import default_features
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 
@@ -43,7 +42,7 @@ def data(material: Material) -> pd.DataFrame:
             ).assign(feature=feature, token_id=tokens["token_id"], speaker=speaker)
             for feature in single_features(material.table)
         ]
-    except (InputError, AnalysisError) as error:
+    except InputError as error:
         raise LeftOut(f"phonemes of speaker {speaker}: {error}") from None
     return pd.concat(parts, ignore_index=True)[["feature", "x", "y", "label", "held_out", "token_id", "speaker"]]
 

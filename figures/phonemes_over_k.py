@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-from figures import accuracy_over_k, style
-from figures.accuracy_over_k import draw
-from figures.material import Material
-from probing.question import Question
+from lvm_probe.figures import accuracy_over_k, style
+from lvm_probe.figures.accuracy_over_k import draw
+from lvm_probe.figures.inputs import Material
+from lvm_probe.probing.questions.question import Question
 
 if TYPE_CHECKING:
-    from analysis.outcome import Protocol
+    from lvm_probe.analysis.predictions import Protocol
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import cast
 
-from figures import tables
-from figures.material import FigureModule, Material
-from figures.tables import Table
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.figures import tables
+from lvm_probe.figures.inputs import FigureModule, Material
+from lvm_probe.figures.tables import Table
 
 FIGURES: tuple[str, ...] = (
     "phonemes-lda", "phonemes-over-k", "optimism", "per-phoneme", "confusion", "speakers-over-k", "gender-density",
@@ -48,4 +48,4 @@ def chosen(only: Iterable[str]) -> tuple[str, ...]:
 
 def figure(name: str) -> FigureModule:
     """The module of a figure, imported when it is asked for."""
-    return cast(FigureModule, import_module(f"figures.{name.replace('-', '_')}"))
+    return cast(FigureModule, import_module(f"lvm_probe.figures.{name.replace('-', '_')}"))

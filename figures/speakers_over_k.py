@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from figures import accuracy_over_k, style
-from figures.accuracy_over_k import draw
-from figures.material import LeftOut, Material
-from probing.probes import MOST_K
-from probing.question import Findings, Question
-from probing.targets import HEIGHT_EDGES, height_classes
+from lvm_probe.figures import accuracy_over_k, style
+from lvm_probe.figures.accuracy_over_k import draw
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.questions.classification import MOST_K
+from lvm_probe.probing.questions.question import Findings, Question
+from lvm_probe.probing.questions.targets import HEIGHT_EDGES, height_classes
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 

@@ -20,8 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from models.files import written_whole
-from probing.phones import TIMIT48, TIMIT61, Manner, manner
+from lvm_probe.models.io.files import written_whole
+from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, Manner, manner
 
 ONE_COLUMN = 3.4
 """Width of a figure in one column of a page, in inches."""

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from figures import paper, style
-from figures.material import LeftOut, Material
-from models.files import written_whole
-from probing.question import Question
-from probing.table import write_csv
-from probing.targets import Target
+from lvm_probe.figures import published_values, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.models.io.files import written_whole
+from lvm_probe.probing.features.token_table import write_csv
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.targets import Target
 
 if TYPE_CHECKING:
-    from analysis.outcome import Protocol
-    from models.checkpoint import Checkpoint
-    from models.elbo import Evaluation
-    from probing.recordings import Reading
+    from lvm_probe.analysis.predictions import Protocol
+    from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.models.likelihood.elbo import Evaluation
+    from lvm_probe.probing.corpora.recordings import Reading
 
 PROBED_K = 5
 """The k of the table of probe results: fixed beforehand, so that no figure chooses it."""
@@ -144,7 +144,7 @@ class Evaluated:
             return f"L = {len(self.latents)}, Dz = {', '.join(map(str, self.latents))}"
         return {"uniform": "uninformed", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
 
-    def printed(self, rows: Sequence[paper.Printed]) -> list[paper.Printed]:
+    def printed(self, rows: Sequence[published_values.Printed]) -> list[published_values.Printed]:
         """The paper's models that this one is a relative of: family, stride and, of a CW-VAE, layers that fit."""
         if self.checkpoint is None or self.family == "dmol":
             return [row for row in rows if row.family == self.family]
@@ -159,7 +159,7 @@ def table_1(material: Material) -> Table:
     found = _likelihoods(material)
     rows, numbers = [], []
     for one in found:
-        theirs = next(iter(one.printed(paper.TABLE_1)), None)
+        theirs = next(iter(one.printed(published_values.TABLE_1)), None)
         stride = str(one.strides[0]) if one.strides else "-" if one.family == "flac" else "1"
         value = f"{one.bound}{one.result.bits_per_frame:.3f}"
         printed = one.bound + _as_printed(theirs.bits) if theirs else ""
@@ -191,7 +191,7 @@ def table_3(material: Material) -> Table:
     layers = [f"z{i + 1}" for i in range(max(len(one.latents) for one in found))]
     rows, numbers = [], []
     for one in found:
-        result, theirs = one.result, [row.bits for row in one.printed(paper.TABLE_3)]
+        result, theirs = one.result, [row.bits for row in one.printed(published_values.TABLE_3)]
         parameters = sum(p.numel() for p in one.checkpoint.model.parameters()) if one.checkpoint else 0
         kl, active = result.kl_bits_per_frame, result.active_units
         span = "" if not theirs else one.bound + "–".join(map(_as_printed, sorted({min(theirs), max(theirs)})))
@@ -236,7 +236,7 @@ def table_4(material: Material) -> Table:
             "no checkpoint with a Gaussian output was given; train one with `probe train FAMILY --likelihood gaussian "
             "--target linear`, and name it with --ckpt"
         )
-    from models.baselines import largest_gaussian_likelihood
+    from lvm_probe.models.likelihood.baselines import largest_gaussian_likelihood
 
     found = [_evaluated(material, name, loaded) for name, loaded in densities.items()]
     rows, numbers = [], []
@@ -247,7 +247,7 @@ def table_4(material: Material) -> Table:
         family = "stcn-dense" if getattr(config, "dense", False) else one.family
         frames = one.result.frames / one.result.utterances
         limit = largest_gaussian_likelihood(output.min_std, frames)
-        theirs = [row for row in paper.TABLE_4 if (row.family, row.output) == (family, kind)]
+        theirs = [row for row in published_values.TABLE_4 if (row.family, row.output) == (family, kind)]
         sign = "≥ " if one.result.kl else ""
         rows.append(
             (
@@ -281,7 +281,7 @@ def table_4(material: Material) -> Table:
 
 def table_5(material: Material) -> Table:
     """The largest likelihood that Gaussians can reach, by the formula, beside what is printed."""
-    from models import baselines
+    from lvm_probe.models.likelihood import baselines
 
     found = baselines.table_5()
     notes = [row.note for row in found if row.note]
@@ -401,7 +401,7 @@ def _rate(material: Material) -> int:
 
 def _likelihoods(material: Material) -> list[Evaluated]:
     """Every model whose bits are bits, between the uniform distribution and FLAC, as the paper's table has it."""
-    from models import baselines
+    from lvm_probe.models.likelihood import baselines
 
     if not (models := _checkpoints(material, density=False)):
         raise LeftOut("no checkpoint whose likelihood is in bits was given; name one or several with --ckpt")
@@ -421,7 +421,7 @@ def _likelihoods(material: Material) -> list[Evaluated]:
 
 def _evaluated(material: Material, name: str, loaded: Checkpoint) -> Evaluated:
     """One model on the recordings, from memory where that was done before."""
-    from models import elbo
+    from lvm_probe.models.likelihood import elbo
 
     key = ("likelihood", loaded.sha256)
     if key not in material.memory:
@@ -433,7 +433,7 @@ def _evaluated(material: Material, name: str, loaded: Checkpoint) -> Evaluated:
 
 def _reading(material: Material, rate: int) -> Reading:
     """The recordings of the corpus that can be read, from memory where they were read before."""
-    from probing.recordings import readable
+    from lvm_probe.probing.corpora.recordings import readable
 
     if material.corpus is None:
         raise LeftOut("likelihoods are those of recordings; name the corpus with --corpus")

@@ -17,13 +17,13 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import mulaw
-from models.errors import InputError
-from models.gaussian import Gaussian
-from models.output import Output, OutputConfig
-from models.paths import Follow, Paths
-from models.recipe import Preset
-from models.scan import Trajectory
+from lvm_probe import InputError
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.posterior_paths import Follow, Paths
+from lvm_probe.models.likelihood import mulaw
+from lvm_probe.models.likelihood.gaussian import Gaussian
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.training.recipe import Preset
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' arrays are tiny: thr
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["models", "analysis"], "beartype.beartype")
+install_import_hook(["lvm_probe.models", "lvm_probe.analysis"], "beartype.beartype")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from tests import link_tree
+
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
-        ["mypy"],
-        ["lint-imports", "--no-cache"],
+        ["ruff", "check", str(ROOT)],
+        ["ruff", "format", "--check", str(ROOT)],
+        ["mypy", "--config-file", str(ROOT / "pyproject.toml")],
+        ["lint-imports", "--no-cache", "--config", str(ROOT / "pyproject.toml")],
     ],
     ids=lambda command: command[0] + ("-format" if "format" in command else ""),
 )
 def test_tool_is_content(command: list[str]) -> None:
     tool = Path(sys.executable).with_name(command[0])
-    done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([tool, *command[1:]], cwd=link_tree.make(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 

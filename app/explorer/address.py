@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.explorer.views import MapView, QuestionsView, View, from_address, to_address
+from lvm_probe.app.explorer.views import MapView, QuestionsView, View, from_address, to_address
 
 
 def recalled(kind: type[View], state: str) -> View:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.explorer.given import Given
-from app.explorer.views import plain
+from lvm_probe.app.explorer.inputs import Given
+from lvm_probe.app.explorer.views import plain
 
 # Modules, their titles and icons; each module has `show(given)`.
 PAGES = (
-    ("map_page", "Map", ":material/scatter_plot:"),
-    ("questions_page", "Questions", ":material/help:"),
-    ("utterance_page", "Utterance", ":material/graphic_eq:"),
-    ("change_page", "Change a latent", ":material/tune:"),
+    ("map", "Map", ":material/scatter_plot:"),
+    ("questions", "Questions", ":material/help:"),
+    ("utterance", "Utterance", ":material/graphic_eq:"),
+    ("change", "Change a latent", ":material/tune:"),
 )
 
 
@@ -34,7 +34,7 @@ LOOK = """<style>
 
 
 def given_by(arguments: list[str]) -> Given:
-    """What `app.explore.arguments` wrote."""
+    """What `app.commands.explore.arguments` wrote."""
     latents, corpus, checkpoint = [], None, None
     for name, value in zip(arguments[::2], arguments[1::2], strict=True):
         match name:
@@ -55,7 +55,7 @@ def _given(arguments: tuple[str, ...]) -> Given:
 
 
 def _page(module: str, given: Given) -> None:
-    show: Callable[[Given], None] = importlib.import_module(f"app.explorer.{module}").show
+    show: Callable[[Given], None] = importlib.import_module(f"lvm_probe.app.explorer.pages.{module}").show
     show(given)
 
 
@@ -67,10 +67,10 @@ def main() -> None:
     except ValueError as error:  # every InputError is one
         st.error(plain(error))
         return
-    there = [page for page in PAGES if importlib.util.find_spec(f"app.explorer.{page[0]}")]
+    there = [page for page in PAGES if importlib.util.find_spec(f"lvm_probe.app.explorer.pages.{page[0]}")]
     pages = [
-        st.Page(partial(_page, module, given), title=title, icon=icon, url_path=module.removesuffix("_page"),
-                default=module == "map_page")
+        st.Page(partial(_page, module, given), title=title, icon=icon, url_path=module,
+                default=module == "map")
         for module, title, icon in there
     ]  # fmt: skip
     st.navigation(pages, position="top").run()

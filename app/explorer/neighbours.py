@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import InputError as AnalysisError
-from analysis.knn import vote
-from analysis.lda import checked_dims, discriminants, intensity, moments_without, standardised
-from analysis.neighbours import neighbours_without_group
-from analysis.outcome import Protocol
-from analysis.protocols import classify
-from analysis.shapes import Float, Int
-from probing.probes import DEFAULT_LDA_DIMS, MOST_K
-from probing.targets import TOKEN_TARGETS
+from lvm_probe import InputError
+from lvm_probe.analysis.knn import vote
+from lvm_probe.analysis.lda import checked_dims, discriminants, intensity, moments_without, standardised
+from lvm_probe.analysis.neighbours import neighbours_without_group
+from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis.protocols import classify
+from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.probing.questions.classification import DEFAULT_LDA_DIMS, MOST_K
+from lvm_probe.probing.questions.targets import TOKEN_TARGETS
 
 NOT_JUDGED = -1
 
@@ -58,7 +58,7 @@ class Asked:
         """
         counts = [count for pool in self.pools() if (count := len(np.unique(self.codes[pool]))) > 1]
         if not counts:
-            raise AnalysisError("one class in every pool: nothing to tell apart; choose more tokens")
+            raise InputError("one class in every pool: nothing to tell apart; choose more tokens")
         return checked_dims(min(DEFAULT_LDA_DIMS, min(counts) - 1, self.points.shape[1]), min(counts),
                             self.points.shape[1])  # fmt: skip
 
@@ -81,7 +81,7 @@ def judged(asked: Asked, progress: Callable[[float], None] = lambda share: None)
                     ks=tuple(range(1, most + 1)), groups=groups,
                 )  # fmt: skip
                 predictions[pool, :most] = outcome.predictions
-            except AnalysisError:
+            except InputError:
                 if len(pools) == 1:
                     raise
         progress((i + 1) / len(pools))
@@ -108,7 +108,7 @@ def opinion(asked: Asked, row: int, k: int) -> Opinion:
     place = int(np.flatnonzero(pool == row)[0])
     held_out = np.flatnonzero(mine[pool]) if asked.protocol == "speaker" else np.array([place])
     if len(pool) - len(held_out) < k:
-        raise AnalysisError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
+        raise InputError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
     names, codes = np.unique(asked.codes[pool], return_inverse=True)
     space, dims = standardised(asked.points[pool]), asked.dims()
     (fold,) = moments_without(space, codes, len(names), [held_out])

@@ -13,8 +13,8 @@ import streamlit as st
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from app.explorer.looks import CONTEXT
-from figures.style import PhoneLook
+from lvm_probe.app.explorer.class_colours import CONTEXT
+from lvm_probe.figures.style import PhoneLook
 
 HEIGHT = 500
 """Of the picture, in pixels."""

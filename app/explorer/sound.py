@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from analysis.shapes import Float, Float32, Shaped
-from probing.audio import FULL_SCALE, read_audio
-from probing.corpus import Segment, Utterance
+from lvm_probe.analysis.shape_annotations import Float, Float32, Shaped
+from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
+from lvm_probe.probing.corpora.corpus import Segment, Utterance
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Bar, Figure, Heatmap

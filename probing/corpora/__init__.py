@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from probing.corpora import librispeech, textgrid, timit
-from probing.corpora.intake import Options, Tree
-from probing.corpus import Corpus
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.probing.corpora import librispeech, textgrid, timit
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.intake import Options, Tree
 
 Layout = Literal["auto", "timit", "librispeech", "textgrid"]
 

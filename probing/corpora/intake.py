@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from probing.audio import SUFFIXES, AudioHeader, check_rates, not_mono, probe_audio
-from probing.corpus import Problem, Segment, Stamp, Utterance
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.audio import SUFFIXES, AudioHeader, check_rates, not_mono, probe_audio
+from lvm_probe.probing.corpora.corpus import Problem, Segment, Stamp, Utterance
 
 END_TOLERANCE_MS = 10
 """How far an alignment may run past the audio: it is clipped, with a notice. Beyond, something is wrong.

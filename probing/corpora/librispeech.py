@@ -20,9 +20,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from probing.corpora import textgrid
-from probing.corpora.intake import Options, Refused, Tree, audio_header, gather, once, one_each, read_lines
-from probing.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora import textgrid
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.intake import Options, Refused, Tree, audio_header, gather, once, one_each, read_lines
 
 _ID = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 _SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-[0-9]+)?")

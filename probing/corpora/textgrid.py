@@ -26,8 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from probing.audio import AudioHeader
-from probing.corpora.intake import (
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.audio import AudioHeader
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.intake import (
     END_TOLERANCE_MS,
     Options,
     Refused,
@@ -41,9 +43,7 @@ from probing.corpora.intake import (
     one_each,
     segments,
 )
-from probing.corpus import Gender, Problem, Segment, Speaker, Utterance
-from probing.errors import InputError
-from probing.phones import UNKNOWN_WORD
+from lvm_probe.probing.corpora.phones import UNKNOWN_WORD
 
 PHONEME_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn")
 WORD_TIERS = ("words", "word", "ort-mau", "ort", "orthography", "wrd")

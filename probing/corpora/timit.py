@@ -22,7 +22,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from probing.corpora.intake import (
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.intake import (
     Options,
     Refused,
     Row,
@@ -35,8 +36,7 @@ from probing.corpora.intake import (
     segments,
     stem,
 )
-from probing.corpus import Gender, Problem, Segment, Speaker, Utterance
-from probing.phones import TIMIT61
+from lvm_probe.probing.corpora.phones import TIMIT61
 
 CM_PER_INCH = 2.54
 

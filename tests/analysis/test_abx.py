@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis import abx as module
-from analysis.abx import AbxResult, abx
-from analysis.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.analysis import abx as module
+from lvm_probe.analysis.abx import AbxResult, abx
 from tests import reference_probes
 
 

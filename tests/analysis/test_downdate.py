@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import downdate, lda
-from analysis.protocols import nested
+from lvm_probe.analysis import downdate, lda
+from lvm_probe.analysis.protocols import nested
 from tests import reference
 
 SHRINKAGES = ["none", "ledoit-wolf", 0.4]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import downdate, few, lda
-from analysis.protocols import classify, lda_classify
+from lvm_probe.analysis import downdate, few, lda
+from lvm_probe.analysis.protocols import classify, lda_classify
 from tests.analysis.test_downdate import assert_as_refitted, labelled
 
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from analysis.errors import InputError
-from analysis.frames import STATISTICS, frame_statistics, padded
-from analysis.mel import log_mel
+from lvm_probe import InputError
+from lvm_probe.analysis.frames import STATISTICS, frame_statistics, padded
+from lvm_probe.analysis.mel import log_mel
 
 RATE = 16_000
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from analysis import knn
-from analysis.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.analysis import knn
 
 
 def test_tied_votes_go_to_the_class_whose_nearest_member_is_closest() -> None:

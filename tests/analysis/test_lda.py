@@ -6,8 +6,8 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from analysis import lda
-from analysis.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.analysis import lda
 from tests import reference
 
 

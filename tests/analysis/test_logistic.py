@@ -4,9 +4,9 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from analysis import logistic
-from analysis.errors import InputError
-from analysis.logistic import chosen_strength, logistic_classify
+from lvm_probe import InputError
+from lvm_probe.analysis import logistic
+from lvm_probe.analysis.logistic import chosen_strength, logistic_classify
 from tests import reference_probes
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis import mel
-from analysis.errors import InputError
-from analysis.mel import copied_bins, empty_bins, log_mel, shortest_full_fft
+from lvm_probe import InputError
+from lvm_probe.analysis import mel
+from lvm_probe.analysis.mel import copied_bins, empty_bins, log_mel, shortest_full_fft
 from tests import reference
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torchaudio.functional import create_dct
 
-from analysis.errors import InputError
-from analysis.mfcc import COEFFICIENTS, delta_reach, deltas, mfcc
+from lvm_probe import InputError
+from lvm_probe.analysis.mfcc import COEFFICIENTS, delta_reach, deltas, mfcc
 
 
 def steps(frames: int = 20, dims: int = 30) -> np.ndarray:

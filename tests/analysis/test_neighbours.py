@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from analysis import knn, neighbours
+from lvm_probe.analysis import knn, neighbours
 from tests import reference
 
 WAYS = ("differences", "bounds", "tree")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis import protocols
-from analysis.errors import InputError
-from analysis.outcome import Protocol
-from analysis.protocols import classify, lda_classify, nested, paper, speaker
+from lvm_probe import InputError
+from lvm_probe.analysis import protocols
+from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis.protocols import classify, lda_classify, nested, paper, speaker
 from tests import reference
 
 KS = (1, 2, 3, 5, 8, 13)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis import regression
-from analysis.errors import InputError
-from analysis.regression import permuted_regression_null, regress
+from lvm_probe import InputError
+from lvm_probe.analysis import regression
+from lvm_probe.analysis.regression import permuted_regression_null, regress
 from tests import reference_probes
 
 KS = (1, 2, 5)

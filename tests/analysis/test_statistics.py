@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis import statistics
-from analysis.errors import InputError
-from analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test, token_bootstrap_interval
+from lvm_probe import InputError
+from lvm_probe.analysis import statistics
+from lvm_probe.analysis.statistics import (
+    cluster_bootstrap_interval,
+    group_means,
+    sign_flip_test,
+    token_bootstrap_interval,
+)
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 400])

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from app.cli import main
-from models import checkpoint
-from models.cwvae import CWVAE
-from models.families import preset
-from probing.demo import CORPUS
+from lvm_probe.app.cli import main
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.registry import preset
+from lvm_probe.probing.corpora.demo import CORPUS
 
 TINY = ("--preset", "tiny", "--updates", "6", "--batch", "2", "--precision", "fp32", "--device", "cpu")
 

@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 import torch
 
-import probing.demo
-from app.cli import main
-from models import checkpoint
-from probing import extraction, table
-from probing.demo import CORPUS
+import lvm_probe.probing.corpora.demo
+from lvm_probe.app.cli import main
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.features import extraction, token_table
 from tests.app.conftest import TINY, Probe, Refusal, quietly
 from tests.probing import miniature
 
@@ -43,7 +43,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
 @pytest.mark.parametrize("argv", [["--help"], ["knn", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(argv: list[str]) -> None:
     code = (
-        "import sys\nfrom app.cli import main\n"
+        "import sys\nfrom lvm_probe.app.cli import main\n"
         f"try:\n    main({argv})\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'torch', 'torchaudio', 'numpy', 'scipy', 'pandas', 'sklearn', 'pyarrow', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
@@ -214,7 +214,7 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
 def test_the_printed_table_says_what_the_null_is_of(
     latents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probing.question.NULL_REFITTED", 40)
+    monkeypatch.setattr("lvm_probe.probing.questions.question.NULL_REFITTED", 40)
     argv = ("knn", "--latents", latents, "--features", "mel", "--k", 5)
     quietly(*argv)
     told = re.search(r"Null: 1 permutation, (\d+) of (\d+) rows judged \(all of them", capsys.readouterr().out)
@@ -230,7 +230,7 @@ def test_different_questions_go_to_different_files(
     latents: Path, probe: Probe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(latents, tmp_path / "t")
-    speakers = sorted(set(table.load(latents).tokens["speaker"]))
+    speakers = sorted(set(token_table.load(latents).tokens["speaker"]))
     every = [option for speaker in speakers for option in ("--speaker", speaker)]
     for options, name in (
         (["--protocol", "paper"], "t-knn-phoneme-paper.csv"),
@@ -273,10 +273,10 @@ def test_tables_of_the_same_name_are_told_apart(latents: Path, probe: Probe, tmp
 
 
 def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.demo.CHECKPOINT", str(tiny))
-    monkeypatch.setattr("app.demo.SAMPLES", 1)
-    monkeypatch.setattr("app.demo.PERMUTATIONS", 1)
-    monkeypatch.setattr(probing.demo, "CORPUS", small)
+    monkeypatch.setattr("lvm_probe.app.commands.demo.CHECKPOINT", str(tiny))
+    monkeypatch.setattr("lvm_probe.app.commands.demo.SAMPLES", 1)
+    monkeypatch.setattr("lvm_probe.app.commands.demo.PERMUTATIONS", 1)
+    monkeypatch.setattr(lvm_probe.probing.corpora.demo, "CORPUS", small)
     document = probe("demo", "--out", tmp_path / "demo", "--device", "cpu")
     assert document.keys() >= {"wrote", "results"}
     assert all(Path(path).exists() for path in document["wrote"])
@@ -334,7 +334,7 @@ def test_bad_questions(latents: Path, refused: Refusal, tmp_path: Path) -> None:
     ):
         assert says in refused("knn", "--latents", latents, *options)
     assert sorted(path.name for path in latents.parent.iterdir()) == before
-    assert len(table.load(latents).tokens) > 0
+    assert len(token_table.load(latents).tokens) > 0
 
 
 def test_bad_tables(latents: Path, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +492,7 @@ def test_one_bad_utterance(
     assert not (tmp_path / "t").exists()
     quietly(*argv)
     assert re.search(says, capsys.readouterr().err)
-    assert set(table.load(tmp_path / "t").tokens["utterance"]) == {"FVMH0_SX116", "MCPM0_SA1", "MCPM0_SX116"}
+    assert set(token_table.load(tmp_path / "t").tokens["utterance"]) == {"FVMH0_SX116", "MCPM0_SA1", "MCPM0_SX116"}
 
 
 def test_a_recording_damaged_inside(
@@ -573,7 +573,7 @@ def test_an_interrupted_extraction_goes_on(
         patch.setattr(extraction, "features", interrupted)
         assert main([str(a) for a in (*argv, tmp_path / "t")]) == 130
     assert "interrupted; run the same command again" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == [table.EXTRACTION, "part-00000.parquet"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == [token_table.EXTRACTION, "part-00000.parquet"]
     document = probe(*argv, tmp_path / "t")
     assert (document["parts"], document["parts_done"]) == (3, 2)
     for part in (tmp_path / "whole").glob("*.parquet"):
@@ -584,7 +584,7 @@ def test_training_is_resumed_after_control_c(tmp_path: Path, probe: Probe) -> No
     """The process is interrupted as from a keyboard; resumed, it ends with the numbers of an uninterrupted run."""
     recipe = ("--preset", "tiny", "--updates", "40", "--batch", "1", "--precision", "fp32", "--device", "cpu")
     argv = [str(a) for a in ("train", "cwvae", "--corpus", CORPUS, *recipe, "--out")]
-    command = [sys.executable, "-m", "app.cli", *argv, str(tmp_path / "cut")]
+    command = [sys.executable, "-m", "lvm_probe", *argv, str(tmp_path / "cut")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
             if (tmp_path / "cut" / "best.safetensors").exists() or process.poll() is not None:
@@ -608,7 +608,7 @@ def test_training_is_resumed_after_control_c(tmp_path: Path, probe: Probe) -> No
 
 def test_standard_output_is_one_document_and_errors_are_one_line(latents: Path, tiny: Path, tmp_path: Path) -> None:
     def run(*argv: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "app.cli", *map(str, argv)]
+        command = [sys.executable, "-m", "lvm_probe", *map(str, argv)]
         return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
 
     done = run("knn", "--latents", latents, "--features", "z1", "--speaker", "FADA9", "--k", "1-3", "--json")

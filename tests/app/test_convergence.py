@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from app.cli import main
+from lvm_probe.app.cli import main
 from tests.app.conftest import Probe, Refusal
 
 FEW = ("--utterances", "6", "--samples", "1,4", "--reference", "8")

@@ -15,18 +15,19 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import explore
-from app.explorer import looks as appearance
-from app.explorer import map_page, plots, points, scatter
-from app.explorer.entry import given_by
-from app.explorer.given import Given
-from app.explorer.kept import Memory, digest, kept_array
-from app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
-from app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
-from figures import style
-from probing import table
-from probing.errors import InputError
-from probing.table import TokenTable
+from lvm_probe import InputError
+from lvm_probe.app.commands import explore
+from lvm_probe.app.explorer import class_colours as appearance
+from lvm_probe.app.explorer import projections, question_plots, scatter
+from lvm_probe.app.explorer.cache import Memory, digest, kept_array
+from lvm_probe.app.explorer.entry import given_by
+from lvm_probe.app.explorer.inputs import Given
+from lvm_probe.app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
+from lvm_probe.app.explorer.pages import map
+from lvm_probe.app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
+from lvm_probe.figures import style
+from lvm_probe.probing.features import token_table
+from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Refusal
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -54,18 +55,18 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 mel.append(centres[label] + rng.normal(size=6))
     folder.mkdir()
     features = {"z1": np.array(z1), "z1_var": np.ones((len(rows), 4)), "mel": np.array(mel)}
-    table.write_part(folder, 0, rows, features, SIZES)
-    table.write_json(folder / table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1"]})
+    token_table.write_part(folder, 0, rows, features, SIZES)
+    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1"]})
     return folder
 
 
 @pytest.fixture(scope="module")
 def tokens(latents: Path) -> TokenTable:
-    return table.load(latents)
+    return token_table.load(latents)
 
 
-def shown(tokens: TokenTable, **view: Any) -> map_page.Shown:
-    return map_page.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
+def shown(tokens: TokenTable, **view: Any) -> map.Shown:
+    return map.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
 
 
 # The address.
@@ -109,30 +110,30 @@ def test_text_from_files_is_plain_markdown() -> None:
 
 def test_thinning_keeps_rare_classes_whole_and_takes_the_rest_evenly() -> None:
     labels = np.array(["common"] * 5000 + ["other"] * 3000 + ["rare"] * 7, dtype=object)
-    kept = points.thinned(labels, 1000)
+    kept = projections.thinned(labels, 1000)
     counts = pd.Series(labels[kept]).value_counts()
     assert len(kept) == 1000
     assert counts["rare"] == 7
     assert abs(counts["common"] - counts["other"]) <= 1
     assert (np.diff(kept) > 0).all()
-    assert (points.thinned(labels, 1000) == kept).all()
+    assert (projections.thinned(labels, 1000) == kept).all()
 
 
 def test_few_points_are_not_thinned() -> None:
-    assert points.thinned(np.array(["a", "b", "b"], dtype=object)).tolist() == [0, 1, 2]
+    assert projections.thinned(np.array(["a", "b", "b"], dtype=object)).tolist() == [0, 1, 2]
 
 
 def test_classes_say_what_is_unknown(tokens: TokenTable) -> None:
-    manner = points.classes(tokens.tokens, "manner")
+    manner = projections.classes(tokens.tokens, "manner")
     assert dict(zip(tokens.tokens["label"], manner, strict=True))["tcl"] == "closure"
-    assert set(manner[tokens.tokens["label"] == EVIL]) == {points.UNKNOWN}
-    assert set(points.classes(tokens.tokens, "height")) == {"<175", "175-185", points.UNKNOWN}
-    assert set(points.classes(tokens.tokens, "dialect")) == {points.UNKNOWN}
-    assert "sil" in points.classes(tokens.tokens, "phoneme", phone_set="timit39")
+    assert set(manner[tokens.tokens["label"] == EVIL]) == {projections.UNKNOWN}
+    assert set(projections.classes(tokens.tokens, "height")) == {"<175", "175-185", projections.UNKNOWN}
+    assert set(projections.classes(tokens.tokens, "dialect")) == {projections.UNKNOWN}
+    assert "sil" in projections.classes(tokens.tokens, "phoneme", phone_set="timit39")
 
 
 def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
-    assert points.questions_of(tokens.tokens, "phoneme") == [
+    assert projections.questions_of(tokens.tokens, "phoneme") == [
         "phoneme",
         "manner",
         "place",
@@ -144,12 +145,12 @@ def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
 
 def test_no_label_of_a_held_out_token_moves_the_axes(tokens: TokenTable) -> None:
     some = shown(tokens)
-    before = points.by_discriminants(some.points, some.tokens, some.labels, "phoneme")
+    before = projections.by_discriminants(some.points, some.tokens, some.labels, "phoneme")
     assert 0 < before.held_out.sum() < len(some.labels)
     assert not set(some.tokens["utterance"][before.held_out]) & set(some.tokens["utterance"][~before.held_out])
     labels = some.labels.copy()
     labels[before.held_out] = np.random.default_rng(1).permutation(labels[before.held_out])
-    after = points.by_discriminants(some.points, some.tokens, labels, "phoneme")
+    after = projections.by_discriminants(some.points, some.tokens, labels, "phoneme")
     assert (after.places == before.places).all()
 
 
@@ -157,7 +158,7 @@ def test_axes_of_gender_hold_out_whole_speakers(tokens: TokenTable) -> None:
     some = shown(tokens, ask="gender")
     fitted = np.array(["F", "M"])
     for seed in range(20):
-        found = points.by_discriminants(some.points, some.tokens, some.labels, "gender", seed=seed)
+        found = projections.by_discriminants(some.points, some.tokens, some.labels, "gender", seed=seed)
         speakers = some.tokens["speaker"]
         if found.held_out.any():
             assert not set(speakers[found.held_out]) & set(speakers[~found.held_out])
@@ -169,7 +170,7 @@ def test_axes_of_gender_hold_out_whole_speakers(tokens: TokenTable) -> None:
 
 def test_principal_axes_hold_the_most_variance(tokens: TokenTable) -> None:
     space = tokens.matrix("mel")
-    at = points.by_variance(space).places
+    at = projections.by_variance(space).places
     standard = (space - space.mean(0)) / space.std(0)
     values = np.linalg.eigvalsh(standard.T @ standard / len(space))[::-1]
     assert at.var(axis=0) == pytest.approx(values[:2], rel=1e-9)  # both are exact but for rounding
@@ -234,7 +235,7 @@ def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
 # Pictures.
 
 
-def drawn(some: map_page.Shown, **how: Any) -> dict[str, Any]:
+def drawn(some: map.Shown, **how: Any) -> dict[str, Any]:
     """What the browser is sent, where the s are grey; arrays unpacked."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, len(some.labels)))
@@ -281,20 +282,20 @@ def test_the_browser_draws_every_mark_there_is() -> None:
 
 
 def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
-    looks = appearance.looks_of(["iy", "p", points.UNKNOWN], "phoneme")
+    looks = appearance.looks_of(["iy", "p", projections.UNKNOWN], "phoneme")
     assert looks["iy"] == style.phone_look("iy")
-    assert list(looks) == ["p", "iy", points.UNKNOWN]
+    assert list(looks) == ["p", "iy", projections.UNKNOWN]
     assert appearance.seen("#07306E", False).lower() == "#07306e"
     assert appearance.seen("#07306E", True).lower() != "#07306e"
     assert appearance.seen("#FFFFFF", True).lower() == "#ffffff"
     for look in [style.phone_look(label) for label in ["p", "iy", "s", "m", "l"]]:
-        assert look.marker in plots.SYMBOLS
+        assert look.marker in question_plots.SYMBOLS
         assert look.marker in appearance.GLYPHS
 
 
 def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
     some = shown(tokens)
-    read = pd.read_parquet(BytesIO(map_page.exported(some, "z1", np.array([3, 5]))))
+    read = pd.read_parquet(BytesIO(map.exported(some, "z1", np.array([3, 5]))))
     assert read["token_id"].tolist() == some.tokens["token_id"].iloc[[3, 5]].tolist()
     np.testing.assert_array_equal(np.stack(read["z1"].tolist()), tokens.features["z1"][[3, 5]])
 
@@ -321,9 +322,9 @@ def page(name: str, latents: str) -> None:
     import importlib
     from pathlib import Path
 
-    from app.explorer.given import Given
+    from lvm_probe.app.explorer.inputs import Given
 
-    importlib.import_module(f"app.explorer.{name}").show(Given((Path(latents),)))
+    importlib.import_module(f"lvm_probe.app.explorer.pages.{name}").show(Given((Path(latents),)))
 
 
 @pytest.fixture
@@ -357,23 +358,23 @@ def words(at: AppTest) -> str:
 
 
 def test_the_map_explains_itself_and_follows_its_controls(opened: Any) -> None:
-    at = opened("map_page")
+    at = opened("map")
     assert not at.exception
     assert "Click a point to hear it" in words(at)
     assert "half of the utterances" in words(at)
     for label, option in (("Colour by", "gender"), ("Feature", "mel"), ("Colour by", "duration"), ("Ask for", "gender"),
-                          ("Colour by", map_page.ANSWER)):  # fmt: skip
+                          ("Colour by", map.ANSWER)):  # fmt: skip
         at = choose(at, label, option)
         assert not at.exception, (label, option)
     assert "protocol speaker, k \\= 5" in words(at).replace("\\,", ",")
-    assert address(at, "colour") == [map_page.ANSWER]
+    assert address(at, "colour") == [map.ANSWER]
     assert address(at, "feature") == ["mel"]
 
 
-@pytest.mark.parametrize("name", ["map_page", "questions_page"])
+@pytest.mark.parametrize("name", ["map", "questions"])
 def test_a_choice_can_be_made_again_and_again(opened: Any, name: str) -> None:
     at = opened(name, features=["z1"])
-    if name == "questions_page":
+    if name == "questions":
         at = at.button[0].click().run()
     for label in [box.label for box in at.selectbox]:
         for turn in (1, 2, 0, 1):
@@ -387,7 +388,7 @@ def test_a_choice_can_be_made_again_and_again(opened: Any, name: str) -> None:
 
 
 def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> None:
-    at = opened("map_page", tokens=["FAAA0_SX1:phoneme:0005"], feature=["mel"], layout=["PCA"])
+    at = opened("map", tokens=["FAAA0_SX1:phoneme:0005"], feature=["mel"], layout=["PCA"])
     assert not at.exception
     text = words(at)
     assert "The kNN takes it for" in text
@@ -395,7 +396,7 @@ def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> 
     assert "Nearest in Mel" in text
     assert text.count("<img") == text.count(r"\<img") > 0  # the label is HTML, and stands escaped
     going = [button for button in at.button if button.key and button.key.startswith("go ")]
-    assert len(going) == map_page.PLAYABLE_NEIGHBOURS
+    assert len(going) == map.PLAYABLE_NEIGHBOURS
     at = going[0].click().run()
     assert not at.exception
     assert address(at, "tokens") == [going[0].key.removeprefix("go ")]
@@ -403,20 +404,20 @@ def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> 
 
 def test_a_selection_is_counted_and_listed(opened: Any) -> None:
     ids = [f"FAAA0_SX1:phoneme:{i:04d}" for i in range(3)]
-    at = opened("map_page", tokens=[*ids, "gone"])
+    at = opened("map", tokens=[*ids, "gone"])
     assert not at.exception
     assert "3 tokens selected" in words(at)
     assert at.dataframe[1].value["token_id"].tolist() == ids
 
 
 def test_strange_addresses_open_the_map_all_the_same(opened: Any) -> None:
-    at = opened("map_page", feature=["none"], layout=["???"], colour=["x"], speakers=["nobody"], k=["999"])
+    at = opened("map", feature=["none"], layout=["???"], colour=["x"], speakers=["nobody"], k=["999"])
     assert not at.exception
     assert at.slider[0].value == 50
 
 
 def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
-    at = opened("questions_page", features=["z1"])
+    at = opened("questions", features=["z1"])
     assert not at.exception
     assert "Not asked yet" in words(at)
     at = at.button[0].click().run()
@@ -460,4 +461,4 @@ def test_the_command_serves_on_this_machine_only(probe: Any, latents: Path, monk
 
 def test_a_layout_that_cannot_be_computed_says_why(tokens: TokenTable) -> None:
     with pytest.raises(InputError, match="UMAP needs 30"):
-        points.by_umap(np.zeros((5, 3)), lambda share: None)
+        projections.by_umap(np.zeros((5, 3)), lambda share: None)

@@ -52,7 +52,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "app.cli", "explore", "--latents", table, "--corpus", small, "--ckpt", tiny,
+    command = [sys.executable, "-m", "lvm_probe", "explore", "--latents", table, "--corpus", small, "--ckpt", tiny,
                "--no-browser", "--port", port]  # fmt: skip
     log = folder / "log"
     with log.open("w") as written, subprocess.Popen(list(map(str, command)), stderr=written, stdout=written) as server:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.explorer import answers, utterance_page
-from app.explorer.given import Given
-from probing import table
-from probing.corpus import Speaker
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.app.explorer import lda_directions
+from lvm_probe.app.explorer.inputs import Given
+from lvm_probe.app.explorer.pages import utterance as utterance_page
+from lvm_probe.probing.corpora.corpus import Speaker
+from lvm_probe.probing.features import token_table
 from tests.app.conftest import quietly
 
 
@@ -18,7 +19,7 @@ def run(page: str, given: Given, **query: str) -> AppTest:
     def script(page: str, given: object) -> None:  # becomes a file of its own
         import importlib
 
-        importlib.import_module(f"app.explorer.{page}").show(given)
+        importlib.import_module(f"lvm_probe.app.explorer.pages.{page}").show(given)
 
     test = AppTest.from_function(script, default_timeout=60, args=(page, given))
     for name, value in query.items():
@@ -44,7 +45,7 @@ def given(latents: Path, small: Path, tiny: Path) -> Given:
 
 def test_the_utterance_of_the_address_is_shown(given: Given) -> None:
     id = given.sounds.utterances[-1].id  # type: ignore[union-attr]
-    test = run("utterance_page", given, utterance=id)
+    test = run("utterance", given, utterance=id)
     assert not test.exception
     assert test.selectbox[1].value == id
     assert test.query_params["utterance"] == id
@@ -53,11 +54,11 @@ def test_the_utterance_of_the_address_is_shown(given: Given) -> None:
 
 
 def test_an_unknown_utterance_in_the_address_gives_way_to_the_first(given: Given) -> None:
-    assert not run("utterance_page", given, utterance="<b>nobody</b>").exception
+    assert not run("utterance", given, utterance="<b>nobody</b>").exception
 
 
 def test_without_a_corpus_the_table_speaks(latents: Path) -> None:
-    test = run("utterance_page", Given((latents,)))
+    test = run("utterance", Given((latents,)))
     assert not test.exception
     assert "No corpus was given" in infos(test)
     assert "the table's mean of each token" in test.caption[0].value
@@ -65,11 +66,11 @@ def test_without_a_corpus_the_table_speaks(latents: Path) -> None:
 
 def test_without_a_checkpoint_the_rest_works(latents: Path, small: Path) -> None:
     given = Given((latents,), small)
-    test = run("utterance_page", given)
+    test = run("utterance", given)
     assert not test.exception
     assert "No checkpoint was given" in infos(test)
     assert "Click a phone" in test.caption[0].value
-    assert "No checkpoint was given" in infos(run("change_page", given))
+    assert "No checkpoint was given" in infos(run("change", given))
 
 
 def test_a_recording_that_has_gone_is_named(latents: Path, small: Path, tmp_path: Path) -> None:
@@ -80,28 +81,28 @@ def test_a_recording_that_has_gone_is_named(latents: Path, small: Path, tmp_path
     given = Given((latents,), copy)
     utterance = given.sounds.utterances[0]  # type: ignore[union-attr]
     utterance.audio.unlink()
-    test = run("utterance_page", given)
+    test = run("utterance", given)
     assert not test.exception
     assert "no such audio file" in test.error[0].value
 
 
 def test_another_speakers_layer_and_a_step_are_heard_and_judged(given: Given) -> None:
-    test = run("change_page", given)
+    test = run("change", given)
     assert not test.exception
     assert list(test.dataframe[0].value.index) == [
         "Recording", "Decoded, unchanged", "Decoded, changed", "Changed latents themselves",
     ]  # fmt: skip
-    moved = run("change_page", given, change="step from one class to another")
+    moved = run("change", given, change="step from one class to another")
     assert not moved.exception
     assert "is moved by 1 times the step" in moved.caption[0].value
 
 
 def test_a_table_of_another_checkpoint_has_no_say(latents: Path, small: Path) -> None:
     given = Given((latents,), small, "cwvae-small-1")
-    test = run("change_page", given)
+    test = run("change", given)
     assert "one layer of latents" in infos(test)
     assert "No table given was made by this checkpoint" in infos(
-        run("change_page", given, change="step from one class to another")
+        run("change", given, change="step from one class to another")
     )
 
 
@@ -110,10 +111,12 @@ def test_a_step_carries_one_class_mean_to_the_other_and_both_ways_cross_as_far()
     labels = np.repeat(["F", "M", "x"], 200)
     points = rng.standard_normal((600, 3)) @ np.array([[2, 0.5, 0], [0, 1, 0.3], [0, 0, 0.2]])
     points[labels == "M"] += [1.0, 0.0, 0.5]
-    straight, across = (answers.step(points, labels.tolist(), "F", "M", way) for way in answers.Way.__args__)
+    straight, across = (
+        lda_directions.step(points, labels.tolist(), "F", "M", way) for way in lda_directions.Way.__args__
+    )
     np.testing.assert_allclose(straight, points[labels == "M"].mean(0) - points[labels == "F"].mean(0))
     pair = labels != "x"
-    probe = answers.fit(points[pair], labels[pair].tolist())
+    probe = lda_directions.fit(points[pair], labels[pair].tolist())
     axis = probe.weights[:, 1] - probe.weights[:, 0]
     np.testing.assert_allclose(across @ axis, straight @ axis)
     np.testing.assert_allclose(across / np.linalg.norm(across), axis / np.linalg.norm(axis), atol=1e-9)
@@ -123,12 +126,12 @@ def test_a_step_carries_one_class_mean_to_the_other_and_both_ways_cross_as_far()
 
 
 def test_probes_are_fitted_on_others_tokens(latents: Path) -> None:
-    whole = table.load(latents)
+    whole = token_table.load(latents)
     first = whole.tokens.iloc[0]
-    kept = whole.tokens[answers.others(whole, "gender", [first["utterance"]], [first["speaker"]])]
+    kept = whole.tokens[lda_directions.others(whole, "gender", [first["utterance"]], [first["speaker"]])]
     assert first["speaker"] not in set(kept["speaker"])
     assert "h#" not in set(kept["label"])
-    own = whole.tokens[answers.others(whole, "phoneme", [first["utterance"]], [first["speaker"]])]
+    own = whole.tokens[lda_directions.others(whole, "phoneme", [first["utterance"]], [first["speaker"]])]
     assert first["utterance"] not in set(own["utterance"])
     assert first["speaker"] in set(own["speaker"])
 
@@ -136,9 +139,9 @@ def test_probes_are_fitted_on_others_tokens(latents: Path) -> None:
 def test_one_class_is_nothing_to_tell_apart() -> None:
     points = np.random.default_rng(0).standard_normal((4, 2))
     with pytest.raises(InputError, match="all of one class"):
-        answers.fit(points, ["F"] * 4)
+        lda_directions.fit(points, ["F"] * 4)
     with pytest.raises(InputError, match="hold no M"):
-        answers.step(points, ["F"] * 4, "F", "M", "between the class means")
+        lda_directions.step(points, ["F"] * 4, "F", "M", "between the class means")
 
 
 def test_columns_lie_side_by_side_with_gaps() -> None:

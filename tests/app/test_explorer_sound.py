@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.explorer import sound
-from probing.corpus import Segment, Speaker, Utterance
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.app.explorer import sound
+from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 
 RATE = 16_000
 

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from figures import registry, style, tables
-from figures.material import LeftOut, Material
-from probing import table
-from probing.table import TokenTable
+from lvm_probe.figures import registry, style, tables
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.features import token_table
+from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Probe, Refusal, quietly
-from tests.probing.made_up import made_up
+from tests.probing.synthetic_tables import made_up
 
 SMALL = ("--permutations", 1)
 
@@ -72,7 +72,9 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four made-up speakers, on disk."""
     made = made_up()
     told = {"corpus": {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}, "samples": 3, "seed": 0}
-    return table.save(TokenTable("t", made.path, told, made.columns, made.features), tmp_path_factory.mktemp("l") / "t")
+    return token_table.save(
+        TokenTable("t", made.path, told, made.columns, made.features), tmp_path_factory.mktemp("l") / "t"
+    )
 
 
 class _Page(HTMLParser):
@@ -171,7 +173,7 @@ def test_what_is_there_is_not_drawn_again_and_comes_out_the_same(
 def test_an_interruption_loses_one_figure(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import main
+    from lvm_probe.app.cli import main
 
     argv = ["figures", "--latents", str(latents), "--out", str(tmp_path / "out"), "--permutations", "1"]
     whole: Callable[[str], Any] = registry.figure
@@ -271,9 +273,9 @@ def test_the_card_of_a_shipped_checkpoint_is_on_the_page(latents: Path, drawn: l
 
 
 def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe: Probe, tmp_path: Path) -> None:
-    whole = table.load(latents)
+    whole = token_table.load(latents)
     one = whole.select(np.asarray(whole.tokens["speaker"] == "FS0"))
-    table.save(one, tmp_path / "one")
+    token_table.save(one, tmp_path / "one")
     said = probe("figures", "--latents", tmp_path / "one", "--only", "probes", "--out", tmp_path / "out", *SMALL)
     assert said["left_out"] == []
     rows = pd.read_csv(tmp_path / "out" / "probes.csv")
@@ -286,12 +288,12 @@ def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe
 def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import main
-    from probing import probes
+    from lvm_probe.app.cli import main
+    from lvm_probe.probing.questions import classification
 
     asked: list[str] = []
     seen: list[pd.DataFrame] = []
-    whole = probes.ask
+    whole = classification.ask
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         asked.append(args[1].target)
@@ -303,7 +305,7 @@ def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
             raise KeyboardInterrupt
         return tables.table_5(material)
 
-    monkeypatch.setattr(probes, "ask", ask)
+    monkeypatch.setattr(classification, "ask", ask)
     monkeypatch.setattr(registry, "TABLES", {"broken": broken_off})
     argv = ["figures", "--latents", str(latents), "--out", str(tmp_path), "--only", "broken", "--permutations", "0"]
     assert main(argv) == 130

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from app.cli import main
-from probing import speech_models, table
+from lvm_probe.app.cli import main
+from lvm_probe.probing.features import token_table, torchaudio_models
 from tests.probing.tiny_wav2vec2 import tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-features.md"
@@ -23,7 +23,7 @@ def test_every_block_runs(
     blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
     assert [language for language, _ in blocks] == ["bash", "python", "bash", "python", "bash", "bash"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(speech_models.BUILDERS, "hubert_base", (tiny, False))
+    monkeypatch.setitem(torchaudio_models.BUILDERS, "hubert_base", (tiny, False))
     torch.save(tiny().state_dict(), "hubert_base.pt")
     Path("TIMIT").symlink_to(small)
     for language, block in blocks:
@@ -36,8 +36,8 @@ def test_every_block_runs(
                 _, command, *options = shlex.split(line)
                 assert main([command, *options, *QUICK[command]]) == 0, line
     capsys.readouterr()
-    assert table.load("latents/mine").extraction["added"] == ["mine"]
+    assert token_table.load("latents/mine").extraction["added"] == ["mine"]
     wide = pd.read_parquet("latents/hubert")
     assert {"hubert_base_6", "hubert_base_9", "mel"} <= set(wide.columns)
-    assert table.read_extraction(Path("latents/conv"))["layers"] == ["conv"]
+    assert token_table.read_extraction(Path("latents/conv"))["layers"] == ["conv"]
     assert len({len(pd.read_parquet(f"latents/{name}")) for name in ("timit", "mine", "conv", "hubert")}) == 1

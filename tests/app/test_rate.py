@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from app.cli import main
-from models import checkpoint
-from models.families import FAMILIES, preset
+from lvm_probe.app.cli import main
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.registry import FAMILIES, preset
 from tests.app.conftest import Probe, Refusal
 from tests.probing import miniature
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import checkpoint
-from probing.demo import CORPUS
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.probing.corpora.demo import CORPUS
 from tests.app.conftest import TINY, Probe, Refusal
 
 
@@ -56,7 +56,7 @@ def test_two_processes_get_the_gradients_of_one(tmp_path: Path) -> None:
     for devices in (1, 2):
         out = tmp_path / str(devices)
         argv = ["train", "vrnn", "--corpus", str(CORPUS), "--out", str(out), *TINY, "--devices", str(devices), "--json"]
-        done = subprocess.run([sys.executable, "-m", "app.cli", *argv], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-m", "lvm_probe", *argv], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("\n") == 1  # one document, from one of them
     one, two = (checkpoint.load_tensors(tmp_path / name / "last.safetensors")[0] for name in ("1", "2"))

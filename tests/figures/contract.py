@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from figures import style
-from figures.material import FigureModule, Material
+from lvm_probe.figures import style
+from lvm_probe.figures.inputs import FigureModule, Material
 
 
 def kept(module: FigureModule, material: Material, tmp_path: Path) -> pd.DataFrame:
-    """The figure's table, after checking that the contract of `figures.material` is kept."""
+    """The figure's table, after checking that the contract of `figures.inputs` is kept."""
     data = module.data(material)
     pd.testing.assert_frame_equal(module.data(material), data)
     data.to_csv(tmp_path / "data.csv", index=False)

@@ -5,13 +5,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from figures.material import Material
-from models.checkpoint import Checkpoint
-from models.families import FAMILIES, preset
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.demo import CORPUS
-from tests.probing.made_up import changed, made_up
+from lvm_probe.figures.inputs import Material
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.demo import CORPUS
+from tests.probing.synthetic_tables import changed, made_up
 
 
 @cache

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from figures import accuracy_over_k, style
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.figures import accuracy_over_k, style
 
 LEVELS = {"z1": 0.44, "z2": 0.36, "z1+z2": 0.441, "mel": 0.442}
 

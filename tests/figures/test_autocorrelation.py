@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.timescale import decay_time
-from figures import autocorrelation
-from figures.material import LeftOut
-from probing import phones, rate
-from probing.recordings import recordings
+from lvm_probe.analysis.autocorrelation import decay_time
+from lvm_probe.figures import autocorrelation
+from lvm_probe.figures.inputs import LeftOut
+from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.diagnostics import kl_rate
 from tests.figures.contract import kept
 from tests.figures.speech import checkpoint, material
 
@@ -33,7 +34,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
 
 def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
     given = material()
-    found = rate.measure(checkpoint().model, recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
+    found = kl_rate.measure(checkpoint().model, recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
     times = found.timescales.set_index("series")
     for name in ("z1", "z2", "mel"):
         one = data[data["series"] == name]

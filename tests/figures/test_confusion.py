@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from figures import confusion, style
-from figures.material import LeftOut, Material
-from probing.phones import SILENCES, TIMIT61, manner, place
+from lvm_probe.figures import confusion, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner, place
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import PHONES, changed, made_up
+from tests.probing.synthetic_tables import PHONES, changed, made_up
 
 
 def confusions(labels: list[str], features: tuple[str, ...] = ("z1+z2", "mel")) -> pd.DataFrame:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from figures import durations, style
-from figures.material import LeftOut, Material
-from probing.errors import InputError
-from probing.phones import SILENCES, TIMIT61
+from lvm_probe import InputError
+from lvm_probe.figures import durations, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def of_timit(n: int = 12) -> pd.DataFrame:

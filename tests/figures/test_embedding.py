@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from figures import embedding
-from figures.material import LeftOut, Material
+from lvm_probe.figures import embedding
+from lvm_probe.figures.inputs import LeftOut, Material
 from tests.figures.contract import kept
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 @pytest.fixture

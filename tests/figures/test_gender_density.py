@@ -7,12 +7,12 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from figures import gender_density
-from figures.material import LeftOut, Material
-from probing.errors import InputError
-from probing.table import TokenTable
+from lvm_probe import InputError
+from lvm_probe.figures import gender_density
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def noise(speakers: int, dims: int) -> TokenTable:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures import height_lda
-from figures.material import LeftOut, Material
-from probing.table import TokenTable
+from lvm_probe.figures import height_lda
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 TALL = [170, 172, 174, 180, 181, 182, 190, 191, 192]
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from figures import kl_over_time
-from figures.material import LeftOut
-from probing.corpora import open_corpus
-from probing.rate import spending
-from probing.recordings import CorpusRecording
+from lvm_probe.figures import kl_over_time
+from lvm_probe.figures.inputs import LeftOut
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.recordings import CorpusRecording
+from lvm_probe.probing.diagnostics.kl_rate import spending
 from tests.figures.contract import kept, overlapping
 from tests.figures.speech import checkpoint, demo, material
 from tests.probing import miniature

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from figures import lda_scatter, style
-from probing.errors import InputError
-from probing.phones import SILENCES, TIMIT61, manner
-from probing.table import TOKEN_FIELDS, TokenTable, as_columns
+from lvm_probe import InputError
+from lvm_probe.figures import lda_scatter, style
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner
+from lvm_probe.probing.features.token_table import TOKEN_FIELDS, TokenTable, as_columns
 
 LABELS = [*"bdgptkszfmnlrw", *("dx", "bcl", "dcl", "gcl", "kcl", "tcl", "sh", "dh")]
 LABELS += ["iy", "ih", "ey", "ae", "aa", "ah", "ao", "ix"]

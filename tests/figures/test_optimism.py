@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures import optimism
-from figures.material import LeftOut, Material
+from lvm_probe.figures import optimism
+from lvm_probe.figures.inputs import LeftOut, Material
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_noise_is_knowledge_to_the_leaky_protocol_only(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from figures import per_phoneme, style
-from figures.material import LeftOut, Material
-from probing.phones import SILENCES, TIMIT61
+from lvm_probe.figures import per_phoneme, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import made_up
+from tests.probing.synthetic_tables import made_up
 
 
 def test_recalls_are_those_of_the_confusions(tmp_path: Path) -> None:

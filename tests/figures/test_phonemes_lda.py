@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures import phonemes_lda, style
-from figures.material import LeftOut, Material
-from probing.phones import SILENCES, TIMIT61
+from lvm_probe.figures import phonemes_lda, style
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_the_speakers_phonemes_in_every_layer_and_mel(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from figures import accuracy_over_k, phonemes_over_k
-from figures.material import LeftOut, Material
+from lvm_probe.figures import accuracy_over_k, phonemes_over_k
+from lvm_probe.figures.inputs import LeftOut, Material
 from tests.figures.contract import kept
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from figures import registry
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.figures import registry
 
 
 @pytest.mark.parametrize("name", registry.FIGURES)

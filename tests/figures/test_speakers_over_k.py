@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from figures import speakers_over_k
-from figures.material import LeftOut, Material
-from probing.table import TokenTable
+from lvm_probe.figures import speakers_over_k
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
-from tests.probing.made_up import changed, made_up
+from tests.probing.synthetic_tables import changed, made_up
 
 MEN = [168, 172, 176, 178, 182, 188, 190]
 WOMEN = [150, 160, 162, 165, 165, 168, 172]

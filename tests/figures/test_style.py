@@ -10,9 +10,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from figures import style
-from probing.errors import InputError
-from probing.phones import TIMIT48, TIMIT61, manner
+from lvm_probe import InputError
+from lvm_probe.figures import style
+from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, manner
 
 FEATURES = ("z1", "z2", "z3", "z1+z2", "mel", "h1")
 

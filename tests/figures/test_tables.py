@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures import paper, tables
-from figures.material import LeftOut, Material
-from figures.report import card_as_html
-from figures.tables import Table
-from models import checkpoint
-from models.cwvae import CWVAE
-from models.elbo import Evaluation
-from models.families import preset, reshaped
-from probing.corpora import open_corpus
-from probing.demo import CORPUS
-from tests.probing.made_up import made_up
+from lvm_probe.figures import published_values, tables
+from lvm_probe.figures.html_report import card_as_html
+from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.tables import Table
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.likelihood.elbo import Evaluation
+from lvm_probe.models.registry import preset, reshaped
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.demo import CORPUS
+from tests.probing.synthetic_tables import made_up
 
 
 def test_special_letters_survive_latex() -> None:
@@ -45,14 +45,14 @@ def test_a_model_is_held_beside_its_relatives_only() -> None:
     config = preset("cwvae", "tiny").config
     result = Evaluation(10, 1, -1.0, -1.0, (np.zeros(1), np.zeros(1)), (1, 1))
 
-    def printed(strides: tuple[int, ...], rows: tuple[paper.Printed, ...]) -> list[float]:
+    def printed(strides: tuple[int, ...], rows: tuple[published_values.Printed, ...]) -> list[float]:
         model = CWVAE(reshaped(config, strides=strides))
         loaded = checkpoint.Checkpoint(Path("x"), model, {}, "")
         return [row.bits for row in tables.Evaluated("x", loaded, result).printed(rows)]
 
-    assert printed((64, 512), paper.TABLE_1) == [12.17]
-    assert printed((64, 256), paper.TABLE_1) == []
-    assert printed((256, 2048), paper.TABLE_3) == [12.97]
+    assert printed((64, 512), published_values.TABLE_1) == [12.17]
+    assert printed((64, 256), published_values.TABLE_1) == []
+    assert printed((256, 2048), published_values.TABLE_3) == [12.97]
 
 
 def test_gaussian_likelihoods_stand_beside_their_limit() -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.cwvae import CWVAEConfig
-from models.families import family
-from models.lstm import LSTMConfig
-from models.model import ModelConfig, SpeechModel
-from models.output import OutputConfig
-from models.srnn import SRNNConfig
-from models.stcn import STCNConfig
-from models.unconditional import UnconditionalConfig
-from models.vrnn import VRNNConfig
-from models.wavenet import WaveNetConfig
+from lvm_probe.models.families.cwvae import CWVAEConfig
+from lvm_probe.models.families.dmol import UnconditionalConfig
+from lvm_probe.models.families.lstm import LSTMConfig
+from lvm_probe.models.families.srnn import SRNNConfig
+from lvm_probe.models.families.stcn import STCNConfig
+from lvm_probe.models.families.vrnn import VRNNConfig
+from lvm_probe.models.families.wavenet import WaveNetConfig
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.model import ModelConfig, SpeechModel
+from lvm_probe.models.registry import family
 
 OUTPUT = OutputConfig(components=3)
 SHAPES = {1: ((6,), (64,)), 2: ((6, 4), (64, 512)), 3: ((6, 4, 3), (16, 64, 256))}

@@ -5,12 +5,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from models import baselines
-from models.baselines import PAPER_FRAMES, flac, flac_file, largest_gaussian_likelihood, table_5, uniform
-from models.errors import InputError
-from models.gaussian_mixture import GaussianMixture
-from probing.corpora import open_corpus
-from probing.recordings import readable
+from lvm_probe import InputError
+from lvm_probe.models.likelihood import baselines
+from lvm_probe.models.likelihood.baselines import (
+    PAPER_FRAMES,
+    flac,
+    flac_file,
+    largest_gaussian_likelihood,
+    table_5,
+    uniform,
+)
+from lvm_probe.models.likelihood.gaussian_mixture import GaussianMixture
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.recordings import readable
 from tests.models.miniature import Take, take
 
 

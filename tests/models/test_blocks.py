@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from models.blocks import Downsample, Framing, ResidualBlock, Stack, Upsample, mask
+from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualBlock, Stack, Upsample, mask
 
 
 def signal(*shape: int) -> torch.Tensor:

@@ -8,11 +8,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models import checkpoint, shelf
-from models.errors import InputError
-from models.families import FAMILIES, config_to_dict
-from models.output import OutputConfig
-from models.vrnn import VRNN
+from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint, shipped_checkpoints
+from lvm_probe.models.families.vrnn import VRNN
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.registry import FAMILIES, config_to_dict
 from tests.models import miniature
 
 
@@ -93,25 +93,25 @@ def test_half_precision_loads_to_single(saved) -> None:
 
 
 def test_resolve(saved, tmp_path, monkeypatch) -> None:
-    assert shelf.resolve(saved) == saved
-    assert shelf.resolve(str(saved)) == saved
-    assert shelf.resolve(saved.parent) == saved
-    monkeypatch.setattr(shelf, "SHIPPED", tmp_path / "shipped")
+    assert shipped_checkpoints.resolve(saved) == saved
+    assert shipped_checkpoints.resolve(str(saved)) == saved
+    assert shipped_checkpoints.resolve(saved.parent) == saved
+    monkeypatch.setattr(shipped_checkpoints, "SHIPPED", tmp_path / "shipped")
     with pytest.raises(InputError, match=r"cwvae-small: no such checkpoint.*\(none\)"):
-        shelf.resolve("cwvae-small")
+        shipped_checkpoints.resolve("cwvae-small")
     (tmp_path / "shipped").mkdir()
     shipped = tmp_path / "shipped" / "cwvae-small.safetensors"
     shipped.write_bytes(saved.read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert shelf.resolve("cwvae-small") == shipped
+    assert shipped_checkpoints.resolve("cwvae-small") == shipped
     assert checkpoint.load("cwvae-small").model.config == miniature.config("cwvae-2")
     with pytest.raises(InputError, match=r"absent: no such checkpoint.*\(cwvae-small\)"):
-        shelf.resolve("absent")
+        shipped_checkpoints.resolve("absent")
 
 
 def test_a_folder_without_a_checkpoint(tmp_path) -> None:
     with pytest.raises(InputError) as error:
-        shelf.resolve(tmp_path)
+        shipped_checkpoints.resolve(tmp_path)
     assert str(tmp_path) in str(error.value)
     assert "best.safetensors" in str(error.value)
 

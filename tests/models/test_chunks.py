@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from models.chunks import chunks, cut
-from models.cwvae import CWVAE
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.likelihood.chunks import chunks, cut
 from tests.models import miniature
 from tests.models.miniature import MODELS
-from tests.models.test_cell import flat
+from tests.models.test_cwvae_cell import flat
 from tests.models.test_family import noise_for
 
 EVERY = pytest.mark.parametrize("name", MODELS)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.cwvae import CWVAE
+from lvm_probe.models.families.cwvae import CWVAE
 from tests.models import miniature
-from tests.models.test_cell import flat
+from tests.models.test_cwvae_cell import flat
 from tests.models.test_family import noise_for
 
 LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from models import elbo as room
-from models.blocks import mask, steps
-from models.elbo import Evaluation, batch_noise, batches_by_length, collate, elbo, evaluate, utterance_seed
-from models.errors import InputError
-from models.output import OutputConfig
-from models.vrnn import VRNN
+from lvm_probe import InputError
+from lvm_probe.models.families.vrnn import VRNN
+from lvm_probe.models.layers.blocks import mask, steps
+from lvm_probe.models.likelihood import elbo as room
+from lvm_probe.models.likelihood.elbo import (
+    Evaluation,
+    batch_noise,
+    batches_by_length,
+    collate,
+    elbo,
+    evaluate,
+    utterance_seed,
+)
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from tests import reference_models as reference
 from tests.models import miniature
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models import checkpoint
-from models.chunks import chunks
-from models.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
-from models.model import SpeechModel
-from models.mulaw import to_pcm
-from models.output import Output
-from models.recipe import TINY
-from models.scan import Trajectory
-from models.training import training_loss
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.likelihood.chunks import chunks
+from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.recipe import TINY
+from lvm_probe.models.training.trainer import training_loss
 from tests.models import miniature
 from tests.models.miniature import MODELS
-from tests.models.test_cell import flat
+from tests.models.test_cwvae_cell import flat
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 

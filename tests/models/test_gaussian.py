@@ -3,7 +3,14 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as textbook
 
-from models.gaussian import LOG_PRECISION_RANGE, Gaussian, gaussian_of, kl_divergence, log_density, posterior_of
+from lvm_probe.models.likelihood.gaussian import (
+    LOG_PRECISION_RANGE,
+    Gaussian,
+    gaussian_of,
+    kl_divergence,
+    log_density,
+    posterior_of,
+)
 from tests import reference_models as reference
 
 

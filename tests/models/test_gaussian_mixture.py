@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from models.gaussian_mixture import GaussianMixture
-from models.mulaw import OPEN
+from lvm_probe.models.likelihood.gaussian_mixture import GaussianMixture
+from lvm_probe.models.likelihood.mulaw import OPEN
 from tests import reference_models as reference
 
 MIN_STD = 0.05

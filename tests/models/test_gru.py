@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.gru import GRU
+from lvm_probe.models.layers.gru import GRU
 
 
 def pair(inputs: int, hidden: int) -> tuple[GRU, torch.nn.GRU]:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from models.elbo import collate, elbo, evaluate
-from models.errors import InputError
-from models.gaussian import Gaussian
-from models.importance import importance_bound, log_weights, path_noise
-from models.model import SpeechModel
-from models.output import Output, OutputConfig
-from models.scan import Trajectory
-from models.unconditional import Unconditional, UnconditionalConfig
+from lvm_probe import InputError
+from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.likelihood.elbo import collate, elbo, evaluate
+from lvm_probe.models.likelihood.gaussian import Gaussian
+from lvm_probe.models.likelihood.importance import importance_bound, log_weights, path_noise
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import SpeechModel
 from tests import reference_models as reference
 from tests.models import miniature
 from tests.models.miniature import Take, take

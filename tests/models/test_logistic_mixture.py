@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from models import logistic_mixture, mulaw
-from models.logistic_mixture import LogisticMixture
+from lvm_probe.models.likelihood import logistic_mixture, mulaw
+from lvm_probe.models.likelihood.logistic_mixture import LogisticMixture
 from tests import reference_models as reference
 
 OPEN = mulaw.OPEN

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import mulaw
+from lvm_probe.models.likelihood import mulaw
 from tests import reference_models as reference
 
 EVERY_PCM = torch.arange(-32_768, 32_768).short()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import products
-from models.products import Linear, Product
+from lvm_probe.models.layers import products
+from lvm_probe.models.layers.products import Linear, Product
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_a_linear_layer_is_the_same_with_and_without_gradients(rows) -> None:
 def test_without_onednn_the_numbers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, bias, x = draw(24, 50), draw(24), draw(10, 50)
     fast = Product(weight, bias, 10)(x, "sigmoid")
-    monkeypatch.setattr("models.products._ONEDNN", False)
+    monkeypatch.setattr("lvm_probe.models.layers.products._ONEDNN", False)
     plain = Product(weight, bias, 10)
     assert not plain.packed
     torch.testing.assert_close(plain(x, "sigmoid"), fast, rtol=1e-5, atol=1e-5)  # single precision

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from models.errors import InputError
-from models.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe import InputError
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from tests.models.miniature import plainly
 
 

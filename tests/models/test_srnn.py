@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from models.elbo import evaluate, layer_kl, log_likelihood
-from models.errors import InputError
-from models.families import config_from_dict, config_to_dict
-from models.model import Pass
-from models.mulaw import to_pcm
-from models.output import OutputConfig
-from models.scan import Trajectory
-from models.srnn import SRNN, SRNNConfig, reverse
+from lvm_probe import InputError
+from lvm_probe.models.families.srnn import SRNN, SRNNConfig, reverse
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.likelihood.elbo import evaluate, layer_kl, log_likelihood
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.model import Pass
+from lvm_probe.models.registry import config_from_dict, config_to_dict
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 

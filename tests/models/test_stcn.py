@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 import torch
 
-from models.elbo import elbo, evaluate, layer_kl
-from models.errors import InputError
-from models.families import config_from_dict, config_to_dict
-from models.mulaw import to_pcm
-from models.output import Output, OutputConfig
-from models.scan import Trajectory
-from models.stcn import STCN, STCNConfig
+from lvm_probe import InputError
+from lvm_probe.models.families.stcn import STCN, STCNConfig
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.likelihood.elbo import elbo, evaluate, layer_kl
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.registry import config_from_dict, config_to_dict
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
-from tests.models.test_cell import flat
+from tests.models.test_cwvae_cell import flat
 from tests.models.test_tcn import block_by_equations
 
 STRIDE, LATENTS = 8, (5, 4, 3)

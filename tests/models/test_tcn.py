@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.tcn import GatedBlock, GatedStack, doubling
+from lvm_probe.models.layers.tcn import GatedBlock, GatedStack, doubling
 from tests import reference_models as reference
 
 CHANNELS = 4

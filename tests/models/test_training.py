@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from models import checkpoint, training
-from models.elbo import evaluate
-from models.errors import InputError
-from models.output import OutputConfig
-from models.recipe import TINY as SHIPPED_TINY
-from models.recipe import Recipe
-from models.training import (
+from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.likelihood.elbo import evaluate
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.training import trainer as trainer_module
+from lvm_probe.models.training.recipe import TINY as SHIPPED_TINY
+from lvm_probe.models.training.recipe import Recipe
+from lvm_probe.models.training.trainer import (
     LAST,
     LOG,
     Progress,
@@ -213,14 +214,14 @@ def interrupt_at(update: int) -> Callable[[Progress], None]:
 
 @pytest.fixture(autouse=True)
 def log_often(monkeypatch) -> None:
-    monkeypatch.setattr(training, "LOG_EVERY", 3)
+    monkeypatch.setattr(trainer_module, "LOG_EVERY", 3)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LOG_EVERY", 3)
+        patch.setattr(trainer_module, "LOG_EVERY", 3)
         assert trainer(out).run(lambda progress: None) == out / "best.safetensors"
     return out
 
@@ -266,7 +267,7 @@ def test_the_best_checkpoint_is_the_one_that_validates_best(uninterrupted) -> No
 
 def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> None:
     figures = iter([9.0, 7.0, 8.0])
-    real = training.evaluate
+    real = trainer_module.evaluate
 
     def scripted(*args, **kwargs):
         result = real(*args, **kwargs)
@@ -274,7 +275,7 @@ def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> 
             result, reconstruction=-next(figures) * result.frames * math.log(2) + sum(k.sum() for k in result.kl)
         )
 
-    monkeypatch.setattr(training, "evaluate", scripted)
+    monkeypatch.setattr(trainer_module, "evaluate", scripted)
     run = trainer(tmp_path)
     run.run(lambda progress: None)
     assert checkpoint.load(tmp_path).provenance["update"] == 8
@@ -296,7 +297,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, uninterrupted,
 
 @pytest.mark.parametrize("calls", [0, 2], ids=["first validation", "last validation"])
 def test_an_interrupted_validation_is_made_up_for(tmp_path, uninterrupted, monkeypatch, calls) -> None:
-    real, count = training.evaluate, 0
+    real, count = trainer_module.evaluate, 0
 
     def interrupted(*args, **kwargs):
         nonlocal count
@@ -306,7 +307,7 @@ def test_an_interrupted_validation_is_made_up_for(tmp_path, uninterrupted, monke
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "evaluate", interrupted)
+        patch.setattr(trainer_module, "evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trainer(tmp_path).run(lambda progress: None)
     again = trainer(tmp_path)
@@ -340,7 +341,7 @@ def test_ctrl_c_before_the_first_update_is_over(tmp_path, uninterrupted, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "training_loss", pressed)
+        patch.setattr(trainer_module, "training_loss", pressed)
         with pytest.raises(KeyboardInterrupt):
             trainer(tmp_path).run(lambda progress: None)
     again = trainer(tmp_path)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.vrnn import VRNN, VRNNConfig
+from lvm_probe.models.families.vrnn import VRNN, VRNNConfig
 from tests import reference_models as reference
 from tests.models import miniature
 from tests.models.test_family import noise_for

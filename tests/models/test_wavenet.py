@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from models.elbo import elbo, evaluate
-from models.errors import InputError
-from models.families import config_from_dict, config_to_dict
-from models.mulaw import to_pcm
-from models.output import Output, OutputConfig
-from models.tcn import doubling
-from models.wavenet import WaveNet, WaveNetConfig
+from lvm_probe import InputError
+from lvm_probe.models.families.wavenet import WaveNet, WaveNetConfig
+from lvm_probe.models.layers.tcn import doubling
+from lvm_probe.models.likelihood.elbo import elbo, evaluate
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.registry import config_from_dict, config_to_dict
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 from tests.models.test_tcn import block_by_equations

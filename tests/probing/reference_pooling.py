@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from models.elbo import utterance_seed
-from models.model import SpeechModel
-from probing.corpus import Segment
+from lvm_probe.models.likelihood.elbo import utterance_seed
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.probing.corpora.corpus import Segment
 
 
 def pooled_mean(steps: np.ndarray, segment: Segment, stride: int) -> np.ndarray:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from analysis.frames import frame_statistics
-from analysis.mel import log_mel
-from analysis.mfcc import mfcc
-from probing import acoustic
-from probing.corpus import Segment
-from probing.errors import InputError
-from probing.settings import ALSO, Mel, Settings
+from lvm_probe import InputError
+from lvm_probe.analysis.frames import frame_statistics
+from lvm_probe.analysis.mel import log_mel
+from lvm_probe.analysis.mfcc import mfcc
+from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.features import acoustic
+from lvm_probe.probing.features.extraction_settings import ALSO, Mel, Settings
 from tests.probing import reference_pooling as reference
 
 RATE, HOP = 16_000, 64

@@ -11,9 +11,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing.audio import probe_audio, read_audio, to_rate
-from probing.corpus import Segment, Speaker, Utterance
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.audio import probe_audio, read_audio, to_rate
+from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from tests.probing.miniature import tone
 
 RAMP = np.arange(-32768, 32768, 4, dtype=np.int16)

@@ -19,18 +19,18 @@ import torch
 from distributed import Client
 from distributed.comm import CommClosedError
 
-from app.cli import main
-from models import checkpoint
-from models.checkpoint import Checkpoint
-from models.cwvae import CWVAE
-from models.families import preset
-from probing import cluster, extraction, table
-from probing.cluster import DaskWorkers, connected
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.errors import InputError
-from probing.extraction import Extracted, Job, Settings, extract
-from probing.given import Given
+from lvm_probe import InputError
+from lvm_probe.app.cli import main
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.registry import preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.features import cluster, extraction, token_table
+from lvm_probe.probing.features.cluster import DaskWorkers, connected
+from lvm_probe.probing.features.extraction import Extracted, Job, Settings, extract
+from lvm_probe.probing.features.source_files import Given
 from tests.probing import miniature
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +163,7 @@ def test_the_command_gives_the_table_of_one_process_to_the_last_bit(
         first, second = contents(Path(f"{name}-1")), contents(Path(f"{name}-2"))
         assert len(first) == 2
         assert second == first
-        descriptions = [table.read_extraction(Path(f"{name}-{i}")) | {"begun": ""} for i in (1, 2)]
+        descriptions = [token_table.read_extraction(Path(f"{name}-{i}")) | {"begun": ""} for i in (1, 2)]
         assert descriptions[0] == descriptions[1]
 
 
@@ -231,7 +231,7 @@ def order(model: Path, corpus: Corpus, out: Path) -> cluster.Order:
     """What a coordinator would send, of a table that is done."""
     alone(model, corpus, out)
     job = Job(extraction.ModelSource.of(checkpoint.load(model), SETTINGS, torch.device("cpu"), 1.0), SETTINGS,
-              table.read_extraction(out)["features"], out, extraction.claimed(out))  # fmt: skip
+              token_table.read_extraction(out)["features"], out, extraction.claimed(out))  # fmt: skip
     return on(None, model)._order(job)
 
 
@@ -244,7 +244,7 @@ def test_a_worker_must_see_the_command_s_folder(
     assert job.do(0, replace(corpus, utterances=corpus.utterances[:1])) == {}
     with pytest.raises(InputError, match="_extraction.json: written on another machine, and not to be seen here"):
         cluster._job(replace(ours, out=tmp_path / "elsewhere"))
-    table.write_json(tmp_path / "t" / table.EXTRACTION, {})
+    token_table.write_json(tmp_path / "t" / token_table.EXTRACTION, {})
     with pytest.raises(InputError, match="another folder than the command's, or another extraction began in it"):
         cluster._job(ours)
     with pytest.raises(InputError, match="holds another extraction by now"):
@@ -284,7 +284,7 @@ def test_the_package_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=re.escape("pip install 'lvm-probe[cluster]'")), connected("tcp://x:1"):
         pass
-    code = "import sys, app.cli; app.cli.parser(); sys.exit('distributed' in sys.modules)"
+    code = "import sys, lvm_probe.app.cli; lvm_probe.app.cli.parser(); sys.exit('distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from models import checkpoint
-from models.checkpoint import Checkpoint
-from models.cwvae import CWVAE
-from models.families import FAMILIES, preset
-from probing import table
-from probing.convergence import Convergence, _Estimate, choose, converge, relative_errors
-from probing.corpora import open_corpus
-from probing.corpus import Corpus, Segment, Speaker, Utterance
-from probing.errors import InputError
-from probing.extraction import Settings, extract
-from probing.probes import ask
-from probing.question import Question
-from probing.recordings import recordings
-from probing.settings import Estimator
+from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.diagnostics.convergence import Convergence, _Estimate, choose, converge, relative_errors
+from lvm_probe.probing.features import token_table
+from lvm_probe.probing.features.extraction import Settings, extract
+from lvm_probe.probing.features.extraction_settings import Estimator
+from lvm_probe.probing.questions.classification import ask
+from lvm_probe.probing.questions.question import Question
 from tests.probing import miniature
 
 NS = (1, 3, 6)
@@ -54,7 +54,7 @@ def test_a_row_is_what_a_table_of_so_many_samples_holds(
     estimator: Estimator, found: Convergence, tiny: Checkpoint, corpus: Corpus, tmp_path: Path
 ) -> None:
     extract(tiny, corpus, tmp_path / "t", Settings(samples=3, estimator=estimator))
-    extracted = table.load(tmp_path / "t")
+    extracted = token_table.load(tmp_path / "t")
     results = ask(extracted, Question(features=("z1", "z2"), ks=(5,), permutations=0)).results
     rows = found.rows[(found.rows["estimator"] == estimator) & (found.rows["samples"] == 3)].set_index("layer")
     spoken = extracted.tokens["label"] != "h#"

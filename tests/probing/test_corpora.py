@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from probing.audio import read_audio
-from probing.corpora import open_corpus
-from probing.corpora.timit import height_cm
-from probing.corpus import Corpus, Segment, Speaker, Utterance
-from probing.describe import as_text, describe
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.audio import read_audio
+from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.summary import as_text, describe
+from lvm_probe.probing.corpora.timit import height_cm
 from tests.probing import miniature
 from tests.probing.miniature import PHONES, rows, text_grid, tone
 
@@ -164,7 +164,7 @@ def test_folders_without_a_corpus(tmp_path: Path) -> None:
 
 
 def test_opening_a_corpus_does_not_import_torch() -> None:
-    code = "import probing.corpora, probing.describe, sys; sys.exit('torch' in sys.modules)"
+    code = "import lvm_probe.probing.corpora, lvm_probe.probing.corpora.summary, sys; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=root).returncode == 0
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.demo import CORPUS, generate
-from probing.errors import InputError
+from lvm_probe import InputError
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.demo import CORPUS, generate
 
 CLOSURES = {"bcl", "dcl", "gcl", "pcl", "tcl", "kcl"}
 VOWELS = {"aa", "ae", "ah", "ao", "aw", "ax", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw"}

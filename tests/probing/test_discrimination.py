@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from analysis.abx import abx
-from probing.discrimination import ask
-from probing.errors import InputError
-from probing.question import COLUMNS, MORE_COLUMNS, Question
-from tests.probing.made_up import at, made_up
+from lvm_probe import InputError
+from lvm_probe.analysis.abx import abx
+from lvm_probe.probing.questions.discrimination import ask
+from lvm_probe.probing.questions.question import COLUMNS, MORE_COLUMNS, Question
+from tests.probing.synthetic_tables import at, made_up
 
 
 @pytest.mark.parametrize("mode", ["within", "across"])

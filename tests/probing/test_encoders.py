@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from probing import encoders, table
-from probing.audio import read_audio
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
-from probing.errors import InputError
-from probing.extraction import Settings, extract
-from probing.recordings import Unreadable
+from lvm_probe import InputError
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.audio import read_audio
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.features import encoders, token_table
+from lvm_probe.probing.features.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
+from lvm_probe.probing.features.extraction import Settings, extract
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
 
@@ -122,7 +122,7 @@ def test_columns_are_averages_over_the_segment(corpus: Corpus, tmp_path: Path) -
     result = extract(Encoder("mine", encode), corpus, tmp_path / "t", settings)
     acoustic = {"mel": 80, "mel_halves": 160, "mfcc": 39}
     assert result.features == {"slow": 2, "slow_halves": 4, "fast": 2, "fast_var": 2, "fast_halves": 4} | acoustic
-    loaded = table.load(tmp_path / "t")
+    loaded = token_table.load(tmp_path / "t")
     assert loaded.extraction["layers"] == ["slow", "fast"]
     assert loaded.extraction["encoder"]["strides"] == {"slow": 300, "fast": 100}
     utterance = corpus.utterances[1]

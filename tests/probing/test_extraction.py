@@ -10,22 +10,22 @@ import pytest
 import soundfile
 import torch
 
-from analysis.mel import log_mel
-from models import checkpoint
-from models.checkpoint import Checkpoint
-from models.cwvae import CWVAE
-from models.families import FAMILIES, preset
-from models.model import SpeechModel
-from probing import extraction, table
-from probing.audio import FULL_SCALE, read_audio
-from probing.corpora import open_corpus
-from probing.corpus import Corpus, Segment, Speaker, Utterance
-from probing.demo import CORPUS
-from probing.errors import InputError
-from probing.extraction import Mel, Settings, extract
-from probing.pooling import LOG_FLOOR
-from probing.recordings import Unreadable
-from probing.sources import ModelSource
+from lvm_probe import InputError
+from lvm_probe.analysis.mel import log_mel
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
+from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.features import extraction, token_table
+from lvm_probe.probing.features.extraction import Mel, Settings, extract
+from lvm_probe.probing.features.pooling import LOG_FLOOR
+from lvm_probe.probing.features.sources import ModelSource
 from tests.probing import miniature, reference_pooling
 
 LATENTS = ["z1", "z1_var", "z1_logms", "z2", "z2_var", "z2_logms"]
@@ -74,7 +74,7 @@ def features(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != table.EXTRACTION}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != token_table.EXTRACTION}
 
 
 def test_every_segment_is_a_row_and_silences_are_too(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_units(tiny: Checkpoint, corpus: Corpus, tmp_path: Path, units: tuple[st
 def test_extraction_json_says_how_the_table_was_made(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
     settings = Settings(samples=3, estimator="posterior-mean", seed=5)
     extract(tiny, corpus, tmp_path / "t", settings, versions={"torch": "2"})
-    said = table.read_extraction(tmp_path / "t")
+    said = token_table.read_extraction(tmp_path / "t")
     assert said["checkpoint"]["sha256"] == tiny.sha256
     assert said["model"]["family"] == "cwvae"
     assert said["model"]["strides"] == [64, 512]
@@ -202,7 +202,7 @@ def test_the_variance_is_that_of_the_mean(tiny: Checkpoint, corpus: Corpus) -> N
 
 def test_one_sample_has_no_variance(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
     extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "t", Settings(samples=1))
-    loaded = table.load(tmp_path / "t")
+    loaded = token_table.load(tmp_path / "t")
     assert np.isnan(loaded.features["z1_var"]).all()
     assert np.isnan(loaded.features["z2_var"]).all()
     assert np.isfinite(loaded.features["z1"]).all()
@@ -269,7 +269,7 @@ def test_an_interrupted_extraction_goes_on_to_the_same_table(
         extract(tiny, corpus, tmp_path / "t", settings, progress=interrupt_after(3))
     assert sorted(contents(tmp_path / "t")) == ["part-00000.parquet", "part-00001.parquet"]
     with pytest.raises(InputError, match="2 of 4 parts are missing"):
-        table.load(tmp_path / "t")
+        token_table.load(tmp_path / "t")
     result = extract(tiny, corpus, tmp_path / "t", settings)
     assert result.parts_done == 2
     assert result.tokens == {"phoneme": 20}
@@ -312,7 +312,7 @@ def test_a_folder_without_parts_may_be_begun_otherwise(tiny: Checkpoint, corpus:
     with pytest.raises(KeyboardInterrupt):
         extract(tiny, corpus, tmp_path / "t", Settings(samples=1), progress=stop)
     extract(tiny, corpus, tmp_path / "t", Settings(samples=2))
-    assert table.load(tmp_path / "t").extraction["samples"] == 2
+    assert token_table.load(tmp_path / "t").extraction["samples"] == 2
 
 
 def test_other_people_s_folders_are_left_alone(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_audio_found_damaged_is_left_out_unless_strict(tiny: Checkpoint, tmp_pat
     assert result.tokens == {"utterance": 3}
     assert len(result.left_out) == 1
     assert bad.name in result.left_out[0]
-    assert corpus.utterances[1].id not in set(table.load(tmp_path / "t").tokens["utterance"])
+    assert corpus.utterances[1].id not in set(token_table.load(tmp_path / "t").tokens["utterance"])
     assert result.audio_seconds == pytest.approx(1.5)
 
 
@@ -373,8 +373,8 @@ def test_what_was_left_out_is_said_again_and_not_counted(tiny: Checkpoint, tmp_p
         assert f"{bad}: damaged" in result.left_out[0]
     assert contents(tmp_path / "t") == before
     assert len(pd.read_parquet(tmp_path / "t")) == 3
-    assert "tokens" not in table.read_extraction(tmp_path / "t")
-    assert table.read_note(tmp_path / "t", 1).left_out.keys() == {"103-1240-0001"}
+    assert "tokens" not in token_table.read_extraction(tmp_path / "t")
+    assert token_table.read_note(tmp_path / "t", 1).left_out.keys() == {"103-1240-0001"}
     with pytest.raises(Unreadable, match=bad.name):
         extract(tiny, corpus, tmp_path / "t", settings, strict=True)
     assert contents(tmp_path / "t") == before
@@ -398,7 +398,7 @@ def test_a_restored_file_is_picked_up(
     assert restored.audio_seconds == pytest.approx(corpus.seconds)
     extract(tiny, corpus, tmp_path / "whole", settings)
     assert contents(tmp_path / "t") == contents(tmp_path / "whole")
-    said = [table.read_extraction(tmp_path / name)["corpus"] for name in ("t", "whole")]
+    said = [token_table.read_extraction(tmp_path / name)["corpus"] for name in ("t", "whole")]
     assert said[0] == said[1]
     assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 0
 
@@ -483,7 +483,7 @@ def test_untrained_is_another_model_and_always_the_same(tiny: Checkpoint, corpus
     untrained, trained = frame_of(tmp_path / "a"), frame_of(tmp_path / "trained")
     assert (array(untrained, "z1") != array(trained, "z1")).all()
     np.testing.assert_array_equal(array(untrained, "mel"), array(trained, "mel"))
-    assert table.read_extraction(tmp_path / "a")["untrained"] is True
+    assert token_table.read_extraction(tmp_path / "a")["untrained"] is True
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,7 @@ def test_real_speech(tiny: Checkpoint, timit_sample: Path, tmp_path: Path) -> No
     rows = sum(len(u.audio.with_suffix(".phn").read_text().splitlines()) for u in some.utterances)
     result = extract(tiny, some, tmp_path / "t", Settings(samples=2, estimator="posterior-mean"))
     assert result.tokens == {"phoneme": rows}
-    loaded = table.load(tmp_path / "t")
+    loaded = token_table.load(tmp_path / "t")
     assert len(loaded.tokens) == rows
     assert sorted(loaded.tokens["speaker"].value_counts().index) == sorted(s.id for s in real.speakers)
 
@@ -550,9 +550,11 @@ def test_a_table_from_before_there_were_more_features_goes_on(
 ) -> None:
     settings = Settings(samples=1)
     extract(tiny, corpus, tmp_path / "t", settings)
-    said = table.read_extraction(tmp_path / "t")
-    table.write_json(tmp_path / "t" / table.EXTRACTION, {k: v for k, v in said.items() if k not in ("also", "layers")})
-    (tmp_path / "t" / table.part_name(2)).unlink()
+    said = token_table.read_extraction(tmp_path / "t")
+    token_table.write_json(
+        tmp_path / "t" / token_table.EXTRACTION, {k: v for k, v in said.items() if k not in ("also", "layers")}
+    )
+    (tmp_path / "t" / token_table.part_name(2)).unlink()
     assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 1
     with pytest.raises(InputError, match=r"holds another extraction \(its also, features differ\)"):
         extract(tiny, corpus, tmp_path / "t", replace(settings, also=("stats",)))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from probing.errors import InputError
-from probing.phones import (
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.phones import (
     CLOSURES,
     NO_PHONEMES,
     SILENCES,

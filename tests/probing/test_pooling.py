@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing.corpus import Segment
-from probing.errors import InputError
-from probing.pooling import LOG_FLOOR, Pooling, halved
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.features.pooling import LOG_FLOOR, Pooling, halved
 from tests.probing import reference_pooling as reference
 
 STRIDE, SAMPLES = 64, 1000  # 16 steps, the last of them only 40 samples

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.elbo import Recording
-from probing import recordings as module
-from probing.corpora import open_corpus
-from probing.corpus import Corpus, Speaker, Utterance
-from probing.errors import InputError
-from probing.recordings import CorpusRecording, Unreadable, hold_out, readable, recordings
+from lvm_probe import InputError
+from lvm_probe.models.likelihood.elbo import Recording
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora import recordings as module
+from lvm_probe.probing.corpora.corpus import Corpus, Speaker, Utterance
+from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable, hold_out, readable, recordings
 from tests.probing import miniature
 
 

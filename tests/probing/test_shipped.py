@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from models import checkpoint
-from models.elbo import evaluate
-from models.shelf import SHIPPED
-from probing import extraction, probes, table
-from probing.corpora import open_corpus
-from probing.corpus import Corpus
-from probing.demo import CORPUS
-from probing.question import Question
-from probing.recordings import recordings
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.shipped_checkpoints import SHIPPED
+from lvm_probe.models.likelihood.elbo import evaluate
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.features import extraction, token_table
+from lvm_probe.probing.questions import classification
+from lvm_probe.probing.questions.question import Question
 
 NAME = "cwvae-small"
 PINNED = {
@@ -22,7 +23,7 @@ PINNED = {
     "vrnn-small": (12.3004, 9.5920, 0.4316),
 }
 """Bits per frame, PCM code length and KL of three sentences of one speaker."""
-PINNED_ACCURACY: dict[probes.Protocol, dict[str, float]] = {
+PINNED_ACCURACY: dict[classification.Protocol, dict[str, float]] = {
     "paper": {"z1": 0.3733, "z1+z2": 0.5433, "mel": 0.6733},
     "nested": {"z1": 0.2267, "z1+z2": 0.3233, "mel": 0.5067},
 }
@@ -61,9 +62,9 @@ def test_their_likelihoods_are_pinned(name: str, speaker: Corpus) -> None:
 def test_what_it_knows_is_pinned(shipped: checkpoint.Checkpoint, speaker: Corpus, tmp_path: Path) -> None:
     settings = extraction.Settings(samples=2, estimator="posterior-mean")
     extraction.extract(shipped, speaker, tmp_path / "latents", settings)
-    loaded = table.load(tmp_path / "latents")
+    loaded = token_table.load(tmp_path / "latents")
     for protocol, pinned in PINNED_ACCURACY.items():
         question = Question(protocol=protocol, ks=(5,), permutations=0, features=tuple(pinned))
-        found = probes.ask(loaded, question).results.set_index("feature")["accuracy"]
+        found = classification.ask(loaded, question).results.set_index("feature")["accuracy"]
         # 300 tokens: other processors round otherwise, and six that nearly tie would move it by 0.02.
         assert found.to_dict() == pytest.approx(pinned, abs=0.02), protocol

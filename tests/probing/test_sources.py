@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.families import FAMILIES, preset
-from models.model import SpeechModel
-from probing.audio import FULL_SCALE, read_audio
-from probing.corpora import open_corpus
-from probing.corpus import Segment
-from probing.settings import ALSO, Settings
-from probing.sources import ModelSource, followed, side_by_side, trajectories
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
+from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.features.extraction_settings import ALSO, Settings
+from lvm_probe.probing.features.sources import ModelSource, followed, side_by_side, trajectories
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
 

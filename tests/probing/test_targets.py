@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probing import phones
-from probing.errors import InputError
-from probing.table import TokenTable, as_columns
-from probing.targets import TARGETS, Selection, asked, default_protocol, height_classes, same_rows
-from tests.probing.made_up import changed, made_up
+from lvm_probe import InputError
+from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.features.token_table import TokenTable, as_columns
+from lvm_probe.probing.questions.targets import TARGETS, Selection, asked, default_protocol, height_classes, same_rows
+from tests.probing.synthetic_tables import changed, made_up
 
 
 def with_words() -> TokenTable:

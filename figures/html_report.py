@@ -1,0 +1,223 @@
+"""One page with everything: figures, tables, captions, what was left out, and how it was made.
+
+A single HTML file that needs nothing else: no script, no font, no network (its own policy forbids them). Figures are
+SVG as data, each a document of its own, so that their identifiers cannot clash. Nothing tells the time: the same
+folder gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from lvm_probe.figures.figure_cache import Piece
+from lvm_probe.models.io.files import written_whole
+
+REPORT = "report.html"
+
+LARGEST_SVG = 1_500_000
+"""Bytes; a figure of more marks than that goes into the page as PNG."""
+
+SCALE = 1.45
+"""Figures are drawn at their printed size with text of 7 points, which is small on a screen."""
+
+
+@dataclass(frozen=True)
+class LeftOutPiece:
+    """A figure or table that could not be made, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the report says.
+
+    Attributes:
+        title: of the page.
+        about: sentences below it: the model and the data.
+        pieces: figures, then tables.
+        left_out: what could not be made.
+        notices: what the reader should know about how this was made.
+        command: that makes the page.
+        facts: groups of (what, value), each with a heading.
+        cards: the model cards (Markdown) of shipped checkpoints, by name.
+    """
+
+    title: str
+    about: str
+    pieces: tuple[Piece, ...]
+    left_out: tuple[LeftOutPiece, ...]
+    notices: tuple[str, ...]
+    command: str
+    facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    cards: tuple[tuple[str, str], ...] = ()
+
+
+def write(page: Page, folder: Path) -> Path:
+    """Write the page beside the files of its figures, whole or not at all; raises InputError where that cannot be."""
+    path = folder / REPORT
+    with written_whole(path) as temporary:
+        temporary.write_text(as_html(page, folder), encoding="utf-8")
+    return path
+
+
+def as_html(page: Page, folder: Path) -> str:
+    """The whole document; figures are read from the folder."""
+    drawn = [piece for piece in page.pieces if not piece.head]
+    tables = [piece for piece in page.pieces if piece.head]
+    figures = [_section(piece, f"Figure {i}", _image(piece, folder)) for i, piece in enumerate(drawn, 1)]
+    printed = [_section(piece, "", _table(piece.head, piece.rows, piece.texts)) for piece in tables]
+    contents = [(piece.name, piece.title) for piece in page.pieces]
+    contents += [("left-out", "Left out")] if page.left_out else []
+    contents += [("made", "How this was made"), *(("card", "Model card") for _ in page.cards[:1])]
+    links = "".join(f'<li><a href="#{escape(at)}">{escape(title)}</a></li>' for at, title in contents)
+    return "\n".join([
+        "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+        "style-src 'unsafe-inline'\">",
+        f"<title>{escape(page.title)}</title>", f"<style>{_STYLE}</style>", "</head>", "<body>", "<main>",
+        f"<header><h1>{escape(page.title)}</h1><p>{escape(page.about)}</p></header>",
+        f'<nav aria-label="Contents"><ol>{links}</ol></nav>',
+        *figures, *printed, _left_out(page.left_out), _made(page), _cards(page.cards),
+        "</main>", "</body>", "</html>", "",
+    ])  # fmt: skip
+
+
+def _section(piece: Piece, number: str, content: str) -> str:
+    files = ", ".join(f"<code>{escape(file)}</code>" for file in piece.files)
+    numbered = f"<b>{number}.</b> " if number else ""
+    return (
+        f'<section id="{escape(piece.name)}"><h2>{escape(piece.title)}</h2>\n<figure>{content}'
+        f'<figcaption>{numbered}{escape(piece.caption)} <span class="files">Files: {files}</span></figcaption>'
+        "</figure></section>"
+    )
+
+
+def _image(piece: Piece, folder: Path) -> str:
+    """The figure as an image of its own: SVG, or PNG where that is too large."""
+    by_kind = {Path(file).suffix: folder / file for file in piece.files}
+    svg = by_kind[".svg"].read_bytes()
+    kind, data = ("svg+xml", svg) if len(svg) <= LARGEST_SVG else ("png", by_kind[".png"].read_bytes())
+    found = re.search(rb'<svg[^>]*\bwidth="([0-9.]+)pt"', svg)
+    width = f' width="{float(found[1]) * 4 / 3 * SCALE:.0f}"' if found else ""
+    encoded = base64.b64encode(data).decode()
+    return f'<img alt="{escape(piece.title)}"{width} src="data:image/{kind};base64,{encoded}">'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        kinds = ["" if i < texts else ' class="number"' for i in range(len(cells))]
+        return "<tr>" + "".join(f"<{tag}{k}>{_cell(c)}</{tag}>" for c, k in zip(cells, kinds, strict=True)) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f'<div class="wide"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    return escape(text).replace("; ", ";<br>")
+
+
+def _left_out(pieces: Sequence[LeftOutPiece]) -> str:
+    if not pieces:
+        return ""
+    rows = "".join(f"<dt><code>{escape(one.name)}</code></dt><dd>{escape(one.reason)}</dd>" for one in pieces)
+    return f'<section id="left-out"><h2>Left out</h2><dl>{rows}</dl></section>'
+
+
+def _made(page: Page) -> str:
+    notices = "".join(f'<p class="notice">{escape(notice)}</p>' for notice in page.notices)
+    groups = "".join(
+        f"<h3>{escape(heading)}</h3><dl>"
+        + "".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>" for what, value in facts)
+        + "</dl>"
+        for heading, facts in page.facts
+    )
+    command = f"<pre><code>{escape(page.command)}</code></pre>"
+    return f'<section id="made"><h2>How this was made</h2>{notices}{command}{groups}</section>'
+
+
+def _cards(cards: Sequence[tuple[str, str]]) -> str:
+    if not cards:
+        return ""
+    texts = "".join(f'<article class="card">{card_as_html(text)}</article>' for _, text in cards)
+    return f'<section id="card"><h2>Model card</h2>{texts}</section>'
+
+
+def card_as_html(markdown: str) -> str:
+    """The little Markdown that model cards are written in: headings, tables, paragraphs, `code`, **bold**, [links](x).
+
+    Everything is escaped; of a link only its text stays, for it leads to no place on this page.
+    """
+    blocks = []
+    for block in re.split(r"\n\s*\n", markdown.strip()):
+        lines = block.strip().splitlines()
+        if lines[0].startswith("#"):
+            blocks.append(f"<h3>{_inline(lines[0].lstrip('# '))}</h3>")
+            lines = lines[1:]
+        if lines and all(line.startswith("|") for line in lines):
+            cells = [[_inline(cell.strip()) for cell in line.strip("| ").split("|")] for line in lines]
+            cells = [row for row in cells if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
+            rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in cells if any(row))
+            blocks.append(f'<div class="wide"><table>{rows}</table></div>')
+        elif lines:
+            blocks.append(f"<p>{_inline(' '.join(lines))}</p>")
+    return "".join(blocks)
+
+
+def _inline(text: str) -> str:
+    text = escape(text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
+    return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --soft: #5c5c5c; --paper: #fdfdfb; --line: #d9d9d4; --sheet: #f3f3ee;
+  --link: #0b5cad; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e2; --soft: #a3a3a0; --paper: #17181a; --line: #3a3c40; --sheet: #222428; --link: #7db7ff; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .8rem; padding-top: .8rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
+p, dd, figcaption { max-width: 46rem; }
+header p, .files { color: var(--soft); }
+a { color: var(--link); text-decoration: none; }
+a:hover, a:focus { text-decoration: underline; }
+nav ol { columns: 18rem 3; column-gap: 2rem; padding-left: 1.4rem; margin: 1.5rem 0 0; }
+figure { margin: 0; }
+figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .8rem;
+  border: 1px solid var(--line); border-radius: 4px; }
+figcaption { margin-top: .8rem; font-size: .92rem; }
+.files { display: block; margin-top: .3rem; font-size: .82rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums;
+  border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); }
+th, td { padding: .26rem .48rem; text-align: left; vertical-align: top; }
+th { font-weight: 600; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
+td.number, th.number { text-align: right; }
+td.number { white-space: nowrap; }
+tbody tr:nth-child(even) { background: var(--sheet); }
+code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .88em;
+  overflow-wrap: anywhere; }
+pre { background: var(--sheet); padding: .8rem 1rem; border-radius: 4px; white-space: pre-wrap; }
+dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .25rem 1.2rem; margin: 0;
+  font-size: .92rem; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+.notice { border-left: 3px solid #c98a00; padding-left: .8rem; }
+.card { background: var(--sheet); padding: .2rem 1.2rem 1rem; border-radius: 4px; margin-bottom: 1rem; }
+@media print { nav { display: none; } section { break-inside: avoid; } }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+"""

@@ -1,0 +1,60 @@
+"""`python -m lvm_probe.models.checkpoints.ship RUN NAME`: ship a run's best checkpoint with the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.checkpoints.shipped_checkpoints import SHIPPED
+
+MOST_BYTES = 8_000_000
+
+
+def card(name: str, loaded: checkpoint.Checkpoint) -> str:
+    """A model card drafted from the checkpoint's provenance."""
+    p: dict[str, Any] = loaded.provenance
+    config = loaded.model.config
+    parameters = sum(x.numel() for x in loaded.model.parameters())
+    speakers, held = len(p.get("train_speakers", [])), len(p.get("validation_speakers", []))
+    return f"""# {name}
+
+| | |
+|---|---|
+| family | {loaded.model.family}, preset `{p.get("preset")}` |
+| latents and strides | {loaded.model.latents} at {loaded.model.strides} samples of {config.sample_rate} Hz |
+| parameters | {parameters:,}, stored in half precision |
+| trained on | {p.get("corpus")}: {p.get("train_seconds")} s of {speakers} speakers; {held} speakers held out |
+| how long | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |
+| recipe | `{json.dumps(p.get("recipe"))}` |
+| seed | {p.get("seed")} |
+| validation | {p.get("validation_bits_per_frame"):.4f} bits per frame on the held-out speakers (single precision) |
+| versions | `{json.dumps(p.get("versions"))}` |
+
+Held-out speakers: {", ".join(p.get("validation_speakers", []))}.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lvm_probe.models.checkpoints.ship", description=__doc__)
+    parser.add_argument("run", help="run folder or checkpoint file")
+    parser.add_argument("name", help="name to ship it under, <family>-<preset>")
+    args = parser.parse_args()
+    try:
+        loaded = checkpoint.load(args.run)
+        path = SHIPPED / f"{args.name}.safetensors"
+        checkpoint.save(path, loaded.model, loaded.provenance, precision="float16")
+    except InputError as error:
+        print(f"lvm_probe.models.checkpoints.ship: {error}", file=sys.stderr)
+        return 2
+    size = path.stat().st_size
+    path.with_suffix(".md").write_text(card(args.name, loaded))
+    print(f"{path}: {size / 1e6:.2f} MB" + ("; too large to commit" if size > MOST_BYTES else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

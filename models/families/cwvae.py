@@ -1,0 +1,264 @@
+"""Clockwork VAE for waveforms: `papers/001` sections 2.5 to 2.7 and appendix B (Saxena et al. 2021).
+
+    p(x, z) = Π_t p(x_t | z¹) Π_l Π_{t in T_l} p(z^l_t | z^l_{<t}, z^{l+1})      (equation 9)
+    q(z | x) = Π_l Π_{t in T_l} q(z^l_t | z^l_{<t}, z^{l+1}, e^l(x))            (equation 10)
+
+Departures from the paper: no layer runs at the full rate (the first is a framing of 8 samples, the last
+writes 8 samples at once); blocks normalise each frame by itself and strides are exact, so that an utterance's
+latents depend neither on padding nor on company; the encoder may see three compandings of each sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.blocks import Downsample, Framing, Stack, Upsample, mask
+from lvm_probe.models.layers.cwvae_cell import Cell
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
+from lvm_probe.models.layers.products import Product
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
+from lvm_probe.models.model import ModelConfig, SpeechModel, compand
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class CWVAEConfig(ModelConfig):
+    """Shape of a Clockwork VAE (`papers/001` sections 2.5 to 2.7), lowest layer first.
+
+    `strides` in samples: the first a multiple of `front_stride`, each next a multiple of the one below.
+    """
+
+    latents: tuple[int, ...]
+    strides: tuple[int, ...]
+    width: int
+    hidden: int
+    front_width: int
+    front_stride: int = 8
+    front_depth: int = 1
+    depth: int = 2
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.latents) <= 3 or len(self.latents) != len(self.strides):
+            raise InputError(f"a CW-VAE has 1 to 3 layers with a stride each; got {self.latents} and {self.strides}")
+        rates = (self.front_stride, *self.strides)
+        self.check((*self.latents, *rates, self.width, self.hidden, self.front_width), (self.front_depth, self.depth))
+        if self.front_stride % 2 or not self.posterior_std > 0:
+            raise InputError(f"the posterior's start must be positive and the front stride even; got {self}")
+        if any(high % low or high <= low for low, high in pairwise(rates)):
+            raise InputError(f"strides must be rising multiples of one another; got {rates}")
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """Ratio of each layer's stride to the one below it; the first to the front stride."""
+        return tuple(high // low for low, high in pairwise((self.front_stride, *self.strides)))
+
+
+_SMALL = Preset(
+    config=CWVAEConfig(latents=(64, 64), strides=(64, 512), width=192, hidden=192, front_width=64),
+    recipe=SMALL,
+    note="3.5 M parameters; trains on two cores in about an hour",
+)
+
+_PAPER = Preset(
+    config=CWVAEConfig(
+        latents=(128, 64),
+        strides=(64, 512),
+        width=192,
+        hidden=192,
+        front_width=192,
+        front_depth=4,
+        depth=6,
+        inputs=("mulaw16",),
+    ),
+    recipe=PAPER,
+    note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; wants a GPU",
+)
+
+
+def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...], note: str) -> Preset:
+    """The same widths and recipe with another ladder, so that only the number of layers differs."""
+    return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
+
+
+# Strides grow by c = 8 as in the paper's section 3. Its table 1 compares 1, 2 and 3 layers at one width for all
+# (D_z = d = 96); here d stays 192 and each layer above has half the latents, as in the paper's two-layer model.
+_PRESETS = {
+    "small": _SMALL,
+    "small-1": _with_layers(_SMALL, (64,), (64,), "small with one layer"),
+    "small-3": _with_layers(_SMALL, (64, 64, 64), (64, 512, 4096), "small with three layers, s=(64, 512, 4096)"),
+    "paper": _PAPER,
+    "paper-1": _with_layers(_PAPER, (128,), (64,), "paper with one layer, z=128"),
+    "paper-3": _with_layers(
+        _PAPER, (128, 64, 32), (64, 512, 4096), "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)"
+    ),
+    "paper-256": _with_layers(_PAPER, (128, 64), (256, 2048), "paper with s=(256, 2048)"),
+    "tiny": Preset(
+        config=CWVAEConfig(
+            latents=(8, 4),
+            strides=(64, 512),
+            width=16,
+            hidden=16,
+            front_width=8,
+            depth=1,
+            output=OutputConfig(components=3),
+        ),
+        recipe=TINY,
+        note="for tests: learns nothing worth having, in seconds",
+    ),
+}
+
+
+class CWVAE(SpeechModel):
+    """Clockwork VAE with 1 to 3 layers."""
+
+    family = "cwvae"
+    Config = CWVAEConfig
+    presets = _PRESETS
+
+    def __init__(self, config: CWVAEConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides = c.strides[0], c.strides
+        self.latents = c.latents
+        self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
+        self.front = Stack(c.front_width, c.front_depth)
+        widths = (c.front_width, *[c.width] * len(c.latents))
+        self.down = nn.ModuleList(Downsample(w, c.width, f) for w, f in zip(widths, c.factors, strict=False))
+        self.ladder = nn.ModuleList(Stack(c.width, c.depth) for _ in c.latents)
+        top = len(c.latents) - 1
+        self.cells = nn.ModuleList(
+            Cell(c.width if level < top else 0, c.width, z, c.hidden, c.posterior_std)
+            for level, z in enumerate(c.latents)
+        )
+        self.context = nn.ModuleList(
+            Upsample(z + c.hidden, c.width, factor) for z, factor in zip(c.latents[1:], c.factors[1:], strict=True)
+        )
+        self.back_in = nn.Linear(c.latents[0] + c.hidden, c.width)
+        self.back = Stack(c.width, c.depth)
+        self.up = Upsample(c.width, c.front_width, c.factors[0])
+        self.back_front = Stack(c.front_width, c.front_depth)
+        self.head = output_head(c.front_width, c.front_stride, c.output)
+        self.aux_features = nn.Linear(c.front_width, c.front_stride)
+        self.aux_latent = nn.Linear(c.latents[0], c.strides[0])
+        # A frame's kernel and blocks look front strides ahead, each layer's blocks its own steps, to whole steps.
+        ahead = c.front_stride * (2 + c.front_depth) + sum(stride * (c.depth + 1) for stride in c.strides)
+        self.encode_reach = (ahead, ahead)
+        back = c.strides[0] * (c.depth + 1) + c.front_stride * c.front_depth
+        self.decode_reach = (back, back)
+
+    @property
+    def inference(self) -> tuple[Cell, ...]:
+        """Every layer's cell."""
+        return tuple(self._cells())
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
+        """The ladder encoder: every layer's evidence features, lowest first, time first, from one sweep."""
+        pcm = self.pad(pcm)
+        x = compand(pcm, self.config.inputs, self.head.weight.dtype)
+        stride, size = self.config.front_stride, pcm.shape[1]
+        keep = mask(lengths, stride, size // stride)
+        y = self.front(self.framing(x), keep)
+        features = []
+        for stride, down, stack in zip(self.strides, self.down, self.ladder, strict=True):
+            y = down(y, keep)
+            keep = mask(lengths, stride, size // stride)
+            y = stack(y, keep)
+            features.append(y.transpose(0, 1))
+        return tuple(features)
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Tensor, "_time one_or_rows _features"]],
+        noise: Sequence[Float[Tensor, "_time rows _latent"]],
+        before: Sequence[Trajectory] = (),
+    ) -> tuple[Trajectory, ...]:
+        """Sample the posterior top-down: one trajectory per layer, lowest first."""
+        context: Tensor | None = None
+        layers: list[Trajectory] = []
+        for level, cell in reversed(list(enumerate(self._cells()))):
+            layer = cell.infer(context, encoded[level], noise[level], before[level] if before else None)
+            layers.append(layer)
+            if level:
+                context = self._context(level, layer.z, layer.h)
+        return tuple(reversed(layers))
+
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of every layer top-down; each has the context of its own path above."""
+        cells = self._cells()
+        layers = [CellPaths(cell, rows, context=level + 1 < len(cells)) for level, cell in enumerate(cells)]
+        spreads = [Product(up.spread.weight, up.spread.bias, rows) for up in self._ups()]
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            contexts: list[Tensor] = []
+            found: list[Paths] = []
+            for level, layer in reversed(list(enumerate(layers))):
+                gates = cells[level].hoist(None, encoded[level])
+                paths = layer.go_on(gates, encoded[level], noise[level], contexts)
+                found.append(paths)
+                if level:
+                    spread = spreads[level - 1](torch.cat((paths.z, paths.h), -1), "relu")
+                    contexts = [c for step in spread.unflatten(2, (-1, self.config.width)) for c in step.unbind(1)]
+            return tuple(reversed(found))
+
+        return follow
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "_time batch _features"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
+        """p(x | z¹) over (batch, samples), and the auxiliary waveform."""
+        return self._decode(layers[0].z, layers[0].h, lengths)
+
+    def _decode(
+        self,
+        z: Float[Tensor, "time batch latent"],
+        h: Float[Tensor, "time batch hidden"],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
+        z, h = z.transpose(0, 1), h.transpose(0, 1)
+        batch, size = z.shape[0], z.shape[1]
+        y = self.back(self.back_in(torch.cat((z, h), -1)), mask(lengths, self.strides[0], size))
+        y = self.up(y)
+        y = self.back_front(y, mask(lengths, self.config.front_stride, y.shape[1]))
+        parameters = self.head(y).reshape(batch, -1, self.config.output.size)
+        waveform = self.aux_features(y).reshape(batch, -1) + self.aux_latent(z).reshape(batch, -1)
+        return Output(self.config.output, parameters), waveform
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1] from the prior, through the cell that training conditions on."""
+        device = self.head.weight.device
+        noise = [n.to(device) for n in self.noise(samples, rows, generator, self.head.weight.dtype)]
+        context: Tensor | None = None
+        for level, cell in reversed(list(enumerate(self._cells()))):
+            h, z = cell.generate(cell.hoist(context, noise[level]), noise[level])
+            if level:
+                context = self._context(level, z, h)
+        lengths = torch.full((rows,), z.shape[0] * self.strides[0], device=device)
+        output, _ = self._decode(z, h, lengths)
+        return output.sample(generator)[:, :samples]
+
+    def _cells(self) -> list[Cell]:
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def _ups(self) -> list[Upsample]:
+        return [up for up in self.context if isinstance(up, Upsample)]
+
+    def _context(self, level: int, z: Tensor, h: Tensor) -> Tensor:
+        """What this level tells the one below, at that one's rate, time first."""
+        up = self.context[level - 1](torch.cat((z, h), -1).transpose(0, 1))
+        return F.relu(up).transpose(0, 1)

@@ -1,0 +1,92 @@
+"""Deterministic LSTM on stacked frames: the recurrent baseline of `papers/001` appendix B (Hochreiter & Schmidhuber).
+
+    d_t = LSTM(φ(x_t), d_{t-1}),  d_0 = 0;    p(x_t | x_{<t}) = D(φ_dec(d_{t-1}))
+
+φ and φ_dec are the VRNN's perceptrons on stacks of s samples; only the cell differs, and there are no latents, so the
+likelihood is exact. The encoder states d_t, the decoder stands on its predecessor: every stack is scored, the first one
+from the zero state. (The paper writes the same as a prediction of the next stack from the present one's state.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSTMConfig(FrameConfig):
+    """Shape of an LSTM: `hidden` units in each of `layers` stacked layers."""
+
+    hidden: int
+    layers: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check((self.hidden, self.layers))
+
+
+class LSTM(SpeechModel):
+    """Autoregressive LSTM without latents."""
+
+    family = "lstm"
+    Config = LSTMConfig
+    presets = frame_presets(
+        small=Preset(LSTMConfig(hidden=256), SMALL, "s=64, d=256; trains on two cores in half an hour"),
+        paper=Preset(
+            LSTMConfig(hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, d=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(LSTMConfig(hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
+
+    def __init__(self, config: LSTMConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides, self.latents = c.stride, (), ()
+        self.encode_reach, self.decode_reach = None, (c.stride, 0)
+        self.frames = FrameEncoder(c)
+        self.lstm = nn.LSTM(c.width, c.hidden, c.layers)
+        self.decoder = FrameDecoder(c.hidden, 0, c)
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch hidden"]]:
+        """The state after reading each stack, of the topmost layer; in the weights' own precision under autocast."""
+        features = self.frames(self.pad(pcm))
+        with torch.autocast(pcm.device.type, enabled=False):
+            states, _ = self.lstm(features.to(self.parameter.dtype))
+        return (states,)
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch hidden"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+        """p(x_t | x_{<t}) for every sample, from the state before its stack was read."""
+        return self.decoder(shifted(encoded[0]))
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1], stack by stack: each is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        h, state = where.new_zeros(1, rows, self.config.hidden), None
+        stacks: list[Tensor] = []
+        for _ in range(-(-samples // self.stride)):
+            output, _ = self.decoder(h)
+            stack = output.sample(generator)
+            stacks.append(stack)
+            h, state = self.lstm(self.frames(to_pcm(stack).to(where.device)), state)
+        return torch.cat(stacks, 1)[:, :samples]

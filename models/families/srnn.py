@@ -1,0 +1,172 @@
+"""Stochastic recurrent neural network: `papers/001` section 2.4 (Fraccaro et al. 2016), on stacked frames.
+
+    d_t = GRU(φ(x_{t-1}), d_{t-1}),  d_0 = 0
+    a_t = GRU([φ(x_t), d_t], a_{t+1}),  a after the last frame 0    (smoothing)
+    a_t = MLP([φ(x_t), d_t])                                        (filtering)
+    p(z_t | z_{t-1}, d_t),  q(z_t | z_{t-1}, a_t),  z_0 = 0         (`models.layers.srnn_chain`)
+    p(x_t | z_{≤t}, x_{<t}) = D(φ_dec(z_t, d_t))
+
+The states d see the audio alone and the latents are a chain beside them, so that both GRUs run over whole utterances
+and only the chain is a loop over samples of z. The backward GRU runs over an utterance's own frames, whatever padding
+follows. Departures from the paper: the posterior's network sees x_t through a_t alone, as Fraccaro et al. have it;
+the posterior may also be the product with the prior, as the CW-VAE's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.blocks import steps
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.gru import GRU
+from lvm_probe.models.layers.posterior_paths import ChainPaths, Follow, Paths
+from lvm_probe.models.layers.srnn_chain import Chain
+from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.likelihood.gaussian import Posterior
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+POSTERIORS: tuple[Posterior, ...] = ("direct", "residual", "product")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SRNNConfig(FrameConfig):
+    """Shape of an SRNN: `latent` dimensions of z, `hidden` units of the GRUs and of the distributions' networks.
+
+    `smoothing` lets the posterior see the whole utterance; without, it sees the audio up to its own frame.
+    """
+
+    latent: int
+    hidden: int
+    smoothing: bool = True
+    posterior: Posterior = "direct"
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check((self.latent, self.hidden))
+        if self.posterior not in POSTERIORS:
+            raise InputError(f"an SRNN's posterior is one of {', '.join(POSTERIORS)}; got {self.posterior!r}")
+        if not isinstance(self.smoothing, bool) or not self.posterior_std > 0:
+            raise InputError(f"smoothing must be true or false and posterior_std positive; got {self}")
+
+
+class SRNN(SpeechModel):
+    """SRNN with one latent layer at the rate of the stacked frames."""
+
+    family = "srnn"
+    Config = SRNNConfig
+    presets = frame_presets(
+        small=Preset(SRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
+        paper=Preset(
+            SRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, z=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(SRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
+
+    def __init__(self, config: SRNNConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
+        self.encode_reach, self.decode_reach = None, (0, 0)
+        self.frames = FrameEncoder(c)
+        self.states = GRU(c.width, c.hidden)
+        self.summary: nn.GRU | nn.Sequential
+        if c.smoothing:
+            self.summary = GRU(c.width + c.hidden, c.hidden)
+        else:
+            layers = (nn.Linear(c.width + c.hidden, c.hidden), nn.ReLU(), nn.Linear(c.hidden, c.hidden), nn.ReLU())
+            self.summary = nn.Sequential(*layers)
+        self.chain = Chain(c.hidden, c.hidden, c.latent, c.hidden, c.posterior_std, c.posterior)
+        self.decoder = FrameDecoder(c.latent + c.hidden, c.latent, c)
+
+    @property
+    def inference(self) -> tuple[Chain]:
+        """The chain."""
+        return (self.chain,)
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch hidden"], Float[Tensor, "time batch hidden"]]:
+        """The states d before every frame, and a, what the posterior knows at every frame."""
+        features = self.frames(self.pad(pcm))
+        states, _ = run(self.states, shifted(features))
+        both = torch.cat((features, states), -1)
+        if not isinstance(self.summary, nn.GRU):
+            return states, self.summary(both)
+        valid = steps(lengths, self.stride)
+        return states, reverse(run(self.summary, reverse(both, valid))[0], valid)
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Tensor, "time one_or_rows hidden"]],
+        noise: Sequence[Float[Tensor, "time rows latent"]],
+        before: Sequence[Trajectory] = (),
+    ) -> tuple[Trajectory, ...]:
+        """Run the posterior: one trajectory, whose h is d."""
+        states, summaries = encoded
+        return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
+
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of the chain."""
+        layer = ChainPaths(self.chain, rows)
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            states, summaries = encoded
+            return (layer.go_on(states, summaries, noise[0]),)
+
+        return follow
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch hidden"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+        """p(x_t | z_{≤t}, x_{<t}) for every sample, and the auxiliary waveform."""
+        (layer,) = layers
+        return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
+        z, features = where.new_zeros(rows, self.config.latent), where.new_zeros(1, rows, self.config.width)
+        carried = where.new_zeros(1, rows, self.config.hidden)
+        frames: list[Tensor] = []
+        for eps in noise:
+            state, carried = run(self.states, features, carried)
+            prior = self.chain.prior_of(state[0], z)
+            z = prior.mean + prior.std * eps
+            output, _ = self.decoder(torch.cat((z, state[0]), -1).unsqueeze(0), z.unsqueeze(0))
+            frame = output.sample(generator)
+            frames.append(frame)
+            features = self.frames(to_pcm(frame).to(where.device))
+        return torch.cat(frames, 1)[:, :samples]
+
+
+def run(
+    gru: nn.GRU, x: Float[Tensor, "time rows features"], carried: Float[Tensor, "1 rows hidden"] | None = None
+) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
+    """A GRU's states and the last of them, from zero or on from `carried`; in its own precision under autocast too."""
+    with torch.autocast(x.device.type, enabled=False):
+        states, last = gru(x.to(next(gru.parameters()).dtype), carried)
+    return states, last
+
+
+def reverse(x: Float[Tensor, "time rows features"], valid: Int[Tensor, " rows"]) -> Float[Tensor, "time rows features"]:
+    """The first `valid` steps of each row backwards, the steps behind them as they are; its own inverse."""
+    time = torch.arange(len(x), device=x.device).unsqueeze(1)
+    index = torch.where(time < valid, valid - 1 - time, time)
+    return x.gather(0, index.unsqueeze(-1).expand_as(x))

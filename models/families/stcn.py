@@ -1,0 +1,246 @@
+"""Stochastic temporal convolutional network: `papers/003` (Aksan & Hilliges 2019), on stacked frames.
+
+    d^l = K gated blocks above d^{l-1},  d^0 = φ(x)                                          (equation 2, figure 4)
+    p(z^l_t | z^{l+1}_t, x_{<t}) = N(f_p(z^{l+1}_t, d^l_{t-1}))                              (equations 7, 8)
+    q(z^l_t | z^{l+1}_t, x_{≤t}) ∝ N(f_q(z^{l+1}_t, d^l_t)) p(z^l_t | z^{l+1}_t, x_{<t})     (equations 10 to 13)
+    p(x_t | z) = D(f_o(z^1_{≤t})), or D(f_o([z^1 … z^L]_{≤t})) with dense connections        (equations 9, 16, 17)
+
+Latents depend on one another downwards only, so that all steps run at once, in training and in inference. f_p and f_q
+are two 1x1 layers with ReLU and a third for means and log precisions; f_o is a 1x1 layer to the filters, five blocks
+with dilation 1 and a ReLU before the output's parameters: through the blocks it looks back at the latents of five
+steps. In front of the first step all d and z are zero.
+
+Readings and departures: dilations start at 1 again in every layer's K blocks; equation 11, printed with σ for the
+variance, adds precisions; no skips leave the blocks (appendix 7.1), so the output layer goes on from its last block's
+output; the frames go through the perceptron of the other models on stacks, and a 1x1 layer, before the first block;
+log precisions are kept in `LOG_PRECISION_RANGE` (σ from 0.0025 to 20) instead of σ in 0.001 to 5; the evidence
+starts at a small standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.cwvae_cell import start_head
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameEncoder, shifted
+from lvm_probe.models.layers.tcn import GatedStack, doubling
+from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class STCNConfig(FrameConfig):
+    """Shape of an STCN: `latents` of each layer, z¹ (next to the output) first; `blocks` of a layer (K in the paper).
+
+    `filters` of all blocks and of the latents' networks; `width` and `depth` are the frame encoder's. `dense` shows
+    the output all latents instead of z¹ alone.
+    """
+
+    latents: tuple[int, ...]
+    filters: int
+    blocks: int = 5
+    output_blocks: int = 5
+    dense: bool = False
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.latents, tuple) or not self.latents:
+            raise InputError(f"an STCN has at least one layer of latents; got {self}")
+        self.check((*self.latents, self.filters, self.blocks, self.output_blocks))
+        if not isinstance(self.dense, bool) or self.blocks > 20:
+            raise InputError(f"dense is true or false, and at most 20 blocks double their dilation; got {self}")
+        if not self.posterior_std > 0:
+            raise InputError(f"the posterior's start must be positive; got {self}")
+
+
+_SMALL = Preset(
+    config=STCNConfig(latents=(64, 32, 16, 8, 8), filters=96),
+    recipe=SMALL,
+    note="s=64, 96 filters; trains on two cores in about an hour",
+)
+
+_PAPER = Preset(
+    config=STCNConfig(latents=(256, 128, 64, 32, 16), filters=256, depth=3, inputs=("mulaw16",)),
+    recipe=PAPER,
+    note="s=64, 25 blocks of 256 filters; wants a GPU",
+)
+
+
+def _with(like: Preset, note: str, **changes: object) -> Preset:
+    return replace(like, config=replace(like.config, **changes), note=note)
+
+
+_TINY = Preset(
+    config=STCNConfig(latents=(8, 4), filters=12, blocks=2, width=16, output=OutputConfig(components=3)),
+    recipe=TINY,
+    note="for tests",
+)
+
+
+class Conditional(nn.Module):
+    """f_p or f_q: a Gaussian of `latent` dimensions from d and the latents above (0: the topmost layer)."""
+
+    def __init__(self, filters: int, above: int, latent: int, std: float) -> None:
+        super().__init__()
+        self.posterior: Posterior = "product"  # of the layer whose approximate likelihood this is
+        self.state = nn.Linear(filters, filters)
+        self.above = nn.Linear(above, filters, bias=False) if above else None
+        self.hidden = nn.Linear(filters, filters)
+        self.head = nn.Linear(filters, 2 * latent)
+        start_head(self.head, std)
+
+    def forward(
+        self, d: Float[Tensor, "*time one_or_rows filters"], above: Float[Tensor, "*time rows above"] | None
+    ) -> Gaussian:
+        """The Gaussian of every step; what depends on d alone is computed once for all rows."""
+        x = self.state(d)
+        if self.above is not None:
+            x = x + self.above(above)
+        return gaussian_of(self.head(F.relu(self.hidden(F.relu(x)))))
+
+
+class STCN(SpeechModel):
+    """STCN with any number of latent layers, all at the rate of the stacked frames."""
+
+    family = "stcn"
+    Config = STCNConfig
+    presets = {  # noqa: RUF012
+        "small": _SMALL,
+        "small-dense": _with(_SMALL, "small with dense connections to the output", dense=True),
+        "paper": _PAPER,
+        "paper-dense": _with(_PAPER, "paper with dense connections to the output", dense=True),
+        "paper-200": _with(_PAPER, "paper with s=200, its stacking of TIMIT", stride=200),
+        "paper-200-dense": _with(_PAPER, "paper-dense with s=200, its stacking of TIMIT", stride=200, dense=True),
+        "paper-256": _with(_PAPER, "paper with s=256", stride=256),
+        "tiny": _TINY,
+        "tiny-dense": _with(_TINY, "for tests", dense=True),
+    }
+
+    def __init__(self, config: STCNConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.latents = c.stride, c.latents
+        self.strides = (c.stride,) * len(c.latents)
+        self.frames = FrameEncoder(c)
+        self.first = nn.Linear(c.width, c.filters)
+        self.stacks = nn.ModuleList(GatedStack(c.filters, doubling(c.blocks)) for _ in c.latents)
+        above = (*c.latents[1:], 0)
+        sizes = list(zip(above, c.latents, strict=True))
+        self.priors = nn.ModuleList(Conditional(c.filters, a, z, 1.0) for a, z in sizes)
+        self.evidence = nn.ModuleList(Conditional(c.filters, a, z, c.posterior_std) for a, z in sizes)
+        seen = sum(c.latents) if c.dense else c.latents[0]
+        self.back_in = nn.Linear(seen, c.filters)
+        self.back = GatedStack(c.filters, (1,) * c.output_blocks)
+        self.head = output_head(c.filters, c.stride, c.output)
+        self.aux_features = nn.Linear(c.filters, c.stride)
+        self.aux_latent = nn.Linear(seen, c.stride)
+        self.encode_reach = (self.receptive_field * c.stride, 0)
+        self.decode_reach = (c.output_blocks * c.stride, 0)
+
+    @property
+    def receptive_field(self) -> int:
+        """Steps that the topmost d depends on: its own and those before it."""
+        return 1 + sum(stack.receptive_field - 1 for stack in self._stacks())
+
+    @property
+    def inference(self) -> tuple[Conditional, ...]:
+        """Every layer's approximate likelihood."""
+        return tuple(e for e in self.evidence if isinstance(e, Conditional))
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch filters"], ...]:
+        """d^l of every step's predecessor (zeros before the first), lowest layer first, then d^l of the step itself."""
+        x = self.first(self.frames(self.pad(pcm)))
+        d: list[Tensor] = []
+        for stack in self._stacks():
+            x, _ = stack(x)
+            d.append(x)
+        return (*(shifted(x) for x in d), *d)
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Tensor, "time one_or_rows filters"]],
+        noise: Sequence[Float[Tensor, "time rows _latent"]],
+        before: Sequence[Trajectory] = (),
+    ) -> tuple[Trajectory, ...]:
+        """Sample the posterior downwards, all steps at once, in the type of `noise`; h is d^l_{t-1}.
+
+        Nothing goes on from `before`: the past is in the encoding.
+        """
+        past, present = encoded[: len(noise)], encoded[len(noise) :]
+        above: Tensor | None = None
+        layers: list[Trajectory] = []
+        with torch.autocast(noise[0].device.type, enabled=False):
+            for l, eps in reversed(list(enumerate(noise))):
+                evidence = self.inference[l]
+                h, d = past[l].to(eps.dtype), present[l].to(eps.dtype)
+                prior = _expanded(self.priors[l](h, above), eps)
+                posterior = posterior_of(evidence.posterior, prior, _expanded(evidence(d, above), eps))
+                above = torch.addcmul(posterior.mean, posterior.std, eps)
+                layers.append(Trajectory(h.expand(-1, eps.shape[1], -1), above, prior, posterior))
+        return tuple(reversed(layers))
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch filters"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
+        """p(x_t | z_{≤t}) for every sample, and the auxiliary waveform."""
+        z = self._seen([layer.z for layer in layers])
+        y, _ = self.back(self.back_in(z))
+        y = F.relu(y).transpose(0, 1)
+        batch = y.shape[0]
+        waveform = self.aux_features(y) + self.aux_latent(z.transpose(0, 1))
+        return self._output(y), waveform.reshape(batch, -1)
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
+        memories = [stack.memory(rows) for stack in self._stacks()]
+        back = self.back.memory(rows)
+        d = [where.new_zeros(rows, self.config.filters) for _ in self.latents]
+        frames: list[Tensor] = []
+        for eps in zip(*noise, strict=True):
+            z: list[Tensor] = []
+            for l in reversed(range(len(eps))):
+                prior = self.priors[l](d[l], z[-1] if z else None)
+                z.append(torch.addcmul(prior.mean, prior.std, eps[l]))
+            y, _ = self.back.step(self.back_in(self._seen(z[::-1])), back)
+            frame = self._output(F.relu(y).unsqueeze(1)).sample(generator)
+            frames.append(frame)
+            x = self.first(self.frames(to_pcm(frame).to(where.device))[0])
+            for l, (stack, memory) in enumerate(zip(self._stacks(), memories, strict=True)):
+                x, _ = stack.step(x, memory)
+                d[l] = x
+        return torch.cat(frames, 1)[:, :samples]
+
+    def _seen(self, z: Sequence[Tensor]) -> Tensor:
+        """What the output sees of the latents."""
+        return torch.cat(list(z), -1) if self.config.dense else z[0]
+
+    def _output(self, y: Float[Tensor, "batch time filters"]) -> Output:
+        return Output(self.config.output, self.head(y).reshape(y.shape[0], -1, self.config.output.size))
+
+    def _stacks(self) -> list[GatedStack]:
+        return [stack for stack in self.stacks if isinstance(stack, GatedStack)]
+
+
+def _expanded(gaussian: Gaussian, noise: Float[Tensor, "time rows latent"]) -> Gaussian:
+    """One row for all rows of the noise."""
+    return Gaussian(gaussian.mean.expand_as(noise), gaussian.log_precision.expand_as(noise))

@@ -1,0 +1,131 @@
+"""Variational recurrent neural network: `papers/001` section 2.3 (Chung et al. 2015), on stacked frames.
+
+    d_t = GRU([φ(x_{t-1}), z_{t-1}], d_{t-1}),  d_0 = 0                                          (below equation 2)
+    p(z_t | x_{<t}, z_{<t}) = N(φ_prior(d_t)),  q(z_t | x_{≤t}, z_{<t}) = N(φ_enc(φ(x_t), d_t))   (equations 6, 7)
+    p(x_t | z_{≤t}, x_{<t}) = D(φ_dec(z_t, d_t))                                                 (equation 8)
+
+The recurrence is the CW-VAE's cell with the previous frame for context and the present one for evidence. The decoder
+stands on the state before the present frame enters, in training and in sampling alike. Departures from the paper: z
+enters the GRU without a perceptron of its own; the posterior may be the product with the prior, as the CW-VAE's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.cwvae_cell import Cell
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
+from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.likelihood.gaussian import Posterior
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class VRNNConfig(FrameConfig):
+    """Shape of a VRNN: `latent` dimensions of z, `hidden` units of the GRU and of the distributions' networks."""
+
+    latent: int
+    hidden: int
+    posterior: Posterior = "direct"
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check((self.latent, self.hidden))
+        if self.posterior not in ("direct", "product") or not self.posterior_std > 0:
+            raise InputError(f"a VRNN's posterior is direct or product, its start positive; got {self}")
+
+
+class VRNN(SpeechModel):
+    """VRNN with one latent layer at the rate of the stacked frames."""
+
+    family = "vrnn"
+    Config = VRNNConfig
+    presets = frame_presets(
+        small=Preset(VRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
+        paper=Preset(
+            VRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, z=256 as in the paper, with its schedule",
+        ),
+        tiny=Preset(VRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
+
+    def __init__(self, config: VRNNConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
+        self.encode_reach, self.decode_reach = (c.stride, 0), (0, 0)
+        self.frames = FrameEncoder(c)
+        self.cell = Cell(c.width, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
+        self.decoder = FrameDecoder(c.latent + c.hidden, c.latent, c)
+
+    @property
+    def inference(self) -> tuple[Cell]:
+        """The cell."""
+        return (self.cell,)
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch width"]]:
+        """The features of every frame's predecessor (zeros before the first) and of the frame itself."""
+        features = self.frames(self.pad(pcm))
+        return shifted(features), features
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Tensor, "time one_or_rows width"]],
+        noise: Sequence[Float[Tensor, "time rows latent"]],
+        before: Sequence[Trajectory] = (),
+    ) -> tuple[Trajectory, ...]:
+        """Run the posterior: one trajectory, whose h is d."""
+        past, present = encoded
+        return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
+
+    def follower(self, rows: int) -> Follow:
+        """Follows the paths of the cell; they share the previous frame."""
+        layer = CellPaths(self.cell, rows)
+
+        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
+            past, present = encoded
+            return (layer.go_on(self.cell.hoist(past, present), present, noise[0]),)
+
+        return follow
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch width"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+        """p(x_t | z_{≤t}, x_{<t}) for every sample, and the auxiliary waveform."""
+        (layer,) = layers
+        return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
+        z, h = where.new_zeros(rows, self.config.latent), where.new_zeros(rows, self.config.hidden)
+        features = where.new_zeros(1, rows, self.config.width)
+        frames: list[Tensor] = []
+        for eps in noise:
+            h = self.cell.state(self.cell.hoist(features, features)[0], z, h)
+            prior = self.cell.prior_of(h)
+            z = prior.mean + prior.std * eps
+            output, _ = self.decoder(torch.cat((z, h), -1).unsqueeze(0), z.unsqueeze(0))
+            frame = output.sample(generator)
+            frames.append(frame)
+            features = self.frames(to_pcm(frame).to(where.device))
+        return torch.cat(frames, 1)[:, :samples]

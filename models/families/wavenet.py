@@ -1,0 +1,126 @@
+"""WaveNet on raw or stacked samples: the deterministic baseline of `papers/001` appendix B (van den Oord et al. 2016).
+
+    y_t = W [φ(x_t), φ(x_{t-1})] + w;    s_t = Σ over blocks of the skips of `models.layers.tcn` above y_{≤t}
+    p(x_t | x_{<t}) = D(MLP(ReLU(s_{t-1}))),  s_0 = 0
+
+5 times 10 blocks with dilations 1 to 512 above one causal convolution of width 2 see 5,117 steps, as in the paper. A
+step is a stack of s samples; φ is the perceptron of the other models on stacks, or nothing, as in the paper, whose
+convolution reads the samples themselves. The encoder states s_t, the decoder stands on its predecessor: every stack is
+scored, the first one from the empty past. The original's last layers, ReLU, 1x1, ReLU, 1x1, are a perceptron of depth
+1. Departure: `inputs` may show the network several compandings of each sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.layers.tcn import GatedStack, doubling
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import SpeechModel, compand
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveNetConfig(FrameConfig):
+    """Shape of a WaveNet: `channels` of all convolutions, `cycles` times `layers` blocks, dilations 1 to 2^(layers-1).
+
+    With `perceptron` a stack goes through one (`width`, `depth`) before the first convolution.
+    """
+
+    channels: int
+    cycles: int = 5
+    layers: int = 10
+    perceptron: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check((self.channels, self.cycles, self.layers))
+        if not isinstance(self.perceptron, bool) or self.layers > 20:
+            raise InputError(f"perceptron is true or false, and at most 20 layers double their dilation; got {self}")
+
+
+class WaveNet(SpeechModel):
+    """Autoregressive convolutional network without latents."""
+
+    family = "wavenet"
+    Config = WaveNetConfig
+    presets = frame_presets(
+        small=Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour"),
+        paper=Preset(
+            WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, 96 channels as in the paper, with its schedule; wants a GPU",
+        ),
+        tiny=Preset(
+            WaveNetConfig(channels=8, cycles=2, layers=3, width=16, output=OutputConfig(components=3)),
+            TINY,
+            "for tests",
+        ),
+    )
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides, self.latents = c.stride, (), ()
+        self.frames = FrameEncoder(c) if c.perceptron else None
+        features = c.width if c.perceptron else c.stride * len(c.inputs)
+        self.first = nn.Linear(2 * features, c.channels)
+        self.stack = GatedStack(c.channels, doubling(c.layers, c.cycles), skip=c.channels)
+        self.decoder = FrameDecoder(c.channels, 0, c)
+        self.encode_reach, self.decode_reach = (self.receptive_field * c.stride, 0), (c.stride, 0)
+
+    @property
+    def receptive_field(self) -> int:
+        """Steps that a state depends on: its own and those before it."""
+        return self.stack.receptive_field + 1
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch channel"]]:
+        """The state after reading each stack: the sum of the skips."""
+        x = self._features(self.pad(pcm))
+        _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
+        return (skips,)
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch channel"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+        """p(x_t | x_{<t}) for every sample, from the state before its stack was read."""
+        return self.decoder(F.relu(shifted(encoded[0])))
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Waveforms in [-1, 1], stack by stack: each is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        memory = self.stack.memory(rows)
+        state = where.new_zeros(rows, self.config.channels)
+        before: Tensor | None = None
+        stacks: list[Tensor] = []
+        for _ in range(-(-samples // self.stride)):
+            output, _ = self.decoder(F.relu(state).unsqueeze(0))
+            stack = output.sample(generator)
+            stacks.append(stack)
+            (x,) = self._features(to_pcm(stack).to(where.device))
+            before = torch.zeros_like(x) if before is None else before
+            _, state = self.stack.step(self.first(torch.cat((x, before), -1)), memory)
+            before = x
+        return torch.cat(stacks, 1)[:, :samples]
+
+    def _features(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "time batch features"]:
+        if self.frames is not None:
+            return self.frames(pcm)
+        x = compand(pcm, self.config.inputs, self.parameter.dtype)
+        return x.unflatten(1, (-1, self.stride)).flatten(2).transpose(0, 1)

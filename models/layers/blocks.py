@@ -1,0 +1,115 @@
+"""The coder's parts. Every one maps (batch, time, channel), and every product is a matrix product.
+
+Masking: zeroing what a kernel can read outside its own step is what keeps an utterance's latents independent
+of the padding behind it. So each part that looks sideways zeroes its input beyond the utterance's last step.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvm_probe.models.layers.products import Linear
+
+
+def steps(lengths: Int[Tensor, " batch"], stride: int) -> Int[Tensor, " batch"]:
+    """Steps of `stride` samples that each utterance touches: ceil(length / stride)."""
+    return (lengths + stride - 1) // stride
+
+
+def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "batch size 1"] | None:
+    """One where a step holds part of the utterance, else zero; None when nothing is padding."""
+    count = steps(lengths, stride)
+    if bool((count >= size).all()):
+        return None
+    return (torch.arange(size, device=lengths.device) < count.unsqueeze(1)).unsqueeze(-1).float()
+
+
+def masked(x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None) -> Tensor:
+    return x if keep is None else x * keep.to(x.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """x + Linear(ReLU(conv3(LayerNorm(x)))), the norm over the channels of one frame.
+
+    The residual block of Conv-TasNet (Luo & Mesgarani 2019) with a dense kernel, and normalised frame by
+    frame: the paper's norm over the whole padded time axis makes latents depend on their company.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv = Linear(3 * channels, 2 * channels)
+        self.mix = Linear(2 * channels, channels)
+
+    def forward(
+        self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
+    ) -> Float[Tensor, "batch time channel"]:
+        y = F.pad(masked(self.norm(x), keep), (0, 0, 1, 1))
+        y = torch.cat((y[:, :-2], y[:, 1:-1], y[:, 2:]), dim=-1)
+        mixed: Tensor = self.mix(F.relu(self.conv(y)))
+        return x + mixed
+
+
+class Stack(nn.Module):
+    """Residual blocks one after another."""
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(depth))
+
+    def forward(
+        self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
+    ) -> Float[Tensor, "batch time channel"]:
+        for block in self.blocks:
+            x = block(x, keep)
+        return x
+
+
+class Downsample(nn.Module):
+    """Concatenate `factor` steps and mix them: exact strides, no overlap."""
+
+    def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.mix = Linear(factor * channels_in, channels_out)
+
+    def forward(
+        self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
+    ) -> Float[Tensor, "batch shorter wider"]:
+        x = masked(x, keep)
+        mixed: Tensor = self.mix(x.reshape(x.shape[0], x.shape[1] // self.factor, -1))
+        return mixed
+
+
+class Upsample(nn.Module):
+    """Sub-pixel upsampling: one linear layer writes `factor` steps."""
+
+    def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
+        super().__init__()
+        self.channels_out = channels_out
+        self.spread = Linear(channels_in, factor * channels_out)
+
+    def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
+        spread: Tensor = self.spread(x)
+        return spread.reshape(x.shape[0], -1, self.channels_out)
+
+
+class Framing(nn.Module):
+    """Strided convolution of the waveform as a matrix product: kernel twice the stride, centred on its step.
+
+    Step t reads samples [t·s - s/2, t·s + 3s/2).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.mix = Linear(2 * stride * channels_in, channels_out)
+
+    def forward(self, x: Float[Tensor, "batch samples channel"]) -> Float[Tensor, "batch steps width"]:
+        half = self.stride // 2
+        windows = F.pad(x, (0, 0, half, half)).unfold(1, 2 * self.stride, self.stride)
+        mixed: Tensor = self.mix(windows.flatten(2))
+        return mixed

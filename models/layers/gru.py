@@ -1,0 +1,113 @@
+"""A gated recurrent unit over a whole sequence, differentiated by hand on the CPU.
+
+`torch.nn.GRU` has fused kernels on CUDA; on the CPU it runs one small operation after the other and autograd through
+each. The same parameters, the same equations (Cho et al. 2014, in PyTorch's variant):
+
+    r = σ(W_r x + R_r h + b),  u = σ(W_u x + R_u h + b),  n = tanh(W_n x + b + r ∘ (R_n h + b')),  h ← (1 - u) n + u h
+
+Products with x are one product before the loop, and the weights' gradients one product each after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvm_probe.models.layers.cwvae_scan import summed_product
+
+
+class GRU(nn.GRU):
+    """One layer, one direction, time first: `torch.nn.GRU(inputs, hidden)`, and its numbers."""
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+
+    def forward(
+        self, x: Float[Tensor, "time rows inputs"], h: Float[Tensor, "1 rows hidden"] | None = None
+    ) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
+        """Every state and the last one, from `h` (zeros if there is none). The state given gets no gradient."""
+        if x.is_cuda:
+            fused: tuple[Tensor, Tensor] = super().forward(x, h)  # type: ignore[has-type]
+            return fused
+        gates = F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
+        first = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h[0].detach()
+        states = _Loop.apply(gates, first, self.weight_hh_l0, self.bias_hh_l0)
+        return states, states[-1:]
+
+
+class _Loop(torch.autograd.Function):
+    """Gate columns [r, u, n], as PyTorch's."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        time, rows, _ = gates.shape
+        hidden = first.shape[1]
+        transposed = weight.t().contiguous()
+        states = gates.new_empty(time, rows, hidden)
+        keep = any(ctx.needs_input_grad)
+        act = torch.empty_like(gates) if keep else gates.new_empty(1, rows, 3 * hidden).expand_as(gates)
+        inner = gates.new_empty(time if keep else 1, rows, hidden).expand(time, rows, hidden)
+        from_h = gates.new_empty(rows, 3 * hidden)
+        from_ru, from_n = from_h.split((2 * hidden, hidden), 1)
+        h = first
+        views = zip(
+            gates[..., : 2 * hidden].unbind(),
+            gates[..., 2 * hidden :].unbind(),
+            act[..., : 2 * hidden].unbind(),
+            act[..., :hidden].unbind(),
+            act[..., hidden : 2 * hidden].unbind(),
+            act[..., 2 * hidden :].unbind(),
+            inner.unbind(),
+            states.unbind(),
+            strict=True,
+        )
+        for gate_ru, gate_n, ru, r, u, n, n_h, out in views:
+            torch.addmm(bias, h, transposed, out=from_h)
+            torch.add(gate_ru, from_ru, out=ru).sigmoid_()
+            n_h.copy_(from_n)
+            torch.addcmul(gate_n, r, n_h, out=n).tanh_()
+            h = torch.lerp(n, h, u, out=out)
+        if keep:
+            ctx.save_for_backward(first, weight, states, act, inner)
+        return states
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
+        first, weight, states, act, inner = ctx.saved_tensors
+        time, rows, hidden = states.shape
+        r, u, n = act.chunk(3, -1)
+        before = torch.cat((first.unsqueeze(0), states[:-1]))
+        # d loss / d gates [r, u, n from x, n from h] = slope · (d loss / d h); scaled in the loop
+        slopes = act.new_empty(time, rows, 4, hidden)
+        torch.mul(1 - u, 1 - n.square(), out=slopes[:, :, 2])
+        torch.mul(slopes[:, :, 2], inner * r * (1 - r), out=slopes[:, :, 0])
+        torch.mul(before - n, u * (1 - u), out=slopes[:, :, 1])
+        torch.mul(slopes[:, :, 2], r, out=slopes[:, :, 3])
+        from_x = torch.empty_like(act)
+        from_h = torch.empty_like(act)
+        carry = outer.new_zeros(rows, hidden)
+        views = zip(
+            outer.unbind(),
+            slopes.unbind(),
+            u.unbind(),
+            from_h.unbind(),
+            from_h.unflatten(2, (3, hidden)).unbind(),
+            strict=True,
+        )
+        for d_out, slope, keep, d_h, d_h3 in reversed(list(views)):
+            into = d_out + carry
+            slope.mul_(into.unsqueeze(1))
+            d_h3[:, :2] = slope[:, :2]
+            d_h3[:, 2] = slope[:, 3]
+            torch.addmm(into.mul_(keep), d_h, weight, out=carry)
+        from_x.copy_(slopes[:, :, :3].flatten(2))
+        return from_x, None, summed_product(from_h, before), from_h.sum((0, 1))

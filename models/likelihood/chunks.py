@@ -1,0 +1,117 @@
+"""A pass over long utterances in chunks that carry the state, to the same figures as one pass.
+
+The encoder and the decoder look a bounded stretch around a step, so they run on a window that is wider than the chunk
+by their reach; the recurrence goes on from where the chunk before it stopped. What is held for more than a chunk has
+the latents' rate: the full rate is where the memory goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor
+
+from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.likelihood.gaussian import Gaussian
+from lvm_probe.models.likelihood.output_distribution import Output
+from lvm_probe.models.model import SpeechModel, section
+
+MOST_SAMPLES = 1_000_000
+"""Samples of padded audio in a batch, and in a chunk of a longer utterance."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of a batch: its audio, the valid samples of each row in it, its trajectories and distributions."""
+
+    pcm: Int16[Tensor, "batch samples"]
+    lengths: Int[Tensor, " batch"]
+    layers: tuple[Trajectory, ...]
+    output: Output
+
+
+def chunks(
+    model: SpeechModel,
+    pcm: Int16[Tensor, "batch samples"],
+    lengths: Int[Tensor, " batch"],
+    noise: Sequence[Float[Tensor, "_time batch _latent"]],
+    size: int,
+) -> Iterator[Chunk]:
+    """The pass over a padded batch, `size` samples (rounded up to whole steps) at a time."""
+    total, coarsest = pcm.shape[1], model.coarsest_stride
+    size = -(-size // coarsest) * coarsest
+    if total <= size:
+        encoded = model.encode(pcm, lengths)
+        layers = model.infer(encoded, noise)
+        yield Chunk(pcm, lengths, layers, model.decode(encoded, layers, lengths)[0])
+        return
+    whole = model.encode(pcm, lengths) if model.encode_reach is None else None
+    behind, ahead = (-(-reach // coarsest) * coarsest for reach in model.decode_reach)
+    held: list[tuple[int, tuple[Tensor, ...], tuple[Trajectory, ...]]] = []  # start, encoding, trajectories
+    pending: list[tuple[int, int]] = []
+    for start in range(0, total, size):
+        stop = min(start + size, total)
+        encoded = cut(whole, total, start, stop) if whole is not None else _encode(model, pcm, lengths, start, stop)
+        parts = [n[start // s : stop // s] for n, s in zip(noise, model.strides, strict=True)]
+        held.append((start, encoded, model.infer(encoded, parts, held[-1][2] if held else ())))
+        pending.append((start, stop))
+        while pending and (stop == total or pending[0][1] + ahead <= stop):
+            yield _decode(model, pcm, lengths, held, *pending.pop(0), behind, ahead, stop)
+        oldest = pending[0][0] - behind if pending else stop - behind
+        while len(held) > 1 and held[1][0] <= oldest:
+            held.pop(0)
+
+
+def _encode(model: SpeechModel, pcm: Tensor, lengths: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
+    assert model.encode_reach is not None
+    before, after = (-(-reach // model.coarsest_stride) * model.coarsest_stride for reach in model.encode_reach)
+    first, last = max(0, start - before), min(pcm.shape[1], stop + after)
+    encoded = model.encode(pcm[:, first:last], (lengths - first).clamp(0, last - first))
+    return cut(encoded, last - first, start - first, stop - first)
+
+
+def _decode(
+    model: SpeechModel,
+    pcm: Tensor,
+    lengths: Tensor,
+    held: Sequence[tuple[int, tuple[Tensor, ...], tuple[Trajectory, ...]]],
+    start: int,
+    stop: int,
+    behind: int,
+    ahead: int,
+    known: int,
+) -> Chunk:
+    """Decode samples [start, stop) with what is held on both sides of them, up to sample `known`."""
+    origin = held[0][0]
+    first, last = max(origin, start - behind), min(known, stop + ahead)
+    encoded = tuple(torch.cat(parts) for parts in zip(*(e for _, e, _ in held), strict=True))
+    encoded = cut(encoded, known - origin, first - origin, last - origin)
+    joined = tuple(_joined(parts) for parts in zip(*(layers for _, _, layers in held), strict=True))
+
+    def steps(a: int, b: int) -> tuple[Trajectory, ...]:
+        spans = zip(joined, model.strides, strict=True)
+        return tuple(section(layer, (a - origin) // s, (b - origin) // s) for layer, s in spans)
+
+    output, _ = model.decode(encoded, steps(first, last), (lengths - first).clamp(0, last - first))
+    output = Output(output.config, output.parameters[:, start - first : stop - first])
+    return Chunk(pcm[:, start:stop], (lengths - start).clamp(0, stop - start), steps(start, stop), output)
+
+
+def cut(encoded: Sequence[Tensor], samples: int, start: int, stop: int) -> tuple[Tensor, ...]:
+    """The steps of an encoding of `samples` samples that cover [start, stop)."""
+    return tuple(e[start * len(e) // samples : stop * len(e) // samples] for e in encoded)
+
+
+def _joined(parts: Sequence[Trajectory]) -> Trajectory:
+    def cat(*tensors: Tensor) -> Tensor:
+        return torch.cat(tensors)
+
+    return Trajectory(
+        cat(*(p.h for p in parts)),
+        cat(*(p.z for p in parts)),
+        Gaussian(cat(*(p.prior.mean for p in parts)), cat(*(p.prior.log_precision for p in parts))),
+        Gaussian(cat(*(p.posterior.mean for p in parts)), cat(*(p.posterior.log_precision for p in parts))),
+    )

@@ -1,0 +1,70 @@
+"""Training on several devices: every process takes its rows of each batch, and gradients are summed.
+
+Lightning Fabric starts the processes and moves the numbers. Each process draws the same batch from the same seed, so
+that N devices do what one does, up to the order of sums.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lvm_probe import InputError
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run: how many, which this one is, and its device. Alone unless `gather` made it."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device | None = None
+    fabric: Any = None
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.fabric is None:
+            return tensor
+        total: Tensor = self.fabric.all_reduce(tensor, reduce_op="sum")
+        return total
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Every parameter's gradient becomes the sum over all processes, in one transfer."""
+        if self.fabric is None:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        total = self.sum(torch.cat([g.flatten() for g in gradients]))
+        for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def follows() -> bool:
+    """Whether this process is one of a team's but not its first: launchers number them, before `gather` does."""
+    return any(os.environ.get(name, "0") not in ("", "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def gather(devices: int, accelerator: str, batch: int) -> Team:
+    """Start `devices` processes that all run this same command, and say which one this is.
+
+    `accelerator` is `cpu` or `cuda`. Raises InputError when there are not so many, when a batch of `batch` does not
+    fill them, or when Fabric is not installed.
+    """
+    if batch < devices:
+        raise InputError(f"a batch of {batch} does not fill {devices} devices: raise --batch")
+    if devices == 1:
+        return Team()
+    if devices < 1:
+        raise InputError(f"--devices {devices}: give a positive number")
+    if accelerator == "cuda" and torch.cuda.device_count() < devices:
+        raise InputError(f"--devices {devices}: PyTorch sees {torch.cuda.device_count()} CUDA devices here")
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise InputError("--devices needs Lightning Fabric: pip install 'lvm-probe[devices]'") from None
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp")
+    fabric.launch()
+    return Team(fabric.global_rank, fabric.world_size, fabric.device, fabric)

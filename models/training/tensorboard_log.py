@@ -1,0 +1,63 @@
+"""TensorBoard's curves of a run, written as they come.
+
+PyTorch's SummaryWriter hands them to a thread, where a full disk ends in a traceback beside the run, or in none. The
+format is TensorFlow's: records with checksums (`tensorboard.summary.writer.record_writer`), so that a reader stops
+before one that was cut short.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvm_probe.models.io.files import telling
+
+EDGES = 1e-12 * 1.1 ** np.arange(774)
+"""Edges of a histogram's bins on either side of 0, up to 1e20, as TensorBoard's own."""
+
+
+class Events:
+    """One file of events in a run's folder; InputError, naming it, when it cannot be written."""
+
+    def __init__(self, folder: Path, first: int) -> None:
+        """`first` is the update that comes next: what an earlier file says of it or later counts no more."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        self.path = folder / f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        with telling(self.path):
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._event = Event
+        self._write(file_version="brain.Event:2")
+        self._write(step=first, session_log=SessionLog(status=SessionLog.START))
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def add_scalar(self, name: str, value: float | int, update: int) -> None:
+        from torch.utils.tensorboard.summary import scalar
+
+        self._write(step=update, summary=scalar(name, value))
+
+    def add_histogram(self, name: str, values: Any, update: int) -> None:
+        from torch.utils.tensorboard.summary import histogram
+
+        self._write(step=update, summary=histogram(name, values, [*-EDGES[::-1], 0, *EDGES]))
+
+    def _write(self, **said: Any) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        record = io.BytesIO()
+        RecordWriter(record).write(self._event(wall_time=time.time(), **said).SerializeToString())
+        rest = record.getvalue()
+        with telling(self.path):
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]

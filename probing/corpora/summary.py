@@ -1,0 +1,61 @@
+"""A corpus in figures: one JSON-ready document, and the same as a page for the terminal."""
+
+from collections import Counter
+from typing import Any
+
+from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.phones import SILENCES
+
+_SHOWN = 12
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """What is in a corpus. Times in `seconds` and `minutes` of audio; unknown split or gender is `unknown`.
+
+    `tokens` counts every phone row, `silences` those among them that are no phonemes; `problems` are what
+    left utterances out, `notices` what did not.
+    """
+    phonemes = Counter(segment.label for utterance in corpus.utterances for segment in utterance.phonemes)
+    words = Counter(segment.label for utterance in corpus.utterances for segment in utterance.words)
+    genders = Counter(speaker.gender or "unknown" for speaker in corpus.speakers)
+    splits = Counter(utterance.split or "unknown" for utterance in corpus.utterances)
+    return {
+        "name": corpus.name,
+        "root": str(corpus.root),
+        "utterances": len(corpus.utterances),
+        "speakers": len(corpus.speakers),
+        "speakers_by_gender": {gender: genders[gender] for gender in ("F", "M", "unknown")},
+        "speakers_with_height": sum(speaker.height_cm is not None for speaker in corpus.speakers),
+        "seconds": corpus.seconds,
+        "minutes": corpus.seconds / 60,
+        "splits": dict(sorted(splits.items())),
+        "tokens": {"phoneme": phonemes.total(), "word": words.total()},
+        "silences": sum(phonemes[label] for label in SILENCES),
+        "labels": {"phoneme": dict(sorted(phonemes.items())), "word": len(words)},
+        "problems": [str(problem) for problem in corpus.problems if problem.severity == "error"],
+        "notices": [str(problem) for problem in corpus.problems if problem.severity == "notice"],
+        "fingerprint": corpus.fingerprint(),
+    }
+
+
+def as_text(doc: dict[str, Any]) -> str:
+    """The document of `describe` as lines to read; long lists are cut, with their length."""
+    genders = ", ".join(f"{count} {gender}" for gender, count in doc["speakers_by_gender"].items() if count)
+    splits = ", ".join(f"{count} {split}" for split, count in doc["splits"].items())
+    labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
+    frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
+    lines = [
+        f"{doc['root']} ({doc['name']})",
+        f"  utterances  {doc['utterances']:,} ({splits})",
+        f"  speakers    {doc['speakers']:,} ({genders}; height known of {doc['speakers_with_height']:,})",
+        f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
+        f"  phonemes    {doc['tokens']['phoneme']:,} of {len(labels)} labels ({doc['silences']:,} silences)",
+        *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),
+        f"  words       {doc['tokens']['word']:,}, {doc['labels']['word']:,} distinct",
+    ]
+    for heading, entries in (("left out", doc["problems"]), ("notices", doc["notices"])):
+        lines.append(f"  {heading:<11} {len(entries):,}")
+        lines += [f"    {entry}" for entry in entries[:_SHOWN]]
+        if len(entries) > _SHOWN:
+            lines.append(f"    ... and {len(entries) - _SHOWN:,} more")
+    return "\n".join(lines)

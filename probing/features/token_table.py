@@ -1,0 +1,394 @@
+"""The token table: a folder of Parquet parts, one row a token, that `pandas.read_parquet(folder)` reads.
+
+Beside the parts lies `_extraction.json`, which says how they were made; Parquet readers take every file of a folder
+that does not begin with `_` or `.` for data, hence the name.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from lvm_probe import InputError
+from lvm_probe.models.io.files import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
+
+EXTRACTION = "_extraction.json"
+_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
+_MOST_PARTS, _LONGEST = 10**8, 2**24  # parts of a table and numbers in a feature; more is damage
+NOTE = b"lvm-probe"
+TOKEN_FIELDS = [
+    ("token_id", pa.string()),
+    ("utterance", pa.string()),
+    ("speaker", pa.string()),
+    ("gender", pa.string()),
+    ("height_cm", pa.float64()),
+    ("dialect", pa.string()),
+    ("split", pa.string()),
+    ("unit", pa.string()),
+    ("label", pa.string()),
+    ("start", pa.int64()),
+    ("end", pa.int64()),
+    ("sample_rate", pa.int64()),
+]
+_UNKNOWN_AT_TIMES = {"gender", "height_cm", "dialect", "split"}
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_KINDS = {pa.string(): np.object_, pa.float64(): np.float64, pa.int64(): np.int64}
+DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
+"""Columns whose values recur. A feature's numbers do not: a dictionary of them makes the file half as large again."""
+
+
+@dataclass(frozen=True)
+class PartNote:
+    """What a part says of itself, in its Parquet metadata.
+
+    `left_out` says why, for the id of each utterance that could not be read; `fingerprint` is that of the others.
+    """
+
+    left_out: dict[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.left_out, dict) and isinstance(self.fingerprint, str)):
+            raise TypeError("a note of another kind")
+
+
+def schema(features: dict[str, int]) -> pa.Schema:
+    """The table's columns: what a token is, then a fixed-size list of float32 for every feature."""
+    lists = [(name, pa.list_(pa.float32(), size)) for name, size in features.items()]
+    return pa.schema(TOKEN_FIELDS + lists)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError when a folder can neither be written to nor be made; makes nothing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "may not be written to" if nearest.is_dir() else "is a file"
+        raise InputError(f"{folder}: cannot write here ({nearest} {why}); choose another folder")
+
+
+def part_name(index: int) -> str:
+    return f"part-{index:05d}.parquet"
+
+
+def write_part(
+    folder: Path,
+    index: int,
+    tokens: Sequence[dict[str, Any]],
+    features: dict[str, np.ndarray],
+    sizes: dict[str, int],
+    note: PartNote | None = None,
+) -> None:
+    """Write one part, whole or not at all: token rows, an array (tokens, size) for every feature, and a note."""
+    columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
+    arrays = [pa.array(columns[name], type) for name, type in TOKEN_FIELDS]
+    for name, size in sizes.items():
+        flat = pa.array(np.ascontiguousarray(features[name], dtype=np.float32).reshape(-1))
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, size))
+    metadata = {NOTE: json.dumps(asdict(note or PartNote()))}
+    part = pa.Table.from_arrays(arrays, schema=schema(sizes).with_metadata(metadata))
+    with written_whole(folder / part_name(index)) as temporary:
+        pq.write_table(part, temporary, use_dictionary=DICTIONARIES)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a CSV file, whole or not at all: by Arrow, in a fifth of the time, where no text needs quotes."""
+    with written_whole(path) as temporary:
+        try:
+            rows = pa.Table.from_pandas(frame, preserve_index=False)
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerow(frame.columns)
+                file.flush()
+                pa_csv.write_csv(rows, file.buffer, pa_csv.WriteOptions(include_header=False, quoting_style="none"))
+        except pa.ArrowException:
+            frame.to_csv(temporary, index=False)
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """A token table read into memory.
+
+    Attributes:
+        name: of its folder.
+        path: its folder.
+        extraction: what `_extraction.json` says.
+        columns: what each row is, an array for each of `TOKEN_FIELDS`: numbers, or text as objects; None where text is
+            not known, NaN where a height is not.
+        features: an array (rows, size) for each, in single precision.
+    """
+
+    name: str
+    path: Path
+    extraction: dict[str, Any]
+    columns: dict[str, np.ndarray]
+    features: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.columns["token_id"])
+
+    @cached_property
+    def tokens(self) -> pd.DataFrame:
+        """The columns as a data frame."""
+        fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
+        return pa.table(dict(fields)).to_pandas()
+
+    def matrix(self, feature: str, rows: Any = slice(None)) -> np.ndarray:
+        """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
+        parts = feature.split("+")
+        for part in parts:
+            if part not in self.features:
+                raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
+        return np.concatenate([self.features[part][rows] for part in parts], axis=1, dtype=np.float64)
+
+    def with_feature(self, name: str, array: Any) -> TokenTable:
+        """The table with one more feature: an array (rows, dims), one row for each of `tokens`, in its order.
+
+        A NumPy array or anything that becomes one; kept in single precision. Raises InputError when the name is taken
+        or no identifier, or the array has other rows or holds values that are not finite.
+        """
+        check_feature_name(name, self.features)
+        values = np.asarray(array)
+        if values.ndim == 1:
+            values = values[:, None]
+        if values.ndim != 2 or len(values) != len(self) or not values.shape[1] or values.dtype.kind not in "biuf":
+            raise InputError(
+                f"feature '{name}': an array of shape {np.shape(array)} and type {values.dtype}; give numbers of shape "
+                f"({len(self)}, dims), a row for each row of {self.path}"
+            )
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise InputError(f"feature '{name}': row {row} holds NaN or infinity in single precision; mend it first")
+        extraction = {**self.extraction, "added": [*self.extraction.get("added", []), name]}
+        return replace(self, extraction=extraction, features={**self.features, name: values})
+
+    def select(self, rows: np.ndarray) -> TokenTable:
+        """The table restricted to the rows where `rows` is true."""
+        if rows.all():
+            return self
+        columns, features = (
+            {name: array[rows] for name, array in arrays.items()} for arrays in (self.columns, self.features)
+        )
+        return replace(self, columns=columns, features=features)
+
+
+def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Rows of tokens as the columns of a `TokenTable`."""
+    return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
+
+
+def check_feature_name(name: str, taken: Iterable[str]) -> None:
+    """Raise InputError unless a feature may have this name."""
+    if not name.isidentifier():
+        raise InputError(
+            f"feature '{name}': no identifier; name it with letters, digits and underscores, as my_layer_1"
+        )
+    if name in {field for field, _ in TOKEN_FIELDS} | set(taken):
+        raise InputError(f"feature '{name}': the table has a column of that name; choose another")
+
+
+def newest(root: Path = Path("latents")) -> Path:
+    """The token table under `root` that was begun last."""
+    tables = [path.parent for path in root.glob(f"[!.]*/{EXTRACTION}")]  # a hidden one is not yet whole
+    if not tables:
+        raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
+    return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
+
+
+def read_extraction(folder: Path) -> dict[str, Any]:
+    """What `_extraction.json` says; InputError when the folder is no token table."""
+    try:
+        document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no token table ({EXTRACTION} is missing); make one with `probe extract`") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{folder / EXTRACTION}: unreadable ({error}); extract again into another folder") from None
+    if not (isinstance(document, dict) and _is_extraction(document)):
+        raise InputError(f"{folder / EXTRACTION}: not what `probe extract` writes; extract again into another folder")
+    return document
+
+
+def _is_extraction(document: dict[str, Any]) -> bool:
+    """Whether what the readers of a table rely on is of the kind that it has to be."""
+    features = document.get("features")
+    taken = {name for name, _ in TOKEN_FIELDS}
+    return (
+        isinstance(features, dict)
+        and all(_counts(size, _LONGEST) and name not in taken for name, size in features.items())
+        and _counts(document.get("parts"), _MOST_PARTS)
+        and all(
+            isinstance(document.get(name) or {}, dict) for name in ("checkpoint", "corpus", "model", "mel", "versions")
+        )
+        and all(isinstance(document.get(name) or [], list) for name in ("also", "layers", "added"))
+    )
+
+
+def _counts(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def parts_there(folder: Path, parts: int) -> list[int]:
+    """Which of so many parts are in the folder; takes as long as there are files, however many are promised."""
+    found = (re.fullmatch(r"part-([0-9]{5,9})\.parquet", path.name) for path in folder.iterdir())
+    indices = sorted(int(match[1]) for match in found if match and match[0] == part_name(int(match[1])))
+    return [index for index in indices if index < parts]
+
+
+def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
+    """A part's columns of this schema, text by dictionaries; InputError, naming it, when damaged or without them."""
+    wanted = pa.schema([(field.name, _TEXT if field.type == pa.string() else field.type) for field in wanted])
+    try:
+        with pq.ParquetFile(path, read_dictionary=DICTIONARIES) as file:
+            part = file.read(columns=wanted.names, use_threads=False).select(wanted.names)
+        if part.schema.types != wanted.types:
+            part = part.cast(wanted)
+        part.validate(full=True)  # text that is none, too
+        for name, column in zip(part.column_names, part.columns, strict=True):
+            if name in dict(TOKEN_FIELDS) and name not in _UNKNOWN_AT_TIMES and column.null_count:
+                raise ValueError(f"the column {name} lacks values")
+        return part
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"{path}: this part cannot be read ({reason}); delete it and run the same `probe extract` again")
+
+
+def read_note(folder: Path, index: int) -> PartNote:
+    """What a part says of itself; an empty note where it says nothing. InputError when the part is damaged."""
+    path = folder / part_name(index)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return PartNote(**json.loads(metadata[NOTE])) if NOTE in metadata else PartNote()
+    except (pa.ArrowException, OSError, RecursionError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def counted(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
+    """How many rows of each unit the parts hold, and of which utterances (ids)."""
+    only = pa.schema([named for named in TOKEN_FIELDS if named[0] in ("utterance", "unit")])
+    units: Counter[str] = Counter()
+    utterances: set[str] = set()
+    for index in range(parts):
+        part = _read_part(folder / part_name(index), only)
+        units.update(part["unit"].to_pylist())
+        utterances.update(part["utterance"].to_pylist())
+    return dict(units), utterances
+
+
+def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
+    """Read a token table; InputError when it is missing, unfinished, damaged or holds values not finite.
+
+    With all its features, or `only` these, of those that it has.
+    """
+    folder = Path(folder)
+    extraction = read_extraction(folder)
+    there = parts_there(folder, extraction["parts"])
+    if missing := extraction["parts"] - len(there):
+        raise InputError(
+            f"{folder}: {missing} of {extraction['parts']} parts are missing: the extraction was interrupted; run the "
+            "same `probe extract` again, it does only what is missing"
+        )
+    wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
+    arrays: dict[str, list[np.ndarray]] = {name: [np.empty(0, _KINDS[type])] for name, type in TOKEN_FIELDS}
+    arrays |= {
+        name: [np.empty((0, wanted.field(name).type.list_size), np.float32)] for name in wanted.names[len(arrays) :]
+    }
+    for index in there:
+        part = _read_part(folder / part_name(index), wanted)
+        for name, read in arrays.items():
+            read += _values(part[name])
+    # One after the other, and what was read goes: little is in memory twice.
+    whole = {name: np.concatenate(arrays.pop(name)) for name in list(arrays)}
+    columns = {name: whole.pop(name) for name, _ in TOKEN_FIELDS}
+    for name, values in whole.items():
+        if not name.endswith("_var") and not np.isfinite(values).all():
+            raise InputError(f"{folder}: feature '{name}' holds NaN or infinity; extract it again")
+    return TokenTable(folder.name, folder, extraction, columns, whole)
+
+
+def _values(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """A column's values by chunks: text as objects, of which equal ones are one. Arrow's own way imports pandas."""
+    if pa.types.is_dictionary(column.type):
+        return [_texts(chunk) for chunk in column.chunks]
+    if pa.types.is_fixed_size_list(column.type):
+        return [_lists(chunk) for chunk in column.chunks]
+    return [_numbers(chunk) for chunk in column.chunks]
+
+
+def _texts(array: pa.DictionaryArray) -> np.ndarray:
+    """None where there is none."""
+    names = np.array([*array.dictionary.to_pylist(), None], dtype=object)
+    if array.null_count == 0:
+        return names[np.from_dlpack(array.indices)]
+    return names[[-1 if code is None else code for code in array.indices.to_pylist()]]
+
+
+def _lists(array: pa.FixedSizeListArray) -> np.ndarray:
+    """As rows; NaN where there are none."""
+    size = array.type.list_size
+    if array.null_count:
+        return np.array([row or [np.nan] * size for row in array.to_pylist()], dtype=np.float32)
+    return _numbers(array.values.slice(array.offset * size, len(array) * size)).reshape(-1, size)  # noqa: PD011
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    """NaN where there is none; a copy, for the next part has the memory of this one."""
+    return np.from_dlpack(array).copy() if array.null_count == 0 else np.array(array.to_pylist(), dtype=np.float64)
+
+
+def save(tokens: TokenTable, folder: str | Path) -> Path:
+    """Write a table to a new folder, whole or not at all, so that `load` and `pandas.read_parquet` read it.
+
+    What `_extraction.json` said goes with it; its `added` lists the features that `with_feature` added. Returns the
+    folder. Raises InputError when something is there already or it cannot be written.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty; save the table to a new folder")
+    sizes = {name: array.shape[1] for name, array in tokens.features.items()}
+    values = zip(*(column.tolist() for column in tokens.columns.values()), strict=True)
+    rows = [dict(zip(tokens.columns, (None if v != v else v for v in row), strict=True)) for row in values]
+    extraction = {**tokens.extraction, "added": tokens.extraction.get("added", []), "features": sizes, "parts": 1}
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+        temporary.chmod(0o755)
+        write_part(temporary, 0, rows, tokens.features, sizes)
+        write_json(temporary / EXTRACTION, extraction)
+        temporary.replace(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write ({error.strerror or error}); choose another folder") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,132 @@
+"""`probe evaluate` over several models, and the closed form beside it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from lvm_probe.app.cli import main
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.probing.corpora.demo import CORPUS
+from tests.app.conftest import TINY, Probe, Refusal, quietly
+
+
+@pytest.fixture(scope="module")
+def vrnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "vrnn"
+    quietly("train", "vrnn", "--corpus", CORPUS, "--out", run, *TINY)
+    return run
+
+
+def test_one_model_answers_with_the_fixed_keys_and_how_much_each_layer_carries(
+    trained: Path, small: Path, probe: Probe
+) -> None:
+    said = probe("evaluate", "--ckpt", trained, "--corpus", small, "--without", "z2", "--iwae", "3")
+    assert {"bits_per_frame", "pcm_bits_per_frame", "elbo_nats", "frames", "utterances"} <= said.keys()
+    assert said["kl_bits_per_frame"].keys() == said["active_units"].keys() == {"z1", "z2"}
+    assert [len(said["kl_nats_per_step"][layer]) for layer in ("z1", "z2")] == [8, 4]
+    assert said["bound"]
+    assert not said["density"]
+    assert said["elbo_nats"] == pytest.approx(said["nats_per_utterance"] * said["utterances"])
+    assert said["iwae_samples"] == 3
+    assert abs(said["iwae_bits_per_frame"] - said["bits_per_frame"]) < 0.1
+    assert said["bits_per_frame_without"].keys() == {"z2"}
+    assert said["bits_per_frame_without"]["z2"] > 0
+
+
+def test_several_models_and_baselines_make_a_table(
+    trained: Path, vrnn: Path, small: Path, probe: Probe, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"t.{end}" for end in ("csv", "json", "tex")]
+    outs = [part for file in files for part in ("--out", file)]
+    models = [part for name in ("uniform", "flac", trained, vrnn) for part in ("--ckpt", name)]
+    said = probe("evaluate", *models, "--corpus", small, *outs)
+    names = [row["name"] for row in said["results"]]
+    assert names == ["uniform", "flac", str(trained), str(vrnn)]
+    assert said["wrote"] == [str(file) for file in files]
+    uniform, flac, cwvae, other = said["results"]
+    assert uniform["bits_per_frame"] == uniform["pcm_bits_per_frame"] == pytest.approx(16)
+    assert 0 < flac["pcm_bits_per_frame"] < 16
+    assert (cwvae["family"], other["family"]) == ("cwvae", "vrnn")
+    frame = pd.read_csv(files[0])
+    assert frame["bits_per_frame"].tolist() == pytest.approx([row["bits_per_frame"] for row in said["results"]])
+    assert frame["bound"].tolist() == [False, False, True, True]
+    assert pd.isna(frame.loc[3, "kl_z2"])
+    assert json.loads(files[1].read_text())["results"][2]["bits_per_frame"] == cwvae["bits_per_frame"]
+    latex = files[2].read_text()
+    assert latex.startswith(r"\begin{tabular}{ll")
+    assert latex.count(r"\\") == 5
+    assert r"$\leq$" in latex
+
+
+def test_the_printed_table_lines_up_and_says_what_its_columns_mean(
+    trained: Path, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quietly("evaluate", "--ckpt", "uniform", "--ckpt", trained, "--corpus", small)
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert "bits per frame" in head
+    assert rows[0].startswith("uniform")
+    assert "≤" in rows[1]
+    assert "≤" not in rows[0]
+    assert head.index("bits per frame") + len("bits per frame") == rows[0].index("16.000") + len("16.000")
+    assert "PCM code length" in rows[2]
+
+
+def test_chunks_give_the_same_figure(trained: Path, small: Path, probe: Probe) -> None:
+    whole = probe("evaluate", "--ckpt", trained, "--corpus", small)
+    pieces = probe("evaluate", "--ckpt", trained, "--corpus", small, "--chunk", "0.5")
+    assert pieces["bits_per_frame"] == pytest.approx(whole["bits_per_frame"], abs=1e-4)
+    assert pieces["frames"] == whole["frames"]
+
+
+def test_models_that_held_out_other_speakers_are_not_set_side_by_side(
+    trained: Path, tmp_path: Path, refused: Refusal
+) -> None:
+    other = tmp_path / "other"
+    quietly("train", "cwvae", "--corpus", CORPUS, "--out", other, *TINY, "--hold-out", "0.5")
+    said = refused("evaluate", "--ckpt", trained, "--ckpt", other, "--corpus", CORPUS, "--split", "validation")
+    assert "held out other speakers" in said
+
+
+def test_collapse_is_said_in_plain_words(trained: Path, tmp_path: Path, probe: Probe, small: Path) -> None:
+    loaded = checkpoint.load(trained)
+    cell = loaded.model.inference[1]
+    with torch.no_grad():  # evidence so vague that the posterior is the prior
+        cell.evidence.weight.zero_()
+        cell.evidence.bias[: cell.latent] = 0
+        cell.evidence.bias[cell.latent :] = -20
+        cell.prior.weight.zero_()
+        cell.prior.bias.zero_()
+    path = tmp_path / "collapsed.safetensors"
+    checkpoint.save(path, loaded.model, {})
+    said = probe("evaluate", "--ckpt", path, "--corpus", small)
+    assert said["active_units"]["z2"] == 0
+    (warning,) = said["warnings"]
+    assert warning.startswith("z2 carries nothing")
+
+
+def test_the_gaussian_table_comes_from_its_formula(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = probe("gaussian-limit")["results"]
+    assert [row["min_std"] for row in rows] == [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001]
+    for row in rows[1:]:
+        assert row["nats"] == pytest.approx(row["paper_nats"], abs=1)
+        assert row["note"] == ""
+    assert "1.5 nats off its own formula" in rows[0]["note"]
+    assert main(["gaussian-limit", "--frames", "10"]) == 0
+    assert "paper" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--out", "table.xls"], "choose one of these endings"),
+        (["--iwae", "-1"], "not negative"),
+        (["--chunk", "0"], "a chunk above 0"),
+        (["--without", "z"], "name a layer of latents"),
+        (["--split", "validation"], "name a checkpoint too"),
+    ],
+)
+def test_bad_options(more: list[str], says: str, small: Path, refused: Refusal) -> None:
+    assert says in refused("evaluate", "--ckpt", "uniform", "--corpus", small, *more)

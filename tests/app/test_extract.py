@@ -1,0 +1,145 @@
+"""`probe extract` with more features, somebody's encoder, and torchaudio's models."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lvm_probe.app.cli import main
+from lvm_probe.probing.features import token_table, torchaudio_models
+from tests.app.conftest import Probe, Refusal
+from tests.probing import miniature, tiny_wav2vec2
+
+ENCODER = """\
+import numpy as np
+
+def steps(wave, stride):
+    return np.stack([wave[t : t + stride].std() * np.ones(3) for t in range(0, len(wave), stride)])
+
+def encode(wave):
+    return {"level": (steps(wave, 160), None, 160)}
+
+class Model:
+    sample_rate = 8000
+
+    def encode(self, wave, sample_rate):
+        assert sample_rate == 8000
+        mean = steps(wave, 80)
+        return [(mean, mean**2, 80)]
+
+broken = 3
+"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return miniature.timit_nltk(tmp_path / "corpus")
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(ENCODER)
+    return path
+
+
+def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--out", tmp_path / "t", "--samples", 2)
+    document = probe(*argv, "--also", "stats, mfcc,states,halves")
+    assert list(document["features"]) == [
+        "z1", "z1_var", "z1_logms", "z1_halves", "z2", "z2_var", "z2_logms", "z2_halves",
+        "h1", "h1_halves", "h2", "h2_halves", "mel", "mel_halves", "mfcc", "stats",
+    ]  # fmt: skip
+    said = token_table.read_extraction(tmp_path / "t")
+    assert (said["also"], said["layers"]) == (["mfcc", "stats", "states", "halves"], ["z1", "z2"])
+    assert len(pd.read_parquet(tmp_path / "t")) == 20
+    assert probe(*argv, "--also", "mfcc,stats,halves,states")["parts_done"] == 0
+
+
+def test_an_encoder_of_one_s_own(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--corpus", corpus, "--encoder")
+    document = probe(*argv, encoder, "--out", tmp_path / "a", "--also", "halves")
+    assert document["features"] == {"level": 3, "level_halves": 6, "mel": 80, "mel_halves": 160}
+    document = probe(*argv, f"{encoder}:Model", "--out", tmp_path / "b")
+    assert document["features"] == {"layer1": 3, "layer1_var": 3, "mel": 80}
+    said = token_table.read_extraction(tmp_path / "b")
+    assert said["encoder"] == {
+        "name": "mine.py:Model", "sample_rate": 8000, "strides": {"layer1": 80},
+        "sha256": hashlib.sha256(encoder.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    loaded = token_table.load(tmp_path / "b")
+    assert (loaded.features["layer1_var"] > 0).all()
+    assert probe(*argv, f"{encoder}:Model", "--out", tmp_path / "b")["parts_done"] == 0
+
+
+def test_a_torchaudio_model(corpus: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(torchaudio_models.BUILDERS, "hubert_base", (tiny_wav2vec2.tiny, False))
+    torch.save(tiny_wav2vec2.tiny().state_dict(), tmp_path / "weights.pt")
+    argv = ("extract", "--torchaudio", "hubert_base", "--corpus", corpus, "--layer", 9, "--layer", 2)
+    weights = ("--weights", tmp_path / "weights.pt")
+    document = probe(*argv, *weights, "--out", tmp_path / "t")
+    assert document["features"] == {"hubert_base_2": 8, "hubert_base_9": 8, "mel": 80}
+    probe(*argv, "--untrained", "--out", tmp_path / "u")
+    trained, untrained = token_table.load(tmp_path / "t"), token_table.load(tmp_path / "u")
+    assert (trained.features["hubert_base_2"] != untrained.features["hubert_base_2"]).any()
+    np.testing.assert_array_equal(trained.features["mel"], untrained.features["mel"])
+    assert (trained.extraction["untrained"], untrained.extraction["untrained"]) == (False, True)
+    assert trained.extraction["encoder"]["weights"] == "weights.pt"
+
+
+def test_refusals(
+    tiny: Path, corpus: Path, encoder: Path, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(torchaudio_models.BUILDERS, "hubert_base", (tiny_wav2vec2.tiny, False))
+    argv = ("extract", "--corpus", corpus, "--out", tmp_path / "t")
+    named = ("--torchaudio", "hubert_base")
+    for options, says in (
+        ((), "one of the arguments --ckpt --encoder --torchaudio is required"),
+        (("--ckpt", tiny, "--encoder", encoder), "--encoder: not allowed with argument --ckpt"),
+        (("--ckpt", tiny, "--also", "mfcc,pitch"), "--also mfcc,pitch: choose among mfcc, stats, states, halves"),
+        (("--ckpt", tiny, "--also", "mfcc", "--mel-bins", 12), "13 coefficients need as many --mel-bins, not 12"),
+        (("--ckpt", tiny, "--also", "stats", "--mel-window", 8, "--mel-bins", 2), "--also stats: needs --mel-window"),
+        (("--ckpt", tiny, "--layer", 3), "--layer: belongs to --torchaudio"),
+        (("--ckpt", tiny, "--weights", "x"), "--weights: belongs to --torchaudio"),
+        (("--encoder", encoder, "--samples", 3), "--samples: only a --ckpt is sampled"),
+        (("--encoder", encoder, "--memory", 3), "--memory: only a --ckpt is sampled"),
+        (("--encoder", encoder, "--untrained"), "--untrained: your encoder's weights"),
+        (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
+        (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
+        (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),
+        (("--encoder", tmp_path / "none.py"), "none.py: no such Python file; give FILE.py:NAME"),
+        (("--torchaudio", "hubert", "--untrained"), "--torchaudio hubert: unknown; choose among wav2vec2_base,"),
+        (named, "give either --weights FILE (nothing is downloaded) or --untrained"),
+        ((*named, "--untrained"), "--layer: none given; hubert_base has layers 1 to 9"),
+        ((*named, "--untrained", "--layer", 10), "--layer: 10; hubert_base has layers 1 to 9"),
+        ((*named, "--weights", tmp_path / "none.pt", "--layer", 1), "none.pt: no such file"),
+    ):
+        assert says in refused(*argv, *options), options
+    assert not (tmp_path / "t").exists()
+
+
+def test_other_features_or_another_encoder_want_another_folder(
+    tiny: Path, corpus: Path, encoder: Path, refused: Refusal, probe: Probe, tmp_path: Path
+) -> None:
+    argv = ("extract", "--corpus", corpus, "--out", tmp_path / "t")
+    probe(*argv, "--encoder", encoder)
+    assert "holds another extraction (its also, features differ)" in refused(
+        *argv, "--encoder", encoder, "--also", "stats"
+    )
+    assert "holds another extraction (its checkpoint, model, samples, estimator, " in refused(*argv, "--ckpt", tiny)
+    encoder.write_text(ENCODER + "# another version\n")
+    assert "holds another extraction (its encoder differ)" in refused(*argv, "--encoder", encoder)
+    tokens = token_table.load(tmp_path / "t")
+    token_table.save(tokens.with_feature("mine", np.zeros((20, 1))), tmp_path / "mine")
+    mine = ("extract", "--corpus", corpus, "--out", tmp_path / "mine", "--encoder", encoder)
+    assert "holds a table with features of your own" in refused(*mine)
+
+
+def test_the_help_names_all_three_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["extract", "--help"])
+    said = capsys.readouterr().out
+    assert all(way in said for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL"))
