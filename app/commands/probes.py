@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import Answer, bar
+from lvm_probe.app.output import Output
+from lvm_probe.app.output import progress_bar as bar
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable
@@ -167,7 +168,7 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
         sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
 
 
-def run(args: argparse.Namespace, method: Any) -> Answer:
+def run(args: argparse.Namespace, method: Any) -> Output:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
     from lvm_probe import InputError
     from lvm_probe.app.report import as_text, by_class, by_speaker, recalls, results_path, rows_as_json
@@ -224,7 +225,7 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
 
         wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document["wrote"] = [str(path) for path in wrote]
-    return Answer(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
+    return Output(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
 
 
 def opened(

@@ -274,7 +274,7 @@ def test_tables_of_the_same_name_are_told_apart(latents: Path, probe: Probe, tmp
 
 def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lvm_probe.app.commands.demo.CHECKPOINT", str(tiny))
-    monkeypatch.setattr("lvm_probe.app.commands.demo.SAMPLES", 1)
+    monkeypatch.setattr("lvm_probe.app.commands.demo.DRAWS", 1)
     monkeypatch.setattr("lvm_probe.app.commands.demo.PERMUTATIONS", 1)
     monkeypatch.setattr(lvm_probe.probing.corpora.demo, "CORPUS", small)
     document = probe("demo", "--out", tmp_path / "demo", "--device", "cpu")

@@ -146,7 +146,7 @@ def test_a_corpus_that_changes_after_it_was_read(
     out, err = capsys.readouterr()
     said = json.loads(out)
     assert said["changed"] == [f"{victim}: changed since the corpus was opened"]
-    assert f"notice: {victim}: changed since the corpus was opened; the result is of what it held before\n" in err
+    assert f"notice: {victim}: changed since the corpus was opened; the result describes its earlier content\n" in err
     assert (said["left_out"], said["tokens"]) == ([], 20)
 
 
