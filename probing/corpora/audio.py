@@ -13,13 +13,12 @@ import numpy as np
 import soundfile
 
 from lvm_probe import InputError
-from lvm_probe.analysis.shape_annotations import Float32, Int16
+from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
+from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
 from lvm_probe.probing.corpora.corpus import Segment, Utterance
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 """File name endings taken for audio (in any case), the preferred one first."""
-
-FULL_SCALE = 32768
 
 # The longest FLAC block (65,535 samples) needs about 13 bytes even for digital silence, some 5,000 samples
 # a byte; a header that promises more than this cannot be true of any format read here.
@@ -97,24 +96,43 @@ def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " 
             f"{path}: {len(pcm)} samples at {header.sample_rate} Hz, but {utterance.samples} at "
             f"{utterance.sample_rate} Hz when the corpus was opened; open it again"
         )
-    audio: np.ndarray = pcm.astype(np.float32) / np.float32(FULL_SCALE)
-    if header.sample_rate == sample_rate:
-        return audio
-    check_rates(path, header.sample_rate, sample_rate)
+    return resample(to_float(pcm), header.sample_rate, sample_rate, path)
+
+
+def to_float(pcm: Int16[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+    """16-bit PCM as float32 in [-1, 1). Raises InputError for anything but int16."""
+    return check_pcm(pcm).astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def to_pcm(wave: Float[np.ndarray, " n"]) -> Int16[np.ndarray, " n"]:
+    """Audio in [-1, 1] rounded to 16-bit PCM and clipped at full scale: the inverse of `to_float`."""
+    return np.clip(np.rint(wave * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def resample(
+    wave: Float32[np.ndarray, " n"], from_rate: int, to_rate: int, name: str | Path
+) -> Float32[np.ndarray, " resampled"]:
+    """Resample audio by torchaudio's windowed sinc (Hann, 6 zero crossings), clipped to full scale.
+
+    Gives ceil(n * to_rate / from_rate) samples. Raises InputError, naming `name`, for rates that `check_rates` refuses.
+    """
+    if from_rate == to_rate:
+        return wave
+    check_rates(name, from_rate, to_rate)
 
     import torch  # only when needed: it costs a second
-    from torchaudio.functional import resample
+    from torchaudio import functional
 
-    resampled = resample(torch.from_numpy(audio), header.sample_rate, sample_rate).numpy()
+    resampled = functional.resample(torch.from_numpy(wave), from_rate, to_rate).numpy()
     return np.clip(resampled, -1.0, np.float32((FULL_SCALE - 1) / FULL_SCALE)).astype(np.float32)
 
 
-def check_rates(path: Path, from_rate: int, to_rate: int) -> None:
+def check_rates(name: str | Path, from_rate: int, to_rate: int) -> None:
     """Raise InputError when resampling would need gigabytes: rates (Hz) far apart, or with little in common."""
     common = math.gcd(from_rate, to_rate)
     if to_rate > from_rate * _MOST_GROWTH or (from_rate // common) * (to_rate // common) > _LARGEST_FILTER:
         raise InputError(
-            f"{path}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; resample the file with sox or ffmpeg"
+            f"{name}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; resample it with sox or ffmpeg"
         )
 
 
@@ -168,7 +186,7 @@ def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"
                 raise InputError(f"{path}: holds samples that are not finite (NaN or infinite); export it again")
             if len(real) and (peak := float(np.abs(real).max())) > _MOST_OVERSHOOT:
                 raise InputError(f"{path}: samples reach {peak:.4g} where full scale is 1; scale the file to [-1, 1]")
-            return np.clip(np.rint(real * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            return to_pcm(real)
 
 
 def _promised_bytes(path: Path) -> int | None:

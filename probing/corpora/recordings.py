@@ -10,7 +10,7 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Int16
-from lvm_probe.probing.corpora.audio import FULL_SCALE, check_rates, not_mono, probe_audio, read_audio
+from lvm_probe.probing.corpora.audio import check_rates, not_mono, probe_audio, read_audio, to_pcm
 from lvm_probe.probing.corpora.corpus import Corpus, Speaker, Utterance
 
 CACHED_SECONDS = 20 * 3600
@@ -44,7 +44,7 @@ class CorpusRecording:
             self.utterance.check_unchanged()
         except InputError as error:
             raise Unreadable(str(error)) from error
-        pcm = np.rint(audio * FULL_SCALE).astype(np.int16)
+        pcm = to_pcm(audio)
         if self._keep:
             self._pcm = pcm
         return pcm[start:stop]
