@@ -52,7 +52,7 @@ def data(material: Material) -> pd.DataFrame:
     """
     model, corpus = model_and_corpus(material)
     from lvm_probe.analysis.mel import log_mel
-    from lvm_probe.probing.corpora.audio import FULL_SCALE
+    from lvm_probe.probing.corpora.audio import to_float
     from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import spending
 
@@ -74,7 +74,7 @@ def data(material: Material) -> pd.DataFrame:
             spent = spending(model, utterance.id, pcm, PATHS, material.seed)
         except InputError as error:
             raise LeftOut(str(error)) from None
-        mel = log_mel(pcm.astype(np.float32) / FULL_SCALE, sample_rate=rate, hop=hop)
+        mel = log_mel(to_float(pcm), sample_rate=rate, hop=hop)
         for name, series in zip(names, [*(layer.mean for layer in spent), mel], strict=True):
             products[name][group] += lagged_products(series.astype(np.float64), lags[name]).sum(1)
             counts[name][group] += pairs(len(series), lags[name])

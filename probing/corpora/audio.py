@@ -13,14 +13,12 @@ import numpy as np
 import soundfile
 
 from lvm_probe import InputError
-from lvm_probe.analysis.shape_annotations import Float32, Int16
+from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
+from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
 from lvm_probe.probing.corpora.corpus import Segment, Utterance
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 """File name suffixes of audio, in any case; the preferred one first."""
-
-FULL_SCALE = 32768
-"""Steps of 16-bit PCM from 0 to full scale: PCM divided by this lies in [-1, 1)."""
 
 # The longest FLAC block (65,535 samples) needs about 13 bytes even for digital silence, some 5,000 samples per byte;
 # a header that promises more than this is wrong in any format read here.
@@ -85,7 +83,7 @@ def read_audio_header(path: Path) -> AudioHeader:
 def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " n"]:
     """The audio of an utterance.
 
-    Deeper files are rounded to 16 bits. Resampling is torchaudio's windowed sinc (Hann window, 6 zero crossings).
+    Deeper files are rounded to 16 bits; another rate is resampled (see `resample`).
 
     Args:
         utterance: the recording to read.
@@ -106,15 +104,44 @@ def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " 
             f"{path}: {len(pcm)} samples at {header.sample_rate} Hz, but {utterance.samples} at "
             f"{utterance.sample_rate} Hz when the corpus was opened; open it again"
         )
-    audio: np.ndarray = pcm.astype(np.float32) / np.float32(FULL_SCALE)
-    if header.sample_rate == sample_rate:
-        return audio
-    check_resampling(path, header.sample_rate, sample_rate)
+    return resample(to_float(pcm), header.sample_rate, sample_rate, path)
+
+
+def to_float(pcm: Int16[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+    """16-bit PCM as float32 in [-1, 1). Raises InputError for anything but int16."""
+    return check_pcm(pcm).astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def to_pcm(wave: Float[np.ndarray, " n"]) -> Int16[np.ndarray, " n"]:
+    """Audio in [-1, 1] rounded to 16-bit PCM and clipped at full scale: the inverse of `to_float`."""
+    return np.clip(np.rint(wave * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def resample(
+    wave: Float32[np.ndarray, " n"], old_rate: int, new_rate: int, name: str | Path
+) -> Float32[np.ndarray, " resampled"]:
+    """Resample audio by torchaudio's windowed sinc (Hann window, 6 zero crossings), clipped to full scale.
+
+    Args:
+        wave: audio in [-1, 1).
+        old_rate: its sample rate in Hz.
+        new_rate: the wanted sample rate in Hz.
+        name: what an error message calls the audio, such as its file.
+
+    Returns:
+        ceil(n * new_rate / old_rate) samples.
+
+    Raises:
+        InputError: the rates are not supported (see `check_resampling`).
+    """
+    if old_rate == new_rate:
+        return wave
+    check_resampling(name, old_rate, new_rate)
 
     import torch  # here because it takes a second to import, and most corpora need no resampling
-    from torchaudio.functional import resample
+    from torchaudio import functional
 
-    resampled = resample(torch.from_numpy(audio), header.sample_rate, sample_rate).numpy()
+    resampled = functional.resample(torch.from_numpy(wave), old_rate, new_rate).numpy()
     return np.clip(resampled, -1.0, np.float32((FULL_SCALE - 1) / FULL_SCALE)).astype(np.float32)
 
 
@@ -126,12 +153,12 @@ def check_mono(path: Path, channels: int) -> None:
         )
 
 
-def check_resampling(path: Path, old_rate: int, new_rate: int) -> None:
+def check_resampling(name: str | Path, old_rate: int, new_rate: int) -> None:
     """Raise InputError if resampling between two rates (Hz) would need gigabytes of memory."""
     common = math.gcd(old_rate, new_rate)
     if new_rate > old_rate * _MAX_UPSAMPLING or (old_rate // common) * (new_rate // common) > _MAX_FILTER:
         raise InputError(
-            f"{path}: resampling from {old_rate} Hz to {new_rate} Hz is not supported; convert it with sox or ffmpeg"
+            f"{name}: resampling from {old_rate} Hz to {new_rate} Hz is not supported; convert it with sox or ffmpeg"
         )
 
 
@@ -184,7 +211,7 @@ def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"
                 raise InputError(f"{path}: contains samples that are not finite (NaN or infinity); export it again")
             if len(real) and (peak := float(np.abs(real).max())) > _MAX_PEAK:
                 raise InputError(f"{path}: samples reach {peak:.4g} where full scale is 1; scale the file to [-1, 1]")
-            return np.clip(np.rint(real * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            return to_pcm(real)
 
 
 def _promised_bytes(path: Path) -> int | None:

@@ -11,11 +11,11 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Int16
 from lvm_probe.probing.corpora.audio import (
-    FULL_SCALE,
     check_mono,
     check_resampling,
     read_audio,
     read_audio_header,
+    to_pcm,
 )
 from lvm_probe.probing.corpora.corpus import Corpus, Speaker, Utterance
 
@@ -43,7 +43,7 @@ def read_pcm(utterance: Utterance, sample_rate: int) -> Int16[np.ndarray, " n"]:
         utterance.check_unchanged()
     except InputError as error:
         raise UnreadableRecording(str(error)) from error
-    return np.rint(audio * FULL_SCALE).astype(np.int16)
+    return to_pcm(audio)
 
 
 def read_pcm_file(path: Path, sample_rate: int) -> Int16[np.ndarray, " n"]:

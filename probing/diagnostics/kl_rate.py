@@ -26,7 +26,7 @@ from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.audio import FULL_SCALE, resample_segment
+from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.corpora.recordings import CorpusRecording
 from lvm_probe.probing.features.path_blocks import blocks, check_latents, encode
@@ -138,7 +138,7 @@ def measure(
         ledgers = [_Ledger(layer.bits, stride, len(pcm)) for layer, stride in zip(spent, model.strides, strict=True)]
         classes.add(int(group), segments, ledgers, len(pcm))
         boundaries.add(int(group), segments, ledgers, len(pcm))
-        mel = log_mel(pcm.astype(np.float32) / FULL_SCALE, sample_rate=rate, hop=hop)
+        mel = log_mel(to_float(pcm), sample_rate=rate, hop=hop)
         for memory, series in zip(memories, [*(layer.mean for layer in spent), mel], strict=True):
             memory.add(int(group), series.astype(np.float64))
         for l, layer in enumerate(spent):

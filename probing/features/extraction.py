@@ -23,7 +23,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.probing.corpora.audio import FULL_SCALE, resample_segment
+from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic, token_table
@@ -186,7 +186,7 @@ def features(
     # A position rounded to the source's rate may pass the end of the resampled audio by one sample.
     segments = [Segment(s.label, min(s.start, len(pcm) - 1), min(s.end, len(pcm))) for s in segments]
     pooled = source.pooled(utterance.id, pcm, segments)
-    pooled |= acoustic.pooled(pcm.astype(np.float32) / FULL_SCALE, segments, settings, rate, source.hop)
+    pooled |= acoustic.pooled(to_float(pcm), segments, settings, rate, source.hop)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
