@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(
             _name(command),
             description=f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}.",
-            epilog="\n".join(["example:", *(f"  {example}" for example in command.EXAMPLES)]),
+            epilog="\n".join(["examples:", *(f"  {example}" for example in command.EXAMPLES)]),
             formatter_class=_HelpFormatter,
             add_help=False,
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 LAYOUTS = ("auto", "timit", "librispeech", "textgrid")
 SHOWN_PROBLEMS = 20
@@ -98,12 +98,12 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_pr
     return corpus
 
 
-def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> Reading:
+def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> LoadedRecordings:
     """The recordings that can be read; the others are named on standard error."""
-    from lvm_probe.probing.corpora.recordings import readable
+    from lvm_probe.probing.corpora.recordings import load_recordings
 
     with progress_bar(corpus.seconds, "read", delay=1) as advance:
-        reading = readable(corpus, sample_rate, strict=args.strict, progress=advance)
+        reading = load_recordings(corpus, sample_rate, strict=args.strict, progress=advance)
     print_left_out(reading.left_out)
     return reading
 

@@ -26,7 +26,6 @@ def run(args: argparse.Namespace) -> Output:
     """Extract, probe phonemes under two protocols, draw two figures."""
     import pandas as pd
 
-    from lvm_probe.analysis.predictions import Protocol
     from lvm_probe.app.report import as_text, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
     from lvm_probe.models.checkpoints import checkpoint
@@ -36,6 +35,7 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.features import extraction, token_table
     from lvm_probe.probing.questions import classification
     from lvm_probe.probing.questions.question import Question
+    from lvm_probe.probing.questions.targets import Protocol
 
     out = Path(args.out)
     latents = out / "latents"

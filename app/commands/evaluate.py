@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 SUMMARY = "likelihood of a corpus under one or several models, in bits per frame"
 EXAMPLES = (
@@ -125,7 +125,7 @@ def _select(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -> 
 
 
 def _evaluate(
-    name: str, loaded: Checkpoint | None, reading: Reading, rate: int, args: argparse.Namespace
+    name: str, loaded: Checkpoint | None, reading: LoadedRecordings, rate: int, args: argparse.Namespace
 ) -> tuple[dict[str, Any], str]:
     """One model's figures, as a document and as text; `loaded` is None for a baseline."""
     from lvm_probe.models.likelihood import baselines, elbo
@@ -243,7 +243,7 @@ def as_latex(frame: pd.DataFrame) -> str:
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _footnote(reading: Reading, frame: pd.DataFrame) -> str:
+def _footnote(reading: LoadedRecordings, frame: pd.DataFrame) -> str:
     text = (
         f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, "
         f"{len(reading.corpus.speakers)} speakers. Bits per frame: equation 11 of Havtorn et al. (2022), uniform bins "

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
-    from lvm_probe.probing.corpora.recordings import single
+    from lvm_probe.probing.corpora.recordings import read_pcm_file
     from lvm_probe.probing.features.token_table import check_writable
 
     if not 0 < args.seconds <= MAX_SECONDS:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> Output:
     generator = torch.Generator().manual_seed(args.seed)
     waves: dict[str, Tensor] = {}
     for name in args.reconstruct or []:
-        pcm, stem = torch.from_numpy(single(Path(name), rate)), Path(name).stem
+        pcm, stem = torch.from_numpy(read_pcm_file(Path(name), rate)), Path(name).stem
         centre, drawn = reconstruct(model, pcm, generator)
         waves |= {stem: pcm, f"{stem}-reconstructed": to_pcm(centre), f"{stem}-drawn": to_pcm(drawn)}
     if not args.reconstruct:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lvm_probe.models.training.recipe import Preset
     from lvm_probe.models.training.trainer import Progress
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 SUMMARY = "train a model and keep the checkpoint with the best validation bound"
 EXAMPLES = (
@@ -84,12 +84,12 @@ def run(args: argparse.Namespace) -> Output:
     """Train, or continue a run; the document has the best checkpoint and its validation figures."""
     preset, out = _preset(args), Path(args.out)
     from lvm_probe.models.families.dmol import Unconditional
-    from lvm_probe.probing.corpora.recordings import hold_out
 
     _check_run_folder(out, args.resume)
     rate = preset.config.sample_rate
     corpus = _training_part(args, rate)
-    training, validation = (read_recordings(part, rate, args) for part in hold_out(corpus, args.hold_out, args.seed))
+    parts = corpus.hold_out_speakers(args.hold_out, args.seed)
+    training, validation = (read_recordings(part, rate, args) for part in parts)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,
@@ -152,7 +152,11 @@ def _training_part(args: argparse.Namespace, sample_rate: int) -> Corpus:
 
 
 def _train(
-    args: argparse.Namespace, preset: Preset, training: Reading, validation: Reading, provenance: dict[str, Any]
+    args: argparse.Namespace,
+    preset: Preset,
+    training: LoadedRecordings,
+    validation: LoadedRecordings,
+    provenance: dict[str, Any],
 ) -> tuple[dict[str, Any], str]:
     """Train by gradient descent, on several processes where asked."""
     from lvm_probe.models.likelihood.summary import collapse_warnings
@@ -202,7 +206,11 @@ def _train(
 
 
 def _fit(
-    args: argparse.Namespace, preset: Preset, training: Reading, validation: Reading, provenance: dict[str, Any]
+    args: argparse.Namespace,
+    preset: Preset,
+    training: LoadedRecordings,
+    validation: LoadedRecordings,
+    provenance: dict[str, Any],
 ) -> tuple[dict[str, Any], str]:
     """Fit the one distribution without a network, which takes no updates."""
     from lvm_probe.models.checkpoints import checkpoint

@@ -1,4 +1,4 @@
-"""The `probe` command as a user meets it: answers on standard output, one line of error, exit codes."""
+"""The `probe` command as a user sees it: results on standard output, one line of error, exit codes."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
     return out
 
 
-# Asking what there is
+# Help and overviews
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["knn", "--help"], ["--version"]])
@@ -51,23 +51,6 @@ def test_help_imports_nothing_heavy(argv: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stderr == ""
-
-
-def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    overview = capsys.readouterr().out
-    for command in ("demo", "models", "corpus", "train", "evaluate", "extract", "knn", "lda"):
-        assert f"\n    {command} " in overview
-        with pytest.raises(SystemExit) as stop:
-            main([command, "--help"])
-        assert stop.value.code == 0
-        options = capsys.readouterr().out
-        assert "--json" in options
-        assert "--seed" in options
-        assert "seed of everything random (default: 0)" in options
-        assert "(default: None)" not in options
-        assert "(default: False)" not in options
 
 
 def test_models(probe: Probe) -> None:
@@ -292,7 +275,7 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ([], "probe: .*command; see probe --help"),
+        ([], "probe: .*COMMAND; see probe --help"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["knn", "--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["extract"], "probe extract: .*--corpus, --out; see probe extract --help"),
@@ -403,7 +386,7 @@ def test_unwritable_output(tiny: Path, small: Path, latents: Path, refused: Refu
 def test_runs_are_neither_overwritten_nor_made_up(trained: Path, refused: Refusal, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     argv = ("train", "cwvae", "--corpus", CORPUS, *TINY, "--out")
-    assert f"{trained}: holds a run already; go on with --resume" in refused(*argv, trained)
+    assert f"{trained}: holds a run already; continue it with --resume" in refused(*argv, trained)
     assert "give the same options" in refused(*argv, trained, "--resume", "--seed", 1)
     assert "no last.safetensors to resume from; leave out --resume" in refused(*argv, tmp_path / "new", "--resume")
     assert "must lie between 0 and 1" in refused(*argv, tmp_path / "new", "--hold-out", 1.5)

@@ -106,7 +106,7 @@ def test_refusals(
         (("--ckpt", tiny, "--weights", "x"), "--weights: belongs to --torchaudio"),
         (("--encoder", encoder, "--samples", 3), "--samples: only a --ckpt is sampled"),
         (("--encoder", encoder, "--memory", 3), "--memory: only a --ckpt is sampled"),
-        (("--encoder", encoder, "--untrained"), "--untrained: your encoder's weights"),
+        (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt or --torchaudio"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
         (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
         (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),
