@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from lvm_probe import InputError
-from lvm_probe.models.families.srnn import SRNN, SRNNConfig, reverse
-from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.families.srnn import SRNN, SRNNConfig
+from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.likelihood.elbo import evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import Pass
 from lvm_probe.models.registry import config_from_dict, config_to_dict
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 
@@ -368,8 +369,8 @@ def test_a_bad_configuration_says_what_is_wrong(change, says) -> None:
 def test_a_wrong_kind_of_posterior_or_smoothing_is_refused_at_run_time() -> None:
     """Without the tests' annotation checks, as users run it."""
     code = """
-from models.errors import InputError
-from models.srnn import SRNNConfig
+from lvm_probe import InputError
+from lvm_probe.models.families.srnn import SRNNConfig
 for bad in ({"posterior": "prior"}, {"posterior": ["direct"]}, {"smoothing": 1}):
     try:
         SRNNConfig(latent=4, hidden=8, **bad)
