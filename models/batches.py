@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Int16, Int64
 from torch import Tensor
 
+from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
 
 
@@ -41,7 +42,7 @@ def collate(recordings: Sequence[Recording]) -> tuple[Int16[Tensor, "batch sampl
     lengths = torch.tensor([recording.samples for recording in recordings])
     pcm = torch.zeros(len(recordings), int(lengths.max()), dtype=torch.int16)
     for row, recording in zip(pcm, recordings, strict=True):
-        row[: recording.samples] = torch.from_numpy(recording.read(0, recording.samples))
+        row[: recording.samples] = torch.from_numpy(check_pcm(recording.read(0, recording.samples)))
     return pcm, lengths
 
 
@@ -79,7 +80,7 @@ def pcm_histogram(
     """
     counts = np.zeros(mulaw.PCM_VALUES, np.int64)
     for recording in recordings:
-        pcm = recording.read(0, recording.samples).astype(np.int64)
+        pcm = check_pcm(recording.read(0, recording.samples)).astype(np.int64)
         counts += np.bincount(pcm + mulaw.FULL_SCALE, minlength=mulaw.PCM_VALUES)
         progress(recording.samples)
     return counts
