@@ -24,10 +24,10 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
-from lvm_probe.models.likelihood.elbo import utterance_seed
+from lvm_probe.models.noise import utterance_seed
 from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
-from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import check_feature_name
@@ -175,8 +175,8 @@ class EncoderSource:
         """Encodes the first utterance that can be read to learn the encoder's layers."""
         for utterance in corpus.utterances:
             try:
-                pcm = CorpusRecording(utterance, encoder.sample_rate, keep=False).read(0, 1 << 62)
-            except Unreadable:
+                pcm = read_pcm(utterance, encoder.sample_rate)
+            except UnreadableRecording:
                 continue
             return cls(encoder, _encoded(encoder, utterance.id, pcm, seed), seed, halves)
         raise InputError(f"{corpus.root}: no utterance of it can be read; see `probe corpus {corpus.root}`")
