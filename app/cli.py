@@ -40,7 +40,8 @@ from lvm_probe.app.commands import (
     train,
 )
 from lvm_probe.app.options import add_general
-from lvm_probe.app.output import Output, version
+from lvm_probe.app.output import Output
+from lvm_probe.models.io.provenance import package_version
 
 COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "start here": (demo,),
@@ -139,7 +140,7 @@ class _Version(argparse.Action):
     """Reads the version only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(version())
+        print(f"lvm-probe {package_version()}")
         parser.exit()
 
 

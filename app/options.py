@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvm_probe import InputError
-from lvm_probe.app.output import print_left_out, progress_bar
+from lvm_probe.app.output import print_left_out
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
-    import torch
-
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
@@ -30,7 +28,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(group: argparse._ActionsContainer) -> None:
-    """`--device`; see `pick_device`."""
+    """`--device`; see `models.device.pick_device`."""
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
 
 
@@ -102,21 +100,10 @@ def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) 
     """The recordings that can be read; the others are named on standard error."""
     from lvm_probe.probing.corpora.recordings import load_recordings
 
-    with progress_bar(corpus.seconds, "read", delay=1) as advance:
+    with bar(corpus.seconds, "read", delay=1) as advance:
         reading = load_recordings(corpus, sample_rate, strict=args.strict, progress=advance)
     print_left_out(reading.left_out)
     return reading
-
-
-def pick_device(name: str) -> torch.device:
-    """The device behind `--device`; raises InputError when there is no such device."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch finds no CUDA device; use --device cpu")
-    return torch.device(name)
 
 
 def _seed(text: str) -> int:

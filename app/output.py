@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,22 +76,6 @@ def print_changed_files(corpus: Corpus, left_out: Sequence[str] = ()) -> list[st
     return changed
 
 
-@contextlib.contextmanager
-def progress_bar(total: float, name: str, unit: str = "s", delay: float = 0) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error, shown after `delay` seconds; yields the function that advances it."""
-    from tqdm import tqdm
-
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    if unit == "s":
-        form += " {n:.0f}/{total:.0f} s of speech"
-    with tqdm(total=total, desc=name, bar_format=form, dynamic_ncols=True, disable=None, delay=delay) as bar:
-
-        def advance(amount: float) -> None:
-            bar.update(min(amount, total - bar.n))
-
-        yield advance
-
-
 def plural(count: int, noun: str) -> str:
     """`1 speaker`, `2 speakers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -108,25 +90,3 @@ def in_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def version() -> str:
-    """The name and version of this package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"lvm-probe {version('lvm-probe')}"
-    except PackageNotFoundError:
-        return "lvm-probe (not installed)"
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    from importlib.metadata import version as of
-
-    packages = ("torch", "torchaudio", "numpy", "scikit-learn", "pyarrow")
-    return {
-        "lvm-probe": version().split()[-1],
-        "python": platform.python_version(),
-        **{package: of(package) for package in packages},
-    }

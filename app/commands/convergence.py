@@ -7,17 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
-from lvm_probe.app.options import (
-    CKPT,
-    add_corpus,
-    add_device,
-    add_part,
-    open_corpus,
-    pick_device,
-    read_recordings,
-    whole_numbers,
-)
-from lvm_probe.app.output import Output, csv_file, in_columns, plural, progress_bar
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings, whole_numbers
+from lvm_probe.app.output import Output, csv_file, in_columns, plural
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +68,8 @@ def run(args: argparse.Namespace) -> Output:
     reading = read_recordings(convergence.choose(corpus, args.utterances, args.seed), model.config.sample_rate, args)
     began = time.monotonic()
     with (
-        progress_bar(reading.corpus.seconds, "draws") as advance,
-        progress_bar(1, "probe", unit="run", delay=1) as advance_probe,
+        bar(reading.corpus.seconds, "draws") as advance,
+        bar(1, "probe", unit="run", delay=1) as advance_probe,
     ):
         result = convergence.converge(
             model,

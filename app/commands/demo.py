@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lvm_probe.app.options import add_device, pick_device
-from lvm_probe.app.output import Output, package_versions, progress_bar
+import lvm_probe
+from lvm_probe.app.options import add_device
+from lvm_probe.app.output import Output
+from lvm_probe.probing.progress import bar
 
 SUMMARY = "run everything end to end on an embedded synthetic corpus"
 EXAMPLES = ("probe demo --out demo-out",)
@@ -28,35 +30,21 @@ def run(args: argparse.Namespace) -> Output:
 
     from lvm_probe.app.report import as_text, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
-    from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.lock import locked
-    from lvm_probe.probing.corpora import open_corpus
     from lvm_probe.probing.corpora.demo import CORPUS
-    from lvm_probe.probing.features import extraction, token_table
+    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions import classification
     from lvm_probe.probing.questions.question import Question
     from lvm_probe.probing.questions.targets import Protocol
 
     out = Path(args.out)
-    latents = out / "latents"
-    token_table.check_writable(latents)
-    corpus = open_corpus(CORPUS)
-    with locked(latents), progress_bar(corpus.seconds, "extract") as advance:
-        extraction.extract(
-            checkpoint.load(CHECKPOINT),
-            corpus,
-            latents,
-            extraction.Settings(samples=DRAWS, estimator="posterior-mean", seed=args.seed),
-            device=pick_device(args.device),
-            versions=package_versions(),
-            progress=advance,
-        )
-    tokens = token_table.load(latents)
+    corpus = lvm_probe.open_corpus(CORPUS)
+    model = lvm_probe.load_model(CHECKPOINT, device=args.device)
+    tokens = lvm_probe.extract(corpus, model, out / "latents", samples=DRAWS, seed=args.seed)
     answers = []
     protocols: tuple[Protocol, ...] = ("paper", "nested")
     for protocol in protocols:
         question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=args.seed)
-        with progress_bar(1, f"knn, {protocol}", unit="run") as advance:
+        with bar(1, f"knn, {protocol}", unit="run") as advance:
             answers.append(classification.ask(tokens, question, lambda i, n, a=advance: a(1 / n)).results)  # type: ignore[misc]
     results = pd.concat(answers, ignore_index=True)
     token_table.write_csv(out / "knn-phoneme.csv", results)
@@ -72,9 +60,9 @@ means averaged over {DRAWS} Monte Carlo draws
 The corpus is synthetic: these figures show how the tool works, not what the model has learned about speech.
 
 wrote
-  {latents}/  token table, read by pandas.read_parquet
+  {out}/latents/  token table, read by pandas.read_parquet
   {out}/knn-phoneme.csv  accuracy for every k, speaker and protocol
   {out}/accuracy-over-k.png (.pdf, .svg, .csv)  accuracy over k under both protocols
   {out}/lda-scatter-z1.png (.pdf, .svg, .csv)  phonemes of {speaker} in two discriminants of z1"""
-    wrote = [latents, out / "knn-phoneme.csv", *curves, *scatter]
+    wrote = [out / "latents", out / "knn-phoneme.csv", *curves, *scatter]
     return Output({"wrote": [str(path) for path in wrote], "results": rows_as_json(results)}, text)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, pick_device, read_recordings
-from lvm_probe.app.output import Output, in_columns, progress_bar
+from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
+from lvm_probe.app.output import Output, in_columns
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +137,7 @@ def _evaluate(
     recordings, seconds = reading.recordings, reading.corpus.seconds
     chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
     model = loaded.model.to(pick_device(args.device)) if loaded else None
-    with progress_bar(seconds, f"evaluate {name}") as advance:
+    with bar(seconds, f"evaluate {name}") as advance:
         if model is not None:
             result = elbo.evaluate(model, recordings, progress=lambda n: advance(n / rate), **chunked)
         elif name == "flac":
@@ -171,7 +173,7 @@ def _evaluate(
     if model is None:
         return document, "\n".join(lines)
     for layer in (layer for layer in args.without or [] if layer in result.kl_bits_per_frame):
-        with progress_bar(seconds, f"{name} without {layer}") as advance:
+        with bar(seconds, f"{name} without {layer}") as advance:
             uninformed = model.uninformed(int(layer[1:]) - 1)
             without = elbo.evaluate(uninformed, recordings, progress=lambda n: advance(n / rate), **chunked)
         document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
@@ -181,7 +183,7 @@ def _evaluate(
             f"{result.kl_bits_per_frame[layer]:.3f}"
         )
     if args.iwae:
-        with progress_bar(seconds, f"bound {name}") as advance:
+        with bar(seconds, f"bound {name}") as advance:
             bound = importance_bound(model, recordings, args.iwae, progress=lambda n: advance(n / rate), **chunked)
         document["iwae_samples"] = args.iwae
         document["iwae_bits_per_frame"] = bound.bits_per_frame

@@ -13,7 +13,9 @@ from typing import Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT
-from lvm_probe.app.output import Output, package_versions, progress_bar, version
+from lvm_probe.app.output import Output
+from lvm_probe.models.io.provenance import package_version, package_versions
+from lvm_probe.probing.progress import bar
 
 SUMMARY = "explore token tables in a browser: map, questions, audio, changed latents"
 EXAMPLES = ("probe explore --demo", "probe explore --latents latents/timit --corpus TIMIT --ckpt cwvae-small")
@@ -87,7 +89,7 @@ def demo_table() -> Path:
     from lvm_probe.probing.features import token_table
 
     weights = next(path for name, _, path in shipped() if name == DEMO_CHECKPOINT)
-    folder = cache_folder() / "demo" / digest(version(), Path(weights), DEMO_DRAWS) / DEMO_CHECKPOINT
+    folder = cache_folder() / "demo" / digest(package_version(), Path(weights), DEMO_DRAWS) / DEMO_CHECKPOINT
     if (folder / token_table.EXTRACTION).exists():
         parts = token_table.read_extraction(folder)["parts"]
         if all((folder / token_table.part_name(i)).exists() for i in range(parts)):
@@ -100,7 +102,7 @@ def demo_table() -> Path:
 
     corpus = open_corpus(_demo_corpus())
     settings = extraction.Settings(samples=DEMO_DRAWS, estimator="posterior-mean", units=("phoneme", "word"))
-    with progress_bar(corpus.seconds, "extract, once") as advance:
+    with bar(corpus.seconds, "extract, once") as advance:
         extraction.extract(
             checkpoint.load(DEMO_CHECKPOINT), corpus, folder, settings, device=torch.device("cpu"),
             versions=package_versions(), progress=advance,

@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, names, open_corpus, pick_device
-from lvm_probe.app.output import (
-    Output,
-    exclusive_output_folder,
-    package_versions,
-    print_changed_files,
-    print_left_out,
-    progress_bar,
-)
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, names, open_corpus
+from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files, print_left_out
+from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.cluster import DaskWorkers
@@ -94,7 +90,6 @@ def run(args: argparse.Namespace) -> Output:
     """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.features import extraction, token_table
-    from lvm_probe.probing.features.extraction_settings import SAMPLES
 
     out = Path(args.out)
     token_table.check_writable(out)
@@ -104,8 +99,8 @@ def run(args: argparse.Namespace) -> Output:
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
     }
-    settings = extraction.Settings(
-        samples=SAMPLES[sampling["estimator"]] if args.samples is None else args.samples,
+    settings = extraction.Settings.of(
+        samples=args.samples,
         estimator=sampling["estimator"],
         seed=args.seed,
         units=args.units,
@@ -119,7 +114,7 @@ def run(args: argparse.Namespace) -> Output:
         opened = given.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
         corpus = open_corpus(args, rate).select(split=args.split)
-        with progress_bar(corpus.seconds, "extract") as advance:
+        with bar(corpus.seconds, "extract") as advance:
             result = extraction.extract(
                 opened,
                 corpus,

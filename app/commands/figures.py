@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
 from lvm_probe.app.commands import probes
-from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, pick_device
-from lvm_probe.app.output import Output, exclusive_output_folder, package_versions, print_changed_files
+from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
+from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.provenance import package_versions
 
 if TYPE_CHECKING:
     from lvm_probe.figures.inputs import Material, Progress

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.app.output import Output
-from lvm_probe.app.output import progress_bar as bar
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, pick_device, read_recordings
-from lvm_probe.app.output import Output, in_columns, plural, progress_bar
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings
+from lvm_probe.app.output import Output, in_columns, plural
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> Output:
         raise InputError(f"{corpus.root}: no phonemes in this corpus's alignments; give it TextGrids or .phn files")
     reading = read_recordings(corpus, model.config.sample_rate, args)
     began = time.monotonic()
-    with progress_bar(reading.corpus.seconds, "rate") as advance:
+    with bar(reading.corpus.seconds, "rate") as advance:
         rates = kl_rate.measure(model, reading.recordings, samples=args.samples, seed=args.seed, progress=advance)
     seconds = time.monotonic() - began
     wrote = [Path(args.out) / name for name in FILES] if args.out else []

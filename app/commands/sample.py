@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_device, pick_device
-from lvm_probe.app.output import Output, progress_bar
+from lvm_probe.app.options import CKPT, add_device
+from lvm_probe.app.output import Output
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> Output:
         centre, drawn = reconstruct(model, pcm, generator)
         waves |= {stem: pcm, f"{stem}-reconstructed": to_pcm(centre), f"{stem}-drawn": to_pcm(drawn)}
     if not args.reconstruct:
-        with progress_bar(args.seconds * args.count, "sample", delay=1) as advance:
+        with bar(args.seconds * args.count, "sample", delay=1) as advance:
             samples = model.sample(max(1, round(args.seconds * rate)), args.count, generator)
             advance(args.seconds * args.count)
         waves = {f"sample-{i}": to_pcm(wave) for i, wave in enumerate(samples, 1)}

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import add_corpus, add_device, open_corpus, pick_device, read_recordings, whole_numbers
-from lvm_probe.app.output import Output, exclusive_output_folder, package_versions, print_changed_files, progress_bar
+from lvm_probe.app.options import add_corpus, add_device, open_corpus, read_recordings, whole_numbers
+from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.models.training.recipe import Preset
@@ -221,7 +224,7 @@ def _fit(
 
     path, rate = Path(args.out) / BEST, preset.config.sample_rate
     began = time.monotonic()
-    with progress_bar(training.corpus.seconds, "fit", delay=1) as advance:
+    with bar(training.corpus.seconds, "fit", delay=1) as advance:
         model = dmol.fit(preset.config, training.recordings, progress=lambda samples: advance(samples / rate))
     result = elbo.evaluate(model, validation.recordings, seed=args.seed)
     seconds = round(time.monotonic() - began, 1)

@@ -22,6 +22,7 @@ BY_NAME = {
 QUICK = {
     "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
     "extract": ["--samples", "2"],
+    "figures": ["--only", "table-5", "--permutations", "0"],
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel"],
 }
@@ -69,7 +70,7 @@ def test_examples_parse(name: str) -> None:
 
 
 def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the overview, on a small corpus and a tiny checkpoint; `explore` would serve, `demo` has a test."""
+    """In the order of the overview, on a small corpus and a tiny checkpoint; `demo` and `explore` have own tests."""
 
     def all_but_two_sentences(folder: str, names: list[str]) -> list[str]:
         stems = sorted({Path(name).stem for name in names if name.endswith(".FLAC")})
