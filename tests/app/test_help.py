@@ -21,7 +21,9 @@ BY_NAME = {
 }
 QUICK = {
     "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
-    "extract": ["--samples", "2"],
+    "extract": ["--samples", "1"],
+    "rate": ["--samples", "1"],
+    "convergence": ["--samples", "1,2", "--reference", "2"],
     "figures": ["--only", "table-5", "--permutations", "0"],
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel"],
