@@ -24,7 +24,6 @@ from lvm_probe.probing.features import extraction, token_table
 from tests.app.conftest import Probe, Refusal
 from tests.probing import miniature
 
-LAYOUTS = (miniature.timit_ldc, miniature.timit_nltk, miniature.librispeech, miniature.grids)
 TRAINING = ("--preset", "tiny", "--updates", 6, "--batch", 1, "--precision", "fp32", "--device", "cpu")
 
 
@@ -59,9 +58,9 @@ def four(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("write", LAYOUTS)
-def test_every_file_of_an_utterance_is_watched(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    root = write(tmp_path / "c")
+@pytest.mark.parametrize("name", miniature.MINIATURES)
+def test_every_file_of_an_utterance_is_watched(name: str, tmp_path: Path) -> None:
+    root = miniature.MINIATURES[name].write(tmp_path / "c")
     unwatched = {"SPEAKERS.TXT"}  # a gender is asked of it once, when the corpus is opened
     for path in [path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in unwatched]:
         corpus = open_corpus(root)
