@@ -19,10 +19,9 @@ from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.models.io.files import written_whole
 from lvm_probe.probing.features.token_table import write_csv
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.targets import Target
+from lvm_probe.probing.questions.targets import Protocol, Target
 
 if TYPE_CHECKING:
-    from lvm_probe.analysis.predictions import Protocol
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.models.likelihood.elbo import Evaluation
     from lvm_probe.probing.corpora.recordings import LoadedRecordings

@@ -16,8 +16,9 @@ import soundfile
 from jaxtyping import Int16
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording
 from lvm_probe.models.io.pcm import check_pcm
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, Recording
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation
 
 BASELINES = ("uniform", "flac")
 BITS = 16

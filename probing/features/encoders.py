@@ -24,7 +24,7 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
-from lvm_probe.models.likelihood.elbo import utterance_seed
+from lvm_probe.models.noise import utterance_seed
 from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
