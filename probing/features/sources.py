@@ -109,9 +109,8 @@ class ModelSource:
     def provenance(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
         if self.checkpoint is not None:
-            path = self.checkpoint.path
             said["checkpoint"] = {
-                "name": path.parent.name if path.stem == "best" else path.stem,
+                "name": self.checkpoint.name,
                 "sha256": self.checkpoint.sha256,
                 "trained_on": self.checkpoint.provenance.get("corpus"),
             }
