@@ -96,8 +96,8 @@ def test_contract_fingerprint_and_selection(layout: tuple[str, Path], tmp_path: 
     one = corpus.select(speakers=[corpus.speakers[0].id])
     assert one.speakers == corpus.speakers[:1]
     assert one.fingerprint() != fingerprint
-    taller = replace(corpus.utterances[0], speaker=Speaker("somebody"))
-    assert replace(corpus, utterances=(taller, *corpus.utterances[1:])).fingerprint() != fingerprint
+    other = replace(corpus.utterances[0], speaker=Speaker("somebody"))
+    assert replace(corpus, utterances=(other, *corpus.utterances[1:])).fingerprint() != fingerprint
     for change in ({"split": "other"}, {"text": "other"}):
         changed = replace(corpus.utterances[0], **change)
         assert replace(corpus, utterances=(changed, *corpus.utterances[1:])).fingerprint() != fingerprint
@@ -408,13 +408,13 @@ def test_librispeech_bad_tables(tmp_path: Path) -> None:
     tone(root / "other.flac")
     corpus = open_corpus(root)
     assert [speaker.gender for speaker in corpus.speakers] == ["F", None]
-    said = "\n".join(errors(corpus) + notices(corpus))
-    assert f"{trans}:3: 103-1240-0009 has a transcript but no audio" in said
-    assert "other.flac: is not named reader-chapter-number" in said
-    assert f"{trans}:2: 'nonsense' is not a row" in said
-    assert "SPEAKERS.TXT:2: '1034 | X | x' is not a row" in said
-    assert "103-1240-0001.flac: no transcript" in said
-    assert "speaker 1034 is not in SPEAKERS.TXT" in said
+    text = "\n".join(errors(corpus) + notices(corpus))
+    assert f"{trans}:3: 103-1240-0009 has a transcript but no audio" in text
+    assert "other.flac: is not named reader-chapter-number" in text
+    assert f"{trans}:2: 'nonsense' is not a row" in text
+    assert "SPEAKERS.TXT:2: '1034 | X | x' is not a row" in text
+    assert "103-1240-0001.flac: no transcript" in text
+    assert "speaker 1034 is not in SPEAKERS.TXT" in text
     (root / "SPEAKERS.TXT").write_bytes(b"103 | \xff\n")
     assert any("is not UTF-8 text" in text for text in notices(open_corpus(root)))
 
@@ -514,12 +514,12 @@ def test_textgrid_problems(tmp_path: Path) -> None:
         strict=True,
     ):
         assert words in text
-    said = "\n".join(notices(corpus))
-    assert "no tier of words" in said
-    assert "ends 250 ms before the audio" in said
-    assert "speakers.csv:2: gender 'X' is not F, M or empty" in said
-    assert "speakers.csv:3: height_cm 'tall' is not a number" in said
-    assert "speakers.csv:5: speaker anna is listed twice" in said
+    text = "\n".join(notices(corpus))
+    assert "no tier of words" in text
+    assert "ends 250 ms before the audio" in text
+    assert "speakers.csv:2: gender 'X' is not F, M or empty" in text
+    assert "speakers.csv:3: height_cm 'tall' is not a number" in text
+    assert "speakers.csv:5: speaker anna is listed twice" in text
 
 
 # --- Festival and HTK labels --------------------------------------------------------------------------
@@ -695,12 +695,12 @@ def test_any_text_is_read_or_refused(victims: dict[str, Any], name: str, data: s
         corpus = open_corpus(root, layout=MINIATURES[name].layout)
         assert all("\n" not in str(problem) for problem in corpus.problems)
         as_text(json.loads(json.dumps(describe(corpus)))).encode()
-        said = ""
+        message = ""
     except InputError as error:
-        said = str(error)
+        message = str(error)
     finally:
         path.write_bytes(original)
-    assert "\n" not in said
+    assert "\n" not in message
 
 
 # --- data model ----------------------------------------------------------------------------------------
@@ -746,9 +746,9 @@ def test_real_timit_ldc_agrees_with_the_sample(timit_ldc: Path, timit_sample: Pa
     assert len(corpus.speakers) == 2
     sample = {utterance.id: utterance for utterance in open_corpus(timit_sample).utterances}
     for utterance in corpus.utterances:
-        twin = sample[utterance.id]
-        assert replace(utterance, audio=twin.audio) == twin
-        assert (read_audio(utterance, 16000) == read_audio(twin, 16000)).all()
+        same = sample[utterance.id]
+        assert replace(utterance, audio=same.audio) == same
+        assert (read_audio(utterance, 16000) == read_audio(same, 16000)).all()
 
 
 def test_real_librispeech(librispeech: Path) -> None:

@@ -64,14 +64,14 @@ def little_memory() -> Iterator[None]:
 
 
 def sphere(samples: int = 8000, **fields: str) -> bytes:
-    said = {
+    header = {
         "sample_count": f"-i {samples}",
         "sample_rate": "-i 16000",
         "channel_count": "-i 1",
         "sample_n_bytes": "-i 2",
     }
-    said |= {"sample_byte_format": "-s2 01", "sample_sig_bits": "-i 16", "sample_coding": "-s3 pcm"} | fields
-    head = "NIST_1A\n   1024\n" + "".join(f"{name} {value}\n" for name, value in said.items()) + "end_head\n"
+    header |= {"sample_byte_format": "-s2 01", "sample_sig_bits": "-i 16", "sample_coding": "-s3 pcm"} | fields
+    head = "NIST_1A\n   1024\n" + "".join(f"{name} {value}\n" for name, value in header.items()) + "end_head\n"
     return head.encode().ljust(1024) + bytes(16_000)
 
 
@@ -190,20 +190,20 @@ def test_a_configuration_that_wants_gigabytes(name: str, tmp_path: Path, little_
     """It is compared with the tensors that are there before anything is allocated or built a billion times."""
     path, config = tmp_path / "m.safetensors", preset(name, "tiny").config
     checkpoint.save(path, family(name).seeded(config, 0), {})
-    said = config_to_dict(config)
+    values = config_to_dict(config)
     sizes = [
-        key for key, value in said.items() if isinstance(value, int | list | tuple) and not isinstance(value, bool)
+        key for key, value in values.items() if isinstance(value, int | list | tuple) and not isinstance(value, bool)
     ]
     for key in sizes:
         for number in (10**5, 10**9, 2**62, 10**30):
-            value = number if isinstance(said[key], int) else [*said[key][:-1], number]
-            reheaded(path, family=name, config=json.dumps(said | {key: value}))
+            value = number if isinstance(values[key], int) else [*values[key][:-1], number]
+            reheaded(path, family=name, config=json.dumps(values | {key: value}))
             with contextlib.suppress(InputError):  # not all of them make the model larger
                 checkpoint.load(path)
 
 
 def test_metadata_that_is_not_what_it_was(saved: Path) -> None:
-    for said in (
+    for metadata in (
         {"format": "a\nb"},
         {"config": "[" * 100_000},
         {"config": '{"layers": ' + "9" * 5000 + "}"},
@@ -211,7 +211,7 @@ def test_metadata_that_is_not_what_it_was(saved: Path) -> None:
         {"provenance": "3"},
         {"provenance": "[" * 100_000},
     ):
-        reheaded(saved, **said)
+        reheaded(saved, **metadata)
         with pytest.raises(InputError, match="m.safetensors: (its metadata cannot be read|not a checkpoint)") as caught:
             checkpoint.load(saved)
         assert "\n" not in str(caught.value)
@@ -233,7 +233,7 @@ def test_weights_of_another_kind(saved: Path, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "changes",
     [
         {"parts": True},
         {"parts": 0},
@@ -250,8 +250,8 @@ def test_weights_of_another_kind(saved: Path, dtype: torch.dtype) -> None:
         {"added": {"z1": 1}},
     ],
 )
-def test_an_extraction_file_of_another_kind(said: dict[str, Any], tmp_path: Path) -> None:
-    token_table.write_json(tmp_path / token_table.EXTRACTION, {"parts": 1, "features": {"z1": 3}} | said)
+def test_an_extraction_file_of_another_kind(changes: dict[str, Any], tmp_path: Path) -> None:
+    token_table.write_json(tmp_path / token_table.EXTRACTION, {"parts": 1, "features": {"z1": 3}} | changes)
     with pytest.raises(InputError, match="_extraction.json: not what `probe extract` writes"):
         token_table.load(tmp_path)
 

@@ -235,8 +235,8 @@ def words_of(text: str, segments: Sequence[Label]) -> list[Label]:
             a == b or (a[0] in "aeiou" and b[0] in "aeiou") for a, (*_, b) in zip(alone, here, strict=True)
         )
         if not same:
-            said = " ".join(s[2] for s in here)
-            raise InputError(f"'{word}' in '{text}': alone {' '.join(alone)}, here {said}; reword it")
+            phones = " ".join(s[2] for s in here)
+            raise InputError(f"'{word}' in '{text}': in isolation {' '.join(alone)}, here {phones}; reword it")
         found.append((here[0][0], here[-1][1], word))
         at += len(alone)
     if at != len(spoken):
