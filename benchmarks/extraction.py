@@ -101,8 +101,8 @@ def watch_everything() -> Watch:
     watch = Watch()
     for family in (CWVAE, VRNN, SRNN):
         family.encode = watch.over("encoder", family.encode)  # type: ignore[method-assign]
-        follower = family.follower
-        family.follower = _watched_follower(watch, follower)  # type: ignore[method-assign]
+        follower = family.path_sampler
+        family.path_sampler = _watched_follower(watch, follower)  # type: ignore[method-assign]
     Product.__call__ = watch.product(Product.__call__)  # type: ignore[method-assign]
     sources.path_noise = watch.over("noise", sources.path_noise)
     ModelSource._latents = watch.over("pooling", ModelSource._latents)  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lvm_probe.figures import published_values, style
 from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import write_csv
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.targets import Protocol, Target
@@ -88,7 +88,7 @@ class Table:
         written = []
         for kind, text in (("txt", self.as_text()), ("tex", self.as_latex())):
             written.append(style.beside(path_stem, kind))
-            with written_whole(written[-1]) as temporary:
+            with write_atomically(written[-1]) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         numbers = style.beside(path_stem, "csv")
         write_csv(numbers, self.frame)
@@ -141,7 +141,7 @@ class Evaluated:
     def configuration(self) -> str:
         if self.latents:
             return f"L = {len(self.latents)}, Dz = {', '.join(map(str, self.latents))}"
-        return {"uniform": "uninformed", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
+        return {"uniform": "without_inference", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
 
     def printed(self, rows: Sequence[published_values.Printed]) -> list[published_values.Printed]:
         """The paper's models that this one is a relative of: family, stride and, of a CW-VAE, layers that fit."""

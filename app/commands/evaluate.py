@@ -136,7 +136,7 @@ def _document(
         if found is None or layer not in result.kl_bits_per_frame:
             continue
         with bar(read.corpus.seconds, f"{name} without {layer}") as done:
-            other = found.model.uninformed(int(layer[1:]) - 1)
+            other = found.model.without_inference(int(layer[1:]) - 1)
             worse = elbo.evaluate(other, read.recordings, progress=lambda n: done(n / rate), **how)
         document.setdefault("bits_per_frame_without", {})[layer] = worse.bits_per_frame
         saved = worse.bits_per_frame - result.bits_per_frame
@@ -236,7 +236,7 @@ def _footnote(read: LoadedRecordings, frame: pd.DataFrame) -> str:
 def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
     import json
 
-    from lvm_probe.models.io.files import written_whole
+    from lvm_probe.models.io.files import write_atomically
     from lvm_probe.probing.features.token_table import write_csv
 
     if file.suffix == ".csv":
@@ -244,7 +244,7 @@ def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any
         return
     rows = [{k: v for k, v in document.items() if k != "text"} for document in documents]
     text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": rows}, indent=1)
-    with written_whole(file) as temporary:
+    with write_atomically(file) as temporary:
         temporary.write_text(text)
 
 

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> Answer:
     output = normalised(chosen.config.output, ours.recordings)
     model = family(args.family).seeded(replace(chosen.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = distributed.gather(args.devices, device.type, recipe.batch)
+    ranks = distributed.launch_processes(args.devices, device.type, recipe.batch)
     trainer = Trainer(
         model,
         recipe,
@@ -172,12 +172,12 @@ def _changed(ours: LoadedRecordings, theirs: LoadedRecordings) -> list[str]:
 
 def _chosen(args: argparse.Namespace) -> Preset:
     """The preset with what the options change of it."""
-    from lvm_probe.models.registry import preset, reshaped
+    from lvm_probe.models.registry import preset, override_config
 
     chosen = preset(args.family, args.preset)
     output = {"likelihood": args.likelihood, "components": args.components, "target": args.target}
     output |= {"min_std": args.min_std}
-    config = reshaped(
+    config = override_config(
         chosen.config,
         strides=args.strides or (),
         latents=args.latents or (),

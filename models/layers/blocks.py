@@ -48,7 +48,7 @@ class ResidualBlock(nn.Module):
         return x + mixed
 
 
-class Stack(nn.Module):
+class ResidualStack(nn.Module):
     """Residual blocks one after another."""
 
     def __init__(self, channels: int, depth: int) -> None:

@@ -23,7 +23,7 @@ from lvm_probe.models.trajectory import Paths
 T = TypeVar("T")
 
 
-class CellPaths:
+class CellPathSampler:
     """`rows` paths of a cell. With `context` each has one of its own; else they share what is in the gates."""
 
     @torch.no_grad()
@@ -43,14 +43,14 @@ class CellPaths:
         self.from_h = bias.expand(rows, -1)
 
     @torch.no_grad()
-    def go_on(
+    def advance(
         self,
         gates: Float[Tensor, "time 1 gates"],
         encoded: Float[Tensor, "time 1 features"],
         noise: Float[Tensor, "time rows latent"],
         contexts: Sequence[Float[Tensor, "rows channel"]] = (),
     ) -> Paths:
-        """The next steps; `gates` is what `Cell.hoist` gives of the context that the paths share."""
+        """The next steps; `gates` is what `Cell.gate_inputs` gives of the context that the paths share."""
         hidden, units = self.cell.hidden, self.draw.units
         z_biases, h_biases = gates[:, 0].clone(), self.bias.repeat(len(noise), 1)
         z_biases[:, :hidden] *= 2
@@ -76,7 +76,7 @@ class CellPaths:
         return paths
 
 
-class ChainPaths:
+class ChainPathSampler:
     """`rows` paths of a chain."""
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class ChainPaths:
         self.z = chain.z_to_prior.weight.new_zeros(rows, chain.latent)
 
     @torch.no_grad()
-    def go_on(
+    def advance(
         self,
         state: Float[Tensor, "time 1 state"],
         encoded: Float[Tensor, "time 1 features"],

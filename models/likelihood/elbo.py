@@ -16,7 +16,7 @@ from lvm_probe.models.batches import Recording, batches_by_length, collate, samp
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.likelihood.output_distribution import Output
-from lvm_probe.models.model import Pass, SpeechModel
+from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import batch_noise
 from lvm_probe.models.trajectory import Trajectory
 
@@ -132,7 +132,7 @@ def elbo(
 ) -> Elbo:
     """One-sample ELBO of each utterance of a zero-padded batch."""
     pcm = model.pad(pcm)
-    passed: Pass = model(pcm, lengths, noise)
+    passed: ForwardPass = model(pcm, lengths, noise)
     kl = tuple(k.sum((0, 2)) for k in layer_kl(passed.layers, model.strides, lengths))
     return Elbo(log_likelihood(passed.output, pcm, lengths), kl)
 

@@ -29,16 +29,16 @@ from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, collate, pcm_histogram, sample_mask, step_mask
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.io.files import telling, written_whole
+from lvm_probe.models.io.files import reporting_write_errors, write_atomically
 from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.model import Pass, SpeechModel
+from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import utterance_generator, utterance_seed
-from lvm_probe.models.training.distributed import Team
+from lvm_probe.models.training.distributed import ProcessGroup
 from lvm_probe.models.training.recipe import Recipe
-from lvm_probe.models.training.tensorboard_log import Events
+from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
 LOG = "log.csv"
@@ -85,7 +85,7 @@ def learning_rate(recipe: Recipe, update: int) -> float:
 
 
 def training_loss(
-    passed: Pass,
+    passed: ForwardPass,
     model: SpeechModel,
     pcm: Int16[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
@@ -182,12 +182,12 @@ class Trainer:
         device: torch.device | None = None,
         precision: Precision = "auto",
         compile: bool = False,
-        team: Team | None = None,
+        team: ProcessGroup | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
-        self.team = team or Team()
+        self.team = team or ProcessGroup()
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision
@@ -253,7 +253,7 @@ class Trainer:
             self.save()
         self._truncate_log()
         began = time.monotonic() - self.seconds
-        with Events(self.out, self.update + 1) as events:
+        with EventFile(self.out, self.update + 1) as events:
             try:
                 self._settle(events, began)  # what an interruption may have left undone
                 while self.update < self.recipe.updates:
@@ -266,7 +266,7 @@ class Trainer:
         self._check_best()
         return self.out / BEST
 
-    def _settle(self, events: Events, began: float) -> Evaluation | None:
+    def _settle(self, events: EventFile, began: float) -> Evaluation | None:
         """Log, validate and save where this update owes it."""
         last = self.update == self.recipe.updates
         self.seconds = time.monotonic() - began
@@ -344,7 +344,7 @@ class Trainer:
         described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
         return f"{utterance_seed(0, repr(described)):014x}"
 
-    def _validate(self, events: Events) -> Evaluation:
+    def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
         result = evaluate(self.average, self.validation, seed=self.seed)
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
@@ -370,7 +370,7 @@ class Trainer:
             self.validated = self.update
         return result
 
-    def _log(self, events: Events) -> None:
+    def _log(self, events: EventFile) -> None:
         frames, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
         frames *= NATS_PER_BIT
         rates = {f"kl_z{i}": value / frames for i, value in enumerate(kl, 1)}
@@ -387,7 +387,7 @@ class Trainer:
 
     def _row(self, values: dict[str, float]) -> None:
         path = self.out / LOG
-        with telling(path), path.open("a", newline="") as file:
+        with reporting_write_errors(path), path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self._columns(), restval="", lineterminator="\n")
             rounded = {k: f"{v:.6g}" for k, v in values.items()}
             writer.writerow({"update": self.update, "seconds": f"{self.seconds:.1f}", **rounded})
@@ -403,13 +403,13 @@ class Trainer:
         The continued run writes those again.
         """
         path, head = self.out / LOG, ",".join(self._columns()) + "\n"
-        with telling(path):
+        with reporting_write_errors(path):
             lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True) if path.exists() else []
         rows = [
             (row.partition(",")[0], row) for row in lines if row.endswith("\n") and row.count(",") == head.count(",")
         ]
         kept = [row for update, row in rows if update.isdecimal() and int(update) <= self.update]
-        with written_whole(path) as temporary:
+        with write_atomically(path) as temporary:
             temporary.write_text("".join([head, *kept]))
 
 

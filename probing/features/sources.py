@@ -229,7 +229,7 @@ def followed(
     Stretches are short, so that what is computed of one stays in the processor's cache. None goes beyond the audio.
     """
     noise = path_noise(model, name, samples, paths, seed)
-    follow = model.follower(len(paths))
+    follow = model.path_sampler(len(paths))
     coarsest = model.coarsest_stride
     padded, size = (-(-n // coarsest) * coarsest for n in (samples, STRETCH * model.stride))
     for start in range(0, padded, size):

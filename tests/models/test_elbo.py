@@ -137,7 +137,7 @@ def test_a_likelihood_without_latents_is_exact() -> None:
 def test_a_layer_that_is_not_inferred_has_collapsed() -> None:
     model = miniature.model("cwvae-2")
     assert evaluate(model, [miniature.take("a", 2_000)]).collapsed == ()
-    result = evaluate(model.uninformed(1), [miniature.take("a", 2_000)])
+    result = evaluate(model.without_inference(1), [miniature.take("a", 2_000)])
     assert result.collapsed == ("z2",)
     assert (result.kl[1] == 0).all()
 

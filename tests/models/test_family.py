@@ -337,9 +337,9 @@ def test_a_layer_that_is_not_inferred_follows_its_prior(name) -> None:
     pcm = model.pad(pcm)
     noise = noise_for(model, 1500, 1)
     own = model(pcm, lengths, noise)
-    assert len(model.inference) == len(model.latents)
+    assert len(model.posterior_modules) == len(model.latents)
     for layer in range(len(model.latents)):
-        other = model.uninformed(layer)
+        other = model.without_inference(layer)
         passed = other(pcm, lengths, noise)
         kl = [k.sum().item() for k in layer_kl(passed.layers, model.strides, lengths)]
         assert kl[layer] == 0

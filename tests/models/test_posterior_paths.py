@@ -21,7 +21,7 @@ def both(model: SpeechModel, size: int) -> tuple[tuple[Trajectory, ...], tuple[P
         noise = model.noise(SAMPLES, ROWS, torch.Generator().manual_seed(1), model.parameter.dtype)
         layers = model.infer(encoded, noise)
     padded, size = (-(-n // model.coarsest_stride) * model.coarsest_stride for n in (SAMPLES, size))
-    follow = model.follower(ROWS)
+    follow = model.path_sampler(ROWS)
     parts = []
     for start in range(0, padded, size):
         stop = min(start + size, padded)
@@ -64,14 +64,14 @@ def test_paths_are_those_of_infer(name, size) -> None:
 def test_a_layer_that_is_not_inferred_follows_its_prior_here_too(name) -> None:
     model = strong(name).double()
     for layer in range(len(model.latents)):
-        assert_same(model.uninformed(layer), 700, rtol=1e-11, atol=1e-11)
+        assert_same(model.without_inference(layer), 700, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("posterior", ["product", "direct", "residual", "prior"])
 @pytest.mark.parametrize("name", ["cwvae-2", "srnn"])
 def test_every_posterior(name, posterior) -> None:
     model = strong(name).double()
-    for part in model.inference:
+    for part in model.posterior_modules:
         part.posterior = posterior
         with torch.no_grad():  # log precisions below -6, above 12 and between
             part.prior.bias[-3:] += torch.tensor([-9.0, 3.0, 15.0])
