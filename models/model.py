@@ -21,7 +21,7 @@ from lvm_probe import InputError
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
-from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
+from lvm_probe.models.trajectory import Trajectory
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 
@@ -100,21 +100,6 @@ class SpeechModel(nn.Module, ABC):
         starts from zero, or goes on from the last step of `before`. A deterministic model has nothing to infer.
         """
         return ()
-
-    def path_sampler(self, rows: int) -> PathSampler:
-        """Follows `rows` sampled paths of one utterance: what `infer` gives of states, latents and means, but faster.
-
-        The encoding has one row, and there are no gradients.
-        """
-        before: tuple[Trajectory, ...] = ()
-
-        @torch.no_grad()
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            nonlocal before
-            before = self.infer(encoded, noise, before)
-            return tuple(Paths(layer.h, layer.z, layer.posterior.mean) for layer in before)
-
-        return follow
 
     @abstractmethod
     def decode(

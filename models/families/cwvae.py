@@ -22,12 +22,10 @@ from torch.nn import functional as F
 from lvm_probe import InputError
 from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualStack, Upsample, mask
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.posterior_paths import CellPathSampler
-from lvm_probe.models.layers.products import Product
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,26 +191,6 @@ class CWVAE(SpeechModel):
             if level:
                 context = self._context(level, layer.z, layer.h)
         return tuple(reversed(layers))
-
-    def path_sampler(self, rows: int) -> PathSampler:
-        """Follows the paths of every layer top-down; each has the context of its own path above."""
-        cells = self._cells()
-        layers = [CellPathSampler(cell, rows, context=level + 1 < len(cells)) for level, cell in enumerate(cells)]
-        spreads = [Product(up.spread.weight, up.spread.bias, rows) for up in self._ups()]
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            contexts: list[Tensor] = []
-            found: list[Paths] = []
-            for level, layer in reversed(list(enumerate(layers))):
-                gates = cells[level].gate_inputs(None, encoded[level])
-                paths = layer.advance(gates, encoded[level], noise[level], contexts)
-                found.append(paths)
-                if level:
-                    spread = spreads[level - 1](torch.cat((paths.z, paths.h), -1), "relu")
-                    contexts = [c for step in spread.unflatten(2, (-1, self.config.width)) for c in step.unbind(1)]
-            return tuple(reversed(found))
-
-        return follow
 
     def decode(
         self,

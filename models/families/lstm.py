@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.stacked_samples import StackedConfig, StackDecoder, StackEncoder, stacked_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel

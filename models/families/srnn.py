@@ -24,15 +24,14 @@ from torch import Tensor, nn
 from lvm_probe import InputError
 from lvm_probe.models.batches import step_counts
 from lvm_probe.models.layers.gru import GRU, reverse, run
-from lvm_probe.models.layers.posterior_paths import ChainPathSampler
 from lvm_probe.models.layers.srnn_chain import Chain
-from lvm_probe.models.layers.stacked_samples import StackedConfig, StackDecoder, StackEncoder, stacked_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
+from lvm_probe.models.trajectory import Trajectory
 
 POSTERIORS: tuple[Posterior, ...] = ("direct", "residual", "product")
 
@@ -116,16 +115,6 @@ class SRNN(SpeechModel):
         """Run the posterior: one trajectory, whose h is d."""
         states, summaries = encoded
         return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
-
-    def path_sampler(self, rows: int) -> PathSampler:
-        """Follows the paths of the chain."""
-        layer = ChainPathSampler(self.chain, rows)
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            states, summaries = encoded
-            return (layer.advance(states, summaries, noise[0]),)
-
-        return follow
 
     def decode(
         self,

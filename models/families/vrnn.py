@@ -20,14 +20,13 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.posterior_paths import CellPathSampler
-from lvm_probe.models.layers.stacked_samples import StackedConfig, StackDecoder, StackEncoder, stacked_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +90,6 @@ class VRNN(SpeechModel):
         """Run the posterior: one trajectory, whose h is d."""
         past, present = encoded
         return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
-
-    def path_sampler(self, rows: int) -> PathSampler:
-        """Follows the paths of the cell; they share the previous frame."""
-        layer = CellPathSampler(self.cell, rows)
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            past, present = encoded
-            return (layer.advance(self.cell.gate_inputs(past, present), present, noise[0]),)
-
-        return follow
 
     def decode(
         self,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.stacked_samples import StackedConfig, StackDecoder, StackEncoder, stacked_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig

@@ -14,7 +14,7 @@ from lvm_probe.figures.tables import Table
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.likelihood.elbo import Evaluation
-from lvm_probe.models.registry import preset, override_config
+from lvm_probe.models.registry import override_config, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.demo import CORPUS
 from tests.probing.synthetic_tables import made_up

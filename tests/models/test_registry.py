@@ -8,7 +8,7 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import shipped_checkpoints
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, preset, override_config
+from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, override_config, preset
 from tests.models import miniature
 from tests.models.miniature import plainly
 
