@@ -123,7 +123,7 @@ class GaussianLimit:
     note: str
 
 
-def largest_gaussian_likelihood(min_std: float, samples: float) -> float:
+def largest_gaussian_likelihood(min_std: float, samples: float | int) -> float:
     """The most that `frames` frames can add up to, in nats: equation 13 times the frames.
 
     The density of N(x, min_std²) at x: the prediction is perfect and the floor is reached. A mixture reaches no more.
