@@ -17,7 +17,7 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.audio import AudioHeader
@@ -52,10 +52,9 @@ class Annotation(NamedTuple):
     files: tuple[Path, ...] = ()
 
 
-class ReadAnnotation(Protocol):
-    """Reads the annotation `path` of a recording; appends to `notices`, and raises InvalidFile if it is unusable."""
-
-    def __call__(self, path: Path, audio: Path, header: AudioHeader, notices: list[Problem]) -> Annotation: ...
+ReadAnnotation = Callable[[Path, Path, AudioHeader, list[Problem]], Annotation]
+"""Reads an annotation file; its other arguments are the audio file, the audio's header and a list to append notices to.
+Raises InvalidFile if the annotation is unusable."""
 
 
 def read_folders(
