@@ -42,8 +42,8 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
 def as_text(doc: dict[str, Any]) -> str:
     """The document of `describe` as text; long lists are abbreviated."""
-    genders = ", ".join(f"{count} {gender}" for gender, count in doc["speakers_by_gender"].items() if count)
-    splits = ", ".join(f"{count} {split}" for split, count in doc["splits"].items())
+    genders = _counts(doc["speakers_by_gender"], "of unknown gender")
+    splits = _counts(doc["splits"], "in no split")
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
     lines = [
@@ -51,7 +51,7 @@ def as_text(doc: dict[str, Any]) -> str:
         f"  utterances  {doc['utterances']:,} ({splits})",
         f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
-        f"  phonemes    {doc['tokens']['phoneme']:,} of {len(labels)} labels ({doc['silences']:,} silences)",
+        f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",
         *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),
         f"  words       {doc['tokens']['word']:,}, {doc['labels']['word']:,} distinct",
     ]
@@ -61,3 +61,8 @@ def as_text(doc: dict[str, Any]) -> str:
         if len(entries) > _SHOWN:
             lines.append(f"    ... and {len(entries) - _SHOWN:,} more")
     return "\n".join(lines)
+
+
+def _counts(counts: dict[str, int], unknown: str) -> str:
+    """`70 train, 30 test`."""
+    return ", ".join(f"{n:,} {unknown if name == 'unknown' else name}" for name, n in counts.items() if n)
