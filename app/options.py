@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvm_probe.app.output import print_left_out
+from lvm_probe.probing.corpora.registry import LAYOUTS
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
-LAYOUTS = ("auto", "timit", "librispeech", "textgrid")
 SHOWN_PROBLEMS = 20
 CKPT = "checkpoint file, run folder or shipped name"
 
@@ -44,7 +44,9 @@ def add_corpus(
 
 def add_reading(group: argparse._ActionsContainer) -> None:
     """How to read a corpus."""
-    group.add_argument("--layout", choices=LAYOUTS, default="auto", help="how files and annotations are laid out")
+    group.add_argument(
+        "--layout", choices=("auto", *LAYOUTS), default="auto", help="how files and annotations are laid out"
+    )
     group.add_argument("--strict", action="store_true", help="stop at the first unusable utterance")
     group.add_argument("--no-resample", action="store_true", help="leave out audio of another sample rate")
     group.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")

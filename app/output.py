@@ -38,9 +38,9 @@ def exclusive_output_folder(run: Callable[[argparse.Namespace], Output]) -> Call
         from lvm_probe.probing.features.token_table import check_writable
 
         if getattr(args, "devices", 1) > 1:
-            from lvm_probe.models.training.distributed import follows
+            from lvm_probe.models.training.distributed import is_secondary_process
 
-            if follows():
+            if is_secondary_process():
                 return run(args)
         check_writable(Path(args.out))
         with locked(Path(args.out)):

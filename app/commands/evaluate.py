@@ -159,7 +159,7 @@ def _evaluate(
         "kl_bits_per_frame": result.kl_bits_per_frame,
         "active_units": result.active_units,
         "kl_nats_per_step": {layer: kl.tolist() for layer, kl in result.kl_nats_per_step.items()},
-        "frames": result.frames,
+        "frames": result.samples,
         "utterances": result.utterances,
         "checkpoint": str(loaded.path) if loaded else name,
         "warnings": collapse_warnings(result.active_units, model.latents) if model else [],
@@ -167,15 +167,15 @@ def _evaluate(
     kind = "one-sample ELBO" if result.kl else "log likelihood"
     lines = [
         summary(result),
-        f"{kind} {result.elbo:,.0f} nats over {result.frames:,} frames of {result.utterances} utterances, "
+        f"{kind} {result.elbo:,.0f} nats over {result.samples:,} frames of {result.utterances} utterances, "
         f"{len(reading.corpus.speakers)} speakers ({result.nats_per_utterance:,.0f} nats per utterance)",
     ]
     if model is None:
         return document, "\n".join(lines)
     for layer in (layer for layer in args.without or [] if layer in result.kl_bits_per_frame):
         with bar(seconds, f"{name} without {layer}") as advance:
-            uninformed = model.uninformed(int(layer[1:]) - 1)
-            without = elbo.evaluate(uninformed, recordings, progress=lambda n: advance(n / rate), **chunked)
+            at_prior = model.without_inference(int(layer[1:]) - 1)
+            without = elbo.evaluate(at_prior, recordings, progress=lambda n: advance(n / rate), **chunked)
         document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
         lines.append(
             f"with {layer} left at its prior: {without.bits_per_frame:.3f} bits per frame; inferring it saves "
@@ -256,12 +256,12 @@ def _footnote(reading: LoadedRecordings, frame: pd.DataFrame) -> str:
 
 
 def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
-    from lvm_probe.models.io.files import written_whole
+    from lvm_probe.models.io.files import write_atomically
     from lvm_probe.probing.features.token_table import write_csv
 
     if file.suffix == ".csv":
         write_csv(file, frame)
         return
     text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": documents}, indent=1)
-    with written_whole(file) as temporary:
+    with write_atomically(file) as temporary:
         temporary.write_text(text)

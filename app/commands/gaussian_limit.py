@@ -22,9 +22,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Equation 13 of Havtorn et al. (2022); for the frames of their table 5 also the values printed there."""
-    from lvm_probe.models.likelihood.baselines import PAPER_FRAMES, TABLE_5, largest_gaussian_likelihood, table_5
+    from lvm_probe.models.likelihood.baselines import PAPER_SAMPLES, TABLE_5, largest_gaussian_likelihood, table_5
 
-    if args.frames == PAPER_FRAMES:
+    if args.frames == PAPER_SAMPLES:
         results = [vars(row) for row in table_5()]
         rows = [["min std", "nats", "paper"]]
         rows += [[f"{row['min_std']:g}", f"{row['nats']:,.0f}", f"{row['paper_nats']:,}"] for row in results]

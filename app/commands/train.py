@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> Output:
 
 def _preset(args: argparse.Namespace) -> Preset:
     """The preset with the changes that the options ask for."""
-    from lvm_probe.models.registry import preset, reshaped
+    from lvm_probe.models.registry import override_config, preset
 
     chosen = preset(args.family, args.preset)
     recipe = {name: getattr(args, name) for name in ("updates", "batch", "learning_rate", "upper_free_nats")}
@@ -123,7 +123,7 @@ def _preset(args: argparse.Namespace) -> Preset:
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
     output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
-    config = reshaped(
+    config = override_config(
         chosen.config,
         strides=args.strides or (),
         latents=args.latents or (),
@@ -165,12 +165,12 @@ def _train(
     from lvm_probe.models.likelihood.summary import collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import Trainer, normalised
+    from lvm_probe.models.training.trainer import Trainer, normalised_output
 
-    output = normalised(preset.config.output, training.recordings)
+    output = normalised_output(preset.config.output, training.recordings)
     model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = distributed.gather(args.devices, device.type, preset.recipe.batch)
+    ranks = distributed.launch_processes(args.devices, device.type, preset.recipe.batch)
     trainer = Trainer(
         model,
         preset.recipe,
@@ -181,7 +181,7 @@ def _train(
         device=ranks.device or device,
         precision=args.precision,
         compile=args.compile,
-        team=ranks,
+        group=ranks,
         provenance=provenance,
     )
     if args.resume:
