@@ -201,7 +201,7 @@ def test_a_table_s_rows_come_back_in_order_and_all_of_them(tmp_path: Path, made:
         wanted = np.concatenate([values[name] for values in arrays]).astype(np.float32)
         assert loaded.features[name].shape == (len(everything), size)
         np.testing.assert_array_equal(loaded.features[name], wanted)
-    units, utterances = token_table.counted(folder, len(rows))
+    units, utterances = token_table.count_rows(folder, len(rows))
     assert sum(units.values()) == len(everything)
     assert utterances == {row["utterance"] for row in everything}
     assert pd.read_parquet(folder)["token_id"].tolist() == [row["token_id"] for row in everything]
