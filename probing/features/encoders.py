@@ -7,6 +7,7 @@ the rest can rely on it; `docs/own-features.md` shows it in use.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import sys
 import traceback
@@ -287,7 +288,14 @@ class EncoderSource:
     def provenance(self) -> dict[str, Any]:
         strides = {layer.name: layer.stride for layer in self.example}
         own = {"name": self.encoder.name, "sample_rate": self.sample_rate, "strides": strides}
-        return {"encoder": own | self.encoder.provenance}
+        # An encoder without a file is identified by its values on the first utterance: other weights, other values.
+        return {"encoder": own | (self.encoder.provenance or {"first_utterance_sha256": self._digest()})}
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for layer in self.example:
+            digest.update(layer.mean.tobytes() + (b"" if layer.variance is None else layer.variance.tobytes()))
+        return digest.hexdigest()
 
     def pooled(
         self, name: str, pcm: Int16[np.ndarray, " samples"], segments: Sequence[Segment]

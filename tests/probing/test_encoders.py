@@ -308,7 +308,7 @@ def test_an_encoder_that_starts_threads_is_not_forked(tmp_path: Path, corpus: Co
         ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; fix the file"),
         ("import nowhere_to_be_found", "", r"ModuleNotFoundError at mine.py:1: No module named 'nowhere_to_be_found'"),
         ("class A:\n    def __init__(self, x): pass", ":A", r"mine.py: A\(\) cannot be made \(TypeError"),
-        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "the sample_rate of 'encode' is '8k'"),
+        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "encode' is '8k'"),
     ],
 )
 def test_files_that_hold_no_encoder(tmp_path: Path, text: str, spec: str, says: str) -> None:
