@@ -27,7 +27,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.io.files import clear_unfinished
+from lvm_probe.models.io.files import remove_unfinished
 from lvm_probe.probing import parallel
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
@@ -232,7 +232,7 @@ def _run_in_processes(
                     progress(parts[numbers[place]].seconds)
                     yield numbers[place], left_out
         finally:
-            clear_unfinished(job.out)  # what a worker was writing when it was killed
+            remove_unfinished(job.out)  # what a worker was writing when it was killed
 
 
 def _check_workers(asked: int | None, device: torch.device) -> None:

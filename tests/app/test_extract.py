@@ -112,7 +112,7 @@ def test_refusals(
         (("--encoder", encoder, "--untrained"), "--untrained: your encoder's weights"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
         (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
-        (("--encoder", f"{encoder}:broken"), f"{encoder}: '{encoder.name}:broken' is a int; give a function"),
+        (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),
         (("--encoder", tmp_path / "none.py"), "none.py: no such Python file; give FILE.py:NAME"),
         (("--torchaudio", "hubert", "--untrained"), "--torchaudio hubert: unknown; choose among wav2vec2_base,"),
         (named, "give either --weights FILE (nothing is downloaded) or --untrained"),
