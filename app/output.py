@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000) -> Corpus:
     return opened
 
 
-def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> Reading:
+def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> LoadedRecordings:
     """The recordings that can be read; says which cannot."""
-    from lvm_probe.probing.corpora.recordings import readable
+    from lvm_probe.probing.corpora.recordings import load_recordings
 
     with bar(corpus.seconds, "read", delay=1) as done:
-        reading = readable(corpus, sample_rate, strict=args.strict, progress=done)
+        reading = load_recordings(corpus, sample_rate, strict=args.strict, progress=done)
     say_left_out(reading.left_out)
     return reading
 

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int, Int16, Int64
 from torch import Tensor, nn
 
 from lvm_probe import InputError
+from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import Recording
@@ -104,7 +105,7 @@ def histogram(
     """How often each PCM value occurs, from -32,768 up. `progress` is called with the samples of each recording."""
     counts = np.zeros(mulaw.PCM_VALUES, np.int64)
     for recording in recordings:
-        pcm = recording.read(0, recording.samples).astype(np.int64)
+        pcm = check_pcm(recording.read(0, recording.samples)).astype(np.int64)
         counts += np.bincount(pcm + mulaw.FULL_SCALE, minlength=mulaw.PCM_VALUES)
         progress(recording.samples)
     return counts

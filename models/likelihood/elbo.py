@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.layers.blocks import steps
 from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
@@ -175,7 +176,7 @@ def collate(recordings: Sequence[Recording]) -> tuple[Int16[Tensor, "batch sampl
     lengths = torch.tensor([r.samples for r in recordings])
     pcm = torch.zeros(len(recordings), int(lengths.max()), dtype=torch.int16)
     for row, recording in zip(pcm, recordings, strict=True):
-        row[: recording.samples] = torch.from_numpy(recording.read(0, recording.samples))
+        row[: recording.samples] = torch.from_numpy(check_pcm(recording.read(0, recording.samples)))
     return pcm, lengths
 
 

@@ -30,6 +30,7 @@ from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.families.dmol import histogram
 from lvm_probe.models.io.files import telling, written_whole
+from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import (
     NATS_PER_BIT,
@@ -146,7 +147,7 @@ def segments(
     names = []
     for row, i in enumerate(random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())):
         start = int(random.integers(max(1, sizes[i] - recipe.segment + 1)))
-        cut = recordings[i].read(start, min(start + recipe.segment, int(sizes[i])))
+        cut = check_pcm(recordings[i].read(start, min(start + recipe.segment, int(sizes[i]))))
         pcm[row, : len(cut)] = torch.from_numpy(cut)
         lengths[row] = len(cut)
         names.append(recordings[i].name)

@@ -25,9 +25,9 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
 from lvm_probe.models.likelihood.elbo import utterance_seed
-from lvm_probe.probing.corpora.audio import FULL_SCALE
+from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
-from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import check_feature_name
@@ -175,8 +175,8 @@ class EncoderSource:
         """Encodes the first utterance that can be read to learn the encoder's layers."""
         for utterance in corpus.utterances:
             try:
-                pcm = CorpusRecording(utterance, encoder.sample_rate, keep=False).read(0, 1 << 62)
-            except Unreadable:
+                pcm = read_pcm(utterance, encoder.sample_rate)
+            except UnreadableRecording:
                 continue
             return cls(encoder, _encoded(encoder, utterance.id, pcm, seed), seed, halves)
         raise InputError(f"{corpus.root}: no utterance of it can be read; see `probe corpus {corpus.root}`")
@@ -235,7 +235,7 @@ def _encoded(encoder: Encoder, name: str, pcm: Int16[np.ndarray, " samples"], se
     """An encoder that draws from torch's generator draws the same for an utterance in any company."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(utterance_seed(seed, name))
-        return encoder(pcm.astype(np.float32) / FULL_SCALE, name)
+        return encoder(to_float(pcm), name)
 
 
 def _kind(layer: Layer) -> str:

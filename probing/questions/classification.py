@@ -221,7 +221,7 @@ def _predictions(
     points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question
 ) -> Outcome:
     """Predictions by the question's method and protocol."""
-    how: dict[str, Any] = {"protocol": analysis_protocol(question), "groups": groups, "match_dims": question.match_dims}
+    how: dict[str, Any] = {"protocol": analysis_protocol(question.protocol), "groups": groups, "match_dims": question.match_dims}
     match question.method:
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks, question.shrinkage

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lvm_probe import InputError
-from lvm_probe.analysis.predictions import Protocol as AnalysisProtocol
+from lvm_probe.analysis import predictions
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.question import Protocol, Question
 from lvm_probe.probing.questions.rows import Rows, differs, points_of
 
 
@@ -78,14 +78,14 @@ def held_out_together(rows: Rows, question: Question) -> Int[np.ndarray, " rows"
     return rows.utterance_codes if by_utterance else rows.speaker_codes
 
 
-def analysis_protocol(question: Question) -> AnalysisProtocol:
-    """What the protocol is called in `analysis`, which knows groups, not what they are."""
-    match question.protocol:
-        case "paper" | "nested" as protocol:
+def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
+    """What `analysis` calls a protocol: to hold out utterances or speakers is to hold out groups."""
+    match protocol:
+        case "paper" | "nested":
             return protocol
         case "utterance" | "speaker":
-            return "speaker"
-    raise InputError(f"protocol {question.protocol} holds nothing out")
+            return "grouped"
+    raise InputError(f"protocol {protocol} holds nothing out")
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def run(plan: Plan, feature: Feature, pool: Pool) -> Run:
     question, rows = plan.question, plan.rows
     points, untrained = plan.points(feature, pool), plan.untrained_points(feature, pool)
     strata = _genders(rows)[1]
-    how: dict[str, Any] = {"method": "ridge", "protocol": analysis_protocol(question)}
+    how: dict[str, Any] = {"method": "ridge", "protocol": analysis_protocol(question.protocol)}
     how |= {"groups": rows.speaker_codes, "match_dims": question.match_dims}
     with naming(pool, feature):
         outcome = regress(points, rows.labels, strata, **how)

@@ -242,7 +242,7 @@ def _phonemes(table: TokenTable, question: Question) -> Rows:
     types = _in_context(table)
     chosen = np.ones(len(labels), dtype=bool)
     if not question.keep_silence:
-        chosen = ~_is_among(labels, phones.NO_PHONEMES)
+        chosen = ~_is_among(labels, phones.NON_PHONEMES)
     if question.phones is not None or question.target != "phoneme":
         if unknown := sorted(set(labels[chosen]) - phones.TIMIT61):
             need, cure = (

@@ -23,7 +23,7 @@ from lvm_probe.app.explorer.cache import Memory, digest, kept_array
 from lvm_probe.app.explorer.entry import given_by
 from lvm_probe.app.explorer.inputs import Given
 from lvm_probe.app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
-from lvm_probe.app.explorer.pages import map
+from lvm_probe.app.explorer.pages import map as map_page
 from lvm_probe.app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
 from lvm_probe.figures import style
 from lvm_probe.probing.features import token_table
@@ -65,8 +65,8 @@ def tokens(latents: Path) -> TokenTable:
     return token_table.load(latents)
 
 
-def shown(tokens: TokenTable, **view: Any) -> map.Shown:
-    return map.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
+def shown(tokens: TokenTable, **view: Any) -> map_page.Shown:
+    return map_page.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
 
 
 # The address.
@@ -235,7 +235,7 @@ def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
 # Pictures.
 
 
-def drawn(some: map.Shown, **how: Any) -> dict[str, Any]:
+def drawn(some: map_page.Shown, **how: Any) -> dict[str, Any]:
     """What the browser is sent, where the s are grey; arrays unpacked."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, len(some.labels)))
@@ -295,7 +295,7 @@ def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
 
 def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
     some = shown(tokens)
-    read = pd.read_parquet(BytesIO(map.exported(some, "z1", np.array([3, 5]))))
+    read = pd.read_parquet(BytesIO(map_page.exported(some, "z1", np.array([3, 5]))))
     assert read["token_id"].tolist() == some.tokens["token_id"].iloc[[3, 5]].tolist()
     np.testing.assert_array_equal(np.stack(read["z1"].tolist()), tokens.features["z1"][[3, 5]])
 
@@ -363,11 +363,11 @@ def test_the_map_explains_itself_and_follows_its_controls(opened: Any) -> None:
     assert "Click a point to hear it" in words(at)
     assert "half of the utterances" in words(at)
     for label, option in (("Colour by", "gender"), ("Feature", "mel"), ("Colour by", "duration"), ("Ask for", "gender"),
-                          ("Colour by", map.ANSWER)):  # fmt: skip
+                          ("Colour by", map_page.ANSWER)):  # fmt: skip
         at = choose(at, label, option)
         assert not at.exception, (label, option)
     assert "protocol speaker, k \\= 5" in words(at).replace("\\,", ",")
-    assert address(at, "colour") == [map.ANSWER]
+    assert address(at, "colour") == [map_page.ANSWER]
     assert address(at, "feature") == ["mel"]
 
 
@@ -396,7 +396,7 @@ def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> 
     assert "Nearest in Mel" in text
     assert text.count("<img") == text.count(r"\<img") > 0  # the label is HTML, and stands escaped
     going = [button for button in at.button if button.key and button.key.startswith("go ")]
-    assert len(going) == map.PLAYABLE_NEIGHBOURS
+    assert len(going) == map_page.PLAYABLE_NEIGHBOURS
     at = going[0].click().run()
     assert not at.exception
     assert address(at, "tokens") == [going[0].key.removeprefix("go ")]

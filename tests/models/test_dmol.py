@@ -13,7 +13,7 @@ from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.recordings import readable
+from lvm_probe.probing.corpora.recordings import load_recordings
 from tests import reference_models as reference
 from tests.models.miniature import Take, take
 
@@ -182,7 +182,7 @@ def test_nothing_to_fit_and_gaussians_are_refused() -> None:
 
 
 def test_the_optimum_on_timit(timit_sample) -> None:
-    recordings = readable(open_corpus(timit_sample), 16_000).recordings
+    recordings = load_recordings(open_corpus(timit_sample), 16_000).recordings
     result = evaluate(fit(Unconditional.presets["optimal"].config, recordings), recordings)
     assert result.bits_per_frame == pytest.approx(15.561, abs=1e-3)  # the paper, on the test set: 15.60
     assert result.pcm_bits_per_frame == pytest.approx(9.912, abs=2e-3)

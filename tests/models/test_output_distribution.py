@@ -200,8 +200,8 @@ def test_a_bad_configuration_says_what_is_wrong(change: dict[str, Any], says: st
 
 def test_unknown_distributions_and_wrong_types_are_input_errors_at_run_time() -> None:
     code = """
-from models.errors import InputError
-from models.output import OutputConfig
+from lvm_probe import InputError
+from lvm_probe.models.likelihood.output_distribution import OutputConfig
 for bad in ({"likelihood": "laplace"}, {"target": "alaw"}, {"likelihood": []}, {"components": 2.5}):
     try:
         OutputConfig(**bad)

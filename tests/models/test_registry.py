@@ -142,8 +142,8 @@ def test_a_configuration_of_another_family_is_refused() -> None:
 
 def test_wrong_types_are_input_errors_at_run_time() -> None:
     code = """
-from models.errors import InputError
-from models.families import config_from_dict, config_to_dict, preset, reshaped
+from lvm_probe import InputError
+from lvm_probe.models.registry import config_from_dict, config_to_dict, preset, reshaped
 good = config_to_dict(preset("cwvae", "tiny").config)
 for bad in ({"width": 16.5}, {"width": "16"}, {"strides": 64}, {"strides": ["a", "b"]}, {"inputs": ["loud"]},
             {"posterior_std": "x"}, {"latents": None}, {"depth": None}):

@@ -368,8 +368,8 @@ def test_a_bad_configuration_says_what_is_wrong(change, says) -> None:
 def test_a_wrong_kind_of_posterior_or_smoothing_is_refused_at_run_time() -> None:
     """Without the tests' annotation checks, as users run it."""
     code = """
-from models.errors import InputError
-from models.srnn import SRNNConfig
+from lvm_probe import InputError
+from lvm_probe.models.families.srnn import SRNNConfig
 for bad in ({"posterior": "prior"}, {"posterior": ["direct"]}, {"smoothing": 1}):
     try:
         SRNNConfig(latent=4, hidden=8, **bad)

@@ -13,7 +13,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus
-from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import encoders, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
 from lvm_probe.probing.features.extraction import Settings, extract
@@ -202,7 +202,7 @@ def test_the_first_utterance_that_can_be_read_shows_the_layers(tmp_path: Path) -
     encoder = Encoder("mine", lambda wave: (blocks(wave), None, 100))
     settings = Settings(units=("utterance",))
     assert extract(encoder, corpus, tmp_path / "t", settings).tokens == {"utterance": 3}
-    with pytest.raises(Unreadable, match=bad.name):
+    with pytest.raises(UnreadableRecording, match=bad.name):
         extract(encoder, corpus, tmp_path / "u", settings, strict=True)
     with pytest.raises(InputError, match="no utterance of it can be read"):
         EncoderSource.of(encoder, replace(corpus, utterances=corpus.utterances[:1]), seed=0, halves=False)

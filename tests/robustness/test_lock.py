@@ -24,7 +24,7 @@ from tests.probing.synthetic_tables import made_up
 HOLDER = """
 import sys, time
 from pathlib import Path
-from models.lock import locked
+from lvm_probe.models.io.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.audio import to_rate
+from lvm_probe.probing.corpora.audio import resample_segment
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.phones import TIMIT61
 from lvm_probe.probing.features import token_table
@@ -100,7 +100,7 @@ def test_a_textgrid_s_times_are_the_samples_that_they_were_made_from(
 @settings(deadline=None)
 @given(stretches=spans(), rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000]))
 def test_at_another_rate_segments_keep_their_order_and_their_neighbours(stretches: Any, rate: int) -> None:
-    moved = [to_rate(Segment("a", *span), rate, RATE) for span in stretches]
+    moved = [resample_segment(Segment("a", *span), rate, RATE) for span in stretches]
     assert all(segment.samples >= 1 for segment in moved)
     for (before, after), ((_, end), (start, _)) in zip(pairwise(moved), pairwise(stretches), strict=True):
         assert before.start <= after.start
