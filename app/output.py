@@ -15,10 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
+
+
+def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame, null where a number is not known."""
+    columns = [
+        [None if isinstance(value, float) and value != value else value for value in frame[name].tolist()]
+        for name in frame
+    ]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)

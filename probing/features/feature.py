@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
+
+if TYPE_CHECKING:
+    from lvm_probe.probing.features.token_table import TokenTable
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,16 @@ class Feature:
         return set(self.parts) <= set(columns)
 
 
-def default_features(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
+def default_features(table: TokenTable) -> tuple[Feature, ...]:
     """The features that are probed where none are named: each layer, the layers joined, and Mel.
 
     The mean over a token washes out the phase that the lowest latent layer encodes; the log mean square keeps it
     (docs/results.md). So the joined layers appear twice, the second time with the log mean square of the lowest.
-
-    Args:
-        extraction: what `_extraction.json` says of the table.
-        columns: the names of the table's features.
     """
+    return _default(table.extraction, table.features)
+
+
+def _default(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
     layers = extraction.get("layers")
     if layers is None:  # a table that does not say: the latents, or the states of a model without latents
         latents, states = ([n for n in columns if n[0] == kind and n[1:].isdigit()] for kind in "zh")
@@ -81,5 +84,5 @@ def default_features(extraction: Mapping[str, Any], columns: Collection[str]) ->
 def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> frozenset[str] | None:
     """The columns that the features (or the default ones) consist of; None where the table lacks one of them."""
     known = extraction["features"]
-    columns = frozenset(part for feature in features or default_features(extraction, known) for part in feature.parts)
+    columns = frozenset(part for feature in features or _default(extraction, known) for part in feature.parts)
     return columns if columns <= set(known) else None

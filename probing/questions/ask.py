@@ -86,4 +86,6 @@ def _with_defaults(question: Question, smallest: int) -> Question:
     permutations = question.permutations
     if permutations is None and question.method != "abx":
         permutations = question.default_permutations
-    return replace(question, permutations=permutations, match_dims=smallest if question.match_dims == 0 else question.match_dims)
+    return replace(
+        question, permutations=permutations, match_dims=smallest if question.match_dims == 0 else question.match_dims
+    )

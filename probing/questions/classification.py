@@ -34,6 +34,7 @@ from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P, common_columns
 from lvm_probe.probing.questions.rows import Rows
 
+
 @dataclass(frozen=True)
 class Run:
     """What one feature got right in one pool, and what stands beside it.
@@ -144,9 +145,7 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
         rng = plan.random(feature)
         interval = cluster_bootstrap_interval(together.correct, codes, rng=rng) if several else _over_tokens(together)
         row = common | _row(runs, interval) | _difference_to_mel(plan, together, mel, codes)
-        rows.append(
-            row | {"speaker": "", "speakers": len(speakers), "interval": "speakers" if several else "tokens"}
-        )
+        rows.append(row | {"speaker": "", "speakers": len(speakers), "interval": "speakers" if several else "tokens"})
     return rows
 
 
@@ -155,9 +154,7 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
     parts = []
     for code in np.unique(codes):
         mine = codes == code
-        correct = {
-            name: values[mine] for name in ("paper", "untrained") if (values := getattr(run, name)) is not None
-        }
+        correct = {name: values[mine] for name in ("paper", "untrained") if (values := getattr(run, name)) is not None}
         null = None if run.null_of_groups is None else run.null_of_groups[code : code + 1]
         parts.append(Run(run.rows[mine], run.outcome.of_rows(mine), null=null, **correct))
     return parts
@@ -180,7 +177,7 @@ def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
         "shrinkage": outcome.shrinkage,
     }
     for name in ("paper", "untrained"):
-        if all((values := getattr(run, name)) is not None for run in runs):
+        if all(getattr(run, name) is not None for run in runs):
             row[f"{name}_accuracy"] = np.concatenate([getattr(run, name) for run in runs]).mean(axis=0)
     if all(run.control is not None for run in runs):
         row["control_accuracy"] = np.average([run.control for run in runs], axis=0, weights=sizes)
@@ -217,11 +214,13 @@ def _difference_to_mel(
     return {"minus_mel": test.mean, "p_minus_mel": test.p_value}
 
 
-def _predictions(
-    points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question
-) -> Outcome:
+def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:
     """Predictions by the question's method and protocol."""
-    how: dict[str, Any] = {"protocol": analysis_protocol(question.protocol), "groups": groups, "match_dims": question.match_dims}
+    how: dict[str, Any] = {
+        "protocol": analysis_protocol(question.protocol),
+        "groups": groups,
+        "match_dims": question.match_dims,
+    }
     match question.method:
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks, question.shrinkage

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ Result = TypeVar("Result")
 _function: Callable[[Any], Any]
 
 
-def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+def run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Generator[Result, None, None]:
     """Yield `function(job)` for every job, in order; results do not depend on the number of processes.
 
     On Linux the processes are forked: they start at once and share the memory of this one. A fork copies only the

@@ -151,9 +151,9 @@ class Question:
     keep_closures: bool = True
     min_count: int | None = None
     height_edges: Sequence[float] = HEIGHT_EDGES
-    features: Sequence[str | Feature] | str = ()
+    features: Sequence[str | Feature] = ()
     lda_dims: int | None = None
-    ks: Sequence[int] | int | None = None
+    ks: Sequence[int] | None = None
     shrinkage: Shrinkage = "ledoit-wolf"
     match_dims: int | None = None
     normalise: Normalise = "none"
@@ -271,4 +271,4 @@ class Question:
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""
-        return tuple(map(Feature.parse, self.features)) or default_features(table.extraction, table.features)
+        return tuple(map(Feature.parse, self.features)) or default_features(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.results import SHOWN_KS
@@ -60,7 +60,7 @@ def by_class(recall: pd.DataFrame) -> str:
 
 
 def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
-    columns = ["table", "protocol", "feature"] if rows["table"].nunique() > 1 else ["protocol", "feature"]
+    columns = ["table", "protocol", "feature"] if len(set(rows["table"])) > 1 else ["protocol", "feature"]
     wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False) * 100
     return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
 
@@ -70,7 +70,7 @@ def _shown(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
     all_speakers = frame["speaker"] == ""
     rows = frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
     columns = _HEIGHT_COLUMNS if "mae_cm" in rows else _ACCURACY_COLUMNS
-    if rows["table"].nunique() > 1:
+    if len(set(rows["table"])) > 1:
         columns = {"table": lambda row: str(row["table"]), **columns}
     records = rows[rows["k"].isin(_shown_ks(rows["k"]))].to_dict("records")
     table = [list(columns), *([cell(row) for cell in columns.values()] for row in records)]
@@ -97,7 +97,7 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", features reduced to {first['match_dims']:.0f} dimensions inside the fold"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
-    who = f" of speaker {first['speaker']}" if rows["speaker"].nunique() == 1 and first["speaker"] else ""
+    who = f" of speaker {first['speaker']}" if len(set(rows["speaker"])) == 1 and first["speaker"] else ""
     height = "mae_cm" in rows
     target = "height" if height else first["target"]
     rows_are = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
@@ -117,15 +117,15 @@ def _p(value: float) -> str:
     return "" if value != value else f"{value:.4f}"
 
 
-def _cm(value: float) -> str:
-    return "" if value != value else f"{value:.2f}"
+def _cm(value: float, sign: str = "") -> str:
+    return "" if value != value else f"{value:{sign}.2f}"
 
 
 def _interval(low: str, high: str) -> str:
     return f"{low}-{high}" if low else ""
 
 
-_Columns = dict[str, Callable[[dict[str, Any]], str]]
+_Columns = dict[str, Callable[[Mapping[Any, Any]], str]]
 
 _FIRST_COLUMNS: _Columns = {
     "feature": lambda row: row["feature"],
@@ -156,7 +156,9 @@ _HEIGHT_COLUMNS: _Columns = {
     "null": lambda row: _cm(row["null_mae_cm"]),
     "p (null)": lambda row: _p(row["p_null"]),
     "untrained": lambda row: _cm(row["untrained_mae_cm"]),
-    "difference to Mel (cm)": lambda row: "" if row["minus_mel_cm"] != row["minus_mel_cm"] else f"{row['minus_mel_cm']:+.2f}",
+    "difference to Mel (cm)": lambda row: (
+        "" if row["minus_mel_cm"] != row["minus_mel_cm"] else f"{row['minus_mel_cm']:+.2f}"
+    ),
     "p (Mel)": lambda row: _p(row["p_minus_mel"]),
 }
 _LEFT_ALIGNED = {"table", "feature", "protocol", "gender"}
@@ -197,7 +199,7 @@ def _accuracy_sentences(rows: pd.DataFrame) -> list[str]:
     protocols = set(rows["protocol"])
     said = []
     for (table, protocol), some in at_k.groupby(["table", "protocol"], sort=False):
-        where = f"{table}, {protocol}" if rows["table"].nunique() > 1 else str(protocol)
+        where = f"{table}, {protocol}" if len(set(rows["table"])) > 1 else str(protocol)
         where += f", k={k}" if k else ""
         said += [_against_mel(where, row) for _, row in some.iterrows() if row["minus_mel"] == row["minus_mel"]]
         if first["rows"] == "speaker":

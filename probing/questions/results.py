@@ -1,4 +1,4 @@
-"""Results: tidy rows that hold an accuracy or error with everything needed to judge it, and the confusions behind it."""
+"""Results: tidy rows that hold an accuracy or error and everything needed to judge it; and confusions of classes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def confusion_frame(outcomes: Mapping[Feature, Outcome], plan: Plan) -> pd.DataF
             "k": np.take(outcome.ks, shown)[at_k], "label": plan.rows.classes[label],
             "predicted": plan.rows.classes[predicted], "count": counts,
         }))  # fmt: skip
-    return pd.concat(frames, ignore_index=True)[CONFUSION_COLUMNS] if frames else pd.DataFrame(columns=CONFUSION_COLUMNS)
+    return (
+        pd.concat(frames, ignore_index=True)[CONFUSION_COLUMNS] if frames else pd.DataFrame(columns=CONFUSION_COLUMNS)
+    )
 
 
 def recall_of(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import PHONEME_TARGETS, SPEAKER_ATTRIBUTES, Question, RowUnit
+from lvm_probe.probing.questions.question import Question, RowUnit
 
 MIN_WORDS = 5
 """Fewest tokens of a word that is asked for, unless the question says otherwise."""
@@ -126,9 +126,8 @@ def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, tuple[st
     rows = select_rows(table, question)
     if question.protocol == "utterance" and question.one_speaker_at_a_time:
         return _without_single_utterances(rows)
-    if question.protocol == "speaker" and question.target in (*SPEAKER_ATTRIBUTES, "word"):
-        if question.target != "height-cm":
-            return _without_classes_of_one_speaker(rows, question)
+    if question.protocol == "speaker" and question.target in ("word", "gender", "height", "dialect"):
+        return _without_classes_of_one_speaker(rows, question)
     return rows, ()
 
 

@@ -12,23 +12,16 @@ from scipy.stats import binom
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.statistics import sign_flip_test
+from lvm_probe.probing.features.feature import columns_of
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import question as question_module
-from lvm_probe.probing.questions.classification import ask as findings
-from lvm_probe.probing.questions.question import (
-    COLUMNS,
-    MORE_COLUMNS,
-    Question,
-    columns_of,
-    rounds,
-    share_judged,
-    side_by_side,
-)
+from lvm_probe.probing.questions.ask import ask as answer
+from lvm_probe.probing.questions.frame import COLUMNS, MORE_COLUMNS
+from lvm_probe.probing.questions.question import Question
 from tests.probing.synthetic_tables import at, changed, made_up
 
 
-def ask(table: TokenTable, question: Question, *more: Any) -> pd.DataFrame:
-    return findings(table, question, *more).results
+def ask(table: TokenTable, question: Question, **more: Any) -> pd.DataFrame:
+    return answer(table, question, **more).frame
 
 
 def quick(**fields: Any) -> Question:
@@ -451,22 +444,22 @@ def test_the_untrained_model_stands_beside(protocol: Any) -> None:
     table = made_up(speakers=3)
     twin = made_up(speakers=3, signal=0, seed=5)
     twin.features["mel"] = table.features["mel"]
-    found = findings(table, quick(protocol=protocol), untrained=twin).results
+    found = answer(table, quick(protocol=protocol), untrained=twin).frame
     alone = ask(twin, quick(protocol=protocol))
     key = ["feature", "speaker", "k"]
     both = found[found["feature"] != "mel"].merge(alone, on=key, suffixes=("", "_there"))
     np.testing.assert_allclose(both["untrained_accuracy"], both["accuracy_there"])
     assert found[found["feature"] == "mel"]["untrained_accuracy"].isna().all()
     with pytest.raises(InputError, match="not the same tokens"):
-        findings(table, quick(), untrained=made_up(speakers=2))
+        answer(table, quick(), untrained=made_up(speakers=2))
 
 
 def test_confusions_count_every_pooled_row() -> None:
     table = made_up(speakers=3)
     for protocol in ("nested", "speaker"):
-        found = findings(table, quick(protocol=protocol, features=("z1",)))
+        found = answer(table, quick(protocol=protocol, features=("z1",)))
         for k, some in found.confusion.groupby("k"):
-            row = at(found.results, speaker="", k=k)
+            row = at(found.frame, speaker="", k=k)
             assert some["count"].sum() == row["n"] == 144
             right = some[some["label"] == some["predicted"]]
             assert right["count"].sum() / 144 == pytest.approx(row["accuracy"])
@@ -477,10 +470,10 @@ def test_confusions_count_every_pooled_row() -> None:
 def test_classes_of_one_speaker_are_left_out_where_that_speaker_is() -> None:
     table = made_up(speakers=6)
     dialects = table.tokens["speaker"].map({f"{'FM'[s % 2]}S{s}": f"DR{min(s // 2, 2)}" for s in range(5)})
-    found = findings(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
+    found = answer(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
     assert found.notes == ("left out, for only one speaker has it: dialect DR2 (1 rows)",)
-    assert set(found.results["n"]) == {4}
-    assert set(found.results["n_classes"]) == {2}
+    assert set(found.frame["n"]) == {4}
+    assert set(found.frame["n_classes"]) == {2}
 
 
 def test_matched_dimensions_are_the_smallest_feature_s() -> None:
