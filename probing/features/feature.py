@@ -23,7 +23,7 @@ class Feature:
     parts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.parts or not all(part.isidentifier() for part in self.parts):
+        if not self.parts or not all(self.parts) or "," in str(self):
             raise InputError(
                 f"feature '{self}': not the name of a feature; write z1, or z1+z2 to join two, and give several "
                 "features as a tuple such as ('z1', 'mel')"

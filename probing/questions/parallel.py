@@ -54,15 +54,16 @@ def _usable_cores() -> int:
 def _forked(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _start, (function,))
+    results = pool.map(_call, jobs)  # starts all processes
+    ours = set(multiprocessing.active_children()) - others
     try:
-        yield from pool.map(_call, jobs)
+        yield from results
     except BrokenProcessPool:
         raise InputError(
             "a process that shared the work was killed, most often for lack of memory; ask about fewer features or "
             "tokens at a time"
         ) from None
     finally:  # at once, also where the caller stops early or the user interrupts
-        ours = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)
         for process in ours:
             process.kill()

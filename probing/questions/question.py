@@ -218,10 +218,13 @@ class Question:
         for field in fields(self):
             if getattr(self, field.name) == field.default:
                 continue
-            if self.method not in (methods := _METHODS_WITH.get(field.name, (self.method,))):
-                raise InputError(f"{field.name}: only for {' and '.join(methods)}, not for {self.method}; leave it out")
-            if self.target not in (targets := _TARGETS_WITH.get(field.name, (self.target,))):
-                raise InputError(f"{field.name}: only for {' and '.join(targets)}, not for {self.target}; leave it out")
+            for what, mine, users in (
+                ("methods", self.method, _METHODS_WITH.get(field.name)),
+                ("targets", self.target, _TARGETS_WITH.get(field.name)),
+            ):
+                if users is not None and mine not in users:
+                    others = ", ".join(users)
+                    raise InputError(f"{field.name}: only for the {what} {others}, not for {mine}; leave it out")
 
     def _check_protocol(self) -> None:
         if self.target == "speaker" and self.protocol == "speaker":

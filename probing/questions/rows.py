@@ -307,8 +307,8 @@ def _without_classes_of_one_speaker(rows: Rows, question: Question) -> tuple[Row
     names = _listed(rows.classes[single])
     if (~single).sum() < 2:
         raise InputError(
-            f"{rows.table.path}: {question.target} {names} is of 1 speaker, and leaving that one out needs 2 of each "
-            "of two classes; give more speakers, or use --protocol nested"
+            f"{rows.table.path}: only one speaker has {question.target} {names}, and holding a speaker out needs two "
+            "speakers of each of two classes; give more speakers, or use --protocol nested"
         )
     left_out = single[rows.codes]
     note = f"left out, for only one speaker has it: {question.target} {names} ({left_out.sum()} rows)"
