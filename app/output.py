@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.models.io.lock import locked
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lvm_probe.probing.corpora.corpus import Corpus
 
 SHOWN_FILES = 20
@@ -74,6 +78,23 @@ def print_changed_files(corpus: Corpus, left_out: Sequence[str] = ()) -> list[st
     if len(changed) > SHOWN_FILES:
         print(f"notice: ... and {len(changed) - SHOWN_FILES} files more", file=sys.stderr)
     return changed
+
+
+def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame, null where a number is not known."""
+    columns = [
+        [None if isinstance(value, float) and value != value else value for value in frame[name].tolist()]
+        for name in frame
+    ]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@contextlib.contextmanager
+def runs_bar(name: str, delay: float = 0) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for `ask`, which reports the number of runs done and of all runs."""
+    with bar(1, name, unit="run", delay=delay) as advance:
+        yield lambda done, of: advance(1 / of)
 
 
 def plural(count: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings, whole_numbers
-from lvm_probe.app.output import Output, csv_file, in_columns, plural
+from lvm_probe.app.output import Output, csv_file, in_columns, plural, rows_as_json, runs_bar
 from lvm_probe.models.device import pick_device
 from lvm_probe.probing.progress import bar
 
@@ -52,7 +52,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Measure error, accuracy and cost for every number of draws."""
-    from lvm_probe.app.report import rows_as_json
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
     from lvm_probe.probing.features.path_blocks import check_latents
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> Output:
     began = time.monotonic()
     with (
         bar(reading.corpus.seconds, "draws") as advance,
-        bar(1, "probe", unit="run", delay=1) as advance_probe,
+        runs_bar("probe", delay=1) as advance_probe,
     ):
         result = convergence.converge(
             model,
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> Output:
             reference=args.reference,
             seed=args.seed,
             progress=advance,
-            asking=lambda i, n: advance_probe(1 / n),
+            asking=advance_probe,
         )
     seconds = time.monotonic() - began
     if out is not None:
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace) -> Output:
 
 def as_text(result: Convergence) -> str:
     """For each layer a table with both estimators, then a summary."""
-    from lvm_probe.app.report import LEAST_SPEAKERS
+    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
     lines: list[str] = []
     for layer, rows in result.rows.groupby("layer", sort=False):
@@ -117,7 +116,7 @@ def as_text(result: Convergence) -> str:
     for layer, rows in result.rows.groupby("layer", sort=False):
         lines += _sentences(str(layer), rows)
     reference = result.rows[result.rows["estimator"] == "reference"].iloc[0]
-    few = ", too few to generalise" if 1 < result.speakers < LEAST_SPEAKERS else ""
+    few = ", too few to generalise" if 1 < result.speakers < MIN_SPEAKERS_FOR_TEST else ""
     lines.append(
         "Error: rms over tokens and dimensions in per cent of the tokens' spread, against the posterior means of "
         f"{reference['samples']} other draws, whose own error is subtracted. Predicted: the error that the Monte Carlo "

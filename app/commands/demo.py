@@ -7,8 +7,7 @@ from pathlib import Path
 
 import lvm_probe
 from lvm_probe.app.options import add_device
-from lvm_probe.app.output import Output
-from lvm_probe.probing.progress import bar
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
 
 SUMMARY = "run everything end to end on an embedded synthetic corpus"
 EXAMPLES = ("probe demo --out demo-out",)
@@ -28,24 +27,23 @@ def run(args: argparse.Namespace) -> Output:
     """Extract, probe phonemes under two protocols, draw two figures."""
     import pandas as pd
 
-    from lvm_probe.app.report import as_text, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
     from lvm_probe.probing.corpora.demo import CORPUS
     from lvm_probe.probing.features import token_table
-    from lvm_probe.probing.questions import classification
-    from lvm_probe.probing.questions.question import Question
-    from lvm_probe.probing.questions.targets import Protocol
+    from lvm_probe.probing.questions.ask import ask
+    from lvm_probe.probing.questions.question import Protocol, Question
+    from lvm_probe.probing.questions.report import as_text
 
     out = Path(args.out)
     corpus = lvm_probe.open_corpus(CORPUS)
     model = lvm_probe.load_model(CHECKPOINT, device=args.device)
     tokens = lvm_probe.extract(corpus, model, out / "latents", samples=DRAWS, seed=args.seed)
     answers = []
-    protocols: tuple[Protocol, ...] = ("paper", "nested")
+    protocols: tuple[Protocol, ...] = ("paper", "utterance")
     for protocol in protocols:
         question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=args.seed)
-        with bar(1, f"knn, {protocol}", unit="run") as advance:
-            answers.append(classification.ask(tokens, question, lambda i, n, a=advance: a(1 / n)).results)  # type: ignore[misc]
+        with runs_bar(f"knn, {protocol}") as progress:
+            answers.append(ask(tokens, question, progress=progress).frame)
     results = pd.concat(answers, ignore_index=True)
     token_table.write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")

@@ -18,8 +18,8 @@ from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.features.cluster import DaskWorkers
-    from lvm_probe.probing.features.source_files import Given
+    from lvm_probe.probing.features.cluster import DaskExecutor
+    from lvm_probe.probing.features.source_spec import SourceSpec
 
 SUMMARY = "turn a corpus into a token table of latents and Mel features"
 EXAMPLES = (
@@ -35,7 +35,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model (one of the first three)")
     source = model.add_mutually_exclusive_group(required=True)
     source.add_argument("--ckpt", help=CKPT)
-    source.add_argument("--encoder", metavar="FILE.py:NAME", help="your own encode(wave), see docs/own-features.md")
+    source.add_argument(
+        "--encoder",
+        metavar="FILE.py:NAME",
+        help="your own encode(wave), or package.module:NAME, with the current folder importable; see "
+        "docs/own-features.md",
+    )
     source.add_argument("--torchaudio", metavar="MODEL", help="a speech model of torchaudio, such as hubert_base")
     model.add_argument("--weights", metavar="FILE", help="state dict of the torchaudio model; nothing is downloaded")
     model.add_argument(
@@ -69,15 +74,22 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="average the drawn latents, as the paper does, or the posterior means along them, which needs fewer draws "
         "(default: posterior-mean)",
     )
-    draws.add_argument("--memory", type=float, metavar="GB", help="memory limit for the draws (default: 1.0)")
+    draws.add_argument("--memory", type=float, metavar="GB", help="memory limit of each worker (default: 1.0)")
     compute = parser.add_argument_group("computing")
     add_device(compute)
     compute.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that extract side by side, each on one thread; the table does not depend on N (default: one "
+        "per core, as far as memory allows; one on a GPU)",
+    )
+    compute.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="Dask scheduler, such as tcp://host:8786, whose workers extract the parts (pip install "
-        "'lvm-probe[cluster]'); corpus, checkpoint and table must have the same paths on all of them; --device is "
-        "theirs (default: this machine alone; the table is the same if OMP_NUM_THREADS is)",
+        help="Dask scheduler, such as tcp://host:8786, whose workers extract instead (pip install "
+        "'lvm-probe[cluster]'); corpus, checkpoint and table must have the same paths on all machines, and --device is "
+        "that of the workers; the table is the same (default: this machine alone)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -94,7 +106,7 @@ def run(args: argparse.Namespace) -> Output:
     out = Path(args.out)
     token_table.check_writable(out)
     _check(args)
-    given = _given(args)
+    spec = _spec(args)
     args.corpus = str(Path(args.corpus).expanduser().absolute())  # error messages and the table name its files
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
@@ -109,9 +121,9 @@ def run(args: argparse.Namespace) -> Output:
         also=args.also,
     )
     began = time.monotonic()
-    with _workers(args, given, sampling["memory"]) as workers:
-        device = pick_device("cpu" if workers else args.device)
-        opened = given.open(device)
+    with _executor(args, spec, sampling["memory"]) as executor:
+        device = pick_device("cpu" if executor else args.device)
+        opened = spec.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
         corpus = open_corpus(args, rate).select(split=args.split)
         with bar(corpus.seconds, "extract") as advance:
@@ -125,7 +137,8 @@ def run(args: argparse.Namespace) -> Output:
                 strict=args.strict,
                 versions=package_versions(),
                 progress=advance,
-                workers=workers,
+                workers=args.workers,
+                executor=executor,
             )
     seconds = time.monotonic() - began
     print_left_out(result.left_out)
@@ -161,15 +174,17 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"--{name}: only a --ckpt is sampled; leave it out")
     if not args.torchaudio and (args.weights or args.layer):
         raise InputError(f"{'--weights' if args.weights else '--layer'}: belongs to --torchaudio MODEL; leave it out")
+    if args.cluster and args.workers is not None:
+        raise InputError("--workers: those of --cluster are started on its machines; leave it out")
     if args.encoder and args.untrained:
         raise InputError("--untrained: needs --ckpt or --torchaudio; give an encoder with random weights instead")
 
 
-def _given(args: argparse.Namespace) -> Given:
+def _spec(args: argparse.Namespace) -> SourceSpec:
     """The model by name."""
-    from lvm_probe.probing.features.source_files import Given
+    from lvm_probe.probing.features.source_spec import SourceSpec
 
-    return Given(
+    return SourceSpec(
         checkpoint=args.ckpt,
         encoder=args.encoder,
         torchaudio=args.torchaudio,
@@ -180,15 +195,15 @@ def _given(args: argparse.Namespace) -> Given:
 
 
 @contextlib.contextmanager
-def _workers(args: argparse.Namespace, given: Given, memory_gb: float) -> Iterator[DaskWorkers | None]:
-    """The workers of `--cluster`, or None."""
+def _executor(args: argparse.Namespace, spec: SourceSpec, memory_gb: float) -> Iterator[DaskExecutor | None]:
+    """The cluster of `--cluster`, or None."""
     if args.cluster is None:
         yield None
         return
     from tqdm import tqdm
 
-    from lvm_probe.probing.features.cluster import DaskWorkers, connected
+    from lvm_probe.probing.features.cluster import DaskExecutor, connect
 
     device = pick_device("auto").type if args.device == "auto" else args.device
-    with connected(args.cluster) as client:
-        yield DaskWorkers(client, given, device, memory_gb, notice=lambda line: tqdm.write(line, file=sys.stderr))
+    with connect(args.cluster) as client:
+        yield DaskExecutor(client, spec, device, memory_gb, notice=lambda line: tqdm.write(line, file=sys.stderr))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings
-from lvm_probe.app.output import Output, in_columns, plural
+from lvm_probe.app.output import Output, in_columns, plural, rows_as_json
 from lvm_probe.models.device import pick_device
 from lvm_probe.probing.progress import bar
 
@@ -43,11 +43,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
-    from lvm_probe.app.report import LEAST_SPEAKERS, rows_as_json
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.path_blocks import check_latents
     from lvm_probe.probing.features.token_table import check_writable, write_csv
+    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
     if args.out:
         check_writable(Path(args.out))
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> Output:
         f"{plural(len(reading.corpus.speakers), 'speaker')}, {rates.seconds:.0f} s; mean over "
         f"{plural(args.samples, 'Monte Carlo draw')}; took {seconds:.0f} s"
     )
-    text = as_text(rates, intervals=rates.groups >= LEAST_SPEAKERS)
+    text = as_text(rates, intervals=rates.groups >= MIN_SPEAKERS_FOR_TEST)
     return Output(document, "\n".join([heading, "", text, *(f"wrote {path}" for path in wrote)]))
 
 
