@@ -7,15 +7,15 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # mkdocs takes it away again after this module
+
+from lvm_probe.app.cli import parser
+from tests import link_tree
 
 
 def on_startup(**_: Any) -> None:
     """Make `.links`, where the folders of the repository are one package."""
-    from tests.link_tree import make
-
-    make()
+    link_tree.make()
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -25,8 +25,6 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def commands() -> str:
-    from lvm_probe.app.cli import parser
-
     top = parser()
     subparsers = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     parts = ["# Commands", "", "`probe COMMAND --help` prints the same.", "", _block(top)]
