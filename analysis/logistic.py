@@ -54,7 +54,7 @@ def logistic_classify(
 
     `paper` fits on all points and judges the same ones (resubstitution): it leaks. `nested` has ten folds of
     tokens with the classes spread as evenly as they allow, instead of a fold for every token: each fold is a
-    fit from scratch, with no downdate as LDA has. `speaker` holds out whole groups: each alone up to 20 of
+    fit from scratch, with no downdate as LDA has. `grouped` holds out whole groups: each alone up to 20 of
     them, ten folds of groups beyond. A class that a fold lacks is an error for its points.
 
     Points are put into an order of their own before folds are drawn, so the order of rows plays no part.
@@ -63,7 +63,7 @@ def logistic_classify(
         points: features, any unit; their scales play no part.
         labels: integers.
         protocol: how points are held out.
-        groups: for `speaker`, the group of every point; otherwise only carried to the outcome.
+        groups: for `grouped`, the group of every point; otherwise only carried to the outcome.
         match_dims: as in `classify`.
         rng: deals points to folds; None is a generator seeded with 0.
 
@@ -71,7 +71,7 @@ def logistic_classify(
         An outcome with ks (0,), dims 0 and shrinkage 0.
 
     Raises:
-        InputError: points or labels that `LabelledPoints` refuses; no groups, or only one, for `speaker`;
+        InputError: points or labels that `LabelledPoints` refuses; no groups, or only one, for `grouped`;
             `match_dims` below 1.
     """
     given = LabelledPoints(points, labels, groups)
@@ -80,7 +80,7 @@ def logistic_classify(
     keys = [given.labels, *given.points.T] if groups is None else [given.labels, groups, *given.points.T]
     order = np.lexsort(keys)
     data = LabelledPoints(given.points[order], labels[order], None if groups is None else groups[order])
-    units = data.groups if protocol == "speaker" else None  # what is held out together, inside as outside
+    units = data.groups if protocol == "grouped" else None  # what is held out together, inside as outside
 
     codes = np.empty_like(data.codes)
     for held_out in _held_out(data, protocol, rng):
@@ -134,16 +134,16 @@ def _held_out(data: LabelledPoints, protocol: Protocol, rng: np.random.Generator
             return
         case "nested":
             fold = _dealt(data.codes, None, OUTER_FOLDS, rng)
-        case "speaker":
+        case "grouped":
             if data.groups is None:
-                raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
+                raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
             names, index = np.unique(data.groups, return_inverse=True)
             if len(names) < 2:
-                raise InputError("protocol speaker found one group; give points of two or more speakers, or use nested")
+                raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
             alone = len(names) <= MOST_GROUPS_ALONE
             fold = index if alone else _dealt(data.codes, data.groups, OUTER_FOLDS, rng)
         case _:
-            raise InputError(f"protocol is {protocol!r}; use paper, nested or speaker")
+            raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
     for f in range(fold.max() + 1):
         yield fold == f
 

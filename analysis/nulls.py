@@ -132,7 +132,7 @@ def _usual_shuffle(outcome: Outcome) -> Shuffle:
         return "tokens"
     if _one_label_each(outcome.labels, outcome.groups):
         return "across-groups"
-    return "within-groups" if outcome.protocol == "speaker" else "tokens"
+    return "within-groups" if outcome.protocol == "grouped" else "tokens"
 
 
 def _one_label_each(labels: np.ndarray, groups: np.ndarray) -> bool:

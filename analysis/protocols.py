@@ -2,7 +2,7 @@
 
 `paper` fits on all points and leaves one out among the neighbours only (Havtorn et al., *Towards Generative
 Latent Variable Models for Speech*): the held-out point has shaped the space it is judged in, so this leaks,
-and leaks more with every dimension. `nested` fits again without each point, exactly. `speaker` fits again
+and leaks more with every dimension. `nested` fits again without each point, exactly. `grouped` fits again
 without each group and judges its points by the others.
 """
 
@@ -67,7 +67,7 @@ def classify(
         lda_dims: discriminants kept; 0 uses the features as they are; "full" keeps all there are.
         ks: numbers of neighbours, all from one search.
         shrinkage: of the covariance within classes, fitted in the fold. `paper` has none by definition.
-        groups: for `speaker`, the group of every point; otherwise only carried to the outcome.
+        groups: for `grouped`, the group of every point; otherwise only carried to the outcome.
         match_dims: reduce the features first, to so many principal components of the standardised features,
             fitted in the fold; None, or as many as there are features or more, leaves them as they are. The
             components keep their variances, which matters where `lda_dims` is 0.
@@ -75,7 +75,7 @@ def classify(
 
     Raises:
         InputError: points or labels that `LabelledPoints` refuses; k, D, shrinkage, `match_dims` or `judged` out of
-            range; no groups for `speaker`; a singular covariance.
+            range; no groups for `grouped`; a singular covariance.
     """
     _check_judged(judged, protocol, len(points))
     match protocol:
@@ -92,8 +92,8 @@ def classify(
                 match_dims=match_dims,
                 judged=judged,
             )
-        case "speaker":
-            return speaker(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, match_dims=match_dims)
+        case "grouped":
+            return grouped(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, match_dims=match_dims)
     raise _unknown(protocol)
 
 
@@ -151,7 +151,7 @@ def nested(
     return _by_vote("nested", data, dims, amount, ks, found, judged)
 
 
-def speaker(
+def grouped(
     points: Float[np.ndarray, "tokens dims"],
     labels: Int[np.ndarray, " tokens"],
     groups: Int[np.ndarray, " tokens"] | None,
@@ -168,13 +168,13 @@ def speaker(
     data = LabelledPoints(points, labels, groups)
     n_features = checked_match_dims(match_dims, data.points.shape[1])
     dims = checked_dims(lda_dims, len(data.classes), n_features)
-    rows = _rows_of_folds(data, "speaker")
+    rows = _rows_of_folds(data, "grouped")
     ks = checked_ks(ks, len(data.points) - max(map(len, rows)))
     if dims == 0 and n_features == data.points.shape[1]:
         assert data.groups is not None  # _rows_of_folds has refused None
-        return _by_vote("speaker", data, 0, 0.0, ks, neighbours_in_other_groups(data.points, data.groups, max(ks)))
+        return _by_vote("grouped", data, 0, 0.0, ks, neighbours_in_other_groups(data.points, data.groups, max(ks)))
     found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
-    return _by_vote("speaker", data, dims, amount, ks, found)
+    return _by_vote("grouped", data, dims, amount, ks, found)
 
 
 def lda_classify(
@@ -203,7 +203,7 @@ def lda_classify(
         case "paper":
             data = _matched(data, n_features)
             predicted[:] = _scikit_lda(data).predict(data.points)
-        case "nested" | "speaker":
+        case "nested" | "grouped":
             rows = _rows_of_folds(data, protocol, judged)
             amounts, left = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
             for places, some in _found_together(data, rows, n_features, dims, shrinkage):
@@ -319,14 +319,14 @@ def _folds(
 
 
 def _rows_of_folds(data: LabelledPoints, protocol: Protocol, judged: Rows | None = None) -> list[Rows]:
-    """The rows that each fold of `nested`, of all folds or those of `judged` rows, or of `speaker` holds out."""
+    """The rows that each fold of `nested`, of all folds or those of `judged` rows, or of `grouped` holds out."""
     if protocol == "nested":
         return list((np.arange(len(data.points)) if judged is None else judged)[:, None])
     if data.groups is None:
-        raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
+        raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
     names, place = np.unique(data.groups, return_inverse=True)
     if len(names) < 2:
-        raise InputError("protocol speaker found one group; give points of two or more speakers, or use nested")
+        raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
     return np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
 
 
@@ -385,4 +385,4 @@ def _check_judged(judged: Rows | None, protocol: Protocol, n: int) -> None:
 
 
 def _unknown(protocol: str) -> InputError:
-    return InputError(f"protocol is {protocol!r}; use paper, nested or speaker")
+    return InputError(f"protocol is {protocol!r}; use paper, nested or grouped")

@@ -116,14 +116,14 @@ def regress(
     In every fold, features and values are centred by their stratum's means, and features divided by their
     deviation within strata, pooled; a constant feature takes no part. `knn` adds the mean of what is left of
     the k nearest training tokens' values, whatever their stratum. `ridge` adds a linear function of the
-    features, its penalty chosen inside the fold by exact leave-one-out of tokens, of groups under `speaker`
+    features, its penalty chosen inside the fold by exact leave-one-out of tokens, of groups under `grouped`
     (Hastie, Tibshirani and Friedman 2009, equation 7.64, for blocks, the strata's means refitted).
 
     Where a group has several tokens each weighs the less (1 / tokens of the group), in the means, the
     deviations and the ridge: a talkative speaker counts as one. The neighbours of `knn` weigh the same.
 
     `paper` fits means, scales and ridge on all tokens and leaves a token out among its own neighbours only:
-    it leaks. `nested` fits again without each token, `speaker` without each group.
+    it leaks. `nested` fits again without each token, `grouped` without each group.
 
     Args:
         points: features, any unit.
@@ -138,8 +138,8 @@ def regress(
 
     Raises:
         InputError: shapes that disagree, values that are not finite; a stratum of fewer than two tokens (two
-            groups under `speaker`), which some fold would lack; a group in several strata; no groups for
-            `speaker`; k or `match_dims` out of range.
+            groups under `grouped`), which some fold would lack; a group in several strata; no groups for
+            `grouped`; k or `match_dims` out of range.
     """
     data = _Data(points, values, strata, groups)
     ks, predictions, baseline = _regressed(data, values[:, None], method, protocol, ks, match_dims)
@@ -301,16 +301,16 @@ def _regressed(
 
 
 def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " tokens"]:
-    """The unit of every token: itself, or its group under `speaker`; two or more in every stratum."""
+    """The unit of every token: itself, or its group under `grouped`; two or more in every stratum."""
     match protocol:
         case "paper" | "nested":
             units, what = np.arange(len(data.points)), "tokens"
-        case "speaker":
+        case "grouped":
             if data.groups is None:
-                raise InputError("protocol speaker needs groups; give the speaker of every point, or use nested")
-            units, what = data.groups, "speakers"
+                raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
+            units, what = data.groups, "groups"
         case _:
-            raise InputError(f"protocol is {protocol!r}; use paper, nested or speaker")
+            raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
     for stratum in np.unique(data.strata):
         n = len(np.unique(units[data.strata == stratum]))
         if n < 2:

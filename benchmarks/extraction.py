@@ -37,8 +37,7 @@ from lvm_probe.models.layers.products import Product
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import demo, open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
-from lvm_probe.probing.corpora.recordings import CorpusRecording
-from lvm_probe.probing.features import acoustic, sources, token_table
+from lvm_probe.probing.features import acoustic, extraction, sources, token_table
 from lvm_probe.probing.features.extraction import Settings, extract
 from lvm_probe.probing.features.sources import ModelSource
 
@@ -108,7 +107,7 @@ def watch_everything() -> Watch:
     sources.path_noise = watch.over("noise", sources.path_noise)
     ModelSource._latents = watch.over("pooling", ModelSource._latents)  # type: ignore[method-assign]
     acoustic.pooled = watch.over("Mel", acoustic.pooled)
-    CorpusRecording.read = watch.over("reading", CorpusRecording.read)  # type: ignore[method-assign]
+    extraction.read_pcm = watch.over("reading", extraction.read_pcm)
     token_table.write_part = watch.over("writing", token_table.write_part)
     return watch
 

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_info
 path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvm_probe.analysis.neighbours import neighbours_without_group
-from lvm_probe.analysis.protocols import speaker
+from lvm_probe.analysis.protocols import grouped
 
 LARGE = 500_000  # tokens
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -90,7 +90,7 @@ def print_faiss(tokens: int, dims: int, queries: int, k: int) -> None:
 
 def timed(data: Data, lda_dims: int, k: int, shrinkage: str | float = "ledoit-wolf"):
     begin = time.perf_counter()
-    outcome = speaker(*data, lda_dims=lda_dims, ks=range(1, k + 1), shrinkage=shrinkage)
+    outcome = grouped(*data, lda_dims=lda_dims, ks=range(1, k + 1), shrinkage=shrinkage)
     return outcome, time.perf_counter() - begin
 
 

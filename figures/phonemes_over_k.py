@@ -13,7 +13,7 @@ from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.questions.question import Question
 
 if TYPE_CHECKING:
-    from lvm_probe.analysis.predictions import Protocol
+    from lvm_probe.probing.questions.targets import Protocol
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 

@@ -19,13 +19,12 @@ from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.models.io.files import written_whole
 from lvm_probe.probing.features.token_table import write_csv
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.targets import Target
+from lvm_probe.probing.questions.targets import Protocol, Target
 
 if TYPE_CHECKING:
-    from lvm_probe.analysis.predictions import Protocol
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.models.likelihood.elbo import Evaluation
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 PROBED_K = 5
 """The k of the table of probe results: fixed beforehand, so that no figure chooses it."""
@@ -431,16 +430,16 @@ def _evaluated(material: Material, name: str, loaded: Checkpoint) -> Evaluated:
     return Evaluated(name, loaded, material.memory[key])
 
 
-def _reading(material: Material, rate: int) -> Reading:
+def _reading(material: Material, rate: int) -> LoadedRecordings:
     """The recordings of the corpus that can be read, from memory where they were read before."""
-    from lvm_probe.probing.corpora.recordings import readable
+    from lvm_probe.probing.corpora.recordings import load_recordings
 
     if material.corpus is None:
         raise LeftOut("likelihoods are those of recordings; name the corpus with --corpus")
     if ("recordings", rate) not in material.memory:
         material.progress("read the corpus")
-        material.memory["recordings", rate] = readable(material.corpus, rate)
-    reading: Reading = material.memory["recordings", rate]
+        material.memory["recordings", rate] = load_recordings(material.corpus, rate)
+    reading: LoadedRecordings = material.memory["recordings", rate]
     return reading
 
 

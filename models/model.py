@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import Follow, Paths
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
+from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 
@@ -103,7 +101,7 @@ class SpeechModel(nn.Module, ABC):
         """
         return ()
 
-    def follower(self, rows: int) -> Follow:
+    def follower(self, rows: int) -> PathSampler:
         """Follows `rows` sampled paths of one utterance: what `infer` gives of states, latents and means, but faster.
 
         The encoding has one row, and there are no gradients.
@@ -207,15 +205,3 @@ def _compand(x: Tensor, how: Companding) -> Tensor:
             return 2 * mulaw.encode(x, 255)
         case "linear":
             return 10 * x
-
-
-def section(trajectory: Trajectory, start: int, stop: int) -> Trajectory:
-    """Steps [start, stop) of a trajectory."""
-    part = slice(start, stop)
-    return replace(
-        trajectory,
-        h=trajectory.h[part],
-        z=trajectory.z[part],
-        prior=Gaussian(trajectory.prior.mean[part], trajectory.prior.log_precision[part]),
-        posterior=Gaussian(trajectory.posterior.mean[part], trajectory.posterior.log_precision[part]),
-    )

@@ -19,7 +19,6 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     """Extract, probe under both protocols, draw; says what it wrote and what that shows."""
     import pandas as pd
 
-    from lvm_probe.analysis.predictions import Protocol
     from lvm_probe.app.output import Answer, bar
     from lvm_probe.app.report import as_text, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
@@ -30,6 +29,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     from lvm_probe.probing.features import extraction, token_table
     from lvm_probe.probing.questions import classification
     from lvm_probe.probing.questions.question import Question
+    from lvm_probe.probing.questions.targets import Protocol
 
     corpus = open_corpus(CORPUS)
     latents = out / "latents"

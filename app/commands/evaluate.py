@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 FORMATS = (".csv", ".json", ".tex")
 
@@ -89,7 +89,7 @@ def _selected(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -
 
 
 def _document(
-    name: str, found: Checkpoint | None, read: Reading, rate: int, args: argparse.Namespace
+    name: str, found: Checkpoint | None, read: LoadedRecordings, rate: int, args: argparse.Namespace
 ) -> dict[str, Any]:
     from lvm_probe.models.likelihood import baselines, elbo
     from lvm_probe.models.likelihood.importance import importance_bound
@@ -224,7 +224,7 @@ def as_latex(frame: pd.DataFrame) -> str:
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _footnote(read: Reading, frame: pd.DataFrame) -> str:
+def _footnote(read: LoadedRecordings, frame: pd.DataFrame) -> str:
     said = (
         f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, {len(read.corpus.speakers)} "
         "speakers. Bits per frame as the paper's equation 11, on its uniform bins; the PCM code length is what a "

@@ -11,11 +11,10 @@ from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
 from lvm_probe.analysis.lda import checked_dims, discriminants, intensity, moments_without, standardised
 from lvm_probe.analysis.neighbours import neighbours_without_group
-from lvm_probe.analysis.predictions import Protocol
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.questions.classification import DEFAULT_LDA_DIMS, MOST_K
-from lvm_probe.probing.questions.targets import TOKEN_TARGETS
+from lvm_probe.probing.questions.targets import TOKEN_TARGETS, Protocol, analysis_protocol
 
 NOT_JUDGED = -1
 
@@ -77,7 +76,7 @@ def judged(asked: Asked, progress: Callable[[float], None] = lambda share: None)
         if most > 0 and len(np.unique(asked.codes[pool])) > 1:
             try:
                 outcome = classify(
-                    asked.points[pool], asked.codes[pool], protocol=asked.protocol, lda_dims=dims,
+                    asked.points[pool], asked.codes[pool], protocol=analysis_protocol(asked.protocol), lda_dims=dims,
                     ks=tuple(range(1, most + 1)), groups=groups,
                 )  # fmt: skip
                 predictions[pool, :most] = outcome.predictions

@@ -17,11 +17,11 @@ from torch import Tensor
 from lvm_probe.analysis.shape_annotations import Float, Int16
 from lvm_probe.models.families.stcn import Conditional
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.layers.srnn_chain import Chain
-from lvm_probe.models.likelihood.elbo import utterance_seed
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import utterance_generator
+from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.corpora.corpus import Segment
 
 _CERTAIN = 60.0
@@ -170,7 +170,7 @@ def _certain(z: Tensor) -> Gaussian:
 
 
 def _noise(model: SpeechModel, name: str, samples: int, seed: int) -> tuple[tuple[Tensor, ...], torch.Generator]:
-    generator = torch.Generator().manual_seed(utterance_seed(seed, name))
+    generator = utterance_generator(seed, name)
     return model.noise(samples, 1, generator), generator
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.checkpoints.shipped_checkpoints import resolve
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, resolve
 from lvm_probe.models.io.files import written_whole
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import config_from_dict, config_to_dict, family
@@ -37,6 +37,11 @@ class Checkpoint:
     model: SpeechModel
     provenance: dict[str, Any]
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending; of the best checkpoint of a run, the name of the run's folder."""
+        return self.path.absolute().parent.name if self.path.name == BEST else self.path.stem
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

@@ -22,12 +22,12 @@ from torch.nn import functional as F
 from lvm_probe import InputError
 from lvm_probe.models.layers.blocks import Downsample, Framing, Stack, Upsample, mask
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
+from lvm_probe.models.layers.posterior_paths import CellPaths
 from lvm_probe.models.layers.products import Product
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,7 @@ class CWVAE(SpeechModel):
                 context = self._context(level, layer.z, layer.h)
         return tuple(reversed(layers))
 
-    def follower(self, rows: int) -> Follow:
+    def follower(self, rows: int) -> PathSampler:
         """Follows the paths of every layer top-down; each has the context of its own path above."""
         cells = self._cells()
         layers = [CellPaths(cell, rows, context=level + 1 < len(cells)) for level, cell in enumerate(cells)]

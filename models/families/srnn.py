@@ -22,10 +22,9 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.blocks import steps
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.gru import GRU
-from lvm_probe.models.layers.posterior_paths import ChainPaths, Follow, Paths
+from lvm_probe.models.batches import step_counts
+from lvm_probe.models.layers.gru import GRU, reverse, run
+from lvm_probe.models.layers.posterior_paths import ChainPaths
 from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from lvm_probe.models.likelihood.gaussian import Posterior
@@ -33,6 +32,7 @@ from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
 
 POSTERIORS: tuple[Posterior, ...] = ("direct", "residual", "product")
 
@@ -104,7 +104,7 @@ class SRNN(SpeechModel):
         both = torch.cat((features, states), -1)
         if not isinstance(self.summary, nn.GRU):
             return states, self.summary(both)
-        valid = steps(lengths, self.stride)
+        valid = step_counts(lengths, self.stride)
         return states, reverse(run(self.summary, reverse(both, valid))[0], valid)
 
     def infer(
@@ -117,7 +117,7 @@ class SRNN(SpeechModel):
         states, summaries = encoded
         return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
 
-    def follower(self, rows: int) -> Follow:
+    def follower(self, rows: int) -> PathSampler:
         """Follows the paths of the chain."""
         layer = ChainPaths(self.chain, rows)
 
@@ -154,19 +154,3 @@ class SRNN(SpeechModel):
             frames.append(frame)
             features = self.frames(to_pcm(frame).to(where.device))
         return torch.cat(frames, 1)[:, :samples]
-
-
-def run(
-    gru: nn.GRU, x: Float[Tensor, "time rows features"], carried: Float[Tensor, "1 rows hidden"] | None = None
-) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
-    """A GRU's states and the last of them, from zero or on from `carried`; in its own precision under autocast too."""
-    with torch.autocast(x.device.type, enabled=False):
-        states, last = gru(x.to(next(gru.parameters()).dtype), carried)
-    return states, last
-
-
-def reverse(x: Float[Tensor, "time rows features"], valid: Int[Tensor, " rows"]) -> Float[Tensor, "time rows features"]:
-    """The first `valid` steps of each row backwards, the steps behind them as they are; its own inverse."""
-    time = torch.arange(len(x), device=x.device).unsqueeze(1)
-    index = torch.where(time < valid, valid - 1 - time, time)
-    return x.gather(0, index.unsqueeze(-1).expand_as(x))

@@ -29,7 +29,6 @@ from torch.nn import functional as F
 
 from lvm_probe import InputError
 from lvm_probe.models.layers.cwvae_cell import start_head
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameEncoder, shifted
 from lvm_probe.models.layers.tcn import GatedStack, doubling
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
@@ -37,6 +36,7 @@ from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)

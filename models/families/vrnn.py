@@ -20,14 +20,14 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
+from lvm_probe.models.layers.posterior_paths import CellPaths
 from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from lvm_probe.models.likelihood.gaussian import Posterior
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Paths, PathSampler, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class VRNN(SpeechModel):
         past, present = encoded
         return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
 
-    def follower(self, rows: int) -> Follow:
+    def follower(self, rows: int) -> PathSampler:
         """Follows the paths of the cell; they share the previous frame."""
         layer = CellPaths(self.cell, rows)
 

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
 from lvm_probe.models.layers.tcn import GatedStack, doubling
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)

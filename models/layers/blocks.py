@@ -11,20 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lvm_probe.models.batches import step_counts, step_mask
 from lvm_probe.models.layers.products import Linear
 
 
-def steps(lengths: Int[Tensor, " batch"], stride: int) -> Int[Tensor, " batch"]:
-    """Steps of `stride` samples that each utterance touches: ceil(length / stride)."""
-    return (lengths + stride - 1) // stride
-
-
 def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "batch size 1"] | None:
-    """One where a step holds part of the utterance, else zero; None when nothing is padding."""
-    count = steps(lengths, stride)
-    if bool((count >= size).all()):
+    """`step_mask` with the batch first; None when nothing is padding."""
+    if bool((step_counts(lengths, stride) >= size).all()):
         return None
-    return (torch.arange(size, device=lengths.device) < count.unsqueeze(1)).unsqueeze(-1).float()
+    return step_mask(lengths, stride, size).transpose(0, 1)
 
 
 def masked(x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights, scan
+from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.trajectory import Trajectory
 
 
 class Step(NamedTuple):

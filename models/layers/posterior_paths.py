@@ -7,8 +7,7 @@ only the posterior's means are kept. Symbols and gate columns are those of `mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -19,22 +18,9 @@ from lvm_probe.models.layers.cwvae_cell import Cell
 from lvm_probe.models.layers.products import Product
 from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.likelihood.gaussian import LOG_PRECISION_RANGE, Posterior
+from lvm_probe.models.trajectory import Paths
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Paths:
-    """States, latents and the posterior's means of one layer along sampled paths, time first."""
-
-    h: Float[Tensor, "time rows hidden"]
-    z: Float[Tensor, "time rows latent"]
-    mean: Float[Tensor, "time rows latent"]
-
-
-Follow = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Paths, ...]]
-"""From a stretch of an utterance's encoding and of the noise to the paths of every layer, lowest first. Each call goes
-on where the one before stopped."""
 
 
 class CellPaths:

@@ -19,8 +19,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lvm_probe.models.layers.cwvae_cell import start_head
-from lvm_probe.models.layers.cwvae_scan import Trajectory, combine, head_gradients, summed_product
+from lvm_probe.models.layers.cwvae_scan import combine, head_gradients, summed_product
 from lvm_probe.models.likelihood.gaussian import LOG_PRECISION_RANGE, Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.trajectory import Trajectory
 
 
 class Link(NamedTuple):

@@ -16,7 +16,9 @@ import soundfile
 from jaxtyping import Int16
 
 from lvm_probe import InputError
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, Recording
+from lvm_probe.models.batches import Recording
+from lvm_probe.models.io.pcm import check_pcm
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation
 
 BASELINES = ("uniform", "flac")
 BITS = 16
@@ -57,7 +59,7 @@ def flac(
         raise InputError(f"FLAC's compression level goes from 0 to 1; got {level}")
 
     def bits(recording: Recording) -> int:
-        pcm = recording.read(0, recording.samples)
+        pcm = check_pcm(recording.read(0, recording.samples))
         file = flac_file(pcm, sample_rate, level)
         if not np.array_equal(file.decode(), pcm):
             raise RuntimeError(f"{recording.name}: libsndfile's FLAC does not give back the audio it was given")

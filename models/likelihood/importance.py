@@ -19,10 +19,12 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording, collate, sample_mask, step_mask
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, Chunk, chunks
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Recording, collate, sample_mask, step_mask, utterance_seed
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import Gaussian, log_density
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
 
 
 @dataclass(frozen=True)
@@ -116,25 +118,11 @@ def log_weights(
     weights = torch.zeros(2, samples, dtype=torch.float64)
     for first in range(0, samples, rows):
         paths = range(first, min(first + rows, samples))
-        noise = [n.to(device) for n in path_noise(model, recording, paths, seed)]
+        noise = path_noise(model, recording.name, recording.samples, paths, seed)
         audio, valid = pcm.expand(len(paths), -1).to(device), lengths.expand(len(paths)).to(device)
         for chunk in chunks(model, audio, valid, noise, most_samples // len(paths)):
             weights[:, paths.start : paths.stop] += _log_weights(model, chunk).cpu()
     return weights
-
-
-def path_noise(
-    model: SpeechModel, recording: Recording, paths: range, seed: int
-) -> tuple[Float[Tensor, "_time paths _latent"], ...]:
-    """Noise in which each path's part depends on `seed`, the recording's name and length and its own number only.
-
-    Drawn in single precision, whatever the model's.
-    """
-    each, dtype = [], model.parameter.dtype
-    for path in paths:
-        generator = torch.Generator().manual_seed(utterance_seed(seed, f"{recording.name} path {path}"))
-        each.append(model.noise(recording.samples, 1, generator))
-    return tuple(torch.cat(layer, 1).to(dtype) for layer in zip(*each, strict=True))
 
 
 def _log_weights(model: SpeechModel, chunk: Chunk) -> Float64[Tensor, "2 rows"]:

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
 
+from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
+
 PCM_VALUES = 65_536
-FULL_SCALE = 32_768
 HALF_BIN = 1 / (PCM_VALUES - 1)
 """Half the spacing of 65,536 equally spaced values on [-1, 1]."""
 OPEN = 1e30
@@ -32,8 +33,8 @@ def decode(y: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor
 
 
 def from_pcm(pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*shape"]:
-    """16-bit PCM as a real number in [-1, 1)."""
-    return pcm.to(dtype) / FULL_SCALE
+    """16-bit PCM as a real number in [-1, 1). Raises InputError for anything but int16."""
+    return check_pcm(pcm).to(dtype) / FULL_SCALE
 
 
 def to_pcm(x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
@@ -68,7 +69,7 @@ def pcm_edges(
 
     Over the 65,536 PCM values these tile the line, so that minus log2 of the mass is a code length.
     """
-    n = pcm.to(dtype)
+    n = check_pcm(pcm).to(dtype)
     lower, upper = ((n + half) / FULL_SCALE for half in (-0.5, 0.5))
     if not linear:
         lower, upper = encode(lower), encode(upper)

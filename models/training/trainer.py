@@ -26,25 +26,16 @@ from jaxtyping import Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording, collate, pcm_histogram, sample_mask, step_mask
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.families.dmol import histogram
 from lvm_probe.models.io.files import telling, written_whole
+from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.elbo import (
-    NATS_PER_BIT,
-    Evaluation,
-    Recording,
-    collate,
-    evaluate,
-    layer_kl,
-    log_likelihood,
-    sample_mask,
-    step_mask,
-    utterance_seed,
-)
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import Pass, SpeechModel
+from lvm_probe.models.noise import utterance_generator, utterance_seed
 from lvm_probe.models.training.distributed import Team
 from lvm_probe.models.training.recipe import Recipe
 from lvm_probe.models.training.tensorboard_log import Events
@@ -146,7 +137,7 @@ def segments(
     names = []
     for row, i in enumerate(random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())):
         start = int(random.integers(max(1, sizes[i] - recipe.segment + 1)))
-        cut = recordings[i].read(start, min(start + recipe.segment, int(sizes[i])))
+        cut = check_pcm(recordings[i].read(start, min(start + recipe.segment, int(sizes[i]))))
         pcm[row, : len(cut)] = torch.from_numpy(cut)
         lengths[row] = len(cut)
         names.append(recordings[i].name)
@@ -160,7 +151,7 @@ def normalised(config: OutputConfig, recordings: Sequence[Recording]) -> OutputC
     """
     if config.likelihood == "dmol":
         return config
-    counts = histogram(recordings)
+    counts = pcm_histogram(recordings)
     values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
     y = (mulaw.encode(values) if config.target == "mulaw" else values).numpy()
     mean = float(counts @ y / counts.sum())
@@ -218,7 +209,7 @@ class Trainer:
         """One update; returns its bits per frame. Raises InputError when the loss stops being finite."""
         pcm, lengths, names = segments(self.train, self.recipe, self.seed, self.update)
         frames = int(lengths.sum())
-        generator = torch.Generator().manual_seed(utterance_seed(self.seed, f"update {self.update}"))
+        generator = utterance_generator(self.seed, f"update {self.update}")
         noise = self.model.noise(pcm.shape[1], len(pcm), generator)
         ours = slice(self.team.rank, None, self.team.size)  # every process draws the batch and takes its rows
         noise_here = [n[:, ours].to(self.device) for n in noise]

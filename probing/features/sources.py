@@ -16,11 +16,10 @@ from torch import Tensor
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Int16
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import Paths
 from lvm_probe.models.likelihood.chunks import cut
-from lvm_probe.models.likelihood.elbo import utterance_seed
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
+from lvm_probe.models.trajectory import Paths, Trajectory
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.pooling import Pooling
@@ -110,9 +109,8 @@ class ModelSource:
     def provenance(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
         if self.checkpoint is not None:
-            path = self.checkpoint.path
             said["checkpoint"] = {
-                "name": path.parent.name if path.stem == "best" else path.stem,
+                "name": self.checkpoint.name,
                 "sha256": self.checkpoint.sha256,
                 "trained_on": self.checkpoint.provenance.get("corpus"),
             }
@@ -242,21 +240,6 @@ def followed(
             kept = -(-min(samples, stop) // stride) - start // stride
             found.append((start // stride, Paths(layer.h[:kept], layer.z[:kept], layer.mean[:kept])))
         yield found
-
-
-def path_noise(
-    model: SpeechModel, name: str, samples: int, paths: Sequence[int], seed: int
-) -> list[Float[Tensor, "_time paths _latent"]]:
-    """The paths' noise for every layer, lowest first.
-
-    That of a path depends on the seed, the utterance's name and the path's number only, so that it is the same path in
-    any company.
-    """
-    drawn = [
-        model.noise(samples, 1, torch.Generator().manual_seed(utterance_seed(seed, f"{name} path {path}")))
-        for path in paths
-    ]
-    return [torch.cat(layer, 1).to(model.parameter.device) for layer in zip(*drawn, strict=True)]
 
 
 def side_by_side(model: SpeechModel, paths: range, samples: int, memory_gb: float) -> Iterator[range]:

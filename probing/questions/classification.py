@@ -27,7 +27,7 @@ from lvm_probe.analysis.control_tasks import control_accuracy
 from lvm_probe.analysis.knn import checked_ks
 from lvm_probe.analysis.lda import checked_dims
 from lvm_probe.analysis.nulls import permuted_null
-from lvm_probe.analysis.predictions import Outcome, Protocol
+from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.analysis.protocols import classify, lda_classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.statistics import (
@@ -55,7 +55,7 @@ from lvm_probe.probing.questions.question import (
     share_judged,
     side_by_side,
 )
-from lvm_probe.probing.questions.targets import Asked
+from lvm_probe.probing.questions.targets import Asked, Protocol
 
 DEFAULT_LDA_DIMS = 5
 MOST_K = 50
@@ -303,7 +303,8 @@ def _outcome(
     points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question, judged: np.ndarray | None = None
 ) -> Outcome:
     """The probe that was asked for, on these labels; of these rows, where told."""
-    protocol, match_dims, shrinkage = question.protocol, question.match_dims, question.shrinkage
+    protocol = targets.analysis_protocol(question.protocol)
+    match_dims, shrinkage = question.match_dims, question.shrinkage
     match question.method:
         case "knn":
             return classify(

@@ -81,7 +81,8 @@ def ask(
         with named("", names[0]):
             checked_ks(ks, most)
     shuffles = rounds(question, len(groups))
-    how: dict[str, Any] = {"method": question.method, "protocol": question.protocol, "groups": groups}
+    how: dict[str, Any] = {"method": question.method, "groups": groups}
+    how["protocol"] = targets.analysis_protocol(question.protocol)
     how |= {"ks": ks if question.method == "knn" else (1,), "match_dims": match_dims}
     jobs = [(name, points[name], shuffles) for name in names] + [(name, twin, 0) for name, twin in twins.items()]
     arguments = [(x, found.labels, strata, name, n, question.seed, how) for name, x, n in jobs]

@@ -16,13 +16,14 @@ from typing import Literal, get_args
 import numpy as np
 
 from lvm_probe import InputError
-from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis import predictions
 from lvm_probe.analysis.shape_annotations import Bool, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.token_table import TokenTable
 
 Target = Literal["phoneme", "manner", "place", "word", "gender", "height", "height-cm", "dialect", "speaker"]
 Rows = Literal["speaker", "utterance", "token"]
+Protocol = Literal["paper", "nested", "speaker"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 TOKEN_TARGETS: tuple[Target, ...] = ("phoneme", "manner", "place", "word")
@@ -80,6 +81,11 @@ class Asked:
     table: TokenTable
     labels: np.ndarray
     types: Int[np.ndarray, " rows"]
+
+
+def analysis_protocol(protocol: Protocol) -> predictions.Protocol:
+    """The protocol of the analysis: `speaker` holds out whole groups, with the speakers as groups."""
+    return "grouped" if protocol == "speaker" else protocol
 
 
 def default_protocol(target: Target) -> Protocol:
@@ -199,7 +205,7 @@ def _phonemes(table: TokenTable, selection: Selection) -> Asked:
     types = _in_context(table)
     kept = np.ones(len(labels), dtype=bool)
     if not selection.keep_silence:
-        kept = ~_among(labels, phones.NO_PHONEMES)
+        kept = ~_among(labels, phones.NON_PHONEMES)
     if selection.phones is not None or selection.target != "phoneme":
         if strangers := sorted(set(labels[kept]) - phones.TIMIT61):
             cure = (

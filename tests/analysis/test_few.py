@@ -64,7 +64,7 @@ def test_what_it_cannot_tell_is_left() -> None:
     assert not sum(len(some.rows) for some in without_each(points[:4], np.arange(4), 2, 0.5))  # no class of two
 
 
-@pytest.mark.parametrize("protocol", ["nested", "speaker"])
+@pytest.mark.parametrize("protocol", ["nested", "grouped"])
 @pytest.mark.parametrize(("n", "dims", "classes"), [(14, 50, 2), (20, 10, 5), (90, 8, 6)])
 def test_probes_answer_the_same_where_folds_are_found_together(n, dims, classes, protocol, monkeypatch) -> None:
     points, codes = labelled(n, dims, classes)

@@ -59,18 +59,18 @@ def phones() -> Target:
     shares = 1 / np.arange(1, 39) ** 0.7
     counts = np.round(380 * shares / shares.sum()).astype(int)
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(38), counts))
-    return Target(labels, np.arange(len(labels)) % 10, len(labels), ("nested", "speaker"))
+    return Target(labels, np.arange(len(labels)) % 10, len(labels), ("nested", "grouped"))
 
 
 def gender() -> Target:
     """200 speakers, a row for each."""
-    return Target(np.random.default_rng(1).permutation(np.arange(200) % 2), np.arange(200), 200, ("speaker",))
+    return Target(np.random.default_rng(1).permutation(np.arange(200) % 2), np.arange(200), 200, ("grouped",))
 
 
 def gender_of_talkers() -> Target:
     """80 speakers of three rows each. All rows of a speaker may be right or wrong together."""
     of_speakers = np.random.default_rng(2).permutation(np.arange(80) % 2)
-    return Target(np.repeat(of_speakers, 3), np.repeat(np.arange(80), 3), 80, ("speaker",))
+    return Target(np.repeat(of_speakers, 3), np.repeat(np.arange(80), 3), 80, ("grouped",))
 
 
 def height() -> Target:
@@ -172,7 +172,7 @@ BLIND_TO = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["nested", "speaker"])
+@pytest.mark.parametrize("protocol", ["nested", "grouped"])
 @pytest.mark.parametrize("kind", BLIND_TO)
 def test_what_a_probe_does_not_notice(kind, protocol, monkeypatch) -> None:
     monkeypatch.setattr(logistic, "STRENGTHS", (1e-2, 1e-1))  # as good for this, and faster

@@ -24,7 +24,7 @@ def test_a_fit_is_the_bottom_of_its_loss(classes, strength, monkeypatch) -> None
     monkeypatch.setattr(logistic, "STRENGTHS", (strength,))
     points, labels, groups = tokens(classes=classes + 1)
     labels = np.where(labels == labels[-1], labels[0], labels)
-    found = logistic_classify(points, labels, protocol="speaker", groups=groups)
+    found = logistic_classify(points, labels, protocol="grouped", groups=groups)
     if classes == 2:
         strength /= 2  # two rows that are each other's opposites have half the square of their difference
     for g in np.unique(groups):
@@ -73,13 +73,13 @@ def test_what_is_held_out_chooses_nothing(groups_in_all, monkeypatch) -> None:
         return 1.0
 
     monkeypatch.setattr(logistic, "chosen_strength", spy)
-    for protocol, folds in (("nested", 10), ("speaker", groups_in_all if groups_in_all <= 20 else 10)):
+    for protocol, folds in (("nested", 10), ("grouped", groups_in_all if groups_in_all <= 20 else 10)):
         seen.clear()
         logistic_classify(points, labels, protocol=protocol, groups=groups)
         assert len(seen) == folds
         missing = [{tuple(p) for p in points} - {tuple(p) for p in some} for some in seen]
         assert sum(map(len, missing)) == 120  # every point is missing once
-        if protocol == "speaker":
+        if protocol == "grouped":
             for gone in missing:
                 names = {int(groups[(points == p).all(axis=1)][0]) for p in gone}
                 assert len(gone) == sum(int((groups == name).sum()) for name in names)
@@ -88,11 +88,11 @@ def test_what_is_held_out_chooses_nothing(groups_in_all, monkeypatch) -> None:
 def test_labels_of_the_held_out_group_change_nothing_in_its_fold(monkeypatch) -> None:
     monkeypatch.setattr(logistic, "STRENGTHS", (1e-3, 1e-1, 1.0))
     points, labels, groups = tokens()
-    plain = logistic_classify(points, labels, protocol="speaker", groups=groups)
+    plain = logistic_classify(points, labels, protocol="grouped", groups=groups)
     out = groups == 8
     lied = labels.copy()
     lied[out] = np.random.default_rng(0).permutation(labels)[: out.sum()]
-    found = logistic_classify(points, lied, protocol="speaker", groups=groups)
+    found = logistic_classify(points, lied, protocol="grouped", groups=groups)
     np.testing.assert_array_equal(found.predictions[out], plain.predictions[out])
 
 
@@ -123,7 +123,7 @@ def test_paper_judges_what_it_was_fitted_to(monkeypatch) -> None:
 def test_components_are_those_of_the_fold(monkeypatch) -> None:
     monkeypatch.setattr(logistic, "STRENGTHS", (1.0,))
     points, labels, groups = tokens()
-    found = logistic_classify(points, labels, protocol="speaker", groups=groups, match_dims=2)
+    found = logistic_classify(points, labels, protocol="grouped", groups=groups, match_dims=2)
     for g in np.unique(groups):
         scale = StandardScaler().fit(points[groups != g])
         axes = PCA(2).fit(scale.transform(points[groups != g]))
@@ -131,8 +131,8 @@ def test_components_are_those_of_the_fold(monkeypatch) -> None:
         model.fit(axes.transform(scale.transform(points[groups != g])), labels[groups != g])
         expected = model.predict(axes.transform(scale.transform(points[groups == g])))
         np.testing.assert_array_equal(found.predictions[groups == g, 0], expected)
-    all_of_them = logistic_classify(points, labels, protocol="speaker", groups=groups, match_dims=6)
-    plain = logistic_classify(points, labels, protocol="speaker", groups=groups)
+    all_of_them = logistic_classify(points, labels, protocol="grouped", groups=groups, match_dims=6)
+    plain = logistic_classify(points, labels, protocol="grouped", groups=groups)
     np.testing.assert_array_equal(all_of_them.predictions, plain.predictions)
 
 
@@ -141,7 +141,7 @@ def test_classes_that_a_fold_lacks_are_errors(monkeypatch) -> None:
     points, labels, _ = tokens()
     assert not logistic_classify(points, labels, protocol="nested").correct[-1].any()
     two_groups = (labels == labels[0]).astype(int)  # each leaves its own classes out of the other's fold
-    found = logistic_classify(points, labels, protocol="speaker", groups=two_groups)
+    found = logistic_classify(points, labels, protocol="grouped", groups=two_groups)
     assert not found.correct.any()
     assert (found.predictions[two_groups == 0] == labels[0]).all()  # the only class of that fold
 
@@ -150,19 +150,19 @@ def test_constant_features_take_no_part(monkeypatch) -> None:
     monkeypatch.setattr(logistic, "STRENGTHS", (1e-2, 1e-1))
     points, labels, groups = tokens()
     more = np.column_stack([points, np.full(120, 0.1), groups == 2]).astype(float)
-    found = logistic_classify(more[:, :7], labels, protocol="speaker", groups=groups)
-    plain = logistic_classify(points, labels, protocol="speaker", groups=groups)
+    found = logistic_classify(more[:, :7], labels, protocol="grouped", groups=groups)
+    plain = logistic_classify(points, labels, protocol="grouped", groups=groups)
     np.testing.assert_array_equal(found.predictions, plain.predictions)
     # A feature that varies only where it is held out has no weight.
-    found = logistic_classify(more, labels, protocol="speaker", groups=groups)
+    found = logistic_classify(more, labels, protocol="grouped", groups=groups)
     np.testing.assert_array_equal(found.predictions[groups == 2], plain.predictions[groups == 2])
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"protocol": "speaker", "groups": None}, "needs groups"),
-        ({"protocol": "speaker", "groups": np.zeros(120, dtype=int)}, "found one group"),
+        ({"protocol": "grouped", "groups": None}, "needs groups"),
+        ({"protocol": "grouped", "groups": np.zeros(120, dtype=int)}, "found one group"),
         ({"match_dims": 0}, "match_dims is 0"),
     ],
 )

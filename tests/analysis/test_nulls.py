@@ -46,12 +46,12 @@ def test_shuffle_follows_protocol_and_target() -> None:
     rng = np.random.default_rng(0)
     usual = {"rng": rng, "rounds": 1, "lda_dims": 1, "ks": (1,), "groups": groups}
     assert null_of(points, labels, protocol="nested", **usual).shuffle == "tokens"
-    assert null_of(points, labels, protocol="speaker", **usual).shuffle == "within-groups"
-    for protocol in ("paper", "nested", "speaker"):
+    assert null_of(points, labels, protocol="grouped", **usual).shuffle == "within-groups"
+    for protocol in ("paper", "nested", "grouped"):
         assert null_of(points, groups % 2, protocol=protocol, **usual).shuffle == "across-groups"
 
 
-@pytest.mark.parametrize("protocol", ["nested", "speaker"])
+@pytest.mark.parametrize("protocol", ["nested", "grouped"])
 def test_the_null_of_a_strong_signal_is_near_chance(protocol) -> None:
     labels, groups = np.arange(80) % 4, np.arange(80) // 20
     points = points_of(labels)
@@ -73,7 +73,7 @@ def test_the_null_of_paper_shows_its_leak() -> None:
 def test_without_lda_one_search_serves_all_rounds() -> None:
     labels, groups = np.arange(60) % 3, np.arange(60) // 12
     points = points_of(labels)
-    for protocol in ("nested", "speaker"):
+    for protocol in ("nested", "grouped"):
         arguments = {"protocol": protocol, "lda_dims": 0, "ks": (3, 7), "groups": groups}
         null = null_of(points, labels, rng=np.random.default_rng(5), rounds=4, **arguments)
         rng = np.random.default_rng(5)
@@ -86,7 +86,7 @@ def test_each_group_has_its_share_of_the_null() -> None:
     labels, groups = np.arange(60) % 3, np.repeat([4, 2, 9], [30, 18, 12])
     arguments = {"rng": np.random.default_rng(5), "rounds": 4, "ks": (3, 7), "groups": groups}
     for dims in (0, 2):
-        null = null_of(points_of(labels), labels, protocol="speaker", lda_dims=dims, **arguments)
+        null = null_of(points_of(labels), labels, protocol="grouped", lda_dims=dims, **arguments)
         assert null.group_accuracies is not None
         sizes = [18, 30, 12]  # of 2, 4 and 9
         np.testing.assert_allclose(np.average(null.group_accuracies, axis=0, weights=sizes), null.accuracy)

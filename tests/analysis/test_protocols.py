@@ -7,11 +7,11 @@ from scipy.stats import binom
 from lvm_probe import InputError
 from lvm_probe.analysis import protocols
 from lvm_probe.analysis.predictions import Protocol
-from lvm_probe.analysis.protocols import classify, lda_classify, nested, paper, speaker
+from lvm_probe.analysis.protocols import classify, grouped, lda_classify, nested, paper
 from tests import reference
 
 KS = (1, 2, 3, 5, 8, 13)
-HONEST: tuple[Protocol, ...] = ("nested", "speaker")
+HONEST: tuple[Protocol, ...] = ("nested", "grouped")
 
 
 def tokens(n: int, dims: int, classes: int, *, seed: int = 0):
@@ -35,7 +35,7 @@ def test_refitted_protocols_predict_as_the_loops_do(shrinkage, lda_dims, classes
     dims = min(classes - 1, 5) if lda_dims == "full" else lda_dims
     for outcome, held_out in (
         (nested(points, labels, lda_dims=lda_dims, ks=KS, shrinkage=shrinkage), np.arange(44)),
-        (speaker(points, labels, groups, lda_dims=lda_dims, ks=KS, shrinkage=shrinkage), groups),
+        (grouped(points, labels, groups, lda_dims=lda_dims, ks=KS, shrinkage=shrinkage), groups),
     ):
         expected = reference.refitted(points, labels, held_out, dims, list(KS), shrinkage)
         np.testing.assert_array_equal(outcome.predictions, expected)
@@ -49,7 +49,7 @@ def test_matched_dimensions_are_fitted_in_the_fold(shrinkage, lda_dims) -> None:
     points, labels, groups = tokens(44, 7, 5)
     points = np.hstack([points, np.full((44, 1), 0.3)])  # takes no part
     arguments = {"shrinkage": shrinkage, "match_dims": 3}
-    for protocol, held_out in (("nested", np.arange(44)), ("speaker", groups)):
+    for protocol, held_out in (("nested", np.arange(44)), ("grouped", groups)):
         outcome = classify(points, labels, protocol=protocol, lda_dims=lda_dims, ks=KS, groups=groups, **arguments)
         expected = reference.refitted(points, labels, held_out, lda_dims, list(KS), **arguments)
         np.testing.assert_array_equal(outcome.predictions, expected)
@@ -100,7 +100,7 @@ def test_noise_of_matched_dimensions_is_at_chance(protocol) -> None:
 @pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf", 0.4])
 def test_lda_classifier_predicts_as_the_densities_do(shrinkage) -> None:
     points, labels, groups = tokens(44, 5, 6)
-    for protocol, held_out in (("nested", np.arange(44)), ("speaker", groups)):
+    for protocol, held_out in (("nested", np.arange(44)), ("grouped", groups)):
         outcome = lda_classify(points, labels, protocol=protocol, shrinkage=shrinkage, groups=groups)
         expected = reference.gaussian_rule(points, labels, held_out, shrinkage)
         np.testing.assert_array_equal(outcome.predictions[:, 0], expected)
@@ -134,7 +134,7 @@ def test_rows_that_cannot_be_judged() -> None:
     for rows in ([], [3, 3], [5, 2], [-1, 4], [4, 50]):
         with pytest.raises(InputError, match="name rows among 50, ascending"):
             classify(points, labels, lda_dims=2, ks=KS, judged=np.array(rows, dtype=int))
-    for protocol in ("paper", "speaker"):
+    for protocol in ("paper", "grouped"):
         for probe in (partial(classify, lda_dims=2, ks=KS), lda_classify):
             with pytest.raises(InputError, match=f"protocol {protocol} fits once for many rows"):
                 probe(points, labels, protocol=protocol, groups=groups, judged=np.arange(3))
@@ -180,10 +180,10 @@ def test_without_lda_nested_is_paper() -> None:
 def test_a_group_a_point_is_nested(lda_dims) -> None:
     points, labels, _ = tokens(50, 4, 5)
     alone = np.random.default_rng(0).permutation(50)
-    a = speaker(points, labels, alone, lda_dims=lda_dims, ks=KS)
+    a = grouped(points, labels, alone, lda_dims=lda_dims, ks=KS)
     b = nested(points, labels, lda_dims=lda_dims, ks=KS)
     np.testing.assert_array_equal(a.predictions, b.predictions)
-    by_groups = lda_classify(points, labels, protocol="speaker", groups=alone)
+    by_groups = lda_classify(points, labels, protocol="grouped", groups=alone)
     np.testing.assert_array_equal(by_groups.predictions, lda_classify(points, labels).predictions)
 
 
@@ -191,7 +191,7 @@ def test_a_group_a_point_is_nested(lda_dims) -> None:
 def test_neighbours_never_include_the_held_out(protocol) -> None:
     points, labels, groups = tokens(50, 4, 5)
     found = classify(points, labels, protocol=protocol, lda_dims=2, ks=(20,), groups=groups)
-    held_out = groups if protocol == "speaker" else np.arange(50)
+    held_out = groups if protocol == "grouped" else np.arange(50)
     assert found.neighbours is not None
     assert (held_out[found.neighbours] != held_out[:, None]).all()
 
@@ -300,7 +300,7 @@ def test_a_fold_that_loses_a_class_keeps_the_discriminants_it_has() -> None:
     outcome = nested(points, labels, lda_dims=2, ks=(1, 3))
     assert not outcome.correct[-1].any()
     two_groups = np.array([0] * 10 + [1] * 11)  # leaves one class where group 1 is out
-    outcome = speaker(points, labels, two_groups, lda_dims=2, ks=(1, 3))
+    outcome = grouped(points, labels, two_groups, lda_dims=2, ks=(1, 3))
     assert (outcome.predictions[10:] == 0).all()
 
 
@@ -311,9 +311,9 @@ def test_a_fold_that_loses_a_class_keeps_the_discriminants_it_has() -> None:
         ({"lda_dims": 5}, "only 4; use 4 or fewer"),
         ({"protocol": "paper", "lda_dims": 5}, "only 4; use 4 or fewer"),
         ({"protocol": "paper", "ks": (44,)}, "k = 44, .* only 43"),
-        ({"protocol": "speaker"}, "needs groups"),
-        ({"protocol": "speaker", "groups": np.zeros(44, dtype=int)}, "found one group"),
-        ({"protocol": "speaker", "groups": np.arange(44) // 40, "ks": (5,)}, "k = 5, .* only 4"),
+        ({"protocol": "grouped"}, "needs groups"),
+        ({"protocol": "grouped", "groups": np.zeros(44, dtype=int)}, "found one group"),
+        ({"protocol": "grouped", "groups": np.arange(44) // 40, "ks": (5,)}, "k = 5, .* only 4"),
         ({"shrinkage": 2.0}, "from 0 to 1"),
         ({"match_dims": 0}, "1 or more"),
         ({"match_dims": 2, "lda_dims": 3}, "3 LDA dimensions, but 5 classes of 2 features"),

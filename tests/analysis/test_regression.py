@@ -7,7 +7,7 @@ from lvm_probe.analysis.regression import permuted_regression_null, regress
 from tests import reference_probes
 
 KS = (1, 2, 5)
-PROTOCOLS = ("paper", "nested", "speaker")
+PROTOCOLS = ("paper", "nested", "grouped")
 
 
 def heights(speakers: int = 10, dims: int = 3, *, rows: int | None = 1, seed: int = 0):
@@ -51,7 +51,7 @@ def test_ridge_and_its_penalty_are_those_of_refits_from_scratch(protocol, rows, 
     points, values, gender, groups = heights(8, rows=rows, seed=1)
     found = regress(points, values, gender, method="ridge", protocol=protocol, groups=groups)
     assert found.ks == (0,)
-    units = groups if protocol == "speaker" else np.arange(len(groups))
+    units = groups if protocol == "grouped" else np.arange(len(groups))
     for i in range(len(values)):
         fold = training_rows(protocol, groups, i)
         expected = reference_probes.ridge(points, values, gender, groups, fold, units, regression.PENALTIES)[i]
@@ -62,14 +62,14 @@ def test_two_talkative_speakers_do_not_own_the_mean() -> None:
     groups = np.array([0] * 50 + [1, 2, 3])
     values = np.array([200.0] * 50 + [160.0, 161.0, 162.0])
     points = np.random.default_rng(0).normal(size=(53, 2))
-    found = regress(points, values, np.zeros(53, dtype=int), method="ridge", protocol="speaker", groups=groups)
+    found = regress(points, values, np.zeros(53, dtype=int), method="ridge", protocol="grouped", groups=groups)
     np.testing.assert_allclose(found.baseline[[0, 50]], [161, (200 + 161 + 162) / 3])
 
 
 @pytest.mark.parametrize("method", ["knn", "ridge"])
 def test_height_within_gender_is_found(method) -> None:
     points, values, gender, groups = heights(60, 8)
-    found = regress(points, values, gender, method=method, protocol="speaker", groups=groups, ks=(5,))
+    found = regress(points, values, gender, method=method, protocol="grouped", groups=groups, ks=(5,))
     assert found.mae[0] < 0.85 * found.baseline_mae
     assert found.correlation[0] > 0.5
 
@@ -80,7 +80,7 @@ def test_gender_alone_is_worth_nothing(method) -> None:
     for seed in range(5):
         _, values, gender, groups = heights(60, seed=seed)
         points = 5 * gender[:, None] + np.random.default_rng(seed).normal(size=(60, 4))
-        found = regress(points, values, gender, method=method, protocol="speaker", groups=groups, ks=(5,))
+        found = regress(points, values, gender, method=method, protocol="grouped", groups=groups, ks=(5,))
         ratios.append(found.mae[0] / found.baseline_mae)
         correlations.append(found.correlation[0])
     # One ratio has a standard deviation of 0.07 about 1.08 for five neighbours, 0.02 about 1 for ridge.
@@ -96,7 +96,7 @@ def test_noise_beats_the_mean_under_paper_alone(dims, monkeypatch) -> None:
     values, gender = rng.normal(170, 7, size=60), np.arange(60) % 2
     points = rng.normal(size=(60, dims))
     for method in ("knn", "ridge"):
-        found = regress(points, values, gender, method=method, protocol="speaker", groups=np.arange(60), ks=(5, 20))
+        found = regress(points, values, gender, method=method, protocol="grouped", groups=np.arange(60), ks=(5, 20))
         assert (found.mae > 0.95 * found.baseline_mae).all()
     # A weak penalty remembers every height where there are more features than speakers.
     monkeypatch.setattr(regression, "PENALTIES", (1e-3,))
@@ -110,7 +110,7 @@ def test_order_scale_and_origin_change_nothing() -> None:
     points, values, gender, groups = heights(12, rows=None)
     order = np.random.default_rng(1).permutation(len(values))
     for method in ("knn", "ridge"):
-        arguments = {"method": method, "protocol": "speaker", "ks": KS}
+        arguments = {"method": method, "protocol": "grouped", "ks": KS}
         plain = regress(points, values, gender, groups=groups, **arguments)
         moved = regress(points[order], values[order], gender[order], groups=groups[order], **arguments)
         np.testing.assert_allclose(moved.predictions, plain.predictions[order])
@@ -125,7 +125,7 @@ def test_components_keep_what_varies_together() -> None:
     rng = np.random.default_rng(0)
     points = np.concatenate([points[:, :1].repeat(6, axis=1), rng.normal(size=(40, 3))], axis=1)
     for method in ("knn", "ridge"):
-        arguments = {"method": method, "protocol": "speaker", "groups": groups, "ks": (3,)}
+        arguments = {"method": method, "protocol": "grouped", "groups": groups, "ks": (3,)}
         one = regress(points, values, gender, match_dims=1, **arguments)
         assert one.mae[0] < 0.7 * one.baseline_mae  # six of nine features repeat the height
         every = regress(points, values, gender, match_dims=9, **arguments)
@@ -136,7 +136,7 @@ def test_constant_features_take_no_part() -> None:
     points, values, gender, groups = heights(12)
     more = np.column_stack([points, np.full(12, 0.1), 3.7 * gender])
     for method in ("knn", "ridge"):
-        arguments = {"method": method, "protocol": "speaker", "groups": groups, "ks": KS}
+        arguments = {"method": method, "protocol": "grouped", "groups": groups, "ks": KS}
         plain = regress(points, values, gender, **arguments).predictions
         np.testing.assert_allclose(regress(more, values, gender, **arguments).predictions, plain)
         alone = regress(more[:, 3:], values, gender, **arguments)
@@ -148,7 +148,7 @@ def test_constant_features_take_no_part() -> None:
 @pytest.mark.parametrize("method", ["knn", "ridge"])
 def test_null_is_the_protocol_on_permuted_values(method) -> None:
     points, values, gender, groups = heights(12, rows=None)
-    arguments = {"method": method, "protocol": "speaker", "groups": groups, "ks": KS}
+    arguments = {"method": method, "protocol": "grouped", "groups": groups, "ks": KS}
     null = permuted_regression_null(points, values, gender, rng=np.random.default_rng(3), rounds=3, **arguments)
     assert null.shape == (3, 3 if method == "knn" else 1)
     rng, (_, first, index) = (
@@ -180,9 +180,9 @@ def test_figures_of_an_outcome() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"protocol": "speaker", "groups": None}, "needs groups"),
+        ({"protocol": "grouped", "groups": None}, "needs groups"),
         ({"strata": np.arange(12) // 11}, "stratum 1 has 1 of the tokens, .*two or more tokens per stratum"),
-        ({"groups": np.arange(12) % 2, "protocol": "speaker"}, "has 1 of the speakers"),
+        ({"groups": np.arange(12) % 2, "protocol": "grouped"}, "has 1 of the groups"),
         ({"groups": np.zeros(12, dtype=int)}, "a group has tokens in several strata"),
         ({"ks": (12,)}, "k = 12, .*only 11"),
         ({"match_dims": 0}, "match_dims is 0"),
@@ -194,7 +194,7 @@ def test_requests_that_cannot_be_met_are_refused_with_the_cure(arguments, says) 
     given = {"values": values, "strata": gender, "groups": groups, "method": "knn", "ks": (1,), **arguments}
     if given["strata"] is not gender:
         given["groups"] = None
-    if arguments.get("groups") is not None and arguments.get("protocol") == "speaker":
+    if arguments.get("groups") is not None and arguments.get("protocol") == "grouped":
         given["strata"] = arguments["groups"]
     with pytest.raises(InputError, match=says):
         regress(points, **given)

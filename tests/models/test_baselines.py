@@ -17,7 +17,7 @@ from lvm_probe.models.likelihood.baselines import (
 )
 from lvm_probe.models.likelihood.gaussian_mixture import GaussianMixture
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.recordings import readable
+from lvm_probe.probing.corpora.recordings import load_recordings
 from tests.models.miniature import Take, take
 
 
@@ -98,7 +98,7 @@ def test_nothing_to_evaluate_and_levels_out_of_range_are_the_users_to_mend() -> 
 
 
 def test_flac_on_timit(timit_sample) -> None:
-    recordings = readable(open_corpus(timit_sample), 16_000).recordings
+    recordings = load_recordings(open_corpus(timit_sample), 16_000).recordings
     assert flac(recordings, 16_000).bits_per_frame == pytest.approx(7.342, abs=0.05)  # as libFLAC's versions go
 
 

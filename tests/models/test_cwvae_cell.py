@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights, scan
+from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Posterior
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 
 OUTPUTS = ("h", "z", "prior mean", "prior log precision", "posterior mean", "posterior log precision")

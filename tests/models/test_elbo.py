@@ -7,19 +7,12 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import batches_by_length, collate, sample_mask, step_counts, step_mask
 from lvm_probe.models.families.vrnn import VRNN
-from lvm_probe.models.layers.blocks import mask, steps
-from lvm_probe.models.likelihood import elbo as room
-from lvm_probe.models.likelihood.elbo import (
-    Evaluation,
-    batch_noise,
-    batches_by_length,
-    collate,
-    elbo,
-    evaluate,
-    utterance_seed,
-)
+from lvm_probe.models.layers.blocks import mask
+from lvm_probe.models.likelihood.elbo import Evaluation, elbo, evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.noise import batch_noise, utterance_seed
 from tests import reference_models as reference
 from tests.models import miniature
 
@@ -32,10 +25,10 @@ def test_masks_count_steps_that_touch_the_utterance(stride) -> None:
     size = -(-200 // stride)
     wanted = [[float(t < reference.touched_steps(n, stride)) for t in range(size)] for n in lengths]
     tensor = torch.tensor(lengths)
-    assert steps(tensor, stride).tolist() == [reference.touched_steps(n, stride) for n in lengths]
+    assert step_counts(tensor, stride).tolist() == [reference.touched_steps(n, stride) for n in lengths]
     assert mask(tensor, stride, size)[..., 0].tolist() == wanted
-    assert room.step_mask(tensor, stride, size)[..., 0].t().tolist() == wanted
-    assert room.sample_mask(tensor, 200).sum(1).tolist() == lengths
+    assert step_mask(tensor, stride, size)[..., 0].t().tolist() == wanted
+    assert sample_mask(tensor, 200).sum(1).tolist() == lengths
     assert mask(torch.tensor([200, 200]), stride, size) is None
 
 

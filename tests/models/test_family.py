@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lvm_probe.models.checkpoints import checkpoint
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.likelihood.chunks import chunks
 from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
@@ -15,6 +14,7 @@ from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import TINY
 from lvm_probe.models.training.trainer import training_loss
+from lvm_probe.models.trajectory import Trajectory
 from tests.models import miniature
 from tests.models.miniature import MODELS
 from tests.models.test_cwvae_cell import flat

@@ -9,13 +9,15 @@ import torch
 from scipy.stats import multivariate_normal
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import collate
 from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.likelihood.elbo import collate, elbo, evaluate
+from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.gaussian import Gaussian
-from lvm_probe.models.likelihood.importance import importance_bound, log_weights, path_noise
+from lvm_probe.models.likelihood.importance import importance_bound, log_weights
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models import miniature
 from tests.models.miniature import Take, take
@@ -30,7 +32,7 @@ def log_normal(x: float, mean: float, std: float) -> float:
 def slow_log_weight(model, recording, path: int, seed: int, bins) -> float:
     """One path on its own, by loops over samples, steps and dimensions."""
     pcm, lengths = collate([recording])
-    noise = path_noise(model, recording, range(path, path + 1), seed)
+    noise = path_noise(model, recording.name, recording.samples, range(path, path + 1), seed)
     passed = model(model.pad(pcm), lengths, noise)
     total = 0.0
     for t, value in enumerate(recording.pcm.tolist()):
@@ -104,7 +106,7 @@ def test_one_sample_is_the_elbo_in_expectation(name) -> None:
     recording = take("a", 150)
     weights = log_weights(model, recording, paths, seed=0)[0]
     pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording]))
-    closed = elbo(model, pcm, lengths, path_noise(model, recording, range(paths), 0))
+    closed = elbo(model, pcm, lengths, path_noise(model, recording.name, recording.samples, range(paths), 0))
     gaps = weights - (closed.reconstruction - sum(closed.kl))
     assert gaps.std() > 0.01  # the ratio is a sampled one
     assert abs(float(gaps.mean())) < 4 * float(gaps.std()) / math.sqrt(paths)

@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import Paths
 from lvm_probe.models.likelihood.chunks import cut
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.trajectory import Paths, Trajectory
 from tests.models import miniature
 from tests.models.miniature import MODELS
 

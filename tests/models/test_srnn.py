@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from lvm_probe import InputError
-from lvm_probe.models.families.srnn import SRNN, SRNNConfig, reverse
-from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.families.srnn import SRNN, SRNNConfig
+from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.likelihood.elbo import evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import Pass
 from lvm_probe.models.registry import config_from_dict, config_to_dict
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 

@@ -132,7 +132,7 @@ def test_speaker_protocol_pools_everybody() -> None:
     found = at(ask(table, quick(features=("z1",), protocol="speaker", ks=(4,))), k=4, speaker="")
     codes = np.unique(table.tokens["label"], return_inverse=True)[1]
     groups = np.unique(table.tokens["speaker"], return_inverse=True)[1]
-    outcome = classify(table.matrix("z1"), codes, protocol="speaker", lda_dims=3, ks=(4,), groups=groups)
+    outcome = classify(table.matrix("z1"), codes, protocol="grouped", lda_dims=3, ks=(4,), groups=groups)
     assert found["accuracy"] == outcome.accuracy[0]
     assert (found["speaker"], found["n"], found["speakers"]) == ("", 144, 3)
 
@@ -335,7 +335,7 @@ def test_gender_has_one_row_a_speaker_the_mean_over_its_phonemes_by_duration() -
         weights = (some["end"] - some["start"]).to_numpy()
         means.append(np.average(table.matrix("z1")[some.index], axis=0, weights=weights))
         genders.append(int(some["gender"].iloc[0] == "M"))
-    outcome = classify(np.array(means), np.array(genders), protocol="speaker", lda_dims=1, ks=(1,), groups=np.arange(6))
+    outcome = classify(np.array(means), np.array(genders), protocol="grouped", lda_dims=1, ks=(1,), groups=np.arange(6))
     assert found["accuracy"] == outcome.accuracy[0]
     strong = quick(target="gender", protocol="speaker", features=("mel",), ks=(1,), lda_dims=0)
     assert at(ask(made_up(speakers=10, signal=8), strong), k=1)["accuracy"] == 1

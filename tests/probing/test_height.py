@@ -49,7 +49,7 @@ def test_the_rows_are_what_regress_says() -> None:
     points = np.array([np.average(table.matrix("z2")[rows], axis=0, weights=weights[rows]) for rows in mine])
     values = table.tokens["height_cm"].to_numpy()[first]
     strata = np.array([int(s[0] == "M") for s in speakers])
-    outcome = regress(points, values, strata, method="knn", protocol="speaker", groups=np.arange(12), ks=(1, 3))
+    outcome = regress(points, values, strata, method="knn", protocol="grouped", groups=np.arange(12), ks=(1, 3))
     for i, k in enumerate((1, 3)):
         assert at(found, gender="", k=k)["mae_cm"] == pytest.approx(outcome.mae[i], rel=1e-6)
     assert found["null_mae_cm"].isna().all()

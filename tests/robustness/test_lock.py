@@ -185,7 +185,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
 
 def test_a_second_run_in_a_folder_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, latents, out = miniature.timit_nltk(tmp_path / "c"), tmp_path / "latents", tmp_path / "out"
-    token_table.save(made_up(), latents)
+    made_up().save(latents)
     for argv in (
         (
             "train",

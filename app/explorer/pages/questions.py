@@ -12,7 +12,6 @@ import pandas as pd
 import streamlit as st
 
 from lvm_probe import InputError
-from lvm_probe.analysis.predictions import Protocol
 from lvm_probe.app.explorer import question_plots
 from lvm_probe.app.explorer.address import recalled, remember
 from lvm_probe.app.explorer.cache import Memory, digest
@@ -26,6 +25,7 @@ from lvm_probe.figures import accuracy_over_k, confusion, style
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import classification, targets
 from lvm_probe.probing.questions.question import SHOWN_KS, Findings, Question, default_features
+from lvm_probe.probing.questions.targets import Protocol
 
 PERMUTATIONS = 3
 """Of the null: enough to see where it lies; `probe knn` makes more."""
