@@ -18,8 +18,20 @@ from lvm_probe.models.io.provenance import package_versions as package_versions
 from lvm_probe.probing.progress import bar as bar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
+
+
+def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame, null where a number is not known."""
+    columns = [
+        [None if isinstance(value, float) and value != value else value for value in frame[name].tolist()]
+        for name in frame
+    ]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -42,9 +54,9 @@ def alone(run: Callable[[argparse.Namespace], Answer]) -> Callable[[argparse.Nam
         from lvm_probe.probing.features.token_table import check_writable
 
         if getattr(args, "devices", 1) > 1:
-            from lvm_probe.models.training.distributed import follows
+            from lvm_probe.models.training.distributed import is_secondary_process
 
-            if follows():
+            if is_secondary_process():
                 return run(args)
         check_writable(Path(args.out))
         with locked(Path(args.out)):
