@@ -55,17 +55,18 @@ class InputError(ValueError):
     """
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from lvm_probe.models.io.provenance import package_version
+if not TYPE_CHECKING:  # a type checker would take any name to be there
 
-        return package_version()
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lvm_probe' has no attribute '{name}'")
-    module, _, attribute = _HOMES[name].rpartition(".")
-    found = getattr(_import_module(f"lvm_probe.{module}"), attribute)
-    globals()[name] = found
-    return found
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from lvm_probe.models.io.provenance import package_version
+
+            return package_version()
+        if name not in _HOMES:
+            raise AttributeError(f"module 'lvm_probe' has no attribute '{name}'")
+        module, _, attribute = _HOMES[name].rpartition(".")
+        globals()[name] = getattr(_import_module(f"lvm_probe.{module}"), attribute)
+        return globals()[name]
 
 
 def __dir__() -> list[str]:
