@@ -42,9 +42,9 @@ def alone(run: Callable[[argparse.Namespace], Answer]) -> Callable[[argparse.Nam
         from lvm_probe.probing.features.token_table import check_writable
 
         if getattr(args, "devices", 1) > 1:
-            from lvm_probe.models.training.distributed import follows
+            from lvm_probe.models.training.distributed import is_secondary_process
 
-            if follows():
+            if is_secondary_process():
                 return run(args)
         check_writable(Path(args.out))
         with locked(Path(args.out)):

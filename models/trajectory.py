@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,19 +42,3 @@ class Trajectory:
             Gaussian.concatenate([part.prior for part in parts]),
             Gaussian.concatenate([part.posterior for part in parts]),
         )
-
-
-@dataclass(frozen=True)
-class Paths:
-    """What feature extraction needs of a trajectory: states, latents and posterior means, time first."""
-
-    h: Float[Tensor, "time rows hidden"]
-    z: Float[Tensor, "time rows latent"]
-    mean: Float[Tensor, "time rows latent"]
-
-
-PathSampler = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Paths, ...]]
-"""Maps the next stretch of an utterance's encoding and of the noise to the paths of every layer, lowest first.
-
-It keeps the recurrent state between calls: each call continues where the one before stopped.
-"""

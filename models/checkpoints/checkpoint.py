@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, resolve
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import config_from_dict, config_to_dict, family
 
@@ -47,7 +47,7 @@ class Checkpoint:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able metadata as one safetensors file, whole or not at all."""
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         try:
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
         except SafetensorError as error:  # its name for a full disk

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe.models.batches import step_counts, step_mask
-from lvm_probe.models.layers.products import Linear
 
 
 def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "batch size 1"] | None:
@@ -36,8 +35,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.conv = Linear(3 * channels, 2 * channels)
-        self.mix = Linear(2 * channels, channels)
+        self.conv = nn.Linear(3 * channels, 2 * channels)
+        self.mix = nn.Linear(2 * channels, channels)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -48,7 +47,7 @@ class ResidualBlock(nn.Module):
         return x + mixed
 
 
-class Stack(nn.Module):
+class ResidualStack(nn.Module):
     """Residual blocks one after another."""
 
     def __init__(self, channels: int, depth: int) -> None:
@@ -69,7 +68,7 @@ class Downsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.mix = Linear(factor * channels_in, channels_out)
+        self.mix = nn.Linear(factor * channels_in, channels_out)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -85,7 +84,7 @@ class Upsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.channels_out = channels_out
-        self.spread = Linear(channels_in, factor * channels_out)
+        self.spread = nn.Linear(channels_in, factor * channels_out)
 
     def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
         spread: Tensor = self.spread(x)
@@ -101,7 +100,7 @@ class Framing(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.mix = Linear(2 * stride * channels_in, channels_out)
+        self.mix = nn.Linear(2 * stride * channels_in, channels_out)
 
     def forward(self, x: Float[Tensor, "batch samples channel"]) -> Float[Tensor, "batch steps width"]:
         half = self.stride // 2

@@ -16,7 +16,7 @@ from lvm_probe.models.batches import Recording, batches_by_length, collate, samp
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.likelihood.output_distribution import Output
-from lvm_probe.models.model import Pass, SpeechModel
+from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import batch_noise
 from lvm_probe.models.trajectory import Trajectory
 
@@ -47,7 +47,7 @@ class Evaluation:
     that the likelihood is one of Gaussians, whose bits per frame are no code length.
     """
 
-    frames: int
+    samples: int
     utterances: int
     reconstruction: float
     pcm_reconstruction: float
@@ -63,12 +63,12 @@ class Evaluation:
     @property
     def bits_per_frame(self) -> float:
         """Equation 11: all bits over all frames; not a mean of per-utterance means."""
-        return -self.elbo / (self.frames * NATS_PER_BIT)
+        return -self.elbo / (self.samples * NATS_PER_BIT)
 
     @property
     def pcm_bits_per_frame(self) -> float:
         """Code length of the 16-bit PCM itself: the same bound with bins that tile the line."""
-        return (self._kl - self.pcm_reconstruction) / (self.frames * NATS_PER_BIT)
+        return (self._kl - self.pcm_reconstruction) / (self.samples * NATS_PER_BIT)
 
     @property
     def nats_per_utterance(self) -> float:
@@ -78,7 +78,7 @@ class Evaluation:
     @property
     def kl_bits_per_frame(self) -> dict[str, float]:
         """KL of each layer, `z1` the lowest."""
-        return {f"z{i}": float(kl.sum()) / (self.frames * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
+        return {f"z{i}": float(kl.sum()) / (self.samples * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
 
     @property
     def kl_nats_per_step(self) -> dict[str, Float[np.ndarray, " _latent"]]:
@@ -132,7 +132,7 @@ def elbo(
 ) -> Elbo:
     """One-sample ELBO of each utterance of a zero-padded batch."""
     pcm = model.pad(pcm)
-    passed: Pass = model(pcm, lengths, noise)
+    passed: ForwardPass = model(pcm, lengths, noise)
     kl = tuple(k.sum((0, 2)) for k in layer_kl(passed.layers, model.strides, lengths))
     return Elbo(log_likelihood(passed.output, pcm, lengths), kl)
 
@@ -156,7 +156,7 @@ def evaluate(
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
     device = model.parameter.device
-    frames, likelihoods = 0, np.zeros(2)
+    samples, likelihoods = 0, np.zeros(2)
     kl = [np.zeros(z) for z in model.latents]
     counts = [0] * len(model.latents)
     for batch in batches_by_length(recordings, most_samples):
@@ -173,8 +173,8 @@ def evaluate(
             for l, (part, stride) in enumerate(zip(parts, model.strides, strict=True)):
                 kl[l] += part.cpu().numpy()
                 counts[l] += int(step_counts(piece.lengths, stride).sum())
-            frames += int(piece.lengths.sum())
+            samples += int(piece.lengths.sum())
             progress(int(piece.lengths.sum()))
     first, second = map(float, likelihoods)
     density = model.config.output.is_density()
-    return Evaluation(frames, len(recordings), first, second, tuple(kl), tuple(counts), density)
+    return Evaluation(samples, len(recordings), first, second, tuple(kl), tuple(counts), density)

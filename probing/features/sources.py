@@ -19,7 +19,7 @@ from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.chunks import cut
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import path_noise
-from lvm_probe.models.trajectory import Paths, Trajectory
+from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.pooling import Pooling
@@ -181,7 +181,7 @@ class ModelSource:
             tokens = [np.zeros((len(segments), len(paths), z)) for z in model.latents]
             for stretch in followed(model, name, encoded, length, paths, self.settings.seed):
                 for l, (first, layer) in enumerate(stretch):
-                    values = layer.z if self.settings.estimator == "sample" else layer.mean
+                    values = layer.z if self.settings.estimator == "sample" else layer.posterior.mean
                     here = slice(first, first + len(values))
                     per_step[l][here] += values.sum(1, dtype=torch.float64).cpu().numpy()
                     pools[l].add(values.cpu().numpy(), first, tokens[l])
@@ -222,23 +222,23 @@ def trajectories(
 
 def followed(
     model: SpeechModel, name: str, encoded: Sequence[Tensor], samples: int, paths: Sequence[int], seed: int
-) -> Iterator[list[tuple[int, Paths]]]:
+) -> Iterator[list[tuple[int, Trajectory]]]:
     """The same paths without what only a likelihood needs, a stretch at a time: each layer's first step and paths.
 
     Stretches are short, so that what is computed of one stays in the processor's cache. None goes beyond the audio.
     """
     noise = path_noise(model, name, samples, paths, seed)
-    follow = model.follower(len(paths))
+    layers: tuple[Trajectory, ...] = ()
     coarsest = model.coarsest_stride
     padded, size = (-(-n // coarsest) * coarsest for n in (samples, STRETCH * model.stride))
     for start in range(0, padded, size):
         stop = min(start + size, padded)
         parts = [n[start // stride : stop // stride] for n, stride in zip(noise, model.strides, strict=True)]
-        layers = follow(cut(encoded, padded, start, stop), parts)
+        layers = model.infer(cut(encoded, padded, start, stop), parts, layers)
         found = []
         for layer, stride in zip(layers, model.strides, strict=True):
             kept = -(-min(samples, stop) // stride) - start // stride
-            found.append((start // stride, Paths(layer.h[:kept], layer.z[:kept], layer.mean[:kept])))
+            found.append((start // stride, layer.steps(0, kept)))
         yield found
 
 

@@ -64,7 +64,7 @@ def test_evaluation_is_the_sum_over_samples_whatever_the_chunks(most_samples) ->
     coded = sum(reference.mixture_log_mass(parameters, *reference.pcm_bin(v)) for v in values)
     assert ours.reconstruction == pytest.approx(wanted, rel=1e-5)
     assert ours.pcm_reconstruction == pytest.approx(coded, rel=1e-5)
-    assert (ours.kl, ours.steps, ours.frames) == ((), (), 240)
+    assert (ours.kl, ours.steps, ours.samples) == ((), (), 240)
 
 
 def test_samples_follow_the_distribution_and_the_generator() -> None:

@@ -92,7 +92,7 @@ def test_evaluation_is_equation_11_over_unequal_recordings(layers) -> None:
         counted = [reference.touched_steps(one.samples, stride) for stride in model.strides]
         steps_taken = [a + b for a, b in zip(steps_taken, counted, strict=True)]
         frames += one.samples
-    assert (ours.frames, ours.utterances) == (frames, 3) == (391, 3)
+    assert (ours.samples, ours.utterances) == (frames, 3) == (391, 3)
     assert ours.steps == tuple(steps_taken)
     assert not ours.density
     # Single precision: 391 samples of the likelihood, and KLs that are small differences.
@@ -137,7 +137,7 @@ def test_a_likelihood_without_latents_is_exact() -> None:
 def test_a_layer_that_is_not_inferred_has_collapsed() -> None:
     model = miniature.model("cwvae-2")
     assert evaluate(model, [miniature.take("a", 2_000)]).collapsed == ()
-    result = evaluate(model.uninformed(1), [miniature.take("a", 2_000)])
+    result = evaluate(model.without_inference(1), [miniature.take("a", 2_000)])
     assert result.collapsed == ("z2",)
     assert (result.kl[1] == 0).all()
 
@@ -173,7 +173,7 @@ def test_evaluation_depends_on_neither_order_nor_batches(layers) -> None:
         (recordings[3:] + recordings[:3], 5_000),
     ):
         ours = evaluate(model, shuffled, most_samples=most)
-        assert (ours.frames, ours.utterances) == (4824, 6)
+        assert (ours.samples, ours.utterances) == (4824, 6)
         assert ours.reconstruction == pytest.approx(wanted.reconstruction, rel=2e-6)
         assert ours.pcm_reconstruction == pytest.approx(wanted.pcm_reconstruction, rel=2e-6)
         assert ours.steps == wanted.steps

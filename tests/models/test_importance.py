@@ -75,13 +75,13 @@ def test_the_bound_agrees_with_loops_over_paths_samples_steps_and_dimensions(nam
     assert ours.bound == pytest.approx(sum(wanted), rel=1e-9)
     assert ours.pcm_bound == pytest.approx(sum(coded), rel=1e-9)
     assert ours.elbo == pytest.approx(sum(means), rel=1e-9)
-    assert (ours.frames, ours.utterances, ours.samples, ours.density) == (138, 2, 3, False)
+    assert (ours.samples, ours.utterances, ours.draws, ours.density) == (138, 2, 3, False)
     assert ours.bits_per_frame == pytest.approx(-sum(wanted) / 138 / math.log(2))
     assert ours.pcm_bits_per_frame == pytest.approx(-sum(coded) / 138 / math.log(2))
     assert ours.nats_per_utterance == pytest.approx(sum(wanted) / 2)
     assert ours.gain_bits_per_frame == pytest.approx((sum(wanted) - sum(means)) / 138 / math.log(2))
-    assert ours.effective_samples == pytest.approx(sum(effective) / 2, rel=1e-7)
-    assert 1 <= ours.effective_samples <= 3
+    assert ours.effective_draws == pytest.approx(sum(effective) / 2, rel=1e-7)
+    assert 1 <= ours.effective_draws <= 3
 
 
 @NAMES
@@ -112,7 +112,7 @@ def test_one_sample_is_the_elbo_in_expectation(name) -> None:
     assert abs(float(gaps.mean())) < 4 * float(gaps.std()) / math.sqrt(paths)
     one = importance_bound(model, [recording], 1, seed=0)
     assert one.bound == one.elbo == pytest.approx(float(weights[0]))
-    assert one.effective_samples == 1
+    assert one.effective_draws == 1
 
 
 class Chain(SpeechModel):
@@ -202,7 +202,7 @@ def test_a_deterministic_model_has_its_likelihood_whatever_the_samples() -> None
     exact = evaluate(model, recordings)
     for most_samples in (100, 1_000_000):
         ours = importance_bound(model, recordings, 7, most_samples=most_samples)
-        assert (ours.samples, ours.effective_samples) == (1, 1)
+        assert (ours.draws, ours.effective_draws) == (1, 1)
         assert ours.bound == ours.elbo == pytest.approx(exact.reconstruction, rel=1e-6)
         assert ours.pcm_bound == pytest.approx(exact.pcm_reconstruction, rel=1e-6)
 
@@ -213,7 +213,7 @@ def test_the_order_and_company_of_recordings_do_not_matter() -> None:
     together = importance_bound(model, takes[::-1], 4)
     alone = [importance_bound(model, [one], 4) for one in takes]
     assert together.bound == pytest.approx(sum(one.bound for one in alone), rel=1e-12)
-    assert together.effective_samples == pytest.approx(sum(one.effective_samples for one in alone) / 3)
+    assert together.effective_draws == pytest.approx(sum(one.effective_draws for one in alone) / 3)
     seen: list[int] = []
     importance_bound(model, takes, 2, progress=seen.append)
     assert seen == [90, 200, 40]
