@@ -1,5 +1,6 @@
 """The Python interface as a user calls it: `import lvm_probe` and its public names."""
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -15,11 +16,13 @@ import torch
 
 import lvm_probe
 from lvm_probe import InputError
+from lvm_probe.app.cli import main
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.registry import FAMILIES, preset
 from tests import link_tree
 from tests.probing import miniature
 from tests.probing.reference_pooling import pooled_mean
+from tests.probing.synthetic_tables import made_up
 
 ROOT = Path(__file__).parents[1]
 
@@ -403,3 +406,90 @@ def test_a_progress_bar_where_it_is_wanted(
             said = capsys.readouterr()
             assert said.out == ""
             assert ("100%" in said.err) == (progress is True)
+
+
+# Questions
+
+
+@pytest.fixture
+def table() -> lvm_probe.TokenTable:
+    return made_up(speakers=4, each=48)
+
+
+def test_an_answer_is_a_frame_and_prints_what_the_command_prints(
+    table: lvm_probe.TokenTable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = table.save(tmp_path / "t")
+    answer = lvm_probe.ask(
+        lvm_probe.load_table(folder), "phoneme", "knn", "nested", features=["z1+z2", "mel"], permutations=2
+    )
+    assert list(dict.fromkeys(answer.frame["feature"])) == ["z1+z2", "mel"]
+    assert answer.frame["accuracy"].between(0, 1).all()
+    argv = ["knn", "--latents", str(folder), "--protocol", "nested", "--features", "z1+z2,mel", "--permutations", "2"]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(str(answer))
+    assert len(str(answer).splitlines()) > 5
+    assert "<table" in answer._repr_html_()
+
+
+def test_one_feature_and_other_options(table: lvm_probe.TokenTable) -> None:
+    answer = lvm_probe.ask(
+        table.with_feature("mine", np.arange(len(table))), features="mine", ks=3, speakers="FS0", permutations=0
+    )
+    assert set(answer.frame["feature"]) == {"mine"}
+    assert set(answer.frame["k"]) == {3}
+    assert set(answer.frame["protocol"]) == {"utterance"}
+    assert lvm_probe.ask(table, method="abx").question.protocol == "within"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner"),
+        ({"method": "svm"}, "method is 'svm'; choose one of knn, lda"),
+        ({"protocol": "nestd"}, "protocol is 'nestd'; choose one of paper, nested, utterance, speaker"),
+        ({"features": ["z9"]}, "no feature 'z9'"),
+        ({"features": "z1+z9"}, "no feature 'z9'"),
+        ({"target": "height-cm"}, "method knn cannot predict height-cm"),
+        ({"protocol": "within"}, "method knn has no protocol within"),
+        ({"method": "abx", "ks": [1]}, "ks: only for the methods knn"),
+        ({"speakers": ["nobody"]}, "nobody"),
+        ({"k": 5}, "ask has no option 'k'; it has target, method, protocol"),
+        ({"permutation": 5}, "ask has no option 'permutation'"),
+        ({"untrained": "nowhere"}, "nowhere: no token table"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(
+    table: lvm_probe.TokenTable, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        lvm_probe.ask(table, **options)
+
+
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(InputError, match="table: a str; give what lvm_probe.load_table returns"):
+        lvm_probe.ask("latents/cwvae")  # type: ignore[arg-type]
+
+
+def test_the_untrained_table_is_found_by_its_name_or_given(
+    model: lvm_probe.Model, corpus: lvm_probe.Corpus, tmp_path: Path
+) -> None:
+    table = lvm_probe.extract(corpus, model, tmp_path / "t", samples=1)
+    options: Any = {"protocol": "paper", "features": "z1", "ks": 1, "permutations": 0, "lda_dims": 0}
+
+    def compared(**more: Any) -> bool:
+        return bool(lvm_probe.ask(table, **options, **more).frame["untrained_accuracy"].notna().all())
+
+    assert not compared()
+    other = lvm_probe.extract(corpus, model, tmp_path / "t-untrained", samples=1, untrained=True)
+    assert compared()
+    assert compared(untrained=other)
+    assert compared(untrained=tmp_path / "t-untrained")
+    assert not compared(untrained=None)
+    with pytest.raises(InputError, match="not the untrained model of"):
+        compared(untrained=table)
+    shutil.rmtree(tmp_path / "t-untrained")
+    lvm_probe.extract(corpus, conv, tmp_path / "t-untrained")
+    with pytest.warns(UserWarning, match="t-untrained: not the untrained model of .*; it is not used"):
+        assert not compared()
