@@ -59,23 +59,16 @@ def test_examples_in_docstrings(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def agrees(shown: str, printed: str) -> bool:
-    """Whether a page shows what was printed: word by word, `...` for anything, numbers to 2 in their last places.
+    """Whether a page shows what was printed: `...` stands for anything, and accuracies may differ by 2 points.
 
-    Accuracies depend on the processor's rounding, and change by a token or two.
+    They depend on the processor's rounding: of 583 tokens a few may be judged otherwise.
     """
-    words, said = shown.split(), printed.split()
-    if "..." in shown:
-        return re.fullmatch(".*?".join(map(re.escape, " ".join(words).split("..."))), " ".join(said)) is not None
-    return len(words) == len(said) and all(map(_same_word, words, said))
-
-
-def _same_word(shown: str, printed: str) -> bool:
-    number = re.compile(r"-?\d+\.\d+")
-    if shown == printed:
-        return True
-    if not number.fullmatch(shown) or not number.fullmatch(printed):
+    decimal = re.compile(r"[+-]?\d+\.\d+")
+    pattern = re.escape(" ".join(decimal.sub("#", shown).split())).replace(r"\.\.\.", ".*?")
+    if not re.fullmatch(pattern, " ".join(decimal.sub("#", printed).split())):
         return False
-    return abs(float(shown) - float(printed)) <= 2
+    pairs = zip(decimal.findall(shown), decimal.findall(printed), strict=False)
+    return "..." in shown or all(abs(float(one) - float(other)) <= 2 for one, other in pairs)
 
 
 def run_page(page: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,6 +115,7 @@ model = lvm_probe.load_model("cwvae-small")
 model.latents([0.0], sample_rate="16000")
 lvm_probe.load_table(3)
 lvm_probe.extract(lvm_probe.open_corpus("TIMIT"), model, out="t", sampels=12)
+lvm_probe.ask(lvm_probe.load_table("t"), target="phonemes")
 lvm_probe.unknown
 """
 
@@ -134,6 +135,7 @@ def test_a_type_checker_knows_the_names(tmp_path: Path) -> None:
         "arg-type]",
         "arg-type]",
         "call-arg]",
+        "arg-type]",
         "attr-defined]",
     ]
 
