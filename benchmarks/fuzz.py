@@ -38,7 +38,7 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
-from lvm_probe.models.registry import family, preset
+from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import SUFFIXES
 from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -175,7 +175,7 @@ def _text(draw: random.Random, text: str) -> str:
     try:
         return json.dumps(other_json(draw, json.loads(text)))
     except ValueError:
-        return str(draw.choice((*LEAVES, "vrnn", "srnn", "stcn", "wavenet", "lstm", "dmol")))
+        return str(draw.choice((*LEAVES, *FAMILIES)))
 
 
 def readers(work: Path) -> list[Reader]:
@@ -243,7 +243,7 @@ def _audio(work: Path) -> list[Reader]:
 
 def _checkpoint(work: Path) -> Reader:
     seeds, path = [], work / "checkpoint" / "m.safetensors"
-    for name in ("cwvae", "vrnn", "stcn", "lstm", "dmol"):
+    for name in FAMILIES:
         model = family(name).seeded(preset(name, "tiny").config, 0)
         checkpoint.save(path, model, {"corpus": "none", "update": 3}, precision="float16")
         seeds.append(path.read_bytes())
@@ -262,7 +262,7 @@ def _tables(work: Path) -> list[Reader]:
 
     def read() -> object:
         token_table.read_note(folder, 0)
-        token_table.counted(folder, 1)
+        token_table.count_rows(folder, 1)
         return token_table.load(folder)
 
     return [

@@ -223,7 +223,7 @@ def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, 
     }
     match question.method:
         case "knn":
-            dims, ks, shrinkage = question.lda_dims or 0, question.ks, question.shrinkage
+            dims, ks, shrinkage = question.lda_dims or 0, question.ks or (), question.shrinkage
             return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, **how)
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)

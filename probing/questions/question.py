@@ -223,8 +223,8 @@ class Question:
                 ("targets", self.target, _TARGETS_WITH.get(field.name)),
             ):
                 if users is not None and mine not in users:
-                    others = ", ".join(users)
-                    raise InputError(f"{field.name}: only for the {what} {others}, not for {mine}; leave it out")
+                    known = ", ".join(users)
+                    raise InputError(f"{field.name}: only for the {what} {known}, not for {mine}; leave it out")
 
     def _check_protocol(self) -> None:
         if self.target == "speaker" and self.protocol == "speaker":
