@@ -67,16 +67,18 @@ class Chain(nn.Module):
         of_prior, of_evidence = self.state_to_prior(state), self.encoder_to_evidence(encoded)
         with torch.autocast(noise.device.type, enabled=False):
             of_prior, of_evidence = of_prior.to(noise.dtype), of_evidence.to(noise.dtype)
-            z, steps = z0, []
+            z, priors, posteriors = [z0], list[Gaussian](), list[Gaussian]()
             for to_prior, to_evidence, eps in zip(of_prior, of_evidence, noise, strict=True):
-                posterior = self._evidence(to_evidence, z)
+                posterior = self._evidence(to_evidence, z[-1])
                 if self.posterior != "direct":
-                    posterior = posterior_of(self.posterior, self._prior(to_prior, z), posterior)
-                z = torch.addcmul(posterior.mean, posterior.std, eps)
-                steps.append((z, posterior.mean, posterior.log_precision))
-            all_z, mean, log_precision = map(torch.stack, zip(*steps, strict=True))
-            prior = self._prior(of_prior, torch.cat((z0.unsqueeze(0), all_z[:-1])))
-        return Trajectory(state.expand(-1, noise.shape[1], -1), all_z, prior, Gaussian(mean, log_precision))
+                    priors.append(self._prior(to_prior, z[-1]))
+                    posterior = posterior_of(self.posterior, priors[-1], posterior)
+                posteriors.append(posterior)
+                z.append(torch.addcmul(posterior.mean, posterior.std, eps))
+            # A direct posterior does not need the priors, which are one product of all steps once z is known.
+            prior = Gaussian.stack(priors) if priors else self._prior(of_prior, torch.stack(z[:-1]))
+        h = state.expand(-1, noise.shape[1], -1)
+        return Trajectory(h, torch.stack(z[1:]), prior, Gaussian.stack(posteriors))
 
     def prior_of(self, state: Float[Tensor, "*time rows state"], z: Float[Tensor, "*time rows latent"]) -> Gaussian:
         """p(z_t | z_{t-1}, d_t)."""
