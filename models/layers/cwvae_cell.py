@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.model import PosteriorModule
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -23,7 +24,7 @@ class CellStep(NamedTuple):
     posterior: Gaussian
 
 
-class Cell(nn.Module):
+class Cell(PosteriorModule):
     """h_t = GRU([z_{t-1}, c_t], h_{t-1}); p(z_t | h_t); q(z_t | h_t, e_t) ∝ p(z_t | h_t) N(z_t; m(h_t, e_t), ·)
 
     c is the context from the layer above and e the encoder's evidence. The posterior multiplies the prior by the
@@ -88,8 +89,22 @@ class Cell(nn.Module):
             noise: standard normal.
             before: the stretch of time before this one; its last step is where the recurrence continues.
         """
-        gates, evidence = self.gate_inputs(context, encoded), self.encoder_to_evidence(encoded)
-        return scan(gates, evidence, noise, self.weights(), self.posterior, before)
+        gates = self.gate_inputs(context, encoded)
+        if self.given is not None:
+            return self._along(gates, self.given.expand_as(noise))
+        return scan(gates, self.encoder_to_evidence(encoded), noise, self.weights(), self.posterior, before)
+
+    def _along(
+        self, gates: Float[Tensor, "time one_or_rows gates"], z: Float[Tensor, "time rows latent"]
+    ) -> Trajectory:
+        """The trajectory whose latents are z."""
+        h = z.new_zeros(z.shape[1], self.hidden)
+        states = []
+        for gate, past in zip(gates, torch.cat((torch.zeros_like(z[:1]), z[:-1])), strict=True):
+            h = self.state(gate.expand(len(h), -1), past, h)
+            states.append(h)
+        all_h = torch.stack(states)
+        return Trajectory(all_h, z, self.prior_of(all_h), self.certain(z))
 
     def weights(self) -> Weights:
         """The recurrent weights, arranged for `cwvae_scan.scan`."""
@@ -115,7 +130,7 @@ class Cell(nn.Module):
         candidate = torch.tanh(n_in + reset * n_h)
         return (1 - update) * candidate + update * h
 
-    def prior_of(self, h: Float[Tensor, "rows hidden"]) -> Gaussian:
+    def prior_of(self, h: Float[Tensor, "*time rows hidden"]) -> Gaussian:
         """p(z_t | h_t)."""
         return gaussian_of(self.prior(torch.relu(self.h_to_prior(h))))
 

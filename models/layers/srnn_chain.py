@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.model import PosteriorModule
 from lvm_probe.models.trajectory import Trajectory
 
 
-class Chain(nn.Module):
+class Chain(PosteriorModule):
     """p(z_t | z_{t-1}, d_t) and q(z_t | z_{t-1}, a_t) with z_0 = 0.
 
     d is a state that has seen the audio before step t; a is what inference knows besides. Each distribution has a
@@ -73,6 +74,8 @@ class Chain(nn.Module):
                 if self.posterior != "direct":
                     priors.append(self._prior(to_prior, z[-1]))
                     posterior = posterior_of(self.posterior, priors[-1], posterior)
+                if self.given is not None:
+                    posterior = self.certain(self.given[len(posteriors)].expand_as(eps))
                 posteriors.append(posterior)
                 z.append(torch.addcmul(posterior.mean, posterior.std, eps))
             # A direct posterior does not need the priors, which are one product of all steps once z is known.
