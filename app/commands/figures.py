@@ -16,6 +16,7 @@ from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.questions.untrained import SUFFIX
 
 if TYPE_CHECKING:
     from lvm_probe.figures.inputs import Material, Progress
@@ -48,7 +49,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--untrained",
         metavar="TABLE",
         help="token table of the untrained model, or `none` (default: the table named like the first with "
-        f"{probes.UNTRAINED}, if there is one)",
+        f"{SUFFIX}, if there is one)",
     )
     what.add_argument(
         "--ckpt",
