@@ -4,7 +4,7 @@ A figure is a module with
 
     NAME            the stem of its files
     TITLE           what it is called in the report
-    data(material)  the tidy table it is drawn from; raises `LeftOut` where the material does not allow it
+    data(material)  the tidy table it is drawn from; raises InputError where the material does not allow it
     figure(data)    the whole figure at its printed size, made of `draw(ax, data)` for each panel
     caption(data, material)  a sentence or three: data, protocol, N, k, intervals, nulls
 
@@ -13,7 +13,7 @@ so that the figure can be drawn again from its CSV alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -28,10 +28,6 @@ from lvm_probe.probing.questions.question import NULL_PRINTED, Findings, Questio
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
-
-
-class LeftOut(InputError):
-    """Why a figure cannot be drawn from this material; the others are."""
 
 
 class Progress(Protocol):
@@ -81,7 +77,8 @@ class Material:
     def findings(self, question: Question) -> Findings:
         """The answer to a question about the table, from memory where it was asked before.
 
-        Raises LeftOut where the table cannot answer it.
+        Raises:
+            InputError: the table cannot answer it.
         """
         permutations = rounds(question, len(self.table.tokens), NULL_PRINTED)
         question = replace(question, permutations=permutations)
@@ -89,12 +86,9 @@ class Material:
         if key not in self.asked:
             what = f"{question.target}, {question.protocol}"
             self.progress(what)
-            try:
-                self.asked[key] = classification.ask(
-                    self.table, question, lambda done, of: self.progress(what, done / of), untrained=self.untrained
-                )
-            except InputError as error:
-                raise LeftOut(str(error)) from None
+            self.asked[key] = classification.ask(
+                self.table, question, lambda done, of: self.progress(what, done / of), untrained=self.untrained
+            )
         return self.asked[key]
 
     def of(self, other: TokenTable) -> Material:
@@ -106,11 +100,11 @@ class Material:
         tokens = self.table.tokens
         phonemes = tokens[tokens["unit"] == "phoneme"]
         if len(phonemes) == 0:
-            raise LeftOut(f"{self.table.path}: no phoneme rows; extract them: probe extract --units phoneme")
+            raise InputError(f"{self.table.path}: no phoneme rows; extract them: probe extract --units phoneme")
         if self.speaker is None:
             return str(phonemes["speaker"].value_counts().sort_index(kind="stable").idxmax())
         if self.speaker not in set(phonemes["speaker"]):
-            raise LeftOut(f"{self.table.path}: no phonemes of speaker {self.speaker}")
+            raise InputError(f"{self.table.path}: no phonemes of speaker {self.speaker}")
         return self.speaker
 
 
@@ -125,3 +119,15 @@ class FigureModule(Protocol):
     def figure(self, data: pd.DataFrame) -> Figure: ...
 
     def caption(self, data: pd.DataFrame, material: Material) -> str: ...
+
+
+def check_columns(data: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Check the table that a figure is drawn from.
+
+    Raises:
+        InputError: columns missing, or no rows.
+    """
+    if missing := [name for name in columns if name not in data]:
+        raise InputError(f"{what} lack the columns {', '.join(missing)}; give the table that `data` returns")
+    if data.empty:
+        raise InputError(f"no {what} to draw; give the table that `data` returns")
