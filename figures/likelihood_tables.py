@@ -112,7 +112,7 @@ def table_3(material: Material) -> Table:
                 "nats_per_utterance": result.nats_per_utterance, "bound": bool(result.kl),
                 **{f"kl_{layer}": result.kl_bits_per_frame.get(layer) for layer in layers},
                 **{f"active_{layer}": result.active_units.get(layer) for layer in layers},
-                "frames": result.frames, "utterances": result.utterances,
+                "frames": result.samples, "utterances": result.utterances,
                 "paper_lowest": min(published, default=None), "paper_highest": max(published, default=None),
             }
         )  # fmt: skip
@@ -159,8 +159,8 @@ def table_4(material: Material) -> Table:
                 "output": "Normal" if config.output.components == 1 else "GMM", "target": config.output.target,
                 "nats_per_utterance": result.nats_per_utterance, "bound": bool(result.kl),
                 "min_std": config.output.min_std,
-                "limit_nats": largest_gaussian_likelihood(config.output.min_std, result.frames / result.utterances),
-                "frames": result.frames, "utterances": result.utterances,
+                "limit_nats": largest_gaussian_likelihood(config.output.min_std, result.samples / result.utterances),
+                "frames": result.samples, "utterances": result.utterances,
             }
         )  # fmt: skip
     published = [
@@ -207,7 +207,7 @@ def table_5(material: Material) -> Table:
             ("nats per utterance", lambda row: f"{row['nats']:,.0f}"),
             ("published", lambda row: f"{row['paper_nats']:,.0f}"),
         ],
-        f"Log density in nats of an utterance of {baselines.PAPER_FRAMES:,} frames (the mean of TIMIT's test set) that "
+        f"Log density in nats of an utterance of {baselines.PAPER_SAMPLES:,} frames (the mean of TIMIT's test set) that "
         "is predicted perfectly by Gaussians with the minimum standard deviation allowed (Havtorn et al. 2022, "
         f"equation 13 and table 5); no data are used. {' '.join(notes)}",
     )
@@ -229,7 +229,7 @@ def _about_corpus(material: Material, models: Sequence[Evaluated]) -> str:
     result, recordings = models[0].result, _recordings(material)
     unreadable = f" ({len(recordings.left_out)} more could not be read)" if recordings.left_out else ""
     return (
-        f"{result.frames:,} frames of {result.utterances} utterances{unreadable} of {recordings.corpus.name}, "
+        f"{result.samples:,} frames of {result.utterances} utterances{unreadable} of {recordings.corpus.name}, "
         f"{counted(len(recordings.corpus.speakers), 'speaker')}."
     )
 

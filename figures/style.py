@@ -23,7 +23,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from lvm_probe.figures.wording import joined
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.phones import Manner
 from lvm_probe.probing.features.token_table import write_csv
@@ -318,7 +318,7 @@ def save(fig: Figure, path_stem: str | Path) -> list[Path]:
     """
     paths = {kind: beside(path_stem, kind) for kind in _OMITTED_METADATA}
     for kind, path in paths.items():
-        with written_whole(path) as temporary:
+        with write_atomically(path) as temporary:
             _write(fig, temporary, kind)
     return list(paths.values())
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lvm_probe.figures import style
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import write_csv
 
 Column = tuple[str, Callable[[dict[str, Any]], str]]
@@ -85,7 +85,7 @@ class Table:
         """
         text, numbers, latex = (style.beside(path_stem, kind) for kind in ("txt", "csv", "tex"))
         for path, content in ((text, self.as_text()), (latex, self.as_latex())):
-            with written_whole(path) as temporary:
+            with write_atomically(path) as temporary:
                 temporary.write_text(content, encoding="utf-8")
         write_csv(numbers, self.frame)
         return [text, numbers, latex]

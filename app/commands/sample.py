@@ -74,8 +74,8 @@ def reconstruct(model: SpeechModel, pcm: Tensor, generator: torch.Generator) -> 
 def _write(path: Path, pcm: Tensor, rate: int) -> Path:
     import soundfile
 
-    from lvm_probe.models.io.files import written_whole
+    from lvm_probe.models.io.files import write_atomically
 
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         soundfile.write(temporary, pcm.numpy(), rate, subtype="PCM_16", format="WAV")
     return path

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Answer:
     from lvm_probe.models.families.dmol import Unconditional
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import LAST, Trainer, normalised
+    from lvm_probe.models.training.trainer import LAST, Trainer, normalised_output
 
     if args.resume and not (out / LAST).exists():
         raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> Answer:
     }
     if args.family == Unconditional.family:  # the one that needs no updates
         return _fitted(args, chosen, out, ours, theirs, provenance)
-    output = normalised(chosen.config.output, ours.recordings)
+    output = normalised_output(chosen.config.output, ours.recordings)
     model = family(args.family).seeded(replace(chosen.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = distributed.gather(args.devices, device.type, recipe.batch)
+    ranks = distributed.launch_processes(args.devices, device.type, recipe.batch)
     trainer = Trainer(
         model,
         recipe,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> Answer:
         device=ranks.device or device,
         precision=args.precision,
         compile=args.compile,
-        team=ranks,
+        group=ranks,
         provenance=provenance,
     )
     if args.resume:
@@ -172,12 +172,12 @@ def _changed(ours: LoadedRecordings, theirs: LoadedRecordings) -> list[str]:
 
 def _chosen(args: argparse.Namespace) -> Preset:
     """The preset with what the options change of it."""
-    from lvm_probe.models.registry import preset, reshaped
+    from lvm_probe.models.registry import override_config, preset
 
     chosen = preset(args.family, args.preset)
     output = {"likelihood": args.likelihood, "components": args.components, "target": args.target}
     output |= {"min_std": args.min_std}
-    config = reshaped(
+    config = override_config(
         chosen.config,
         strides=args.strides or (),
         latents=args.latents or (),

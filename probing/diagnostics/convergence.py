@@ -249,7 +249,7 @@ def _estimates(
             for stretch in followed(model, recording.name, encoded, len(pcm), some, seed):
                 for (l, estimator), tokens in found.items():
                     first, layer = stretch[l]
-                    steps = layer.z if estimator == "sample" else layer.mean
+                    steps = layer.z if estimator == "sample" else layer.posterior.mean
                     pools[l].add(steps.cpu().numpy(), first, tokens[:, place])
         return found
 

@@ -241,11 +241,11 @@ def test_functions_classes_and_objects(tmp_path: Path) -> None:
     ("text", "spec", "says"),
     [
         ("x = 1", ":encode", "mine.py: has no 'encode'; name its encoder: --encoder .*mine.py:NAME"),
-        ("encode = 1", "", "'encode' is a int; give a function"),
+        ("encode = 1", "", "encode' is a int; give a function"),
         ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; mend the file"),
         ("import nowhere_to_be_found", "", r"ModuleNotFoundError at mine.py:1: No module named 'nowhere_to_be_found'"),
         ("class A:\n    def __init__(self, x): pass", ":A", r"mine.py: A\(\) cannot be made \(TypeError"),
-        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "the sample_rate of 'encode' is '8k'"),
+        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "encode' is '8k'"),
     ],
 )
 def test_files_that_hold_no_encoder(tmp_path: Path, text: str, spec: str, says: str) -> None:

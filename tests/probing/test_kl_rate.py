@@ -60,8 +60,8 @@ def test_the_rates_are_the_kl_of_the_elbo(model: SpeechModel, corpus: Corpus) ->
         assert layers.loc[layer, "bits_per_second"] == pytest.approx(bits * 16_000, rel=1e-5)
         assert layers.loc[layer, "active"] == evaluation.active_units[layer]
         whole = found.by_class.set_index(["layer", "by", "label"]).loc[(layer, "all", "all")]
-        assert whole["bits"] == pytest.approx(bits * evaluation.frames, rel=1e-5)
-        assert whole["seconds"] == pytest.approx(evaluation.frames / 16_000)
+        assert whole["bits"] == pytest.approx(bits * evaluation.samples, rel=1e-5)
+        assert whole["seconds"] == pytest.approx(evaluation.samples / 16_000)
         assert math.isnan(layers.loc[layer, "standard_error"])
 
 

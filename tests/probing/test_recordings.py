@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from lvm_probe import InputError
-from lvm_probe.models.likelihood.elbo import Recording
+from lvm_probe.models.batches import Recording
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora import recordings as module
 from lvm_probe.probing.corpora.corpus import Corpus, Speaker, Utterance
