@@ -174,7 +174,7 @@ def _row_height(labels: Iterable[str]) -> float:
 
 
 def _label(ax: Axes, labels: list[str], rows: bool) -> None:
-    """Label every column, and every row if wanted, with ticks; where room is short, with major and minor ones in turn."""
+    """Label columns, and rows if wanted, with ticks; where room is short, with major and minor ticks in turn."""
     points = layout.size_in_points(ax)[0]
     alternate = len(labels) * _PITCH * _LABEL > points
     size = min(_LABEL, (2 if alternate else 1) * points / len(labels) / _PITCH)

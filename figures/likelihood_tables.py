@@ -207,8 +207,8 @@ def table_5(material: Material) -> Table:
             ("nats per utterance", lambda row: f"{row['nats']:,.0f}"),
             ("published", lambda row: f"{row['paper_nats']:,.0f}"),
         ],
-        f"Log density in nats of an utterance of {baselines.PAPER_SAMPLES:,} frames (the mean of TIMIT's test set) that "
-        "is predicted perfectly by Gaussians with the minimum standard deviation allowed (Havtorn et al. 2022, "
+        f"Log density in nats of an utterance of {baselines.PAPER_SAMPLES:,} frames (the mean of TIMIT's test set) "
+        "that is predicted perfectly by Gaussians with the minimum standard deviation allowed (Havtorn et al. 2022, "
         f"equation 13 and table 5); no data are used. {' '.join(notes)}",
     )
 
