@@ -39,18 +39,6 @@ def question(material: Material) -> Question:
     return Question(target="phoneme", protocol="nested", permutations=material.permutations, seed=material.seed)
 
 
-def layers_and_mel(material: Material) -> list[str]:
-    """All layers together, or the only one, and Mel where the table has it."""
-    layers = single_layers(material)
-    return [*(["+".join(layers)] if layers else []), *(["mel"] if "mel" in material.table.features else [])]
-
-
-def single_layers(material: Material) -> list[str]:
-    """The table's layers, lowest first."""
-    known = default_features(material.table)
-    return [name for name in known if name != "mel" and "+" not in name and "_" not in name]
-
-
 def answers(material: Material) -> Findings:
     """The answer to `question`.
 
@@ -79,7 +67,7 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: the table has fewer than two phonemes.
     """
-    features = layers_and_mel(material)
+    features = [*(["+".join(material.layers)] if material.layers else []), *material.mel]
     rows = counts(material, features)
     rows["share"] = rows["count"] / rows.groupby(["feature", "label"])["count"].transform("sum")
     ranks = {name: i for i, name in enumerate([*features, *style.articulation_order(_labels(rows))])}

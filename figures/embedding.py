@@ -17,7 +17,6 @@ from lvm_probe import InputError
 from lvm_probe.analysis.lda import standardised
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.confusion import single_layers
 from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.probing.questions import targets
 from lvm_probe.probing.questions.question import Question
@@ -54,7 +53,7 @@ def data(material: Material) -> pd.DataFrame:
             f"{material.table.path}: {len(rows.labels)} phonemes of speaker {speaker}; {MIN_TOKENS} are needed"
         )
     tokens = pd.DataFrame({"label": rows.table.tokens["label"], "manner": rows.labels, "speaker": speaker})
-    names = [*single_layers(material), *(["mel"] if "mel" in material.table.features else [])]
+    names = [*material.layers, *material.mel]
     if not names:
         raise InputError(f"{material.table.path}: no layer of a model and no Mel")
     parts = []

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import classification
-from lvm_probe.probing.questions.question import NULL_PRINTED, Findings, Question, rounds
+from lvm_probe.probing.questions.question import NULL_PRINTED, Findings, Question, default_features, rounds
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -90,6 +90,17 @@ class Material:
                 self.table, question, lambda done, of: self.progress(what, done / of), untrained=self.untrained
             )
         return self.asked[key]
+
+    @property
+    def layers(self) -> list[str]:
+        """The table's layers, lowest first."""
+        known = default_features(self.table)
+        return [name for name in known if name != "mel" and "+" not in name and "_" not in name]
+
+    @property
+    def mel(self) -> list[str]:
+        """Mel, if the table has it."""
+        return ["mel"] if "mel" in self.table.features else []
 
     def of(self, other: TokenTable) -> Material:
         """The same questions to another table, whose untrained model is not known."""

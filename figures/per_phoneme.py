@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import class_legend, layout, style
-from lvm_probe.figures.confusion import counts, single_layers
+from lvm_probe.figures.confusion import counts
 from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import default_features
@@ -43,11 +43,10 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: no Mel in the table, no phonemes, or none frequent enough.
     """
-    if "mel" not in material.table.features:
+    if not material.mel:
         raise InputError(f"{material.table.path}: no feature 'mel' to compare the layers with")
-    layers = single_layers(material)
-    sums = [name for name in default_features(material.table) if name not in (*layers, "mel")]
-    names = [*layers[:1], *sums]
+    sums = [name for name in default_features(material.table) if name not in (*material.layers, "mel")]
+    names = [*material.layers[:1], *sums]
     if not names:
         raise InputError(f"{material.table.path}: no layer of a model to compare with Mel")
     rows = counts(material, [*names, "mel"])
