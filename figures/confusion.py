@@ -18,7 +18,8 @@ from lvm_probe import InputError
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.questions.question import Findings, Question, default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import Answer
 
 NAME = "confusion"
 TITLE = "Confusions between phonemes"
@@ -39,15 +40,15 @@ def question(material: Material) -> Question:
     return Question(target="phoneme", protocol="nested", permutations=material.permutations, seed=material.seed)
 
 
-def answers(material: Material) -> Findings:
+def answers(material: Material) -> Answer:
     """The answer to `question`.
 
     Raises:
         InputError: the table has neither layers nor Mel, or fewer than two phonemes.
     """
-    if not default_features(material.table):
+    if not material.features:
         raise InputError(f"{material.table.path}: neither layers of a model nor Mel")
-    return material.findings(question(material))
+    return material.answer(question(material))
 
 
 def counts(material: Material, features: Iterable[str]) -> pd.DataFrame:
@@ -67,7 +68,8 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: the table has fewer than two phonemes.
     """
-    features = [*(["+".join(material.layers)] if material.layers else []), *material.mel]
+    features = ["+".join(material.layers)] if material.layers else []
+    features += ["mel"] if "mel" in material.features else []
     rows = counts(material, features)
     rows["share"] = rows["count"] / rows.groupby(["feature", "label"])["count"].transform("sum")
     ranks = {name: i for i, name in enumerate([*features, *style.articulation_order(_labels(rows))])}

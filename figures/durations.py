@@ -15,7 +15,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import Material, check_columns
-from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "durations"
 TITLE = "Durations of phonemes (Havtorn et al. 2022, figure 11)"
@@ -39,7 +40,7 @@ def data(material: Material) -> pd.DataFrame:
         InputError: no phonemes.
     """
     speaker = material.one_speaker()
-    tokens = targets.asked(material.table, targets.Selection()).table.tokens
+    tokens = select_rows(material.table, Question()).table.tokens
     ms = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
     return tokens[["token_id", "speaker", "label"]].assign(ms=ms, shown=tokens["speaker"] == speaker)
 

@@ -18,8 +18,8 @@ from lvm_probe.analysis.lda import standardised
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import Material, check_columns
-from lvm_probe.probing.questions import targets
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "embedding"
 TITLE = "Tokens by principal components and by UMAP"
@@ -47,13 +47,13 @@ def data(material: Material) -> pd.DataFrame:
         InputError: no phonemes, labels that are not TIMIT's, or fewer than 30 tokens.
     """
     speaker = material.one_speaker()
-    rows = targets.asked(material.table, Question(target="manner", speakers=(speaker,)))
+    rows = select_rows(material.table, Question(target="manner", speakers=(speaker,)))
     if len(rows.labels) < MIN_TOKENS:
         raise InputError(
             f"{material.table.path}: {len(rows.labels)} phonemes of speaker {speaker}; {MIN_TOKENS} are needed"
         )
     tokens = pd.DataFrame({"label": rows.table.tokens["label"], "manner": rows.labels, "speaker": speaker})
-    names = [*material.layers, *material.mel]
+    names = material.single_features
     if not names:
         raise InputError(f"{material.table.path}: no layer of a model and no Mel")
     parts = []

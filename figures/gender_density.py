@@ -20,8 +20,8 @@ from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.figures.lda_scatter import project, project_held_out
 from lvm_probe.figures.wording import counted, joined
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import NULL_PRINTED, Question, default_features, rounds
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "gender-density"
 TITLE = "Gender along one linear discriminant (Havtorn et al. 2022, figure 5)"
@@ -47,7 +47,7 @@ def data(material: Material) -> pd.DataFrame:
     question = Question(
         target="gender", protocol="speaker", rows="utterance", permutations=material.permutations, seed=material.seed
     )
-    rows = targets.asked(material.table, question)
+    rows = select_rows(material.table, question)
     tokens = rows.table.tokens
     labels, speakers = rows.labels.astype(str), tokens["speaker"].to_numpy(dtype=str)
     names, place = np.unique(speakers, return_inverse=True)
@@ -59,9 +59,9 @@ def data(material: Material) -> pd.DataFrame:
             f"{material.table.path}: gender of {has} speakers; densities need two genders of two speakers each"
         )
     held_out = material.fit != "paper"
-    permutations = rounds(question, len(labels), NULL_PRINTED)
+    permutations = question.default_permutations if material.permutations is None else material.permutations
     parts = []
-    for feature in default_features(material.table):
+    for feature in material.features:
         material.progress(f"gender density, {feature}")
         rng = np.random.default_rng([material.seed, *feature.encode()])
         points = rows.table.matrix(feature)

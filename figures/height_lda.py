@@ -15,9 +15,8 @@ from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.figures.inputs import Material
 from lvm_probe.figures.wording import joined
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import default_features
-from lvm_probe.probing.questions.targets import Asked, Selection
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "height-lda"
 TITLE = "Height of speakers in two linear discriminants (Havtorn et al. 2022, figure 6)"
@@ -38,8 +37,8 @@ def data(material: Material) -> pd.DataFrame:
     speakers = tokens["speaker"].tolist()
     held_out = material.fit != "paper"
     parts = []
-    for feature in default_features(material.table):
-        if "+" in feature:
+    for feature in material.features:
+        if len(feature.parts) > 1:
             continue
         points = rows.table.matrix(feature)
         try:
@@ -121,16 +120,16 @@ def _warning(first: pd.DataFrame) -> str:
     return "" if first["group"].iloc[0] in ("men", "women") else " Gender predicts height here."
 
 
-def _largest_group(material: Material) -> tuple[str, Asked]:
+def _largest_group(material: Material) -> tuple[str, Rows]:
     """The first of the groups with three classes of two speakers each, and its rows without smaller classes."""
     genders = set(material.table.tokens["gender"].dropna())
     reason = ""
     for name, gender in _GROUPS.items():
         if gender is not None and gender not in genders:
             continue
-        selection = Selection(target="height", protocol="speaker", rows="utterance", gender=gender)
+        question = Question(target="height", protocol="speaker", rows="utterance", gender=gender)
         try:
-            rows = targets.asked(material.table, selection)
+            rows = select_rows(material.table, question)
         except InputError as error:
             reason = reason or str(error)
             continue
@@ -138,8 +137,7 @@ def _largest_group(material: Material) -> tuple[str, Asked]:
         counts = speakers.groupby(labels.to_numpy()).nunique()
         large = counts.index[counts >= 2]
         if len(large) >= 3:
-            here = np.isin(labels, large)
-            return name, Asked(rows.table.select(here), rows.labels[here], rows.types[here])
+            return name, rows.where(np.isin(labels, large))
         reason = (
             f"{material.table.path}: {name} by height: {_classes(labels, speakers)}; two discriminants need three "
             "classes of two speakers each"

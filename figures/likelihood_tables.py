@@ -259,14 +259,14 @@ def _likelihoods_in_bits(material: Material) -> list[Evaluated]:
     if not (checkpoints := _checkpoints(material, density=False)):
         raise InputError("no checkpoint whose likelihood is in bits was given; name one or several with --ckpt")
     recordings = _recordings(material).recordings
-    if "flac" not in material.memory:
+    if "flac" not in material.cache:
         report = _audio_progress(material, "FLAC", sum(r.samples for r in recordings))
-        material.memory["flac"] = baselines.flac(recordings, _sample_rate(material), progress=report)
+        material.cache["flac"] = baselines.flac(recordings, _sample_rate(material), progress=report)
     models = [_evaluated(material, name, checkpoint) for name, checkpoint in checkpoints.items()]
     return [
         Evaluated("uniform", None, baselines.uniform(recordings)),
         *(one for one in models if one.family == "dmol"),
-        Evaluated("flac", None, material.memory["flac"]),
+        Evaluated("flac", None, material.cache["flac"]),
         *(one for one in models if one.family != "dmol"),
     ]
 
@@ -276,11 +276,11 @@ def _evaluated(material: Material, name: str, checkpoint: Checkpoint) -> Evaluat
     from lvm_probe.models.likelihood import elbo
 
     key = ("likelihood", checkpoint.sha256)
-    if key not in material.memory:
+    if key not in material.cache:
         recordings = _recordings(material).recordings
         report = _audio_progress(material, f"likelihood of {name}", sum(r.samples for r in recordings))
-        material.memory[key] = elbo.evaluate(checkpoint.model, recordings, seed=material.seed, progress=report)
-    return Evaluated(name, checkpoint, material.memory[key])
+        material.cache[key] = elbo.evaluate(checkpoint.model, recordings, seed=material.seed, progress=report)
+    return Evaluated(name, checkpoint, material.cache[key])
 
 
 def _recordings(material: Material) -> LoadedRecordings:
@@ -289,10 +289,10 @@ def _recordings(material: Material) -> LoadedRecordings:
 
     if material.corpus is None:
         raise InputError("likelihoods need recordings; name the corpus with --corpus")
-    if "recordings" not in material.memory:
+    if "recordings" not in material.cache:
         material.progress("read the corpus")
-        material.memory["recordings"] = load_recordings(material.corpus, _sample_rate(material))
-    recordings: LoadedRecordings = material.memory["recordings"]
+        material.cache["recordings"] = load_recordings(material.corpus, _sample_rate(material))
+    recordings: LoadedRecordings = material.cache["recordings"]
     return recordings
 
 

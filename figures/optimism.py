@@ -22,10 +22,10 @@ from lvm_probe.analysis.protocols import classify
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.confusion import K, answers, question
 from lvm_probe.figures.inputs import Material, check_columns
-from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.rows import select_rows
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.questions.targets import Protocol
+    from lvm_probe.probing.questions.question import Protocol
 
 NAME = "optimism"
 TITLE = "Overestimation by the paper protocol over the dimension"
@@ -52,7 +52,7 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: the table has fewer than two phonemes, or too few tokens for any dimension.
     """
-    results = answers(material).results
+    results = answers(material).frame
     speaker = material.one_speaker()
     results = results[results["speaker"] == speaker]
     if results.empty:
@@ -62,7 +62,7 @@ def data(material: Material) -> pd.DataFrame:
     first = results.iloc[0]
     shared: dict[str, Any] = {name: int(first[name]) for name in ("k", "n", "n_classes", "lda_dims")}
     shared |= {"chance": float(first["chance"]), "speaker": speaker}
-    labels = targets.asked(material.table, replace(question(material), speakers=(speaker,))).labels.astype(str)
+    labels = select_rows(material.table, replace(question(material), speakers=(speaker,))).labels.astype(str)
     codes = np.unique(labels, return_inverse=True)[1]
     rows: list[dict[str, Any]] = []
     for dims in _dims(shared["n"], shared["n_classes"], shared["lda_dims"]):

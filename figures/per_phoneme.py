@@ -18,7 +18,6 @@ from lvm_probe.figures import class_legend, layout, style
 from lvm_probe.figures.confusion import counts
 from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.questions.question import default_features
 
 NAME = "per-phoneme"
 TITLE = "Recall of every phoneme, compared with Mel"
@@ -43,9 +42,9 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: no Mel in the table, no phonemes, or none frequent enough.
     """
-    if not material.mel:
+    if "mel" not in material.features:
         raise InputError(f"{material.table.path}: no feature 'mel' to compare the layers with")
-    sums = [name for name in default_features(material.table) if name not in (*material.layers, "mel")]
+    sums = [name for name in material.features if name not in (*material.layers, "mel")]
     names = [*material.layers[:1], *sums]
     if not names:
         raise InputError(f"{material.table.path}: no layer of a model to compare with Mel")

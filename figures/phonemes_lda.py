@@ -12,8 +12,8 @@ from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.figures.inputs import Material
 from lvm_probe.figures.lda_scatter import draw as draw
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "phonemes-lda"
 TITLE = "Phonemes of one speaker in two linear discriminants (Havtorn et al. 2022, figure 3, left)"
@@ -28,15 +28,14 @@ def data(material: Material) -> pd.DataFrame:
     """
     speaker = material.one_speaker()
     try:
-        rows = targets.asked(material.table, targets.Selection(speakers=(speaker,)))
+        rows = select_rows(material.table, Question(speakers=(speaker,)))
         tokens = rows.table.tokens
         labels, utterances = rows.labels.tolist(), tokens["utterance"].tolist()
         parts = [
             lda_scatter.prepare(
                 rows.table.matrix(feature), labels, utterances, fit=material.fit, seed=material.seed
             ).assign(feature=feature, token_id=tokens["token_id"], speaker=speaker)
-            for feature in default_features(material.table)
-            if "+" not in feature
+            for feature in material.single_features
         ]
     except InputError as error:
         raise InputError(f"phonemes of speaker {speaker}: {error}") from None

@@ -14,7 +14,7 @@ from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import Question
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.questions.targets import Protocol
+    from lvm_probe.probing.questions.question import Protocol
 
 NAME = "phonemes-over-k"
 TITLE = "Phoneme accuracy over k (Havtorn et al. 2022, figure 3, right)"
@@ -29,9 +29,9 @@ def data(material: Material) -> pd.DataFrame:
         InputError: no phonemes, or too few to ask for.
     """
     answers = [
-        material.findings(
+        material.answer(
             Question(target="phoneme", protocol=protocol, permutations=material.permutations, seed=material.seed)
-        ).results
+        ).frame
         for protocol in PROTOCOLS
     ]
     return accuracy_over_k.drawn_rows(pd.concat(answers, ignore_index=True)).reset_index(drop=True)

@@ -10,8 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.figures.inputs import Material
 from lvm_probe.figures.table_format import Column, Table, number
 from lvm_probe.figures.wording import counted, joined, number_range
-from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.targets import Protocol, Target
+from lvm_probe.probing.questions.question import Protocol, Question, Target
 
 K = 5
 """Neighbours; fixed beforehand, so that it is not chosen by the results."""
@@ -32,12 +31,12 @@ def probes(material: Material) -> Table:
     for one, (target, protocol) in product(tables, QUESTIONS):
         question = Question(target=target, protocol=protocol, permutations=material.permutations, seed=material.seed)
         try:
-            findings = one.findings(question)
+            answer = one.answer(question)
         except InputError as error:
             reasons.append(f"{target}, protocol {protocol}: {error}")
             continue
-        remarks += findings.notes
-        rows = findings.results
+        remarks += answer.notes
+        rows = answer.frame
         pooled = rows["speaker"] == ""
         rows = rows[pooled] if pooled.any() else rows
         ks = set(rows["k"])

@@ -18,9 +18,9 @@ from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.accuracy_over_k import draw as draw
 from lvm_probe.figures.inputs import Material
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.questions.classification import MOST_K
-from lvm_probe.probing.questions.question import Findings, Question
-from lvm_probe.probing.questions.targets import HEIGHT_EDGES, height_classes
+from lvm_probe.probing.questions.question import HEIGHT_EDGES, MAX_K, Question
+from lvm_probe.probing.questions.results import Answer
+from lvm_probe.probing.questions.rows import height_classes
 
 NAME = "speakers-over-k"
 TITLE = "Accuracy over k for gender and height (Havtorn et al. 2022, figure 4)"
@@ -36,7 +36,7 @@ def data(material: Material) -> pd.DataFrame:
     """
     answers = dict(_answers(material))
     parts = [
-        accuracy_over_k.drawn_rows(answer.results).assign(panel=title)
+        accuracy_over_k.drawn_rows(answer.frame).assign(panel=title)
         for title, answer in answers.items()
         if not isinstance(answer, InputError)
     ]
@@ -86,11 +86,11 @@ def edges_for(heights: np.ndarray) -> tuple[float, ...]:
     return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(np.median(heights)), 1),)
 
 
-def _answers(material: Material) -> Iterator[tuple[str, Findings | InputError]]:
+def _answers(material: Material) -> Iterator[tuple[str, Answer | InputError]]:
     """Every panel's title with its answer, or with the reason why there is none."""
     for title, question in _questions(material):
         try:
-            yield title, material.findings(question)
+            yield title, material.answer(question)
         except InputError as reason:
             yield title, reason
 
@@ -98,8 +98,8 @@ def _answers(material: Material) -> Iterator[tuple[str, Findings | InputError]]:
 def _questions(material: Material) -> Iterator[tuple[str, Question]]:
     """Every panel's title and question."""
     speakers = material.table.tokens.drop_duplicates("speaker")
-    shared = Question(protocol="speaker", permutations=material.permutations, seed=material.seed)
-    yield "Gender", replace(shared, target="gender", ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
+    shared = Question(target="gender", protocol="speaker", permutations=material.permutations, seed=material.seed)
+    yield "Gender", replace(shared, ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
     for who, gender in (("men", "M"), ("women", "F")):
         heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna().to_numpy()
         edges = edges_for(heights) if len(heights) else HEIGHT_EDGES
@@ -117,7 +117,7 @@ def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
     """
     _, sizes = np.unique(classes, return_counts=True)
     large = sizes[sizes >= 2]
-    return tuple(range(1, min(MOST_K, int(large.min())) + 1)) if len(large) else None
+    return tuple(range(1, min(MAX_K, int(large.min())) + 1)) if len(large) else None
 
 
 def _short(title: str) -> str:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def arguments(latents: list[Path], corpus: str | None, checkpoint: str | None) -> list[str]:
-    """What the page is told on its command line; `app.explorer.entry.given_by` reads it."""
+    """What the page is told on its command line; `app.explorer.entry.parse` reads it."""
     told = [part for folder in latents for part in ("--latents", str(folder))]
     told += ["--corpus", corpus] if corpus is not None else []
     return told + (["--ckpt", checkpoint] if checkpoint is not None else [])
@@ -77,7 +77,7 @@ def arguments(latents: list[Path], corpus: str | None, checkpoint: str | None) -
 
 def demo_table() -> Path:
     """The token table of the embedded corpus, made once and kept in the user's cache folder."""
-    from lvm_probe.app.explorer.cache import cache_folder, digest
+    from lvm_probe.app.explorer.result_cache import cache_folder, digest
     from lvm_probe.app.output import version
     from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
     from lvm_probe.probing.features import token_table

@@ -99,5 +99,3 @@ def spectrogram_of(audio: Float[np.ndarray, " n"], rate: int, start: int = 0, en
     hz = np.fft.rfftfreq(size, 1 / rate)
     shown = hz <= _HIGHEST_HZ
     return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + _FLOOR))
-
-

@@ -13,8 +13,8 @@ from lvm_probe.analysis.lda import checked_dims, discriminants, intensity, momen
 from lvm_probe.analysis.neighbours import neighbours_without_group
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
-from lvm_probe.probing.questions.classification import DEFAULT_LDA_DIMS, MOST_K
-from lvm_probe.probing.questions.targets import TOKEN_TARGETS, Protocol, analysis_protocol
+from lvm_probe.probing.questions.plan import analysis_protocol
+from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol
 
 NO_PREDICTION = -1
 
@@ -84,12 +84,12 @@ def predict_all(
     Raises:
         InputError: nothing can be predicted at all.
     """
-    predictions = np.full((len(probe.codes), MOST_K), NO_PREDICTION)
+    predictions = np.full((len(probe.codes), MAX_K), NO_PREDICTION)
     dims, pools = probe.dims(), list(probe.pools())
     for i, pool in enumerate(pools):
         groups = probe.groups[pool]
         held_out = int(np.unique(groups, return_counts=True)[1].max())
-        most = min(MOST_K, len(pool) - held_out)
+        most = min(MAX_K, len(pool) - held_out)
         if most > 0 and len(np.unique(probe.codes[pool])) > 1:
             try:
                 outcome = classify(
@@ -106,7 +106,7 @@ def predict_all(
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one point: its neighbours (rows, nearest first), their classes, and the class they vote for."""
+    """The prediction for one point: rows of its neighbours (nearest first), their classes, and the class they elect."""
 
     rows: Int[np.ndarray, " k"]
     codes: Int[np.ndarray, " k"]

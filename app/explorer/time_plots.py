@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Bar, Figure, Heatmap, Scatter
 
 MAGMA = ("#010005", "#221150", "#5F187F", "#982D80", "#D3436E", "#F8765C", "#FEBA80", "#FCFDBF")
-"""Perceptually uniform, rising in lightness, distinct under the common kinds of colour blindness. Its true first colour,
-#000004, is avoided: Streamlit takes that very colour as a placeholder for one of its theme's."""
+"""Perceptually uniform, rising in lightness, distinct under the common kinds of colour blindness. The darkest is not
+quite #000004, which Streamlit replaces by a colour of its theme."""
 BERLIN = (
     "#9eb0ff", "#62a6e0", "#3280a6", "#20526a", "#112732", "#190c09",
     "#371000", "#61200b", "#964a36", "#ca7b71", "#ffadad",
@@ -50,10 +50,9 @@ def stacked(strips: Sequence[Strip], start_s: float, end_s: float) -> Figure:
     """Strips above each other on one axis of time, in order from the top."""
     from plotly.subplots import make_subplots
 
-    height = sum(strip.height for strip in strips) + _GAP * (len(strips) - 1)
-    figure = make_subplots(
-        len(strips), 1, shared_xaxes=True, vertical_spacing=_GAP / height, row_heights=[strip.height for strip in strips]
-    )
+    heights = [strip.height for strip in strips]
+    height = sum(heights) + _GAP * (len(strips) - 1)
+    figure = make_subplots(len(strips), 1, shared_xaxes=True, vertical_spacing=_GAP / height, row_heights=heights)
     for place, strip in enumerate(strips, 1):
         figure.add_trace(strip.trace, place, 1)
         figure.update_yaxes(**strip.axis, showgrid=False, zeroline=False, row=place, col=1)

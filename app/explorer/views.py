@@ -56,7 +56,7 @@ class MapView:
 
 @dataclass(frozen=True)
 class QuestionsView:
-    """The questions. `matrix` names the table, feature and protocol of the confusions, `true`, `predicted` their cell."""
+    """The questions. `matrix` names table, feature and protocol of the confusions; `true` and `predicted` one cell."""
 
     tables: tuple[str, ...] = ()
     features: tuple[str, ...] = ()

@@ -38,8 +38,8 @@ def test_shares_of_what_was_said_sum_to_one(tmp_path: Path) -> None:
 def test_the_figure_is_that_of_the_shared_question() -> None:
     material = Material(made_up(speakers=2), permutations=0)
     rows = confusion.data(material)
-    (findings,) = material.asked.values()
-    whole = findings.results[(findings.results["speaker"] == "") & (findings.results["k"] == 5)].set_index("feature")
+    (findings,) = material.answers.values()
+    whole = findings.frame[(findings.frame["speaker"] == "") & (findings.frame["k"] == 5)].set_index("feature")
     right = rows[rows["label"] == rows["predicted"]].groupby("feature")["count"].sum() / (2 * 48)
     np.testing.assert_allclose(right["mel"], whole.loc["mel", "accuracy"])
 

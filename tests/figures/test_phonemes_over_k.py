@@ -20,7 +20,7 @@ def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:
     assert (data["speaker"] == "").all()
     assert (data["n"] == 2 * 48).all()
     assert data[["null_accuracy", "ci_low", "ci_high", "chance"]].notna().all(axis=None)
-    assert len(material.asked) == 2
+    assert len(material.answers) == 2
     titles = [ax.get_title(loc="left") for ax in phonemes_over_k.figure(data).axes]
     assert ["leaks" in titles[0], "nested" in titles[1]] == [True, True]
 

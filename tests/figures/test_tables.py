@@ -84,13 +84,13 @@ def test_probes_stand_with_all_that_is_needed_to_judge_them(monkeypatch: pytest.
     best = table.frame.query("target == 'phoneme' and protocol == 'nested' and feature == 'z1'").iloc[0]
     assert best["accuracy"] > best["null_accuracy"] + 0.3
     assert best["interval"] == "speakers"
-    assert len(material.asked) == 3
+    assert len(material.answers) == 3
     probe_table.probes(material)
-    assert len(material.asked) == 3
+    assert len(material.answers) == 3
     both = probe_table.probes(replace(material, others=(replace(made_up(seed=1), name="other", path=Path("other")),)))
     assert both.head[0] == "table"
     assert [row[0] for row in both.rows] == ["made-up"] * len(table.rows) + ["other"] * len(table.rows)
-    assert len(material.asked) == 6
+    assert len(material.answers) == 6
     nothing = made_up(speakers=1, each=4)
     with pytest.raises(InputError, match="gender, protocol speaker"):
         probe_table.probes(Material(nothing))

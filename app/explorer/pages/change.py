@@ -15,6 +15,7 @@ from lvm_probe.app.explorer import latent_probes, reconstruction, time_plots
 from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.latent_probes import Target, Way
+from lvm_probe.app.explorer.reconstruction import Reconstruction
 from lvm_probe.app.explorer.recording_choice import (
     Excerpt,
     checkpoint_with_latents,
@@ -25,7 +26,6 @@ from lvm_probe.app.explorer.recording_choice import (
     choose_utterance,
     speakers_of,
 )
-from lvm_probe.app.explorer.reconstruction import Reconstruction
 from lvm_probe.app.explorer.time_plots import Strip
 from lvm_probe.app.explorer.views import plain
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint

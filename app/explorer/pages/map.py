@@ -23,10 +23,9 @@ from lvm_probe.app.explorer.token_card import show_audio, token_speaker, word_at
 from lvm_probe.app.explorer.views import MAX_TOKENS, MapView, current_view, keep_view, plain
 from lvm_probe.figures import style
 from lvm_probe.figures.wording import counted
+from lvm_probe.probing.features.feature import Feature, default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.classification import MOST_K
-from lvm_probe.probing.questions.question import default_features
-from lvm_probe.probing.questions.targets import default_protocol
+from lvm_probe.probing.questions.question import MAX_K, default_protocol
 
 PLAYABLE_NEIGHBOURS = 5
 _STATE = "map view"
@@ -98,9 +97,8 @@ def _pick(label: str, options: Sequence[str], chosen: str, **how: Any) -> str:
 def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
     """The sidebar; None if there is nothing to show."""
     with st.sidebar:
-        name = view.table
-        if len(inputs.tables) > 1 or name not in inputs.tables:
-            name = _pick("Table", list(inputs.tables), view.table) if len(inputs.tables) > 1 else next(iter(inputs.tables))
+        names = list(inputs.tables)
+        name = _pick("Table", names, view.table) if len(names) > 1 else names[0]
         table = inputs.tables[name]
         tokens = table.tokens
         units = [unit for unit in _UNITS if (tokens["unit"] == unit).any()]
@@ -110,7 +108,7 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
         features = _features(table)
         feature = _pick(
             "Feature", features, view.feature, format_func=lambda f: style.feature_style(f).label,
-            help="What places the tokens: the latents of a layer (z1, z2), several layers together, or the Mel spectrum.",
+            help="What places the tokens: latents of one layer (z1, z2) or several, or the Mel spectrum.",
         )  # fmt: skip
         layout = st.segmented_control(
             "Layout", ["LDA", "PCA", "UMAP"], default=view.layout if view.layout in ("LDA", "PCA", "UMAP") else "LDA",
@@ -127,11 +125,11 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
             "Target", targets or ["speaker"], view.target, help="The classes that LDA separates and the kNN predicts."
         )
         colour = _pick("Colour by", [*targets, "duration", PREDICTION], view.colour or target)
-        k = st.slider("k: neighbours that vote", 1, MOST_K, min(max(view.k, 1), MOST_K), key="map k")
+        k = st.slider("k: neighbours that vote", 1, MAX_K, min(max(view.k, 1), MAX_K), key="map k")
         with st.expander("Which tokens"):
             everyone = sorted(tokens["speaker"].astype(str).unique())
             before = [speaker for speaker in view.speakers if speaker in everyone]
-            speakers = tuple(st.multiselect("Speakers", everyone, default=before, placeholder="all", key="map Speakers"))
+            speakers = st.multiselect("Speakers", everyone, default=before, placeholder="all", key="map Speakers")
             gender = _filter("Gender", tokens["gender"], view.gender)
             split = _filter("Split", tokens["split"], view.split)
             phone_set, silence = "as labelled", False
@@ -141,7 +139,7 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
                 silence = st.checkbox("Include silences", view.silence, key="map Silences")
     return replace(
         view, table=name, feature=feature, layout=layout, target=target, colour=colour, unit=unit, phones=phone_set,
-        speakers=speakers, gender=gender, split=split, silence=silence, k=k,
+        speakers=tuple(speakers), gender=gender, split=split, silence=silence, k=k,
         only=view.only if colour == view.colour else (),
     )  # fmt: skip
 
@@ -154,7 +152,7 @@ def _filter(label: str, column: pd.Series, chosen: str) -> str:
 def _features(table: TokenTable) -> list[str]:
     """The default ones first, then all others except variances."""
     rest = [name for name in table.features if not name.endswith("_var")]
-    return list(dict.fromkeys([*default_features(table), *rest]))
+    return list(dict.fromkeys([*map(str, default_features(table)), *rest]))
 
 
 @st.cache_resource(show_spinner=False)
@@ -196,7 +194,7 @@ def map_tokens(table: TokenTable, view: MapView, key: tuple[Any, ...] = ()) -> M
         table.tokens, view.unit, speakers=view.speakers, gender=view.gender, split=view.split, silence=view.silence
     )
     tokens = table.tokens.iloc[rows].reset_index(drop=True)
-    parts = view.feature.split("+")
+    parts = Feature.parse(view.feature).parts
     if missing := [part for part in parts if part not in table.features]:
         raise InputError(f"{table.path}: no feature {missing[0]}; choose another")
     points = np.concatenate([table.features[part][rows] for part in parts], axis=1).astype(np.float64)
@@ -227,7 +225,7 @@ def _predictions(shown: MapTokens) -> tuple[np.ndarray, np.ndarray]:
 
     def compute() -> tuple[np.ndarray, np.ndarray]:
         probe, names, known = _probe(shown)
-        predictions = np.full((len(shown.labels), MOST_K), NO_PREDICTION)
+        predictions = np.full((len(shown.labels), MAX_K), NO_PREDICTION)
         with _progress("Classifying every token, once") as progress:
             predictions[known] = predict_all(probe, progress)
         return predictions, names

@@ -197,8 +197,8 @@ def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Ans
     st.plotly_chart(question_plots.recalls(recall[recall["protocol"] == protocol], dark=dark), key="questions-recall",
                     config={"displayModeBar": False}, alt="Recall of every class")  # fmt: skip
     st.caption(
-        f"Share of the {_row_unit(view, protocol)}s of each {plain(view.target)} that are classified correctly, k = {k}, "
-        f"protocol {protocol}."
+        f"Share of the {_row_unit(view, protocol)}s of each {plain(view.target)} that are classified correctly, k = "
+        f"{k}, protocol {protocol}."
     )
     _show_confusions(inputs, replace(view, k=int(k)), counts[counts["k"] == k], dark)
 

@@ -37,9 +37,9 @@ DRAWS = 8
 SMOOTHING_MS = 10
 """The KL of shorter time steps is averaged over about this duration."""
 _EXPLANATION = (
-    f"KL: from a layer's prior to its posterior, averaged over {DRAWS} Monte Carlo draws (and over about {SMOOTHING_MS} "
-    "ms where time steps are shorter). Heat maps: posterior means of the active dimensions, each relative to its own "
-    "mean and spread; the dimensions with the largest KL are on top."
+    f"KL: from a layer's prior to its posterior, averaged over {DRAWS} Monte Carlo draws (and over about "
+    f"{SMOOTHING_MS} ms where time steps are shorter). Heat maps: posterior means of the active dimensions, each "
+    "relative to its own mean and spread; the dimensions with the largest KL are on top."
 )
 
 
@@ -96,8 +96,8 @@ def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -
     if checkpoint is not None:
         model = checkpoint.model
         strips += _latent_strips(excerpt, model, _spending(model, excerpt, (checkpoint.sha256, excerpt.key), seed))
-        own, rate = utterance.sample_rate, model.config.sample_rate
-        notes += [f"The recording is resampled for the model, from {own / 1000:g} to {rate / 1000:g} kHz."] * (own != rate)
+        if (own := utterance.sample_rate) != (rate := model.config.sample_rate):
+            notes.append(f"The recording is resampled for the model, from {own / 1000:g} to {rate / 1000:g} kHz.")
         notes.append(_EXPLANATION)
     event = st.plotly_chart(
         time_plots.stacked(strips, *excerpt.seconds),
