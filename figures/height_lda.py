@@ -37,9 +37,7 @@ def data(material: Material) -> pd.DataFrame:
     speakers = tokens["speaker"].tolist()
     held_out = material.fit != "paper"
     parts = []
-    for feature in material.features:
-        if len(feature.parts) > 1:
-            continue
+    for feature in material.single_features:
         points = rows.table.matrix(feature)
         try:
             at = (

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> Answer:
     folder, answers = Folder(out), Answers(out, key(inputs))
     if args.again:
         answers.clear()
-    material = replace(material, asked=answers)
+    material = replace(material, answers=answers)
     wrote: list[Path] = []
     kept: list[Path] = []
     left_out: list[html_report.LeftOutPiece] = []

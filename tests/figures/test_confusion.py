@@ -76,7 +76,7 @@ def test_left_out() -> None:
     words = changed(made_up(), unit="word")
     with pytest.raises(InputError, match="no phoneme rows"):
         confusion.data(Material(words, permutations=0))
-    with pytest.raises(InputError, match="nothing to tell apart"):
+    with pytest.raises(InputError, match="nothing to predict"):
         confusion.data(Material(changed(made_up(), label=PHONES[0]), permutations=0))
     with pytest.raises(InputError, match="neither layers"):
         confusion.data(Material(made_up(dims={"mfcc": 39}), permutations=0))
