@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvm_probe import InputError
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from lvm_probe.probing.features.extraction_settings import Estimator, Mel
     from lvm_probe.probing.features.latents import Model
     from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions.question import Method, Protocol, Target
+    from lvm_probe.probing.questions.results import Answer
 
 
 def extract(
@@ -85,7 +90,6 @@ def extract(
     from lvm_probe.probing.features.encoders import as_encoder
     from lvm_probe.probing.features.extraction_settings import Mel, Settings
     from lvm_probe.probing.features.latents import Model
-    from lvm_probe.probing.progress import bar
 
     if not isinstance(corpus, Corpus):
         raise InputError(f"corpus: a {type(corpus).__name__}; give what lvm_probe.open_corpus returns")
@@ -127,6 +131,61 @@ def extract(
     for reason in result.left_out:
         warnings.warn(f"left out: {reason}", stacklevel=2)
     return token_table.load(folder)
+
+
+def ask(
+    table: TokenTable,
+    target: Target = "phoneme",
+    method: Method = "knn",
+    protocol: Protocol | None = None,
+    *,
+    features: str | Sequence[str] = (),
+    untrained: Literal["auto"] | str | Path | TokenTable | None = "auto",
+    progress: bool | None = None,
+    **options: Any,
+) -> Answer:
+    """Ask what a table's features encode.
+
+    Args:
+        table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
+        target: "phoneme", "manner", "place", "word", "speaker", "gender", "dialect", "height" (in classes) or
+            "height-cm".
+        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for "height-cm") or
+            "abx".
+        protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
+            ABX "within" or "across" speakers. By default the strictest that the target allows.
+        features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).
+        untrained: the table of the same model with random weights, or its folder. "auto" takes the folder named like
+            the table's with `-untrained`, if it is there; None compares with none.
+        progress: show a progress bar on standard error (default: only in a terminal).
+        options: further fields of `Question`, such as `ks`, `speakers`, `phones`, `permutations`, `seed`.
+
+    Returns:
+        The answer. `print` shows it as the command does; `frame` is a data frame with a row per feature, speaker and k.
+
+    Raises:
+        InputError: if a name is unknown, the parts of the question do not fit together, or there are too few tokens.
+
+    Example:
+        >>> import lvm_probe
+        >>> table = lvm_probe.load_table("latents/cwvae")  # doctest: +SKIP
+        >>> print(lvm_probe.ask(table, target="phoneme", method="knn", protocol="utterance"))  # doctest: +SKIP
+    """
+    from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions import ask as asking
+    from lvm_probe.probing.questions.question import Question
+    from lvm_probe.probing.questions.untrained import untrained_table
+
+    if not isinstance(table, TokenTable):
+        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
+    known = [field.name for field in fields(Question)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"ask has no option '{name}'; it has {', '.join(known)}, untrained, progress")
+    question = Question(target=target, method=method, protocol=protocol, features=features, **options)
+    baseline = untrained_table(table, untrained, partial(warnings.warn, stacklevel=3))
+    with bar(1, f"{target}, {question.protocol}", unit="run", shown=progress) as advance:
+        return asking.ask(table, question, untrained=baseline, progress=lambda done, of: advance(1 / of))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -28,20 +28,18 @@ def reconstruct(
 
 
 def conditioning_text(model: SpeechModel) -> str:
-    """A sentence on what the decoder of this family is conditioned on."""
-    match model.family:
-        case "cwvae":
-            return "This decoder depends on the latents and states of the lowest layer alone: they carry all you hear."
-        case "vrnn" | "srnn":
-            return (
-                "This decoder also depends on the recording up to each frame: what you hear is a prediction one frame "
-                "ahead, and good even where the latents carry nothing."
-            )
-        case _:
-            return (
-                "This decoder depends on the latents alone, but their priors depend on the recording up to each frame: "
-                "a layer drawn from its prior still depends on the past."
-            )
+    """A sentence on what the decoder of this model is conditioned on."""
+    if model.decoder_sees_audio:
+        return (
+            "This decoder also depends on the recording up to each time step: what you hear is a prediction one step "
+            "ahead, and good even where the latents carry nothing."
+        )
+    if model.prior_sees_audio:
+        return (
+            "This decoder depends on the latents alone, but their priors depend on the recording up to each time step: "
+            "a layer drawn from its prior still depends on the past."
+        )
+    return "This decoder depends on the latents alone, and so do their priors: the latents carry all that you hear."
 
 
 def show_waves(waves: Mapping[str, np.ndarray], rate: int, key: str) -> None:
