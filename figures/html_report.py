@@ -113,7 +113,7 @@ def _image(piece: Piece, folder: Path) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
-        kinds = ["" if i < texts else ' class="number"' for i in range(len(cells))]
+        kinds = ["" if i < text_columns else ' class="number"' for i in range(len(cells))]
         return "<tr>" + "".join(f"<{tag}{k}>{_cell(c)}</{tag}>" for c, k in zip(cells, kinds, strict=True)) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -213,14 +213,14 @@ def table_5(material: Material) -> Table:
     )
 
 
-def _bound(row: dict[str, object]) -> str:
+def _bound(row: dict[Any, Any]) -> str:
     """The sign before bits that are an upper bound, from a one-sample ELBO."""
     return "≤ " if row["bound"] else ""
 
 
-def _bits_as_published(row: dict[str, object], *columns: str) -> str:
+def _bits_as_published(row: dict[Any, Any], *columns: str) -> str:
     """Published bits or a range of them, with two decimals, or the three that FLAC has."""
-    values = [float(str(row[column])) for column in columns if not pd.isna(row[column])]
+    values = [row[column] for column in columns if not pd.isna(row[column])]
     texts = [f"{value:.3f}".removesuffix("0") for value in dict.fromkeys(values)]
     return _bound(row) + "–".join(texts) if texts else ""
 

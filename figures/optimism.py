@@ -25,7 +25,7 @@ from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.probing.questions.rows import select_rows
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.questions.question import Protocol
+    from lvm_probe.analysis.predictions import Protocol
 
 NAME = "optimism"
 TITLE = "Overestimation by the paper protocol over the dimension"
@@ -38,7 +38,7 @@ DRAWS = 3
 
 COLUMNS = ("kind", "feature", "protocol", "dims", "accuracy", "low", "high", "chance")
 _PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested")
-_NOISE: dict[str, tuple[str, style.LineStyle]] = {"paper": ("black", "solid"), "nested": (style.GREY, (0, (1.2, 1.2)))}
+_NOISE: dict[str, tuple[str, Any]] = {"paper": ("black", "solid"), "nested": (style.GREY, (0, (1.2, 1.2)))}
 _MAJORITY: dict[str, Any] = {"color": style.GREY, "linewidth": 0.9, "dashes": (4, 2.5)}
 _DODGE = 0.24  # octaves between features of one dimension
 

@@ -5,6 +5,8 @@ A point above the diagonal is a phoneme that is recognised more often by the lay
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -100,7 +102,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
         for row in data.to_dict("records"):
             look = styles[row["label"]]
             x, y = 100 * row["mel"], 100 * row["recall"]
-            line = {"color": look.paler(0.62), "linewidth": 0.4, "zorder": 2}
+            line: dict[str, Any] = {"color": look.paler(0.62), "linewidth": 0.4, "zorder": 2}
             ax.plot([100 * row["mel_low"], 100 * row["mel_high"]], [y, y], **line)
             ax.plot([x, x], [100 * row["ci_low"], 100 * row["ci_high"]], **line)
             style.draw_marks(ax, [x], [y], look, area=_AREA, zorder=3)

@@ -14,7 +14,7 @@ from lvm_probe.figures import style
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import write_csv
 
-Column = tuple[str, Callable[[dict[str, Any]], str]]
+Column = tuple[str, Callable[[dict[Any, Any]], str]]
 """The head of a printed column, and its cell for a row of numbers."""
 
 _LINE = 110  # letters in a line of a caption

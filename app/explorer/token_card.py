@@ -18,7 +18,8 @@ CONTEXT_SECONDS = 0.25
 def token_speaker(row: pd.Series) -> str:
     """Markdown: the speaker of a token, with the attributes that are known."""
     columns = ("speaker", "gender", "height_cm", "dialect", "split")
-    return plain(speaker_text(*(None if pd.isna(row[name]) else row[name] for name in columns)))
+    id, *others = (None if pd.isna(row[name]) else row[name] for name in columns)
+    return plain(speaker_text(str(id), *others))
 
 
 def word_at(inputs: ExplorerInputs, row: pd.Series) -> str | None:

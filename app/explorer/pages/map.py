@@ -80,9 +80,9 @@ def show(inputs: ExplorerInputs) -> None:
         "it**; draw a box or a lasso (top right of the picture) to list many. Points that are close are similar to "
         "the model."
     )
-    view = _controls(inputs, view)
-    if view is not None and (shown := _map_tokens(inputs, view)) is not None:
-        _show_map(inputs, shown, view)
+    chosen = _controls(inputs, view)
+    if chosen is not None and (shown := _map_tokens(inputs, chosen)) is not None:
+        _show_map(inputs, shown, chosen)
 
 
 def _pick(label: str, options: Sequence[str], chosen: str, **how: Any) -> str:
@@ -211,7 +211,7 @@ def _nearest(shown: MapTokens, place: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextmanager
-def _progress(text: str) -> Iterator[Callable[[float], None]]:
+def _progress(text: str) -> Iterator[Callable[[float], Any]]:
     """A progress bar that disappears when the work is done."""
     bar = st.progress(0.0, text)
     try:
