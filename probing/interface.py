@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.features.encoders import Encoder
-    from lvm_probe.probing.features.extraction_settings import Estimator, Mel
+    from lvm_probe.probing.features.extraction_settings import Estimator
     from lvm_probe.probing.features.latents import Model
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.questions.question import Method, Protocol, Target
@@ -34,7 +34,9 @@ def extract(
     units: str | Sequence[str] = ("phoneme",),
     also: str | Sequence[str] = (),
     untrained: bool = False,
-    mel: Mel | None = None,
+    mel_bins: int = 80,
+    mel_window: int = 256,
+    mel_fft: int | None = None,
     memory_gb: float = 1.0,
     workers: int | None = None,
     strict: bool = False,
@@ -58,7 +60,9 @@ def extract(
         also: further features: "mfcc", "stats" (of raw frames), "states" (of a model with latents), "halves" (means
             over the halves of a token).
         untrained: the same model with random weights, as a baseline.
-        mel: bands, window and FFT size of the Mel baseline (default: 80 bands, 256 samples).
+        mel_bins: bands of the Mel baseline.
+        mel_window: samples of its windows.
+        mel_fft: size of its Fourier transform (default: the smallest that leaves no band empty).
         memory_gb: memory limit for the draws of an utterance, in gigabytes, in each worker.
         workers: number of processes that extract side by side, each on one thread; the table is the same for every
             number. By default one per core, as far as memory allows; one on a GPU, and one for a model of your own,
@@ -102,7 +106,7 @@ def extract(
         units=_names(units),
         also=_names(also),
         untrained=untrained,
-        mel=mel or Mel(),
+        mel=Mel(mel_bins, mel_window, mel_fft),
     )
     source: Checkpoint | Encoder
     device = None
@@ -167,9 +171,19 @@ def ask(
         InputError: if a name is unknown, the parts of the question do not fit together, or there are too few tokens.
 
     Example:
+        >>> import tempfile
         >>> import lvm_probe
-        >>> table = lvm_probe.load_table("latents/cwvae")  # doctest: +SKIP
-        >>> print(lvm_probe.ask(table, target="phoneme", method="knn", protocol="utterance"))  # doctest: +SKIP
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> def encode(wave):
+        ...     return abs(wave[: len(wave) // 160 * 160].reshape(-1, 160)), None, 160
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> table = lvm_probe.extract(corpus, encode, f"{folder.name}/mine")
+        >>> answer = lvm_probe.ask(table, target="manner", method="lda", features=["layer1", "mel"], permutations=1)
+        >>> answer.frame[["feature", "protocol", "speaker", "n"]]
+          feature   protocol speaker    n
+        0  layer1  utterance   FADA9  300
+        1     mel  utterance   FADA9  300
     """
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.questions import ask as asking
