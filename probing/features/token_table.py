@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from lvm_probe import InputError
 from lvm_probe.models.io.files import write_atomically
+from lvm_probe.probing.features.feature import Feature
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
@@ -170,9 +171,9 @@ class TokenTable:
         fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
         return pa.table(dict(fields)).to_pandas()
 
-    def matrix(self, feature: str, rows: Any = slice(None)) -> np.ndarray:
+    def matrix(self, feature: str | Feature, rows: Any = slice(None)) -> np.ndarray:
         """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
-        parts = feature.split("+")
+        parts = Feature.parse(feature).parts
         for part in parts:
             if part not in self.features:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
