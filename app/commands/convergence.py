@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> Answer:
     from lvm_probe import InputError
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
     from lvm_probe.probing.features.token_table import check_writable, write_csv
 
     out = Path(args.out) if args.out else None
@@ -56,24 +56,24 @@ def run(args: argparse.Namespace) -> Answer:
     if args.reference < 2:
         raise InputError(f"--reference {args.reference}: give 2 paths or more, well above the numbers of samples")
     loaded = checkpoint.load(args.ckpt)
-    check_latents(loaded.model, str(args.ckpt))
+    require_latents(loaded.model, str(args.ckpt))
     model = loaded.model.to(pick_device(args.device)).eval()
     corpus = open_corpus(args, model.config.sample_rate)
     if args.split or args.speaker:
         corpus = corpus.select(split=args.split, speakers=args.speaker)
-    corpus = convergence.choose(corpus, args.utterances, args.seed)
+    corpus = convergence.choose_utterances(corpus, args.utterances, args.seed)
     read = read_recordings(corpus, model.config.sample_rate, args)
     began = time.monotonic()
     with bar(read.corpus.seconds, "paths") as done, bar(1, "probe", unit="run", delay=1) as asked:
-        found = convergence.converge(
+        found = convergence.measure(
             model,
             read.corpus,
             read.recordings,
-            samples=args.samples,
+            draws=args.samples,
             reference=args.reference,
             seed=args.seed,
             progress=done,
-            asking=lambda i, n: asked(1 / n),
+            probe_progress=lambda i, n: asked(1 / n),
         )
     wall = time.monotonic() - began
     if out is not None:

@@ -32,7 +32,7 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
 
     corpus = open_corpus(CORPUS)
     latents = out / "latents"
-    settings = extraction.Settings(samples=SAMPLES, estimator="posterior-mean", seed=seed)
+    settings = extraction.Settings(draws=SAMPLES, estimator="posterior-mean", seed=seed)
     token_table.check_writable(latents)
     with locked(latents), bar(corpus.seconds, "extract") as done:
         extraction.extract(

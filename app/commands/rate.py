@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Answer:
     from lvm_probe import InputError
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
     from lvm_probe.probing.features.token_table import check_writable, write_csv
 
     out = Path(args.out) if args.out else None
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> Answer:
     if args.samples < 1:
         raise InputError(f"--samples {args.samples}: at least one path is needed")
     loaded = checkpoint.load(args.ckpt)
-    check_latents(loaded.model, str(args.ckpt))
+    require_latents(loaded.model, str(args.ckpt))
     model = loaded.model.to(pick_device(args.device)).eval()
     corpus = open_corpus(args, model.config.sample_rate)
     if args.split or args.speaker:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> Answer:
     read = read_recordings(corpus, model.config.sample_rate, args)
     began = time.monotonic()
     with bar(read.corpus.seconds, "rate") as done:
-        rates = kl_rate.measure(model, read.recordings, samples=args.samples, seed=args.seed, progress=done)
+        rates = kl_rate.measure(model, read.recordings, draws=args.samples, seed=args.seed, progress=done)
     wall = time.monotonic() - began
     wrote: list[Path] = []
     if out is not None:
@@ -171,7 +171,7 @@ def _sentences(rates: Rates, few: bool) -> list[str]:
     several = f"{rates.groups} {rates.unit}s"
     said = []
     for row in rates.layers.to_dict("records"):
-        noise = f", Monte Carlo standard error {_number(row['standard_error'])}" if rates.samples > 1 else ""
+        noise = f", Monte Carlo standard error {_number(row['standard_error'])}" if rates.draws > 1 else ""
         said.append(
             f"{row['layer']}: {_number(row['bits_per_second'])} bits per second in all{noise}; {row['active']} of "
             f"{row['dimensions']} dimensions are active."

@@ -62,9 +62,7 @@ class PosteriorSampler:
     seed: int = 0
 
     @classmethod
-    def of(
-        cls, model: SpeechModel, name: str, pcm: Int16[np.ndarray, " samples"], seed: int = 0
-    ) -> PosteriorSampler:
+    def of(cls, model: SpeechModel, name: str, pcm: Int16[np.ndarray, " samples"], seed: int = 0) -> PosteriorSampler:
         """Encode a recording of 16-bit PCM on the model's device."""
         wave = torch.from_numpy(pcm).unsqueeze(0).to(model.parameter.device)
         encoded = model.encode(wave, torch.tensor([len(pcm)], device=wave.device))
