@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe.app.commands import probes
 from lvm_probe.app.output import Answer, alone, open_corpus, package_versions, pick_device, say_changed
+from lvm_probe.probing.questions.untrained import SUFFIX
 
 if TYPE_CHECKING:
     from lvm_probe.figures.figure_cache import Piece
@@ -34,7 +35,7 @@ def options(sub: argparse.ArgumentParser) -> None:
         "--untrained",
         default=None,
         metavar="TABLE",
-        help=f"the untrained model's table (default: the table named like the first with {probes.UNTRAINED} if it is "
+        help=f"the untrained model's table (default: the table named like the first with {SUFFIX} if it is "
         "there; `none` for none)",
     )
     sub.add_argument(

@@ -411,20 +411,18 @@ def _reconstructions(stretch: Stretch, checkpoint: Checkpoint, seed: int) -> Non
 
 
 def conditioning(model: SpeechModel) -> str:
-    """A sentence on what the decoder of this family sees."""
-    match model.family:
-        case "cwvae":
-            return "This decoder sees the lowest layer's latents and states alone: all that you hear came through them."
-        case "vrnn" | "srnn":
-            return (
-                "This decoder also sees the recording up to each frame: what you hear is a prediction one frame ahead, "
-                "and good even where the latents say nothing."
-            )
-        case _:
-            return (
-                "This decoder sees the latents alone, but their priors see the recording up to each frame: a layer "
-                "left to its prior knows what came before too."
-            )
+    """A sentence on what the decoder of this model sees."""
+    if model.decoder_sees_audio:
+        return (
+            "This decoder also sees the recording up to each time step: what you hear is a prediction one step ahead, "
+            "and good even where the latents carry nothing."
+        )
+    if model.prior_sees_audio:
+        return (
+            "This decoder sees the latents alone, but their priors see the recording up to each time step: a layer "
+            "left to its prior knows what came before too."
+        )
+    return "This decoder sees the lowest layer's latents and states alone: all that you hear came through them."
 
 
 def side_by_side(sounds: Mapping[str, np.ndarray], rate: int, key: str) -> None:
