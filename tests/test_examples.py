@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -98,6 +99,15 @@ def run_page(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_tutorial(capsys: pytest.CaptureFixture[str]) -> None:
     run_page(ROOT / "docs" / "tutorial.md", capsys)
     assert Path("accuracy.png").stat().st_size > 10_000
+
+
+def test_readme() -> None:
+    small_copy(Path("TIMIT"))
+    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.M)
+    namespace = {"wave": np.zeros(16_000)}
+    exec(compile(block, "README.md", "exec"), namespace)
+    assert list(namespace["latents"]) == ["z1", "z2"]
+    assert set(namespace["answer"].frame["feature"]) == {"z1+z2", "mel"}
 
 
 def test_own_features(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The Python interface as a user calls it: `import lvm_probe` and its public names."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,13 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert lvm_probe.__version__[0].isdigit()
     with pytest.raises(AttributeError, match="module 'lvm_probe' has no attribute 'load_modle'"):
         lvm_probe.load_modle  # noqa: B018
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    documented = set(re.findall(r"^::: (.*)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE))
+    for name in set(lvm_probe.__all__):
+        home = getattr(lvm_probe, name)
+        assert {home.__module__, f"{home.__module__}.{home.__qualname__}"} & documented, name
 
 
 def test_the_package_is_the_command() -> None:

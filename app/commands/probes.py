@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import Answer, bar, rows_as_json
+from lvm_probe.app.output import Output, rows_as_json
 from lvm_probe.probing.features.feature import Feature, columns_of
+from lvm_probe.probing.progress import bar
 from lvm_probe.probing.questions.question import HEIGHT_EDGES, PROTOCOLS_OF, TARGETS_OF, Question, default_protocol
 from lvm_probe.probing.questions.untrained import SUFFIX, untrained_folder, untrained_table
 
@@ -160,7 +161,7 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
         sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
 
 
-def run(args: argparse.Namespace, method: Any) -> Answer:
+def run(args: argparse.Namespace, method: Any) -> Output:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
     from lvm_probe import InputError
     from lvm_probe.probing.features import token_table
@@ -212,7 +213,7 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
 
         wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document["wrote"] = [str(path) for path in wrote]
-    return Answer(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
+    return Output(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
 
 
 def results_path(
