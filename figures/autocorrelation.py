@@ -55,7 +55,7 @@ def data(material: Material) -> pd.DataFrame:
     from lvm_probe.analysis.mel import log_mel
     from lvm_probe.probing.corpora.audio import to_float
     from lvm_probe.probing.corpora.recordings import read_pcm
-    from lvm_probe.probing.diagnostics.kl_rate import spending
+    from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
     chosen = _choose(corpus, material.seed)
     rate = model.config.sample_rate
@@ -71,7 +71,7 @@ def data(material: Material) -> pd.DataFrame:
     for utterance, group in zip(chosen, groups, strict=True):
         material.progress(f"autocorrelation, {utterance.id}")
         pcm = read_pcm(utterance, rate)
-        spent = spending(model, utterance.id, pcm, DRAWS, material.seed)
+        spent = layer_kl(model, utterance.id, pcm, DRAWS, material.seed)
         mel = log_mel(to_float(pcm), sample_rate=rate, hop=hop)
         for name, series in zip(names, [*(layer.mean for layer in spent), mel], strict=True):
             products[name][group] += lagged_products(series.astype(np.float64), lags[name]).sum(1)

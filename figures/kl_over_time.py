@@ -54,13 +54,13 @@ def data(material: Material) -> pd.DataFrame:
     model, corpus = model_and_corpus(material)
     from lvm_probe.probing.corpora.audio import FULL_SCALE
     from lvm_probe.probing.corpora.recordings import read_pcm
-    from lvm_probe.probing.diagnostics.kl_rate import spending
+    from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
     utterance = _choose(corpus, material.one_speaker())
     rate = model.config.sample_rate
     material.progress(f"KL over {utterance.id}")
     pcm = read_pcm(utterance, rate)
-    spent = spending(model, utterance.id, pcm, DRAWS, material.seed)
+    spent = layer_kl(model, utterance.id, pcm, DRAWS, material.seed)
     end = min(len(pcm) / rate, LONGEST)
     named = pd.DataFrame([["utterance", utterance.id, 0.0, end, np.nan, DRAWS]], columns=list(COLUMNS))
     parts = [named, _spectrogram(pcm.astype(np.float64) / FULL_SCALE, rate, end)]
@@ -87,9 +87,9 @@ def model_and_corpus(material: Material) -> tuple[SpeechModel, Corpus]:
         raise InputError("this figure needs the model: give its checkpoint, --ckpt")
     if material.corpus is None:
         raise InputError("this figure needs the recordings: give the corpus, --corpus")
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
 
-    check_latents(material.checkpoint.model, material.checkpoint.path.stem)
+    require_latents(material.checkpoint.model, material.checkpoint.path.stem)
     return material.checkpoint.model, material.corpus
 
 

@@ -29,7 +29,7 @@ from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.diagnostics.kl_rate import Spent, spending
+from lvm_probe.probing.diagnostics.kl_rate import LayerKL, layer_kl
 from lvm_probe.probing.features.token_table import TokenTable
 
 DRAWS = 8
@@ -79,9 +79,9 @@ def show(inputs: ExplorerInputs) -> None:
 
 
 @st.cache_data(show_spinner="Inferring the latents", max_entries=64)
-def _spending(_model: SpeechModel, _excerpt: Excerpt, key: object, seed: int) -> tuple[Spent, ...]:
-    """`probing.diagnostics.kl_rate.spending` for the excerpt; `key` identifies it and the model."""
-    return spending(_model, _excerpt.utterance.id, _excerpt.pcm(_model.config.sample_rate), DRAWS, seed)
+def _layer_kl(_model: SpeechModel, _excerpt: Excerpt, key: object, seed: int) -> tuple[LayerKL, ...]:
+    """`probing.diagnostics.kl_rate.layer_kl` for the excerpt; `key` identifies it and the model."""
+    return layer_kl(_model, _excerpt.utterance.id, _excerpt.pcm(_model.config.sample_rate), DRAWS, seed)
 
 
 def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
@@ -95,7 +95,7 @@ def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -
         notes = ["The corpus has no alignment of this utterance."]
     if checkpoint is not None:
         model = checkpoint.model
-        strips += _latent_strips(excerpt, model, _spending(model, excerpt, (checkpoint.sha256, excerpt.key), seed))
+        strips += _latent_strips(excerpt, model, _layer_kl(model, excerpt, (checkpoint.sha256, excerpt.key), seed))
         if (own := utterance.sample_rate) != (rate := model.config.sample_rate):
             notes.append(f"The recording is resampled for the model, from {own / 1000:g} to {rate / 1000:g} kHz.")
         notes.append(_EXPLANATION)
@@ -112,7 +112,7 @@ def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -
     st.caption(" ".join(notes))
 
 
-def _latent_strips(excerpt: Excerpt, model: SpeechModel, spent: Sequence[Spent]) -> list[Strip]:
+def _latent_strips(excerpt: Excerpt, model: SpeechModel, spent: Sequence[LayerKL]) -> list[Strip]:
     """For every layer the KL over time, and the posterior means."""
     rate = model.config.sample_rate
     strips = []
