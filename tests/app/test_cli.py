@@ -399,7 +399,7 @@ def test_runs_are_neither_overwritten_nor_made_up(trained: Path, refused: Refusa
 def test_bad_extractions(tiny: Path, small: Path, latents: Path, refused: Refusal, tmp_path: Path) -> None:
     argv = ("extract", "--ckpt", tiny, "--corpus", small, "--out", tmp_path / "t", "--samples")
     for options, says in (
-        ([0], "--samples 0: at least one sample is needed"),
+        ([0], "--samples 0: at least one draw is needed"),
         ([1, "--units", "phones"], "--units phones: choose among phoneme, word, utterance"),
         ([1, "--units", ","], "--units (none)"),
         ([1, "--memory", "nan"], "--memory nan: give a positive number"),
