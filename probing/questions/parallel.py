@@ -72,6 +72,7 @@ def _forked(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
 def _start(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
+    os.environ["OMP_NUM_THREADS"] = "1"  # of libraries that are loaded from now on
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
 
 
