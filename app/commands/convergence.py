@@ -54,31 +54,33 @@ def run(args: argparse.Namespace) -> Output:
     """Measure error, accuracy and cost for every number of draws."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
     from lvm_probe.probing.features.token_table import write_csv
 
     out = csv_file(args.out) if args.out else None
     if args.reference < 2:
         raise InputError(f"--reference {args.reference}: give 2 or more, well above the numbers in --samples")
     loaded = checkpoint.load(args.ckpt)
-    check_latents(loaded.model, str(args.ckpt))
+    require_latents(loaded.model, str(args.ckpt))
     model = loaded.model.to(pick_device(args.device)).eval()
     corpus = open_corpus(args, model.config.sample_rate).select(split=args.split, speakers=args.speaker)
-    reading = read_recordings(convergence.choose(corpus, args.utterances, args.seed), model.config.sample_rate, args)
+    reading = read_recordings(
+        convergence.choose_utterances(corpus, args.utterances, args.seed), model.config.sample_rate, args
+    )
     began = time.monotonic()
     with (
         bar(reading.corpus.seconds, "draws") as advance,
         runs_bar("probe", delay=1) as advance_probe,
     ):
-        result = convergence.converge(
+        result = convergence.measure(
             model,
             reading.corpus,
             reading.recordings,
-            samples=sorted(set(args.samples)),
+            draws=sorted(set(args.samples)),
             reference=args.reference,
             seed=args.seed,
             progress=advance,
-            asking=advance_probe,
+            probe_progress=advance_probe,
         )
     seconds = time.monotonic() - began
     if out is not None:

@@ -101,7 +101,7 @@ def demo_table() -> Path:
     from lvm_probe.probing.features import extraction
 
     corpus = open_corpus(_demo_corpus())
-    settings = extraction.Settings(samples=DEMO_DRAWS, estimator="posterior-mean", units=("phoneme", "word"))
+    settings = extraction.Settings(draws=DEMO_DRAWS, estimator="posterior-mean", units=("phoneme", "word"))
     with bar(corpus.seconds, "extract, once") as advance:
         extraction.extract(
             checkpoint.load(DEMO_CHECKPOINT), corpus, folder, settings, device=torch.device("cpu"),

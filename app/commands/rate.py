@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
     from lvm_probe.probing.features.token_table import check_writable, write_csv
     from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> Output:
     if args.samples < 1:
         raise InputError(f"--samples {args.samples}: give 1 or more")
     loaded = checkpoint.load(args.ckpt)
-    check_latents(loaded.model, str(args.ckpt))
+    require_latents(loaded.model, str(args.ckpt))
     model = loaded.model.to(pick_device(args.device)).eval()
     corpus = open_corpus(args, model.config.sample_rate).select(split=args.split, speakers=args.speaker)
     if not any(utterance.phonemes for utterance in corpus.utterances):
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Output:
     reading = read_recordings(corpus, model.config.sample_rate, args)
     began = time.monotonic()
     with bar(reading.corpus.seconds, "rate") as advance:
-        rates = kl_rate.measure(model, reading.recordings, samples=args.samples, seed=args.seed, progress=advance)
+        rates = kl_rate.measure(model, reading.recordings, draws=args.samples, seed=args.seed, progress=advance)
     seconds = time.monotonic() - began
     wrote = [Path(args.out) / name for name in FILES] if args.out else []
     for path, frame in zip(wrote, (rates.by_class, rates.around, rates.timescales), strict=False):
@@ -169,7 +169,7 @@ def _timescale_rows(frame: pd.DataFrame, intervals: bool) -> list[list[str]]:
 def _sentences(rates: Rates, intervals: bool) -> list[str]:
     sentences = []
     for row in rates.layers.to_dict("records"):
-        error = f" (Monte Carlo standard error {_number(row['standard_error'])})" if rates.samples > 1 else ""
+        error = f" (Monte Carlo standard error {_number(row['standard_error'])})" if rates.draws > 1 else ""
         sentences.append(
             f"{row['layer']}: {_number(row['bits_per_second'])} bits per second overall{error}; {row['active']} of "
             f"{row['dimensions']} dimensions are active."

@@ -261,7 +261,7 @@ def _source(extraction: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def columns_of_rows(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of tokens as the columns of a `TokenTable`."""
     return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
 

@@ -34,7 +34,7 @@ from lvm_probe.probing.features.source_spec import SourceSpec
 from tests.probing import miniature
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = Settings(samples=3)
+SETTINGS = Settings(draws=3)
 
 ENCODER = """\
 import numpy as np
