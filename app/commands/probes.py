@@ -129,8 +129,8 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
             "--permutations",
             type=int,
             default=None,
-            help="label permutations for the null (default: 10; 100 where one row is a speaker; 2 for tokens under "
-            "nested and logistic regression)",
+            help="permutations of the labels for the null (default: 5 where a row is a token, 10 for utterances, 100 "
+            "for speakers; fewer for logistic regression and under `nested`)",
         )
     if not ridge:
         sub.add_argument(

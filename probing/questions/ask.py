@@ -17,7 +17,7 @@ from lvm_probe.probing.questions import abx, classification, regression
 from lvm_probe.probing.questions.plan import Plan, Pool, pools_of
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer, confusion_frame, results_frame
-from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge
+from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge, size_of
 
 MEL = Feature(("mel",))
 
@@ -56,7 +56,7 @@ def ask(
         before = rows_to_judge(untrained, question)[0]
         check_same_tokens(before.table, rows.table)
     features = question.features_of(table)
-    sizes = {feature: table.matrix(feature, slice(0)).shape[1] for feature in features}
+    sizes = {feature: size_of(rows, feature) for feature in features}
     try:
         question = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:

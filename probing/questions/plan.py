@@ -44,14 +44,13 @@ class Plan:
 
     def points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"]:
         """The feature's values in the pool."""
-        with naming(pool, feature):
-            return points_of(self.rows, feature, self.question, pool.rows)
+        return points_of(self.rows, feature, self.question.normalise, pool.rows)
 
     def untrained_points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"] | None:
         """The untrained model's values; None where it is not given, or has no values of its own (as for Mel)."""
         if self.untrained is None or not differs(feature, self.untrained.table, self.rows.table):
             return None
-        return points_of(self.untrained, feature, self.question, pool.rows)
+        return points_of(self.untrained, feature, self.question.normalise, pool.rows)
 
     def random(self, feature: Feature, pool: Pool | None = None) -> np.random.Generator:
         """A generator that depends on the seed, the feature and the pool, so that no row depends on other rows."""

@@ -262,15 +262,19 @@ class Question:
 
     @property
     def default_permutations(self) -> int:
-        """Permutations of the null where none are given.
+        """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
-        100 where one row is a speaker (20 for logistic regression), for there are few rows; 10 otherwise, but 2 for
-        tokens under logistic regression and under `nested` with LDA, which fits for every row.
+        100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
+        logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token.
         """
-        if self.row_unit == "speaker":
-            return 20 if self.method == "logistic" else 100
-        refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
-        return 2 if self.row_unit == "token" and (self.method == "logistic" or refits) else 10
+        match self.row_unit:
+            case "speaker":
+                return 20 if self.method == "logistic" else 100
+            case "utterance":
+                return 10
+            case "token":
+                refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
+                return 2 if self.method == "logistic" or refits else 5
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""
