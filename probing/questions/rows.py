@@ -76,6 +76,20 @@ class Rows:
         return self._speakers_and_codes[1]
 
     @cached_property
+    def _genders_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self.table.columns["gender"].astype(str), return_inverse=True)
+
+    @property
+    def genders(self) -> np.ndarray:
+        """The genders that occur, ascending."""
+        return self._genders_and_codes[0]
+
+    @property
+    def gender_codes(self) -> Int[np.ndarray, " rows"]:
+        """Each row's gender as its place among `genders`."""
+        return self._genders_and_codes[1]
+
+    @cached_property
     def utterance_codes(self) -> Int[np.ndarray, " rows"]:
         """A number for each row's utterance."""
         return np.unique(self.table.columns["utterance"].astype(str), return_inverse=True)[1]
