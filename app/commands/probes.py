@@ -49,8 +49,8 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
         default=None,
         help="A, B and X of one speaker, or X of another; may be given twice (default: both)"
         if abx
-        else "may be given several times (default: utterance for phonemes and their classes, nested for the target "
-        "speaker, speaker for words and attributes of the speaker)",
+        else "may be given several times (default: utterance for phonemes, their classes and the target speaker; "
+        "speaker for words and attributes of the speaker)",
     )
     if not abx:
         sub.add_argument(

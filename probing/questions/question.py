@@ -84,14 +84,12 @@ _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "se
 def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     """The protocol that holds out what would give the answer away.
 
-    Whole utterances for phonemes and their classes, which are asked of one speaker at a time; whole speakers for words
-    and attributes of speakers; for the target `speaker` single rows, which are utterances.
+    Whole utterances for phonemes and their classes, which are asked of one speaker at a time, and for the speaker's
+    identity; whole speakers for words and attributes of speakers.
     """
     if method == "abx":
         return "within"
-    if target in PHONEME_TARGETS:
-        return "utterance"
-    return "nested" if target == "speaker" else "speaker"
+    return "utterance" if target in (*PHONEME_TARGETS, "speaker") else "speaker"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Question:
         method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (height in
             centimetres) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
-            row alone. `utterance`: whole utterances, within one speaker. `speaker`: whole speakers. ABX compares
+            row alone. `utterance`: whole utterances. `speaker`: whole speakers. ABX compares
             `within` a speaker or `across` speakers.
         rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
             None: a speaker under `speaker`, an utterance otherwise.

@@ -504,6 +504,18 @@ def test_a_speaker_is_recognised_by_its_other_utterances() -> None:
     assert at(found, k=1)["n"] == 12
 
 
+@pytest.mark.parametrize("rows", ["utterance", "token"])
+def test_the_null_of_speakers_does_not_know_them(rows: Any) -> None:
+    """To exchange the speakers' names would change nothing: their utterances are exchanged."""
+    table = made_up(speakers=4)
+    table.features["z2"] += 50 * np.unique(table.tokens["speaker"], return_inverse=True)[1][:, None].astype(np.float32)
+    found = at(ask(table, quick(target="speaker", rows=rows, features=("z2",), ks=(1,), permutations=20)), k=1)
+    assert found["accuracy"] == 1
+    assert found["null_accuracy"] < 0.4
+    nested = quick(target="speaker", protocol="nested", rows=rows, features=("z2",), ks=(1,))
+    assert at(ask(table, nested), k=1)["accuracy"] == 1
+
+
 def test_logistic_regression_answers_as_the_others_do() -> None:
     found = ask(made_up(speakers=3, each=48, signal=6), quick(method="logistic", protocol="speaker"))
     assert at(found, feature="z1", speaker="", k=0)["accuracy"] > 0.85
