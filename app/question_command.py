@@ -115,7 +115,7 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         help=f"token table of the untrained model, or `none` (default: the table named like this one with {SUFFIX}, if "
         "there is one)",
     )
-    null = "label permutations of the null (default: 10; 100 if a row is a speaker; fewer if each takes many fits)"
+    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
     add(baselines, "permutations", "--permutations", type=int, metavar="N", help=null)
     control = "control tasks (Hewitt and Liang 2019), for the selectivity"
     add(baselines, "control", "--control", type=int, default=0, metavar="N", help=control)

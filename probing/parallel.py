@@ -117,6 +117,7 @@ def _forked(
 def _start(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
+    os.environ["OMP_NUM_THREADS"] = "1"  # of libraries that are loaded from now on
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
