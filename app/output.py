@@ -6,19 +6,20 @@ Heavy libraries are imported inside the functions that need them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import torch
+from lvm_probe.models.device import pick_device as pick_device
+from lvm_probe.models.io.provenance import package_versions as package_versions
+from lvm_probe.probing.progress import bar as bar
 
+if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ def alone(run: Callable[[argparse.Namespace], Answer]) -> Callable[[argparse.Nam
         from lvm_probe.probing.features.token_table import check_writable
 
         if getattr(args, "devices", 1) > 1:
-            from lvm_probe.models.training.distributed import follows
+            from lvm_probe.models.training.distributed import is_secondary_process
 
-            if follows():
+            if is_secondary_process():
                 return run(args)
         check_writable(Path(args.out))
         with locked(Path(args.out)):
@@ -53,12 +54,9 @@ def alone(run: Callable[[argparse.Namespace], Answer]) -> Callable[[argparse.Nam
 
 
 def version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from lvm_probe.models.io.provenance import package_version
 
-    try:
-        return f"lvm-probe {version('lvm-probe')}"
-    except PackageNotFoundError:
-        return "lvm-probe (not installed)"
+    return f"lvm-probe {package_version()}"
 
 
 def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000) -> Corpus:
@@ -82,12 +80,12 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000) -> Corpus:
     return opened
 
 
-def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> Reading:
+def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> LoadedRecordings:
     """The recordings that can be read; says which cannot."""
-    from lvm_probe.probing.corpora.recordings import readable
+    from lvm_probe.probing.corpora.recordings import load_recordings
 
     with bar(corpus.seconds, "read", delay=1) as done:
-        reading = readable(corpus, sample_rate, strict=args.strict, progress=done)
+        reading = load_recordings(corpus, sample_rate, strict=args.strict, progress=done)
     say_left_out(reading.left_out)
     return reading
 
@@ -105,43 +103,3 @@ def say_changed(corpus: Corpus, left_out: Sequence[str] = ()) -> list[str]:
     if len(said) > 20:
         print(f"notice: ... and {len(said) - 20} files more", file=sys.stderr)
     return said
-
-
-def pick_device(name: str) -> torch.device:
-    import torch
-
-    from lvm_probe import InputError
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu")
-    return torch.device(name)
-
-
-def package_versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version as of
-
-    packages = ("torch", "torchaudio", "numpy", "scikit-learn", "pyarrow")
-    return {
-        "lvm-probe": version().split()[-1],
-        "python": platform.python_version(),
-        **{p: of(p) for p in packages},
-    }
-
-
-@contextlib.contextmanager
-def bar(total: float, what: str, unit: str = "s", delay: float = 0) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error, shown after `delay` seconds; yields the function that moves it on."""
-    from tqdm import tqdm
-
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    if unit == "s":
-        form += " {n:.0f}/{total:.0f} s of speech"
-    with tqdm(total=total, desc=what, bar_format=form, dynamic_ncols=True, disable=None, delay=delay) as shown:
-
-        def move(amount: float) -> None:
-            shown.update(min(amount, total - shown.n))
-
-        yield move

@@ -4,9 +4,9 @@
     python benchmarks/extraction.py --corpus TIMIT --whole "cwvae paper"
 
 Each model writes a token table of some utterances, in the paper's way (100 samples) and by default. Papers' sizes have
-random weights, which do not change the work. `times` is how many times as fast as the paper's code that is, `limit` the
-share, from reading to writing, of what a product reaches that does nothing else; then where the time goes. `--whole`
-also extracts the whole corpus by default, and says what start-up, reading and writing take and if memory is level.
+random weights, which do not change the work. `times` is how many times as fast as the paper's code that is; then
+where the time goes. `--whole` also extracts the whole corpus by default, and says what start-up, reading and writing
+take and if memory is level.
 """
 
 import argparse
@@ -26,19 +26,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from machine import gflops
-
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.families.srnn import SRNN
 from lvm_probe.models.families.vrnn import VRNN
-from lvm_probe.models.layers.products import Product
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import demo, open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
-from lvm_probe.probing.corpora.recordings import CorpusRecording
-from lvm_probe.probing.features import acoustic, sources, token_table
+from lvm_probe.probing.features import acoustic, extraction, sources, token_table
 from lvm_probe.probing.features.extraction import Settings, extract
 from lvm_probe.probing.features.sources import ModelSource
 
@@ -46,41 +42,28 @@ PAPERS_CODE = {"cwvae paper": 65.0, "vrnn paper": 5.8, "srnn paper": 4.1}
 """Wall seconds for a second of audio, 100 samples, on two cores (its fastest run)."""
 
 PAPERS_WAY = Settings(samples=100, estimator="sample")
-SHAPE = (2048, 576, 384)
-"""Rows, inputs and outputs of the product that sets the limit."""
 
 
 class Watch:
-    """Wall seconds of each part, those of the parts inside it left out, and the products' GFLOP."""
+    """Wall seconds of each part, those of the parts inside it left out."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
-        self.gflop = 0.0
         self._inside: list[str] = []
         self._since = 0.0
 
     def over(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, watched. Products of the encoder count as the encoder."""
+        """The function, watched."""
 
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            self._enter("encoder" if part == "products" and "encoder" in self._inside else part)
+            self._enter(part)
             try:
                 return function(*args, **kwargs)
             finally:
                 self._leave()
 
         return watched
-
-    def product(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`Product.__call__`, watched and counted."""
-        timed = self.over("products", function)
-
-        def counted(product: Product, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            self.gflop += 2e-9 * x.numel() * product.weight.shape[0]
-            return timed(product, x, *args, **kwargs)
-
-        return counted
 
     def _enter(self, part: str) -> None:
         self._mark()
@@ -102,22 +85,13 @@ def watch_everything() -> Watch:
     watch = Watch()
     for family in (CWVAE, VRNN, SRNN):
         family.encode = watch.over("encoder", family.encode)  # type: ignore[method-assign]
-        follower = family.follower
-        family.follower = _watched_follower(watch, follower)  # type: ignore[method-assign]
-    Product.__call__ = watch.product(Product.__call__)  # type: ignore[method-assign]
+        family.infer = watch.over("inference", family.infer)  # type: ignore[method-assign]
     sources.path_noise = watch.over("noise", sources.path_noise)
     ModelSource._latents = watch.over("pooling", ModelSource._latents)  # type: ignore[method-assign]
     acoustic.pooled = watch.over("Mel", acoustic.pooled)
-    CorpusRecording.read = watch.over("reading", CorpusRecording.read)  # type: ignore[method-assign]
+    extraction.read_pcm = watch.over("reading", extraction.read_pcm)
     token_table.write_part = watch.over("writing", token_table.write_part)
     return watch
-
-
-def _watched_follower(watch: Watch, follower: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(model: Any, rows: int) -> Any:
-        return watch.over("elementwise", watch.over("elementwise", follower)(model, rows))
-
-    return watched
 
 
 def saved(name: str, folder: Path) -> str:
@@ -135,18 +109,6 @@ def megabytes() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
-def best_product(seconds: float = 1.0) -> float:
-    """GFLOP/s of a Product that is used again and again."""
-    rows, inputs, outputs = SHAPE
-    product, x = Product(torch.randn(outputs, inputs), torch.randn(outputs), rows), torch.randn(rows, inputs)
-    best, until = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        begin = time.perf_counter()
-        product(x)
-        best = min(best, time.perf_counter() - begin)
-    return 2e-9 * rows * inputs * outputs / best
-
-
 def run(given: Checkpoint, corpus: Corpus, settings: Settings, folder: Path, watch: Watch) -> tuple[float, float]:
     """Wall and CPU seconds of an extraction; the watch begins anew."""
     watch.__init__()  # type: ignore[misc]
@@ -158,31 +120,24 @@ def run(given: Checkpoint, corpus: Corpus, settings: Settings, folder: Path, wat
 
 def speeds(corpus: Corpus, turns: int, watch: Watch, folder: Path) -> None:
     """A row for every model and way: the fastest of some turns."""
-    limit = best_product()
     print(f"{len(corpus.utterances)} utterances, {corpus.seconds:.1f} s, {torch.get_num_threads()} threads")
-    plain = gflops(*SHAPE, "fp32")
-    rows, inputs, outputs = SHAPE
-    print(f"product {rows} x {inputs} -> {outputs}: {limit:.0f} GFLOP/s, the limit; F.linear {plain:.0f} GFLOP/s\n")
-    print(
-        f"{'model':<14}{'estimator':<16}{'N':>4}{'wall/s':>9}{'CPU/s':>8}{'times':>7}{'GFLOP/s':>9}{'limit':>7}"
-        "  parts of the wall time"
-    )
+    print(f"{'model':<14}{'estimator':<16}{'N':>4}{'wall/s':>9}{'CPU/s':>8}{'times':>7}  parts of the wall time")
     for name in ("cwvae paper", "cwvae-small", "vrnn paper", "srnn paper"):
         given = checkpoint.load(saved(name, folder))
         for settings in (PAPERS_WAY, Settings()):
-            best: tuple[float, float, Counter[str], float] | None = None
+            best: tuple[float, float, Counter[str]] | None = None
             for _ in range(turns):
                 wall, cpu = run(given, corpus, settings, folder, watch)
                 if best is None or wall < best[0]:
-                    best = (wall, cpu, watch.seconds.copy(), watch.gflop)
+                    best = (wall, cpu, watch.seconds.copy())
             assert best is not None
-            wall, cpu, parts, gflop = best
+            wall, cpu, parts = best
             parts["rest"] = wall - sum(parts.values())
             times = f"{PAPERS_CODE[name] * corpus.seconds / wall:.0f}" if name in PAPERS_CODE else ""
             shares = "  ".join(f"{part} {seconds / wall:.0%}" for part, seconds in parts.most_common())
             print(
                 f"{name:<14}{settings.estimator:<16}{settings.samples:>4}{wall / corpus.seconds:>9.3f}"
-                f"{cpu / corpus.seconds:>8.3f}{times:>7}{gflop / wall:>9.0f}{gflop / wall / limit:>7.0%}  {shares}",
+                f"{cpu / corpus.seconds:>8.3f}{times:>7}  {shares}",
                 flush=True,
             )
 

@@ -41,7 +41,7 @@ from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.registry import family, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.demo import CORPUS
-from lvm_probe.probing.corpora.recordings import single
+from lvm_probe.probing.corpora.recordings import read_pcm_file
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.features import token_table
 
@@ -269,7 +269,7 @@ def _audio(work: Path) -> list[Reader]:
         seeds = tuple(_tone(path, **some) for some in options)
 
         def read(path: Path = path) -> object:
-            return single(path, 16_000)
+            return read_pcm_file(path, 16_000)
 
         made.append(Reader(name, seeds, path, read, damaged))
     return made

@@ -31,13 +31,14 @@ from machine import gflops, synchronize
 import lvm_probe.models.layers.cwvae_cell
 import lvm_probe.models.layers.srnn_chain
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights
+from lvm_probe.models.layers.cwvae_scan import Weights
 from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
-from lvm_probe.models.model import Pass
+from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.models.training.recipe import Preset
 from lvm_probe.models.training.trainer import autocast, learning_rate, training_loss
+from lvm_probe.models.trajectory import Trajectory
 
 
 def plain_scan(
@@ -128,7 +129,7 @@ class Bench:
             marks.append(self._now())
             decoded = model.decode(encoded, layers, self.lengths)
             marks.append(self._now())
-        passed = Pass(layers, *decoded)
+        passed = ForwardPass(layers, *decoded)
         loss = training_loss(passed, model, self.pcm, self.lengths, self.recipe, self.update)
         marks.append(self._now())
         self.optimizer.zero_grad(set_to_none=True)

@@ -53,7 +53,7 @@ def data(material: Material) -> pd.DataFrame:
     model, corpus = model_and_corpus(material)
     from lvm_probe.analysis.mel import log_mel
     from lvm_probe.probing.corpora.audio import to_float
-    from lvm_probe.probing.corpora.recordings import CorpusRecording
+    from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import spending
 
     chosen = _chosen(corpus, material.seed)
@@ -70,7 +70,7 @@ def data(material: Material) -> pd.DataFrame:
     for utterance, group in zip(chosen, groups, strict=True):
         material.progress(f"autocorrelation, {utterance.id}")
         try:
-            pcm = CorpusRecording(utterance, rate, keep=False).read(0, 1 << 62)
+            pcm = read_pcm(utterance, rate)
             spent = spending(model, utterance.id, pcm, PATHS, material.seed)
         except InputError as error:
             raise LeftOut(str(error)) from None
@@ -200,7 +200,7 @@ def _durations(utterances: Sequence[Utterance]) -> pd.DataFrame:
             segment.samples / utterance.sample_rate
             for utterance in utterances
             for segment in (utterance.phonemes if kind == "phone" else utterance.words)
-            if segment.label not in phones.NO_PHONEMES
+            if segment.label not in phones.NON_PHONEMES
         ]
         if seconds:
             rows.append(["duration", kind, 1000 * float(np.median(seconds)), len(seconds), np.nan, np.nan])

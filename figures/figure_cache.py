@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lvm_probe import InputError
 from lvm_probe.figures.tables import Table
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import EXTRACTION, TokenTable, part_name, write_json
 from lvm_probe.probing.questions.question import Findings, Question
 
@@ -119,7 +119,7 @@ class Answers(MutableMapping[tuple[str, Question], Findings]):
         at = self._at(asked)
         with contextlib.suppress(InputError):  # what cannot be kept is asked again
             for name, frame in (("results", findings.results), ("confusion", findings.confusion)):
-                with written_whole(at / f"{name}.parquet") as temporary:
+                with write_atomically(at / f"{name}.parquet") as temporary:
                     frame.to_parquet(temporary)
             write_json(at / "notes.json", {"notes": findings.notes})  # last: it says that the others are there
 

@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 
 from lvm_probe.figures.figure_cache import Piece
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 
 REPORT = "report.html"
 
@@ -62,7 +62,7 @@ class Page:
 def write(page: Page, folder: Path) -> Path:
     """Write the page beside the files of its figures, whole or not at all; raises InputError where that cannot be."""
     path = folder / REPORT
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_text(as_html(page, folder), encoding="utf-8")
     return path
 

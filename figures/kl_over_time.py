@@ -53,22 +53,21 @@ def data(material: Material) -> pd.DataFrame:
     """
     model, corpus = model_and_corpus(material)
     from lvm_probe.probing.corpora.audio import FULL_SCALE
-    from lvm_probe.probing.corpora.recordings import CorpusRecording
+    from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import spending
 
     utterance = _chosen(corpus, material.one_speaker())
     rate = model.config.sample_rate
-    recording = CorpusRecording(utterance, rate, keep=False)
     material.progress(f"KL over {utterance.id}")
     try:
-        pcm = recording.read(0, 1 << 62)
+        pcm = read_pcm(utterance, rate)
         spent = spending(model, utterance.id, pcm, PATHS, material.seed)
     except InputError as error:
         raise LeftOut(str(error)) from None
     end = min(len(pcm) / rate, LONGEST)
     named = pd.DataFrame([["utterance", utterance.id, 0.0, end, np.nan, PATHS]], columns=list(COLUMNS))
     frames = [named, _spectrogram(pcm.astype(np.float64) / FULL_SCALE, rate, end)]
-    words = [word for word in utterance.words if word.label not in phones.NO_PHONEMES]
+    words = [word for word in utterance.words if word.label not in phones.NON_PHONEMES]
     frames += [_segments("phone", utterance.phonemes, utterance.sample_rate, end)]
     frames += [_segments("word", words, utterance.sample_rate, end)]
     for l, (layer, stride) in enumerate(zip(spent, model.strides, strict=True)):

@@ -27,7 +27,7 @@ from lvm_probe.analysis.lda import (
 )
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.figures import style
-from lvm_probe.probing.corpora.phones import NO_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features.token_table import TokenTable, write_csv
 
 COLUMNS = ("x", "y", "label", "held_out")
@@ -332,7 +332,7 @@ def draw_speaker(
         InputError (of probing or analysis): no such tokens or feature, or as `prepare` and `style.save`.
     """
     tokens = table.tokens
-    silent = tokens["label"].isin(NO_PHONEMES)
+    silent = tokens["label"].isin(NON_PHONEMES)
     some = ((tokens["speaker"] == speaker) & (tokens["unit"] == "phoneme") & ~silent).to_numpy()
     if not some.any():
         raise InputError(f"{table.path}: no phonemes of speaker {speaker}; name one that it has")

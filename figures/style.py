@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, Manner, manner
 
 ONE_COLUMN = 3.4
@@ -353,7 +353,7 @@ def save(fig: Figure, path_stem: str | Path) -> list[Path]:
     """
     paths = {kind: beside(path_stem, kind) for kind in _UNSAID}
     for kind, path in paths.items():
-        with written_whole(path) as temporary:
+        with write_atomically(path) as temporary:
             _write(fig, temporary, kind)
     return list(paths.values())
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lvm_probe.figures import published_values, style
 from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import write_csv
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.targets import Protocol, Target
@@ -24,7 +24,7 @@ from lvm_probe.probing.questions.targets import Protocol, Target
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.models.likelihood.elbo import Evaluation
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 PROBED_K = 5
 """The k of the table of probe results: fixed beforehand, so that no figure chooses it."""
@@ -88,7 +88,7 @@ class Table:
         written = []
         for kind, text in (("txt", self.as_text()), ("tex", self.as_latex())):
             written.append(style.beside(path_stem, kind))
-            with written_whole(written[-1]) as temporary:
+            with write_atomically(written[-1]) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         numbers = style.beside(path_stem, "csv")
         write_csv(numbers, self.frame)
@@ -141,7 +141,7 @@ class Evaluated:
     def configuration(self) -> str:
         if self.latents:
             return f"L = {len(self.latents)}, Dz = {', '.join(map(str, self.latents))}"
-        return {"uniform": "uninformed", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
+        return {"uniform": "without_inference", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
 
     def printed(self, rows: Sequence[published_values.Printed]) -> list[published_values.Printed]:
         """The paper's models that this one is a relative of: family, stride and, of a CW-VAE, layers that fit."""
@@ -209,7 +209,7 @@ def table_3(material: Material) -> Table:
             "nats_per_utterance": result.nats_per_utterance, "bound": bool(result.kl),
         }  # fmt: skip
         number |= {f"kl_{z}": kl.get(z) for z in layers} | {f"active_{z}": active.get(z) for z in layers}
-        number |= {"frames": result.frames, "utterances": result.utterances}
+        number |= {"frames": result.samples, "utterances": result.utterances}
         number |= {"paper_lowest": min(theirs, default=None), "paper_highest": max(theirs, default=None)}
         numbers.append(number)
     frame = pd.DataFrame(numbers).astype({f"active_{z}": "Int64" for z in layers})
@@ -244,7 +244,7 @@ def table_4(material: Material) -> Table:
         output = config.output
         kind = "Normal" if output.components == 1 else "GMM"
         family = "stcn-dense" if getattr(config, "dense", False) else one.family
-        frames = one.result.frames / one.result.utterances
+        frames = one.result.samples / one.result.utterances
         limit = largest_gaussian_likelihood(output.min_std, frames)
         theirs = [row for row in published_values.TABLE_4 if (row.family, row.output) == (family, kind)]
         sign = "≥ " if one.result.kl else ""
@@ -260,7 +260,7 @@ def table_4(material: Material) -> Table:
                 "model": one.name, "family": family, "strides": " ".join(map(str, one.strides)), "output": kind,
                 "target": output.target, "nats_per_utterance": one.result.nats_per_utterance,
                 "bound": bool(one.result.kl), "min_std": output.min_std, "limit_nats": limit,
-                "frames": one.result.frames, "utterances": one.result.utterances,
+                "frames": one.result.samples, "utterances": one.result.utterances,
                 "paper_nats": " ".join(str(row.nats) for row in theirs),
             }
         )  # fmt: skip
@@ -288,9 +288,9 @@ def table_5(material: Material) -> Table:
         "Table 5: largest Gaussian likelihoods attainable",
         ("least std", "nats an utterance", "paper's table 5"),
         tuple((f"{row.min_std:g}", f"{row.nats:,.0f}", f"{row.paper_nats:,}") for row in found),
-        f"Log density in nats of an utterance of {baselines.PAPER_FRAMES:,} frames (the mean of TIMIT's test set) that "
-        "is predicted perfectly by Gaussians of the least standard deviation allowed (equation 13); no data enter. "
-        + " ".join(f"{note[0].upper()}{note[1:]}." for note in notes),
+        f"Log density in nats of an utterance of {baselines.PAPER_SAMPLES:,} frames (the mean of TIMIT's test set) "
+        "that is predicted perfectly by Gaussians of the least standard deviation allowed (equation 13); "
+        "no data enter. " + " ".join(f"{note[0].upper()}{note[1:]}." for note in notes),
         pd.DataFrame([{"min_std": row.min_std, "nats": row.nats, "paper_nats": row.paper_nats} for row in found]),
     )
 
@@ -378,7 +378,7 @@ def _of_corpus(material: Material, found: Sequence[Evaluated]) -> str:
     reading = _reading(material, _rate(material))
     left_out = f" ({len(reading.left_out)} more could not be read)" if reading.left_out else ""
     return (
-        f"{result.frames:,} frames of {result.utterances} utterances{left_out} of {reading.corpus.name}, "
+        f"{result.samples:,} frames of {result.utterances} utterances{left_out} of {reading.corpus.name}, "
         f"{_counted(len(reading.corpus.speakers), 'speaker')}."
     )
 
@@ -430,16 +430,16 @@ def _evaluated(material: Material, name: str, loaded: Checkpoint) -> Evaluated:
     return Evaluated(name, loaded, material.memory[key])
 
 
-def _reading(material: Material, rate: int) -> Reading:
+def _reading(material: Material, rate: int) -> LoadedRecordings:
     """The recordings of the corpus that can be read, from memory where they were read before."""
-    from lvm_probe.probing.corpora.recordings import readable
+    from lvm_probe.probing.corpora.recordings import load_recordings
 
     if material.corpus is None:
         raise LeftOut("likelihoods are those of recordings; name the corpus with --corpus")
     if ("recordings", rate) not in material.memory:
         material.progress("read the corpus")
-        material.memory["recordings", rate] = readable(material.corpus, rate)
-    reading: Reading = material.memory["recordings", rate]
+        material.memory["recordings", rate] = load_recordings(material.corpus, rate)
+    reading: LoadedRecordings = material.memory["recordings", rate]
     return reading
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import Follow, Paths
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
+from lvm_probe.models.trajectory import Trajectory
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 
@@ -53,7 +51,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """What one pass over a batch states: a trajectory per latent layer (lowest first) and p(x | latents, past).
 
     `waveform` is the auxiliary linear estimate of 2·μlaw255(x), which only training looks at; deterministic models
@@ -103,21 +101,6 @@ class SpeechModel(nn.Module, ABC):
         """
         return ()
 
-    def follower(self, rows: int) -> Follow:
-        """Follows `rows` sampled paths of one utterance: what `infer` gives of states, latents and means, but faster.
-
-        The encoding has one row, and there are no gradients.
-        """
-        before: tuple[Trajectory, ...] = ()
-
-        @torch.no_grad()
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            nonlocal before
-            before = self.infer(encoded, noise, before)
-            return tuple(Paths(layer.h, layer.z, layer.posterior.mean) for layer in before)
-
-        return follow
-
     @abstractmethod
     def decode(
         self,
@@ -136,24 +119,24 @@ class SpeechModel(nn.Module, ABC):
         pcm: Int16[Tensor, "batch samples"],
         lengths: Int[Tensor, " batch"],
         noise: Sequence[Float[Tensor, "_time batch _latent"]],
-    ) -> Pass:
+    ) -> ForwardPass:
         """Encode, sample the posterior once and decode."""
         encoded = self.encode(pcm, lengths)
         layers = self.infer(encoded, noise)
-        return Pass(layers, *self.decode(encoded, layers, lengths))
+        return ForwardPass(layers, *self.decode(encoded, layers, lengths))
 
     @property
-    def inference(self) -> tuple[Any, ...]:
+    def posterior_modules(self) -> tuple[Any, ...]:
         """The parts whose attribute `posterior` says how a layer is inferred, lowest first; none without latents."""
         return ()
 
-    def uninformed(self, layer: int) -> SpeechModel:
+    def without_inference(self, layer: int) -> SpeechModel:
         """A copy in which the given layer (0 the lowest) is not inferred: its posterior is its prior.
 
         Its ELBO is a bound too. How far it lies below the model's own is what inferring the layer is worth.
         """
         other = copy.deepcopy(self)
-        other.inference[layer].posterior = "prior"
+        other.posterior_modules[layer].posterior = "prior"
         return other
 
     @classmethod
@@ -207,15 +190,3 @@ def _compand(x: Tensor, how: Companding) -> Tensor:
             return 2 * mulaw.encode(x, 255)
         case "linear":
             return 10 * x
-
-
-def section(trajectory: Trajectory, start: int, stop: int) -> Trajectory:
-    """Steps [start, stop) of a trajectory."""
-    part = slice(start, stop)
-    return replace(
-        trajectory,
-        h=trajectory.h[part],
-        z=trajectory.z[part],
-        prior=Gaussian(trajectory.prior.mean[part], trajectory.prior.log_precision[part]),
-        posterior=Gaussian(trajectory.posterior.mean[part], trajectory.posterior.log_precision[part]),
-    )

@@ -52,7 +52,7 @@ def config_from_dict(family_name: str, data: Any) -> Any:
         raise InputError(f"not a configuration of {family_name}: {error}") from None
 
 
-def reshaped(
+def override_config(
     config: Any, *, strides: tuple[int, ...] = (), latents: tuple[int, ...] = (), output: dict[str, Any] | None = None
 ) -> Any:
     """The configuration with other strides, latent sizes or output; what is empty stays as it is.

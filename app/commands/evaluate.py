@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 FORMATS = (".csv", ".json", ".tex")
 
@@ -89,7 +89,7 @@ def _selected(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -
 
 
 def _document(
-    name: str, found: Checkpoint | None, read: Reading, rate: int, args: argparse.Namespace
+    name: str, found: Checkpoint | None, read: LoadedRecordings, rate: int, args: argparse.Namespace
 ) -> dict[str, Any]:
     from lvm_probe.models.likelihood import baselines, elbo
     from lvm_probe.models.likelihood.importance import importance_bound
@@ -122,21 +122,21 @@ def _document(
         "kl_bits_per_frame": result.kl_bits_per_frame,
         "active_units": result.active_units,
         "kl_nats_per_step": {layer: kl.tolist() for layer, kl in result.kl_nats_per_step.items()},
-        "frames": result.frames,
+        "frames": result.samples,
         "utterances": result.utterances,
         "checkpoint": str(found.path) if found else name,
         "warnings": collapse_warnings(result.active_units, found.model.latents) if found else [],
     }
     kind = "one-sample ELBO" if result.kl else "log likelihood"
     document["text"] = (
-        f"{bits(result)}\n{kind} {result.elbo:,.0f} nats over {result.frames:,} frames of {result.utterances} "
+        f"{bits(result)}\n{kind} {result.elbo:,.0f} nats over {result.samples:,} frames of {result.utterances} "
         f"utterances, {len(read.corpus.speakers)} speakers ({result.nats_per_utterance:,.0f} nats an utterance)"
     )
     for layer in args.without or []:
         if found is None or layer not in result.kl_bits_per_frame:
             continue
         with bar(read.corpus.seconds, f"{name} without {layer}") as done:
-            other = found.model.uninformed(int(layer[1:]) - 1)
+            other = found.model.without_inference(int(layer[1:]) - 1)
             worse = elbo.evaluate(other, read.recordings, progress=lambda n: done(n / rate), **how)
         document.setdefault("bits_per_frame_without", {})[layer] = worse.bits_per_frame
         saved = worse.bits_per_frame - result.bits_per_frame
@@ -224,7 +224,7 @@ def as_latex(frame: pd.DataFrame) -> str:
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _footnote(read: Reading, frame: pd.DataFrame) -> str:
+def _footnote(read: LoadedRecordings, frame: pd.DataFrame) -> str:
     said = (
         f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, {len(read.corpus.speakers)} "
         "speakers. Bits per frame as the paper's equation 11, on its uniform bins; the PCM code length is what a "
@@ -236,7 +236,7 @@ def _footnote(read: Reading, frame: pd.DataFrame) -> str:
 def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
     import json
 
-    from lvm_probe.models.io.files import written_whole
+    from lvm_probe.models.io.files import write_atomically
     from lvm_probe.probing.features.token_table import write_csv
 
     if file.suffix == ".csv":
@@ -244,15 +244,15 @@ def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any
         return
     rows = [{k: v for k, v in document.items() if k != "text"} for document in documents]
     text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": rows}, indent=1)
-    with written_whole(file) as temporary:
+    with write_atomically(file) as temporary:
         temporary.write_text(text)
 
 
 def gaussian_limit(frames: float) -> Answer:
     """Table 5 of `papers/001` by equation 13; beside the printed values where the frames are the paper's."""
-    from lvm_probe.models.likelihood.baselines import PAPER_FRAMES, TABLE_5, largest_gaussian_likelihood, table_5
+    from lvm_probe.models.likelihood.baselines import PAPER_SAMPLES, TABLE_5, largest_gaussian_likelihood, table_5
 
-    if frames == PAPER_FRAMES:
+    if frames == PAPER_SAMPLES:
         rows = [vars(row) for row in table_5()]
     else:
         rows = [{"min_std": std, "nats": largest_gaussian_likelihood(std, frames)} for std in TABLE_5]

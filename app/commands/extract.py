@@ -82,7 +82,6 @@ def run(args: argparse.Namespace) -> Answer:
 
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.features import extraction, token_table
-    from lvm_probe.probing.features.extraction_settings import SAMPLES
 
     out = Path(args.out)
     token_table.check_writable(out)
@@ -92,8 +91,8 @@ def run(args: argparse.Namespace) -> Answer:
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
     }
-    settings = extraction.Settings(
-        samples=SAMPLES[sampling["estimator"]] if args.samples is None else args.samples,
+    settings = extraction.Settings.of(
+        samples=args.samples,
         estimator=sampling["estimator"],
         seed=args.seed,
         units=_names(args.units),

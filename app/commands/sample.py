@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> Answer:
     from lvm_probe import InputError
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.mulaw import to_pcm
-    from lvm_probe.probing.corpora.recordings import single
+    from lvm_probe.probing.corpora.recordings import read_pcm_file
     from lvm_probe.probing.features.token_table import check_writable
 
     if not 0 < args.seconds <= MOST_SECONDS or args.count < 1:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> Answer:
     generator = torch.Generator().manual_seed(args.seed)
     wrote: list[Path] = []
     for name in args.reconstruct or []:
-        pcm = torch.from_numpy(single(Path(name), rate))
+        pcm = torch.from_numpy(read_pcm_file(Path(name), rate))
         centre, drawn = reconstruct(model, pcm, generator)
         for end, wave in (("", pcm), ("-reconstructed", to_pcm(centre)), ("-drawn", to_pcm(drawn))):
             wrote.append(_write(out / f"{Path(name).stem}{end}.wav", wave, rate))
@@ -74,8 +74,8 @@ def reconstruct(model: SpeechModel, pcm: Tensor, generator: torch.Generator) -> 
 def _write(path: Path, pcm: Tensor, rate: int) -> Path:
     import soundfile
 
-    from lvm_probe.models.io.files import written_whole
+    from lvm_probe.models.io.files import write_atomically
 
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         soundfile.write(temporary, pcm.numpy(), rate, subtype="PCM_16", format="WAV")
     return path

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lvm_probe.models.training.recipe import Preset
     from lvm_probe.models.training.trainer import Progress
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import Reading
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 
 @alone
@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> Answer:
     from lvm_probe.models.families.dmol import Unconditional
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import LAST, Trainer, normalised
-    from lvm_probe.probing.corpora.recordings import hold_out
+    from lvm_probe.models.training.trainer import LAST, Trainer, normalised_output
 
     if args.resume and not (out / LAST).exists():
         raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
@@ -56,9 +55,8 @@ def run(args: argparse.Namespace) -> Answer:
     if not args.resume and (out / BEST).exists():
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
     corpus = _training_part(args, chosen.config.sample_rate)
-    ours, theirs = (
-        read_recordings(part, chosen.config.sample_rate, args) for part in hold_out(corpus, args.hold_out, args.seed)
-    )
+    parts = corpus.hold_out_speakers(args.hold_out, args.seed)
+    ours, theirs = (read_recordings(part, chosen.config.sample_rate, args) for part in parts)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,
@@ -70,10 +68,10 @@ def run(args: argparse.Namespace) -> Answer:
     }
     if args.family == Unconditional.family:  # the one that needs no updates
         return _fitted(args, chosen, out, ours, theirs, provenance)
-    output = normalised(chosen.config.output, ours.recordings)
+    output = normalised_output(chosen.config.output, ours.recordings)
     model = family(args.family).seeded(replace(chosen.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = distributed.gather(args.devices, device.type, recipe.batch)
+    ranks = distributed.launch_processes(args.devices, device.type, recipe.batch)
     trainer = Trainer(
         model,
         recipe,
@@ -84,7 +82,7 @@ def run(args: argparse.Namespace) -> Answer:
         device=ranks.device or device,
         precision=args.precision,
         compile=args.compile,
-        team=ranks,
+        group=ranks,
         provenance=provenance,
     )
     if args.resume:
@@ -128,7 +126,12 @@ def _training_part(args: argparse.Namespace, sample_rate: int) -> Corpus:
 
 
 def _fitted(
-    args: argparse.Namespace, chosen: Preset, out: Path, ours: Reading, theirs: Reading, provenance: dict[str, Any]
+    args: argparse.Namespace,
+    chosen: Preset,
+    out: Path,
+    ours: LoadedRecordings,
+    theirs: LoadedRecordings,
+    provenance: dict[str, Any],
 ) -> Answer:
     """The distribution without a network, at the maximum of its likelihood."""
     import time
@@ -162,19 +165,19 @@ def _fitted(
     return Answer(document, text)
 
 
-def _changed(ours: Reading, theirs: Reading) -> list[str]:
+def _changed(ours: LoadedRecordings, theirs: LoadedRecordings) -> list[str]:
     """Says which recordings have changed since they were read, and so are no longer what this was trained on."""
     return say_changed(replace(ours.corpus, utterances=(*ours.corpus.utterances, *theirs.corpus.utterances)))
 
 
 def _chosen(args: argparse.Namespace) -> Preset:
     """The preset with what the options change of it."""
-    from lvm_probe.models.registry import preset, reshaped
+    from lvm_probe.models.registry import override_config, preset
 
     chosen = preset(args.family, args.preset)
     output = {"likelihood": args.likelihood, "components": args.components, "target": args.target}
     output |= {"min_std": args.min_std}
-    config = reshaped(
+    config = override_config(
         chosen.config,
         strides=args.strides or (),
         latents=args.latents or (),

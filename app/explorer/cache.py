@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 
 Made = TypeVar("Made")
 
@@ -67,7 +67,7 @@ def kept_array(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
         made = compute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as temporary, temporary.open("wb") as file:
+        with write_atomically(path) as temporary, temporary.open("wb") as file:
             np.save(file, made, allow_pickle=False)
     except (OSError, ValueError):
         pass  # a cache that cannot be written only costs time

@@ -15,7 +15,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Float, Int16
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.corpora.phones import NO_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
 from lvm_probe.probing.features.sources import ModelSource
@@ -87,7 +87,7 @@ def others(
     Those of the given utterances are left out; asked for gender, those of the given speakers, and of unknown gender.
     """
     tokens = table.tokens
-    kept = (tokens["unit"] == "phoneme") & ~tokens["label"].isin(NO_PHONEMES) & ~tokens["utterance"].isin(utterances)
+    kept = (tokens["unit"] == "phoneme") & ~tokens["label"].isin(NON_PHONEMES) & ~tokens["utterance"].isin(utterances)
     if target == "gender":
         kept &= tokens["gender"].notna() & ~tokens["speaker"].isin(speakers)
     return kept.to_numpy(dtype=bool)

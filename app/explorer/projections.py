@@ -48,7 +48,7 @@ def chosen_rows(
         if wanted != "all":
             kept &= tokens[column] == wanted
     if unit == "phoneme" and not silence:
-        kept &= ~tokens["label"].isin(phones.NO_PHONEMES)
+        kept &= ~tokens["label"].isin(phones.NON_PHONEMES)
     return np.flatnonzero(kept.to_numpy(dtype=bool))
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from lvm_probe.analysis.shape_annotations import Float, Int16
 from lvm_probe.models.families.stcn import Conditional
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.layers.srnn_chain import Chain
-from lvm_probe.models.likelihood.elbo import utterance_seed
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import utterance_generator
+from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.corpora.corpus import Segment
 
 _CERTAIN = 60.0
@@ -67,7 +67,7 @@ def heard(
         given: latents of layers that are not inferred, for as many steps as `Heard.latents` has.
     """
     for layer in prior:
-        model = model.uninformed(layer)
+        model = model.without_inference(layer)
     for layer, z in (given or {}).items():
         model = along(model, layer, z)
     noise, generator = _noise(model, name, len(pcm), seed)
@@ -92,7 +92,7 @@ def inferred(
 def along(model: SpeechModel, layer: int, z: Float[np.ndarray, "steps size"]) -> SpeechModel:
     """A copy in which the given layer (0 the lowest) follows these latents, one row a step of the padded recording."""
     other = copy.deepcopy(model)
-    part = other.inference[layer]
+    part = other.posterior_modules[layer]
     part.__class__ = _FOLLOWING[type(part)]
     part.course = torch.from_numpy(z).to(model.parameter).unsqueeze(1)
     return other
@@ -122,7 +122,7 @@ class _FollowingCell(Cell):
     ) -> Trajectory:
         z = self.course.expand_as(noise)
         h, states = noise.new_zeros(noise.shape[1], self.hidden), []
-        for gate, past in zip(self.hoist(context, encoded), _before(z), strict=True):
+        for gate, past in zip(self.gate_inputs(context, encoded), _before(z), strict=True):
             h = self.state(gate.expand(len(h), -1), past, h)
             states.append(h)
         all_h = torch.stack(states)
@@ -170,7 +170,7 @@ def _certain(z: Tensor) -> Gaussian:
 
 
 def _noise(model: SpeechModel, name: str, samples: int, seed: int) -> tuple[tuple[Tensor, ...], torch.Generator]:
-    generator = torch.Generator().manual_seed(utterance_seed(seed, name))
+    generator = utterance_generator(seed, name)
     return model.noise(samples, 1, generator), generator
 
 

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.checkpoints.shipped_checkpoints import resolve
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, resolve
+from lvm_probe.models.io.files import write_atomically
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import config_from_dict, config_to_dict, family
 
@@ -38,11 +38,16 @@ class Checkpoint:
     provenance: dict[str, Any]
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """The file's name without its ending; of the best checkpoint of a run, the name of the run's folder."""
+        return self.path.absolute().parent.name if self.path.name == BEST else self.path.stem
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able metadata as one safetensors file, whole or not at all."""
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         try:
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
         except SafetensorError as error:  # its name for a full disk

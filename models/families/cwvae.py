@@ -20,14 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.blocks import Downsample, Framing, Stack, Upsample, mask
+from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualStack, Upsample, mask
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
-from lvm_probe.models.layers.products import Product
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +129,10 @@ class CWVAE(SpeechModel):
         self.stride, self.strides = c.strides[0], c.strides
         self.latents = c.latents
         self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
-        self.front = Stack(c.front_width, c.front_depth)
+        self.front = ResidualStack(c.front_width, c.front_depth)
         widths = (c.front_width, *[c.width] * len(c.latents))
         self.down = nn.ModuleList(Downsample(w, c.width, f) for w, f in zip(widths, c.factors, strict=False))
-        self.ladder = nn.ModuleList(Stack(c.width, c.depth) for _ in c.latents)
+        self.ladder = nn.ModuleList(ResidualStack(c.width, c.depth) for _ in c.latents)
         top = len(c.latents) - 1
         self.cells = nn.ModuleList(
             Cell(c.width if level < top else 0, c.width, z, c.hidden, c.posterior_std)
@@ -144,9 +142,9 @@ class CWVAE(SpeechModel):
             Upsample(z + c.hidden, c.width, factor) for z, factor in zip(c.latents[1:], c.factors[1:], strict=True)
         )
         self.back_in = nn.Linear(c.latents[0] + c.hidden, c.width)
-        self.back = Stack(c.width, c.depth)
+        self.back = ResidualStack(c.width, c.depth)
         self.up = Upsample(c.width, c.front_width, c.factors[0])
-        self.back_front = Stack(c.front_width, c.front_depth)
+        self.back_front = ResidualStack(c.front_width, c.front_depth)
         self.head = output_head(c.front_width, c.front_stride, c.output)
         self.aux_features = nn.Linear(c.front_width, c.front_stride)
         self.aux_latent = nn.Linear(c.latents[0], c.strides[0])
@@ -157,7 +155,7 @@ class CWVAE(SpeechModel):
         self.decode_reach = (back, back)
 
     @property
-    def inference(self) -> tuple[Cell, ...]:
+    def posterior_modules(self) -> tuple[Cell, ...]:
         """Every layer's cell."""
         return tuple(self._cells())
 
@@ -194,26 +192,6 @@ class CWVAE(SpeechModel):
                 context = self._context(level, layer.z, layer.h)
         return tuple(reversed(layers))
 
-    def follower(self, rows: int) -> Follow:
-        """Follows the paths of every layer top-down; each has the context of its own path above."""
-        cells = self._cells()
-        layers = [CellPaths(cell, rows, context=level + 1 < len(cells)) for level, cell in enumerate(cells)]
-        spreads = [Product(up.spread.weight, up.spread.bias, rows) for up in self._ups()]
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            contexts: list[Tensor] = []
-            found: list[Paths] = []
-            for level, layer in reversed(list(enumerate(layers))):
-                gates = cells[level].hoist(None, encoded[level])
-                paths = layer.go_on(gates, encoded[level], noise[level], contexts)
-                found.append(paths)
-                if level:
-                    spread = spreads[level - 1](torch.cat((paths.z, paths.h), -1), "relu")
-                    contexts = [c for step in spread.unflatten(2, (-1, self.config.width)) for c in step.unbind(1)]
-            return tuple(reversed(found))
-
-        return follow
-
     def decode(
         self,
         encoded: Sequence[Float[Tensor, "_time batch _features"]],
@@ -245,7 +223,7 @@ class CWVAE(SpeechModel):
         noise = [n.to(device) for n in self.noise(samples, rows, generator, self.head.weight.dtype)]
         context: Tensor | None = None
         for level, cell in reversed(list(enumerate(self._cells()))):
-            h, z = cell.generate(cell.hoist(context, noise[level]), noise[level])
+            h, z = cell.generate(cell.gate_inputs(context, noise[level]), noise[level])
             if level:
                 context = self._context(level, z, h)
         lengths = torch.full((rows,), z.shape[0] * self.strides[0], device=device)

@@ -20,14 +20,13 @@ from jaxtyping import Float, Int, Int16, Int64
 from torch import Tensor, nn
 
 from lvm_probe import InputError
-from lvm_probe.models.io.pcm import check_pcm
-from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.batches import Recording, pcm_histogram
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.elbo import Recording
 from lvm_probe.models.likelihood.logistic_mixture import MIN_LOG_SCALE
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import ModelConfig, SpeechModel
 from lvm_probe.models.training.recipe import SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 ITERATIONS = 300
 """Most steps of L-BFGS from one start; two components need some fifty."""
@@ -99,18 +98,6 @@ class Unconditional(SpeechModel):
         return Output(self.config.output, self.distribution.expand(rows, samples, -1))
 
 
-def histogram(
-    recordings: Sequence[Recording], progress: Callable[[int], None] = lambda samples: None
-) -> Int64[np.ndarray, " 65536"]:
-    """How often each PCM value occurs, from -32,768 up. `progress` is called with the samples of each recording."""
-    counts = np.zeros(mulaw.PCM_VALUES, np.int64)
-    for recording in recordings:
-        pcm = check_pcm(recording.read(0, recording.samples)).astype(np.int64)
-        counts += np.bincount(pcm + mulaw.FULL_SCALE, minlength=mulaw.PCM_VALUES)
-        progress(recording.samples)
-    return counts
-
-
 def fit(
     config: UnconditionalConfig,
     recordings: Sequence[Recording],
@@ -122,7 +109,7 @@ def fit(
     One pass over the audio, and then L-BFGS on the histogram from several fixed starts; there is no randomness.
     Weights are in single precision. Raises InputError when there are no samples.
     """
-    return fit_histogram(config, histogram(recordings, progress))
+    return fit_histogram(config, pcm_histogram(recordings, progress))
 
 
 def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536"]) -> Unconditional:

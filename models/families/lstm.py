@@ -16,16 +16,16 @@ import torch
 from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSTMConfig(FrameConfig):
+class LSTMConfig(StackedConfig):
     """Shape of an LSTM: `hidden` units in each of `layers` stacked layers."""
 
     hidden: int
@@ -41,7 +41,7 @@ class LSTM(SpeechModel):
 
     family = "lstm"
     Config = LSTMConfig
-    presets = frame_presets(
+    presets = stacked_presets(
         small=Preset(LSTMConfig(hidden=256), SMALL, "s=64, d=256; trains on two cores in half an hour"),
         paper=Preset(
             LSTMConfig(hidden=256, depth=3, inputs=("mulaw16",)),
@@ -56,9 +56,9 @@ class LSTM(SpeechModel):
         self.config = c = config
         self.stride, self.strides, self.latents = c.stride, (), ()
         self.encode_reach, self.decode_reach = None, (c.stride, 0)
-        self.frames = FrameEncoder(c)
+        self.frames = StackEncoder(c)
         self.lstm = nn.LSTM(c.width, c.hidden, c.layers)
-        self.decoder = FrameDecoder(c.hidden, 0, c)
+        self.decoder = StackDecoder(c.hidden, 0, c)
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]

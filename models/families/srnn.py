@@ -22,23 +22,22 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.blocks import steps
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.gru import GRU
-from lvm_probe.models.layers.posterior_paths import ChainPaths, Follow, Paths
+from lvm_probe.models.batches import step_counts
+from lvm_probe.models.layers.gru import GRU, reverse, run
 from lvm_probe.models.layers.srnn_chain import Chain
-from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 POSTERIORS: tuple[Posterior, ...] = ("direct", "residual", "product")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRNNConfig(FrameConfig):
+class SRNNConfig(StackedConfig):
     """Shape of an SRNN: `latent` dimensions of z, `hidden` units of the GRUs and of the distributions' networks.
 
     `smoothing` lets the posterior see the whole utterance; without, it sees the audio up to its own frame.
@@ -64,7 +63,7 @@ class SRNN(SpeechModel):
 
     family = "srnn"
     Config = SRNNConfig
-    presets = frame_presets(
+    presets = stacked_presets(
         small=Preset(SRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
         paper=Preset(
             SRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
@@ -79,7 +78,7 @@ class SRNN(SpeechModel):
         self.config = c = config
         self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
         self.encode_reach, self.decode_reach = None, (0, 0)
-        self.frames = FrameEncoder(c)
+        self.frames = StackEncoder(c)
         self.states = GRU(c.width, c.hidden)
         self.summary: nn.GRU | nn.Sequential
         if c.smoothing:
@@ -88,10 +87,10 @@ class SRNN(SpeechModel):
             layers = (nn.Linear(c.width + c.hidden, c.hidden), nn.ReLU(), nn.Linear(c.hidden, c.hidden), nn.ReLU())
             self.summary = nn.Sequential(*layers)
         self.chain = Chain(c.hidden, c.hidden, c.latent, c.hidden, c.posterior_std, c.posterior)
-        self.decoder = FrameDecoder(c.latent + c.hidden, c.latent, c)
+        self.decoder = StackDecoder(c.latent + c.hidden, c.latent, c)
 
     @property
-    def inference(self) -> tuple[Chain]:
+    def posterior_modules(self) -> tuple[Chain]:
         """The chain."""
         return (self.chain,)
 
@@ -104,7 +103,7 @@ class SRNN(SpeechModel):
         both = torch.cat((features, states), -1)
         if not isinstance(self.summary, nn.GRU):
             return states, self.summary(both)
-        valid = steps(lengths, self.stride)
+        valid = step_counts(lengths, self.stride)
         return states, reverse(run(self.summary, reverse(both, valid))[0], valid)
 
     def infer(
@@ -116,16 +115,6 @@ class SRNN(SpeechModel):
         """Run the posterior: one trajectory, whose h is d."""
         states, summaries = encoded
         return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
-
-    def follower(self, rows: int) -> Follow:
-        """Follows the paths of the chain."""
-        layer = ChainPaths(self.chain, rows)
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            states, summaries = encoded
-            return (layer.go_on(states, summaries, noise[0]),)
-
-        return follow
 
     def decode(
         self,
@@ -154,19 +143,3 @@ class SRNN(SpeechModel):
             frames.append(frame)
             features = self.frames(to_pcm(frame).to(where.device))
         return torch.cat(frames, 1)[:, :samples]
-
-
-def run(
-    gru: nn.GRU, x: Float[Tensor, "time rows features"], carried: Float[Tensor, "1 rows hidden"] | None = None
-) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
-    """A GRU's states and the last of them, from zero or on from `carried`; in its own precision under autocast too."""
-    with torch.autocast(x.device.type, enabled=False):
-        states, last = gru(x.to(next(gru.parameters()).dtype), carried)
-    return states, last
-
-
-def reverse(x: Float[Tensor, "time rows features"], valid: Int[Tensor, " rows"]) -> Float[Tensor, "time rows features"]:
-    """The first `valid` steps of each row backwards, the steps behind them as they are; its own inverse."""
-    time = torch.arange(len(x), device=x.device).unsqueeze(1)
-    index = torch.where(time < valid, valid - 1 - time, time)
-    return x.gather(0, index.unsqueeze(-1).expand_as(x))

@@ -28,19 +28,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_cell import start_head
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameEncoder, shifted
-from lvm_probe.models.layers.tcn import GatedStack, doubling
+from lvm_probe.models.layers.cwvae_cell import initialise_head
+from lvm_probe.models.layers.stacked_samples import StackedConfig, StackEncoder, shifted
+from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class STCNConfig(FrameConfig):
+class STCNConfig(StackedConfig):
     """Shape of an STCN: `latents` of each layer, z¹ (next to the output) first; `blocks` of a layer (K in the paper).
 
     `filters` of all blocks and of the latents' networks; `width` and `depth` are the frame encoder's. `dense` shows
@@ -99,7 +99,7 @@ class Conditional(nn.Module):
         self.above = nn.Linear(above, filters, bias=False) if above else None
         self.hidden = nn.Linear(filters, filters)
         self.head = nn.Linear(filters, 2 * latent)
-        start_head(self.head, std)
+        initialise_head(self.head, std)
 
     def forward(
         self, d: Float[Tensor, "*time one_or_rows filters"], above: Float[Tensor, "*time rows above"] | None
@@ -133,9 +133,9 @@ class STCN(SpeechModel):
         self.config = c = config
         self.stride, self.latents = c.stride, c.latents
         self.strides = (c.stride,) * len(c.latents)
-        self.frames = FrameEncoder(c)
+        self.frames = StackEncoder(c)
         self.first = nn.Linear(c.width, c.filters)
-        self.stacks = nn.ModuleList(GatedStack(c.filters, doubling(c.blocks)) for _ in c.latents)
+        self.stacks = nn.ModuleList(GatedStack(c.filters, doubling_dilations(c.blocks)) for _ in c.latents)
         above = (*c.latents[1:], 0)
         sizes = list(zip(above, c.latents, strict=True))
         self.priors = nn.ModuleList(Conditional(c.filters, a, z, 1.0) for a, z in sizes)
@@ -155,7 +155,7 @@ class STCN(SpeechModel):
         return 1 + sum(stack.receptive_field - 1 for stack in self._stacks())
 
     @property
-    def inference(self) -> tuple[Conditional, ...]:
+    def posterior_modules(self) -> tuple[Conditional, ...]:
         """Every layer's approximate likelihood."""
         return tuple(e for e in self.evidence if isinstance(e, Conditional))
 
@@ -185,7 +185,7 @@ class STCN(SpeechModel):
         layers: list[Trajectory] = []
         with torch.autocast(noise[0].device.type, enabled=False):
             for l, eps in reversed(list(enumerate(noise))):
-                evidence = self.inference[l]
+                evidence = self.posterior_modules[l]
                 h, d = past[l].to(eps.dtype), present[l].to(eps.dtype)
                 prior = _expanded(self.priors[l](h, above), eps)
                 posterior = posterior_of(evidence.posterior, prior, _expanded(evidence(d, above), eps))

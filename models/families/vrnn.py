@@ -20,18 +20,17 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import CellPaths, Follow, Paths
-from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class VRNNConfig(FrameConfig):
+class VRNNConfig(StackedConfig):
     """Shape of a VRNN: `latent` dimensions of z, `hidden` units of the GRU and of the distributions' networks."""
 
     latent: int
@@ -51,7 +50,7 @@ class VRNN(SpeechModel):
 
     family = "vrnn"
     Config = VRNNConfig
-    presets = frame_presets(
+    presets = stacked_presets(
         small=Preset(VRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
         paper=Preset(
             VRNNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
@@ -66,12 +65,12 @@ class VRNN(SpeechModel):
         self.config = c = config
         self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
         self.encode_reach, self.decode_reach = (c.stride, 0), (0, 0)
-        self.frames = FrameEncoder(c)
+        self.frames = StackEncoder(c)
         self.cell = Cell(c.width, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
-        self.decoder = FrameDecoder(c.latent + c.hidden, c.latent, c)
+        self.decoder = StackDecoder(c.latent + c.hidden, c.latent, c)
 
     @property
-    def inference(self) -> tuple[Cell]:
+    def posterior_modules(self) -> tuple[Cell]:
         """The cell."""
         return (self.cell,)
 
@@ -92,16 +91,6 @@ class VRNN(SpeechModel):
         past, present = encoded
         return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
 
-    def follower(self, rows: int) -> Follow:
-        """Follows the paths of the cell; they share the previous frame."""
-        layer = CellPaths(self.cell, rows)
-
-        def follow(encoded: Sequence[Tensor], noise: Sequence[Tensor]) -> tuple[Paths, ...]:
-            past, present = encoded
-            return (layer.go_on(self.cell.hoist(past, present), present, noise[0]),)
-
-        return follow
-
     def decode(
         self,
         encoded: Sequence[Float[Tensor, "time batch width"]],
@@ -121,7 +110,7 @@ class VRNN(SpeechModel):
         features = where.new_zeros(1, rows, self.config.width)
         frames: list[Tensor] = []
         for eps in noise:
-            h = self.cell.state(self.cell.hoist(features, features)[0], z, h)
+            h = self.cell.state(self.cell.gate_inputs(features, features)[0], z, h)
             prior = self.cell.prior_of(h)
             z = prior.mean + prior.std * eps
             output, _ = self.decoder(torch.cat((z, h), -1).unsqueeze(0), z.unsqueeze(0))

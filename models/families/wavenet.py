@@ -21,17 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.stacked_frames import FrameConfig, FrameDecoder, FrameEncoder, frame_presets, shifted
-from lvm_probe.models.layers.tcn import GatedStack, doubling
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
+from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaveNetConfig(FrameConfig):
+class WaveNetConfig(StackedConfig):
     """Shape of a WaveNet: `channels` of all convolutions, `cycles` times `layers` blocks, dilations 1 to 2^(layers-1).
 
     With `perceptron` a stack goes through one (`width`, `depth`) before the first convolution.
@@ -54,7 +54,7 @@ class WaveNet(SpeechModel):
 
     family = "wavenet"
     Config = WaveNetConfig
-    presets = frame_presets(
+    presets = stacked_presets(
         small=Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour"),
         paper=Preset(
             WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
@@ -72,11 +72,11 @@ class WaveNet(SpeechModel):
         super().__init__()
         self.config = c = config
         self.stride, self.strides, self.latents = c.stride, (), ()
-        self.frames = FrameEncoder(c) if c.perceptron else None
+        self.frames = StackEncoder(c) if c.perceptron else None
         features = c.width if c.perceptron else c.stride * len(c.inputs)
         self.first = nn.Linear(2 * features, c.channels)
-        self.stack = GatedStack(c.channels, doubling(c.layers, c.cycles), skip=c.channels)
-        self.decoder = FrameDecoder(c.channels, 0, c)
+        self.stack = GatedStack(c.channels, doubling_dilations(c.layers, c.cycles), skip=c.channels)
+        self.decoder = StackDecoder(c.channels, 0, c)
         self.encode_reach, self.decode_reach = (self.receptive_field * c.stride, 0), (c.stride, 0)
 
     @property

@@ -19,7 +19,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ERO
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name only when the block ends without an error.
 
     Folders are made. An OSError, in the block too, becomes an InputError that names `path`. The file is on the disk
@@ -35,7 +35,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         with contextlib.suppress(OSError):  # where there are no locks, what is unfinished is never cleared away
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with telling(path):
+        with reporting_write_errors(path):
             yield temporary
             os.fsync(handle)
             temporary.chmod(0o644)
@@ -46,7 +46,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def telling(path: Path) -> Iterator[None]:
+def reporting_write_errors(path: Path) -> Iterator[None]:
     """An OSError in the block becomes an InputError that names `path`, which could not be written.
 
     So does what a library makes of a full disk when it stumbles over it a second time, in closing the file.
@@ -65,8 +65,8 @@ def telling(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot write ({why}); free some space or choose another folder") from None
 
 
-def clear_unfinished(folder: Path) -> None:
-    """Remove from a folder what `written_whole` was at when its process was killed.
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder what `write_atomically` was at when its process was killed.
 
     Whoever is still writing holds a lock on the file, which is then left alone.
     """

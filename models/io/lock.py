@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lvm_probe import InputError
-from lvm_probe.models.io.files import clear_unfinished
+from lvm_probe.models.io.files import remove_unfinished
 
 LOCK = ".lock"
 """The file that a run holds in its folder. Names that begin with a dot are nobody's data."""
@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     made = _missing(folder)
     handle = _taken(folder)
     try:
-        clear_unfinished(folder)
+        remove_unfinished(folder)
         yield
     finally:
         if _is(folder / LOCK, handle):

@@ -11,20 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvm_probe.models.layers.products import Linear
-
-
-def steps(lengths: Int[Tensor, " batch"], stride: int) -> Int[Tensor, " batch"]:
-    """Steps of `stride` samples that each utterance touches: ceil(length / stride)."""
-    return (lengths + stride - 1) // stride
+from lvm_probe.models.batches import step_counts, step_mask
 
 
 def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "batch size 1"] | None:
-    """One where a step holds part of the utterance, else zero; None when nothing is padding."""
-    count = steps(lengths, stride)
-    if bool((count >= size).all()):
+    """`step_mask` with the batch first; None when nothing is padding."""
+    if bool((step_counts(lengths, stride) >= size).all()):
         return None
-    return (torch.arange(size, device=lengths.device) < count.unsqueeze(1)).unsqueeze(-1).float()
+    return step_mask(lengths, stride, size).transpose(0, 1)
 
 
 def masked(x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None) -> Tensor:
@@ -41,8 +35,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.conv = Linear(3 * channels, 2 * channels)
-        self.mix = Linear(2 * channels, channels)
+        self.conv = nn.Linear(3 * channels, 2 * channels)
+        self.mix = nn.Linear(2 * channels, channels)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -53,7 +47,7 @@ class ResidualBlock(nn.Module):
         return x + mixed
 
 
-class Stack(nn.Module):
+class ResidualStack(nn.Module):
     """Residual blocks one after another."""
 
     def __init__(self, channels: int, depth: int) -> None:
@@ -74,7 +68,7 @@ class Downsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.mix = Linear(factor * channels_in, channels_out)
+        self.mix = nn.Linear(factor * channels_in, channels_out)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None
@@ -90,7 +84,7 @@ class Upsample(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
         self.channels_out = channels_out
-        self.spread = Linear(channels_in, factor * channels_out)
+        self.spread = nn.Linear(channels_in, factor * channels_out)
 
     def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
         spread: Tensor = self.spread(x)
@@ -106,7 +100,7 @@ class Framing(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.mix = Linear(2 * stride * channels_in, channels_out)
+        self.mix = nn.Linear(2 * stride * channels_in, channels_out)
 
     def forward(self, x: Float[Tensor, "batch samples channel"]) -> Float[Tensor, "batch steps width"]:
         half = self.stride // 2

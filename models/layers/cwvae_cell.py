@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights, scan
+from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.trajectory import Trajectory
 
 
 class Step(NamedTuple):
@@ -48,10 +49,10 @@ class Cell(nn.Module):
         self.encoder_to_evidence = nn.Linear(evidence, hidden, bias=False)
         self.prior = nn.Linear(hidden, 2 * latent)
         self.evidence = nn.Linear(hidden, 2 * latent)
-        start_head(self.prior, 1.0)
-        start_head(self.evidence, posterior_std)
+        initialise_head(self.prior, 1.0)
+        initialise_head(self.evidence, posterior_std)
 
-    def hoist(
+    def gate_inputs(
         self,
         context: Float[Tensor, "time rows channel"] | None,
         like: Float[Tensor, "time _rows _features"],
@@ -71,7 +72,7 @@ class Cell(nn.Module):
         before: Trajectory | None = None,
     ) -> Trajectory:
         """Run the posterior through time, on from the last step of `before`; `noise` is standard normal."""
-        gates, evidence = self.hoist(context, encoded), self.encoder_to_evidence(encoded)
+        gates, evidence = self.gate_inputs(context, encoded), self.encoder_to_evidence(encoded)
         return scan(gates, evidence, noise, self.weights(), self.posterior, before)
 
     def weights(self) -> Weights:
@@ -133,7 +134,7 @@ class Cell(nn.Module):
         return torch.stack(states), torch.stack(latents)
 
 
-def start_head(head: nn.Linear, std: float) -> None:
+def initialise_head(head: nn.Linear, std: float) -> None:
     """Start a head of means and log precisions at mean zero and the given standard deviation."""
     latent = head.out_features // 2
     with torch.no_grad():

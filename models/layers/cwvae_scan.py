@@ -18,7 +18,6 @@ share of the posterior's precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lvm_probe.models.likelihood.gaussian import LOG_PRECISION_RANGE, Gaussian, Posterior
+from lvm_probe.models.trajectory import Trajectory
 
 
 class Weights(NamedTuple):
@@ -36,16 +36,6 @@ class Weights(NamedTuple):
     h_bias: Float[Tensor, " three_hidden_and_two_units"]
     heads: Float[Tensor, "2 units two_latent"]
     heads_bias: Float[Tensor, "2 1 two_latent"]
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """States, latents and distributions of one layer, time first."""
-
-    h: Float[Tensor, "time rows hidden"]
-    z: Float[Tensor, "time rows latent"]
-    prior: Gaussian
-    posterior: Gaussian
 
 
 def scan(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,6 +42,31 @@ class GRU(nn.GRU):
         first = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h[0].detach()
         states = _Loop.apply(gates, first, self.weight_hh_l0, self.bias_hh_l0)
         return states, states[-1:]
+
+
+def run(
+    gru: nn.GRU, x: Float[Tensor, "time rows features"], h: Float[Tensor, "1 rows hidden"] | None = None
+) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
+    """Run a GRU in the precision of its weights, under autocast too.
+
+    Args:
+        gru: the layer.
+        x: its inputs, time first.
+        h: the state to start from; zeros without.
+
+    Returns:
+        The state of every step, and the last one.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        states, last = gru(x.to(next(gru.parameters()).dtype), h)
+    return states, last
+
+
+def reverse(x: Float[Tensor, "time rows features"], valid: Int[Tensor, " rows"]) -> Float[Tensor, "time rows features"]:
+    """Reverse the first `valid` steps of each row and leave the padding behind them. It is its own inverse."""
+    time = torch.arange(len(x), device=x.device).unsqueeze(1)
+    index = torch.where(time < valid, valid - 1 - time, time)
+    return x.gather(0, index.unsqueeze(-1).expand_as(x))
 
 
 class _Loop(torch.autograd.Function):

@@ -18,12 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.cwvae_cell import start_head
-from lvm_probe.models.layers.cwvae_scan import Trajectory, combine, head_gradients, summed_product
+from lvm_probe.models.layers.cwvae_cell import initialise_head
+from lvm_probe.models.layers.cwvae_scan import combine, head_gradients, summed_product
 from lvm_probe.models.likelihood.gaussian import LOG_PRECISION_RANGE, Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.trajectory import Trajectory
 
 
-class Link(NamedTuple):
+class ChainStep(NamedTuple):
     """One step of the chain."""
 
     z: Float[Tensor, "rows latent"]
@@ -58,8 +59,8 @@ class Chain(nn.Module):
         self.encoder_to_evidence = nn.Linear(evidence, hidden)
         self.prior = nn.Linear(hidden, 2 * latent)
         self.evidence = nn.Linear(hidden, 2 * latent)
-        start_head(self.prior, 1.0)
-        start_head(self.evidence, posterior_std)
+        initialise_head(self.prior, 1.0)
+        initialise_head(self.evidence, posterior_std)
 
     def infer(
         self,
@@ -91,12 +92,12 @@ class Chain(nn.Module):
         encoded: Float[Tensor, "rows features"],
         noise: Float[Tensor, "rows latent"],
         z: Float[Tensor, "rows latent"],
-    ) -> Link:
+    ) -> ChainStep:
         """One step of the posterior, as the equations have it: what `scan` must agree with."""
         prior = self.prior_of(state, z)
         evident = gaussian_of(self.evidence(torch.relu(self.z_to_evidence(z) + self.encoder_to_evidence(encoded))))
         posterior = posterior_of(self.posterior, prior, evident)
-        return Link(posterior.mean + posterior.std * noise, prior, posterior)
+        return ChainStep(posterior.mean + posterior.std * noise, prior, posterior)
 
 
 def weights(*networks: tuple[nn.Linear, nn.Linear]) -> Weights:

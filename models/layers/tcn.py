@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lvm_probe.models.layers.stacked_frames import shifted
+from lvm_probe.models.layers.stacked_samples import shifted
 
 
 class GatedBlock(nn.Module):
@@ -94,6 +94,6 @@ class GatedStack(nn.Module):
         return [block for block in self.blocks if isinstance(block, GatedBlock)]
 
 
-def doubling(layers: int, times: int = 1) -> tuple[int, ...]:
+def doubling_dilations(layers: int, times: int = 1) -> tuple[int, ...]:
     """Dilations 1, 2, 4, …, 2^(layers-1), the whole `times` over."""
     return tuple(2**layer for layer in range(layers)) * times

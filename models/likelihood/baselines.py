@@ -16,8 +16,9 @@ import soundfile
 from jaxtyping import Int16
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording
 from lvm_probe.models.io.pcm import check_pcm
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, Recording
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation
 
 BASELINES = ("uniform", "flac")
 BITS = 16
@@ -25,7 +26,7 @@ BITS = 16
 FLAC_BEST = 1.0
 """The highest compression, on libsndfile's scale from 0 to 1 (FLAC's own level 8)."""
 
-PAPER_FRAMES = 49_367.3
+PAPER_SAMPLES = 49_367.3
 """Mean length in frames of a TIMIT test utterance (`papers/001` appendix G)."""
 TABLE_5 = (1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001)
 """Smallest standard deviations of `papers/001` table 5."""
@@ -122,15 +123,17 @@ class GaussianLimit:
     note: str
 
 
-def largest_gaussian_likelihood(min_std: float, frames: float | int) -> float:
+def largest_gaussian_likelihood(min_std: float, samples: float | int) -> float:
     """The most that `frames` frames can add up to, in nats: equation 13 times the frames.
 
     The density of N(x, min_std²) at x: the prediction is perfect and the floor is reached. A mixture reaches no more.
     `min_std` is in units of the normalised audio. It is a density: a smaller floor raises it without bound.
     """
-    if not min_std > 0 or not frames >= 0:
-        raise InputError(f"min_std must be positive and frames not negative; got {min_std} and {frames}")
-    return -frames * (0.5 * math.log(2 * math.pi) + math.log(min_std))
+    if not min_std > 0 or not samples >= 0:
+        raise InputError(
+            f"min_std must be positive and the number of samples not negative; got {min_std} and {samples}"
+        )
+    return -samples * (0.5 * math.log(2 * math.pi) + math.log(min_std))
 
 
 def table_5() -> tuple[GaussianLimit, ...]:
@@ -141,7 +144,7 @@ def table_5() -> tuple[GaussianLimit, ...]:
     """
     rows = []
     for min_std, paper in zip(TABLE_5, PAPER_TABLE_5, strict=True):
-        nats = largest_gaussian_likelihood(min_std, PAPER_FRAMES)
+        nats = largest_gaussian_likelihood(min_std, PAPER_SAMPLES)
         gap = nats - paper
         note = f"the paper's {paper:,} is {abs(gap):.1f} nats off its own formula" if abs(gap) > 1 else ""
         rows.append(GaussianLimit(min_std, nats, paper, note))

@@ -14,10 +14,9 @@ import torch
 from jaxtyping import Float, Int, Int16
 from torch import Tensor
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.likelihood.output_distribution import Output
-from lvm_probe.models.model import SpeechModel, section
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.trajectory import Trajectory
 
 MOST_SAMPLES = 1_000_000
 """Samples of padded audio in a batch, and in a chunk of a longer utterance."""
@@ -89,11 +88,11 @@ def _decode(
     first, last = max(origin, start - behind), min(known, stop + ahead)
     encoded = tuple(torch.cat(parts) for parts in zip(*(e for _, e, _ in held), strict=True))
     encoded = cut(encoded, known - origin, first - origin, last - origin)
-    joined = tuple(_joined(parts) for parts in zip(*(layers for _, _, layers in held), strict=True))
+    joined = tuple(Trajectory.concatenate(parts) for parts in zip(*(layers for _, _, layers in held), strict=True))
 
     def steps(a: int, b: int) -> tuple[Trajectory, ...]:
         spans = zip(joined, model.strides, strict=True)
-        return tuple(section(layer, (a - origin) // s, (b - origin) // s) for layer, s in spans)
+        return tuple(layer.steps((a - origin) // s, (b - origin) // s) for layer, s in spans)
 
     output, _ = model.decode(encoded, steps(first, last), (lengths - first).clamp(0, last - first))
     output = Output(output.config, output.parameters[:, start - first : stop - first])
@@ -103,15 +102,3 @@ def _decode(
 def cut(encoded: Sequence[Tensor], samples: int, start: int, stop: int) -> tuple[Tensor, ...]:
     """The steps of an encoding of `samples` samples that cover [start, stop)."""
     return tuple(e[start * len(e) // samples : stop * len(e) // samples] for e in encoded)
-
-
-def _joined(parts: Sequence[Trajectory]) -> Trajectory:
-    def cat(*tensors: Tensor) -> Tensor:
-        return torch.cat(tensors)
-
-    return Trajectory(
-        cat(*(p.h for p in parts)),
-        cat(*(p.z for p in parts)),
-        Gaussian(cat(*(p.prior.mean for p in parts)), cat(*(p.prior.log_precision for p in parts))),
-        Gaussian(cat(*(p.posterior.mean for p in parts)), cat(*(p.posterior.log_precision for p in parts))),
-    )

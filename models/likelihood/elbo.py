@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,31 +12,15 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.io.pcm import check_pcm
-from lvm_probe.models.layers.blocks import steps
-from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.batches import Recording, batches_by_length, collate, sample_mask, step_counts, step_mask
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.likelihood.output_distribution import Output
-from lvm_probe.models.model import Pass, SpeechModel
+from lvm_probe.models.model import ForwardPass, SpeechModel
+from lvm_probe.models.noise import batch_noise
+from lvm_probe.models.trajectory import Trajectory
 
 NATS_PER_BIT = math.log(2)
-
-
-@runtime_checkable
-class Recording(Protocol):
-    """What training and evaluation need of a recording; corpora are somebody else's business."""
-
-    @property
-    def name(self) -> str:
-        """Unique; seeds the recording's noise."""
-
-    @property
-    def samples(self) -> int:
-        """Length in samples, at the model's rate."""
-
-    def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
-        """16-bit PCM of samples [start, stop)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +47,7 @@ class Evaluation:
     that the likelihood is one of Gaussians, whose bits per frame are no code length.
     """
 
-    frames: int
+    samples: int
     utterances: int
     reconstruction: float
     pcm_reconstruction: float
@@ -81,12 +63,12 @@ class Evaluation:
     @property
     def bits_per_frame(self) -> float:
         """Equation 11: all bits over all frames; not a mean of per-utterance means."""
-        return -self.elbo / (self.frames * NATS_PER_BIT)
+        return -self.elbo / (self.samples * NATS_PER_BIT)
 
     @property
     def pcm_bits_per_frame(self) -> float:
         """Code length of the 16-bit PCM itself: the same bound with bins that tile the line."""
-        return (self._kl - self.pcm_reconstruction) / (self.frames * NATS_PER_BIT)
+        return (self._kl - self.pcm_reconstruction) / (self.samples * NATS_PER_BIT)
 
     @property
     def nats_per_utterance(self) -> float:
@@ -96,7 +78,7 @@ class Evaluation:
     @property
     def kl_bits_per_frame(self) -> dict[str, float]:
         """KL of each layer, `z1` the lowest."""
-        return {f"z{i}": float(kl.sum()) / (self.frames * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
+        return {f"z{i}": float(kl.sum()) / (self.samples * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
 
     @property
     def kl_nats_per_step(self) -> dict[str, Float[np.ndarray, " _latent"]]:
@@ -116,17 +98,6 @@ class Evaluation:
     @property
     def _kl(self) -> float:
         return math.fsum(kl.sum() for kl in self.kl)
-
-
-def step_mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "size batch 1"]:
-    """One for the ceil(length / stride) steps that touch the utterance, time first."""
-    inside = torch.arange(size, device=lengths.device).unsqueeze(1) < steps(lengths, stride)
-    return inside.unsqueeze(-1).float()
-
-
-def sample_mask(lengths: Int[Tensor, " batch"], size: int) -> Float[Tensor, "batch size"]:
-    """One for the samples inside the utterance."""
-    return (torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)).float()
 
 
 def layer_kl(
@@ -161,35 +132,9 @@ def elbo(
 ) -> Elbo:
     """One-sample ELBO of each utterance of a zero-padded batch."""
     pcm = model.pad(pcm)
-    passed: Pass = model(pcm, lengths, noise)
+    passed: ForwardPass = model(pcm, lengths, noise)
     kl = tuple(k.sum((0, 2)) for k in layer_kl(passed.layers, model.strides, lengths))
     return Elbo(log_likelihood(passed.output, pcm, lengths), kl)
-
-
-def utterance_seed(seed: int, name: str) -> int:
-    """A seed that depends on the run's seed and the utterance's name alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "big")
-
-
-def collate(recordings: Sequence[Recording]) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"]]:
-    """Whole recordings as one batch, zero-padded behind."""
-    lengths = torch.tensor([r.samples for r in recordings])
-    pcm = torch.zeros(len(recordings), int(lengths.max()), dtype=torch.int16)
-    for row, recording in zip(pcm, recordings, strict=True):
-        row[: recording.samples] = torch.from_numpy(check_pcm(recording.read(0, recording.samples)))
-    return pcm, lengths
-
-
-def batches_by_length(recordings: Sequence[Recording], most_samples: int) -> Iterator[list[Recording]]:
-    """Recordings of like length together, at most `most_samples` of padded audio a batch (or one recording)."""
-    batch: list[Recording] = []
-    for recording in sorted(recordings, key=lambda r: (r.samples, r.name)):
-        if batch and (len(batch) + 1) * recording.samples > most_samples:
-            yield batch
-            batch = []
-        batch.append(recording)
-    if batch:
-        yield batch
 
 
 @torch.no_grad()
@@ -211,12 +156,12 @@ def evaluate(
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
     device = model.parameter.device
-    frames, likelihoods = 0, np.zeros(2)
+    samples, likelihoods = 0, np.zeros(2)
     kl = [np.zeros(z) for z in model.latents]
     counts = [0] * len(model.latents)
     for batch in batches_by_length(recordings, most_samples):
         pcm, lengths = collate(batch)
-        noise = [n.to(device) for n in batch_noise(model, batch, pcm.shape[1], seed)]
+        noise = batch_noise(model, batch, pcm.shape[1], seed)
         pcm, lengths = model.pad(pcm).to(device), lengths.to(device)
         for piece in chunks(model, pcm, lengths, noise, most_samples):
             sums = [f(piece.output, piece.pcm, piece.lengths).double().sum() for f in (log_likelihood, code_length)]
@@ -227,21 +172,9 @@ def evaluate(
             likelihoods += torch.stack(sums).cpu().numpy()
             for l, (part, stride) in enumerate(zip(parts, model.strides, strict=True)):
                 kl[l] += part.cpu().numpy()
-                counts[l] += int(steps(piece.lengths, stride).sum())
-            frames += int(piece.lengths.sum())
+                counts[l] += int(step_counts(piece.lengths, stride).sum())
+            samples += int(piece.lengths.sum())
             progress(int(piece.lengths.sum()))
     first, second = map(float, likelihoods)
     density = model.config.output.is_density()
-    return Evaluation(frames, len(recordings), first, second, tuple(kl), tuple(counts), density)
-
-
-def batch_noise(
-    model: SpeechModel, recordings: Sequence[Recording], samples: int, seed: int
-) -> list[Float[Tensor, "_time batch _latent"]]:
-    """Noise for a batch in which each recording's part depends on `seed` and its own name and length only."""
-    noise = [torch.zeros_like(n) for n in model.noise(samples, len(recordings), torch.Generator())]
-    for row, recording in enumerate(recordings):
-        generator = torch.Generator().manual_seed(utterance_seed(seed, recording.name))
-        for whole, own in zip(noise, model.noise(recording.samples, 1, generator), strict=True):
-            whole[: len(own), row] = own[:, 0]
-    return noise
+    return Evaluation(samples, len(recordings), first, second, tuple(kl), tuple(counts), density)

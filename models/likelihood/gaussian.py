@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,17 @@ class Gaussian:
 
     @property
     def std(self) -> Float[Tensor, "*shape"]:
+        """Standard deviations."""
         return torch.exp(-0.5 * self.log_precision)
+
+    def __getitem__(self, part: slice) -> Gaussian:
+        """Part of the first axis."""
+        return Gaussian(self.mean[part], self.log_precision[part])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Gaussian]) -> Gaussian:
+        """Join along the first axis."""
+        return Gaussian(torch.cat([g.mean for g in parts]), torch.cat([g.log_precision for g in parts]))
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, "*shape"]:

@@ -1,11 +1,11 @@
-"""A tighter bound than the ELBO, by importance sampling (Burda et al. 2016, equation 8).
+"""A tighter bound than the ELBO, by importance sampling (Burda, Grosse and Salakhutdinov 2016, equation 8).
 
     log p(x) ≥ E log (1/K) Σ_k p(x, z_k) / q(z_k | x),  z_1 ... z_K ~ q(z | x)
 
-One sample is the ELBO, with a sampled log ratio where `likelihood.elbo` has the KL in closed form. More samples never
-loosen the bound in expectation, and in the limit it is log p(x); but a path of thousands of steps makes weights that
-differ by many nats, so that for long utterances one of them soon outweighs all others: `effective_samples` says how far
-that went. `papers/001` reports one-sample ELBOs only.
+With K = 1 it is the ELBO, with a sampled log ratio where `likelihood.elbo` has the KL in closed form. More Monte Carlo
+draws never loosen the bound in expectation, and in the limit it is log p(x). But over thousands of time steps the
+weights differ by many nats, so for long utterances one draw soon outweighs all others: `effective_draws` shows how far
+that went. Havtorn et al. (2022) report one-draw ELBOs only.
 """
 
 from __future__ import annotations
@@ -19,126 +19,131 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording, collate, sample_mask, step_mask
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, Chunk, chunks
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Recording, collate, sample_mask, step_mask, utterance_seed
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import Gaussian, log_density
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
 
 
 @dataclass(frozen=True)
 class ImportanceBound:
-    """Sums over a data set, in nats, as in `likelihood.elbo.Evaluation`; the bound is taken utterance by utterance.
+    """Sums over a data set, in nats. The bound is taken utterance by utterance.
 
-    `samples` is K. `bound` is of the paper's likelihood, `pcm_bound` of the code length of the 16-bit PCM. `elbo` and
-    `pcm_elbo` are means of the same weights' logarithms: K-sample ELBOs, which the bounds never fall below.
-    `effective_samples` is 1 / Σ w² of the normalised weights w of the paper's likelihood, the mean over utterances:
-    from 1 (one path outweighs all others, so that more paths would still raise the bound) to K. `density` is as there.
+    Attributes:
+        samples: audio samples.
+        utterances: how many there are.
+        draws: K, the Monte Carlo draws of an utterance's latents.
+        bound: on the paper's likelihood.
+        pcm_bound: on the code length of the 16-bit PCM.
+        elbo: mean of the log weights behind `bound`, the K-draw ELBO; never above it.
+        pcm_elbo: the same for `pcm_bound`.
+        effective_draws: 1 / Σ w² of the normalised weights w, the mean over utterances: from 1 (one draw outweighs all
+            others, so more draws would still raise the bound) to K.
+        density: whether the likelihood is a density, whose bits per frame are no code length.
     """
 
-    frames: int
-    utterances: int
     samples: int
+    utterances: int
+    draws: int
     bound: float
     pcm_bound: float
     elbo: float
     pcm_elbo: float
-    effective_samples: float
+    effective_draws: float
     density: bool = False
 
     @property
     def bits_per_frame(self) -> float:
-        """The bound in the paper's unit (equation 11): all bits over all frames."""
-        return -self.bound / (self.frames * NATS_PER_BIT)
+        """The bound in bits per audio sample (Havtorn et al. 2022, equation 11)."""
+        return -self.bound / (self.samples * NATS_PER_BIT)
 
     @property
     def pcm_bits_per_frame(self) -> float:
-        """The same of the code length of the 16-bit PCM."""
-        return -self.pcm_bound / (self.frames * NATS_PER_BIT)
+        """The same for the code length of the 16-bit PCM."""
+        return -self.pcm_bound / (self.samples * NATS_PER_BIT)
 
     @property
     def nats_per_utterance(self) -> float:
-        """The bound of an average utterance."""
+        """The mean bound of an utterance."""
         return self.bound / self.utterances
 
     @property
     def gain_bits_per_frame(self) -> float:
-        """How much lower than the ELBO's the bits are; not negative."""
-        return (self.bound - self.elbo) / (self.frames * NATS_PER_BIT)
+        """How far the bits lie below the ELBO's; not negative."""
+        return (self.bound - self.elbo) / (self.samples * NATS_PER_BIT)
 
 
 @torch.no_grad()
 def importance_bound(
     model: SpeechModel,
     recordings: Sequence[Recording],
-    samples: int,
+    draws: int,
     *,
     seed: int = 0,
     most_samples: int = MOST_SAMPLES,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> ImportanceBound:
-    """The bound of whole recordings from `samples` paths each; the likelihood itself of a deterministic model.
+    """The importance-weighted bound on the log likelihood of whole recordings.
 
-    A deterministic model has one path, whatever `samples`. A path's noise depends on `seed`, the utterance's name and
-    the path's number only, so more samples go on from fewer. At most `most_samples` samples of padded audio
-    are decoded at once: as many paths as fit, a longer recording in chunks; to the same figure within rounding.
-    `progress` is called with the samples of each recording. Raises InputError when there is nothing to evaluate or a
-    weight is not finite.
+    Args:
+        model: in evaluation mode. A deterministic model has one path and its exact likelihood, whatever `draws` is.
+        recordings: at the model's sample rate.
+        draws: K. Draw k of an utterance depends on `seed`, the utterance's name and k only, so more draws extend fewer.
+        seed: of the draws.
+        most_samples: audio samples that are decoded at once: as many draws as fit, or a chunk of a longer recording.
+            It changes the figures by rounding only.
+        progress: called with the samples of each recording.
+
+    Returns:
+        The bound, in sums over all recordings.
+
+    Raises:
+        InputError: if there is nothing to evaluate, `draws` is below 1, or a weight is not finite.
     """
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
-    if samples < 1:
-        raise InputError(f"{samples} importance samples: give 1 or more")
-    samples = 1 if model.deterministic else samples
+    if draws < 1:
+        raise InputError(f"{draws} Monte Carlo draws: give 1 or more")
+    draws = 1 if model.deterministic else draws
     sums, effective = torch.zeros(4, dtype=torch.float64), 0.0
     for recording in recordings:
-        weights = log_weights(model, recording, samples, seed=seed, most_samples=most_samples)
+        weights = log_weights(model, recording, draws, seed=seed, most_samples=most_samples)
         if not bool(weights.isfinite().all()):
             raise InputError(f"the likelihood of {recording.name} is not finite: the checkpoint is damaged or diverged")
-        sums += torch.cat((weights.logsumexp(1) - math.log(samples), weights.mean(1)))
+        sums += torch.cat((weights.logsumexp(1) - math.log(draws), weights.mean(1)))
         effective += float(1 / weights[0].softmax(0).square().sum())
         progress(recording.samples)
-    frames, utterances = sum(r.samples for r in recordings), len(recordings)
-    density = model.config.output.is_density()
+    samples, utterances = sum(r.samples for r in recordings), len(recordings)
     bound, pcm_bound, elbo, pcm_elbo = sums.tolist()
-    effective /= utterances
-    return ImportanceBound(frames, utterances, samples, bound, pcm_bound, elbo, pcm_elbo, effective, density)
+    density = model.config.output.is_density()
+    return ImportanceBound(
+        samples, utterances, draws, bound, pcm_bound, elbo, pcm_elbo, effective / utterances, density
+    )
 
 
 @torch.no_grad()
 def log_weights(
-    model: SpeechModel, recording: Recording, samples: int, *, seed: int = 0, most_samples: int = MOST_SAMPLES
-) -> Float64[Tensor, "2 samples"]:
-    """log p(x, z_k) / q(z_k | x) in nats for every path k, by the paper's likelihood and by the PCM's code length."""
+    model: SpeechModel, recording: Recording, draws: int, *, seed: int = 0, most_samples: int = MOST_SAMPLES
+) -> Float64[Tensor, "2 draws"]:
+    """log p(x, z_k) / q(z_k | x) in nats of every draw k, for the paper's likelihood and for the code length."""
     pcm, lengths = collate([recording])
     pcm = model.pad(pcm)
-    rows = max(1, min(samples, most_samples // pcm.shape[1]))
+    rows = max(1, min(draws, most_samples // pcm.shape[1]))
     device = model.parameter.device
-    weights = torch.zeros(2, samples, dtype=torch.float64)
-    for first in range(0, samples, rows):
-        paths = range(first, min(first + rows, samples))
-        noise = [n.to(device) for n in path_noise(model, recording, paths, seed)]
+    weights = torch.zeros(2, draws, dtype=torch.float64)
+    for first in range(0, draws, rows):
+        paths = range(first, min(first + rows, draws))
+        noise = path_noise(model, recording.name, recording.samples, paths, seed)
         audio, valid = pcm.expand(len(paths), -1).to(device), lengths.expand(len(paths)).to(device)
         for chunk in chunks(model, audio, valid, noise, most_samples // len(paths)):
             weights[:, paths.start : paths.stop] += _log_weights(model, chunk).cpu()
     return weights
 
 
-def path_noise(
-    model: SpeechModel, recording: Recording, paths: range, seed: int
-) -> tuple[Float[Tensor, "_time paths _latent"], ...]:
-    """Noise in which each path's part depends on `seed`, the recording's name and length and its own number only.
-
-    Drawn in single precision, whatever the model's.
-    """
-    each, dtype = [], model.parameter.dtype
-    for path in paths:
-        generator = torch.Generator().manual_seed(utterance_seed(seed, f"{recording.name} path {path}"))
-        each.append(model.noise(recording.samples, 1, generator))
-    return tuple(torch.cat(layer, 1).to(dtype) for layer in zip(*each, strict=True))
-
-
 def _log_weights(model: SpeechModel, chunk: Chunk) -> Float64[Tensor, "2 rows"]:
-    """What a chunk adds, summed in double precision: likelihoods, and log ratios of the steps that touch its audio."""
+    """A chunk's part of the log weights, summed in double precision over the steps that touch its audio."""
     output = chunk.output
     ratio = torch.zeros(len(chunk.lengths), dtype=torch.float64, device=chunk.pcm.device)
     for layer, stride in zip(chunk.layers, model.strides, strict=True):
@@ -146,11 +151,9 @@ def _log_weights(model: SpeechModel, chunk: Chunk) -> Float64[Tensor, "2 rows"]:
         z = layer.z.double()
         step = log_density(prior, z) - log_density(posterior, z)
         ratio += (step * step_mask(chunk.lengths, stride, len(z))).sum((0, 2))
-    return torch.stack(
-        [_summed(p, chunk.lengths) + ratio for p in (output.log_prob(chunk.pcm), output.log_mass(chunk.pcm))]
-    )
+    likelihoods = (output.log_prob(chunk.pcm), output.log_mass(chunk.pcm))
+    return torch.stack([_summed(likelihood, chunk.lengths) + ratio for likelihood in likelihoods])
 
 
 def _summed(likelihood: Float[Tensor, "rows samples"], lengths: Int[Tensor, " rows"]) -> Float64[Tensor, " rows"]:
-    """The sum over valid samples."""
     return (likelihood.double() * sample_mask(lengths, likelihood.shape[1])).sum(1)

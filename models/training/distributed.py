@@ -17,7 +17,7 @@ from lvm_probe import InputError
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run: how many, which this one is, and its device. Alone unless `gather` made it."""
 
     rank: int = 0
@@ -42,12 +42,12 @@ class Team:
             gradient.copy_(part.view_as(gradient))
 
 
-def follows() -> bool:
+def is_secondary_process() -> bool:
     """Whether this process is one of a team's but not its first: launchers number them, before `gather` does."""
     return any(os.environ.get(name, "0") not in ("", "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
-def gather(devices: int, accelerator: str, batch: int) -> Team:
+def launch_processes(devices: int, accelerator: str, batch: int) -> ProcessGroup:
     """Start `devices` processes that all run this same command, and say which one this is.
 
     `accelerator` is `cpu` or `cuda`. Raises InputError when there are not so many, when a batch of `batch` does not
@@ -56,7 +56,7 @@ def gather(devices: int, accelerator: str, batch: int) -> Team:
     if batch < devices:
         raise InputError(f"a batch of {batch} does not fill {devices} devices: raise --batch")
     if devices == 1:
-        return Team()
+        return ProcessGroup()
     if devices < 1:
         raise InputError(f"--devices {devices}: give a positive number")
     if accelerator == "cuda" and torch.cuda.device_count() < devices:
@@ -67,4 +67,4 @@ def gather(devices: int, accelerator: str, batch: int) -> Team:
         raise InputError("--devices needs Lightning Fabric: pip install 'lvm-probe[devices]'") from None
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp")
     fabric.launch()
-    return Team(fabric.global_rank, fabric.world_size, fabric.device, fabric)
+    return ProcessGroup(fabric.global_rank, fabric.world_size, fabric.device, fabric)

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from lvm_probe.models.io.files import telling
+from lvm_probe.models.io.files import reporting_write_errors
 
 EDGES = 1e-12 * 1.1 ** np.arange(774)
 """Edges of a histogram's bins on either side of 0, up to 1e20, as TensorBoard's own."""
 
 
-class Events:
+class EventFile:
     """One file of events in a run's folder; InputError, naming it, when it cannot be written."""
 
     def __init__(self, folder: Path, first: int) -> None:
@@ -30,13 +30,13 @@ class Events:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         self.path = folder / f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
-        with telling(self.path):
+        with reporting_write_errors(self.path):
             self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._event = Event
         self._write(file_version="brain.Event:2")
         self._write(step=first, session_log=SessionLog(status=SessionLog.START))
 
-    def __enter__(self) -> Events:
+    def __enter__(self) -> EventFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,6 +58,6 @@ class Events:
         record = io.BytesIO()
         RecordWriter(record).write(self._event(wall_time=time.time(), **said).SerializeToString())
         rest = record.getvalue()
-        with telling(self.path):
+        with reporting_write_errors(self.path):
             while rest:
                 rest = rest[os.write(self._handle, rest) :]

@@ -26,29 +26,19 @@ from jaxtyping import Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import Recording, collate, pcm_histogram, sample_mask, step_mask
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.families.dmol import histogram
-from lvm_probe.models.io.files import telling, written_whole
+from lvm_probe.models.io.files import reporting_write_errors, write_atomically
 from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.elbo import (
-    NATS_PER_BIT,
-    Evaluation,
-    Recording,
-    collate,
-    evaluate,
-    layer_kl,
-    log_likelihood,
-    sample_mask,
-    step_mask,
-    utterance_seed,
-)
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.model import Pass, SpeechModel
-from lvm_probe.models.training.distributed import Team
+from lvm_probe.models.model import ForwardPass, SpeechModel
+from lvm_probe.models.noise import utterance_generator, utterance_seed
+from lvm_probe.models.training.distributed import ProcessGroup
 from lvm_probe.models.training.recipe import Recipe
-from lvm_probe.models.training.tensorboard_log import Events
+from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
 LOG = "log.csv"
@@ -74,7 +64,7 @@ class Loss:
     total: Tensor
     reconstruction: Tensor
     kl: tuple[Tensor, ...]
-    frames: int
+    samples: int
 
 
 def schedule(ramp: tuple[float, float, float], update: int, updates: int) -> float:
@@ -95,21 +85,21 @@ def learning_rate(recipe: Recipe, update: int) -> float:
 
 
 def training_loss(
-    passed: Pass,
+    passed: ForwardPass,
     model: SpeechModel,
     pcm: Int16[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     recipe: Recipe,
     update: int,
-    frames: int = 0,
+    samples: int = 0,
 ) -> Loss:
     """The recipe's loss per frame at this update: -log p(x|z) + β max(KL, floor) + the auxiliary error.
 
-    `frames` are those of the whole batch where this is a part of it (0: it is all there is). The floor is free nats
+    `samples` are those of the whole batch where this is a part of it (0: it is all there is). The floor is free nats
     per step, shared evenly over the layer's dimensions. The auxiliary error is the squared distance of the waveform
     head to 2·μlaw255(x), per sample; by the end of the recipes it weighs nothing.
     """
-    frames = frames or int(lengths.sum())
+    samples = samples or int(lengths.sum())
     reconstruction = log_likelihood(passed.output, pcm, lengths).sum()
     beta = schedule(recipe.beta, update, recipe.updates)
     free = schedule(recipe.free_nats, update, recipe.updates)
@@ -119,13 +109,13 @@ def training_loss(
         floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
         floor *= recipe.upper_free_nats if layer else 1
         bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
-    total = (beta * bounded - reconstruction) / frames
+    total = (beta * bounded - reconstruction) / samples
     weight = schedule(recipe.auxiliary, update, recipe.updates)
     if weight > 0 and passed.waveform is not None:
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
         error = (passed.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
-        total = total + weight * error.sum() / frames
-    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), frames)
+        total = total + weight * error.sum() / samples
+    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)
 
 
 def segments(
@@ -154,14 +144,14 @@ def segments(
     return pcm, lengths, names
 
 
-def normalised(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
+def normalised_output(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
     """The output with the mean and the standard deviation of all training audio on its target's axis.
 
     A mixture of logistics is discretized on [-1, 1] and stays as it is. Raises InputError when the audio is silent.
     """
     if config.likelihood == "dmol":
         return config
-    counts = histogram(recordings)
+    counts = pcm_histogram(recordings)
     values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
     y = (mulaw.encode(values) if config.target == "mulaw" else values).numpy()
     mean = float(counts @ y / counts.sum())
@@ -192,12 +182,12 @@ class Trainer:
         device: torch.device | None = None,
         precision: Precision = "auto",
         compile: bool = False,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
-        self.team = team or Team()
+        self.group = group or ProcessGroup()
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision
@@ -218,22 +208,22 @@ class Trainer:
     def step(self) -> float:
         """One update; returns its bits per frame. Raises InputError when the loss stops being finite."""
         pcm, lengths, names = segments(self.train, self.recipe, self.seed, self.update)
-        frames = int(lengths.sum())
-        generator = torch.Generator().manual_seed(utterance_seed(self.seed, f"update {self.update}"))
+        samples = int(lengths.sum())
+        generator = utterance_generator(self.seed, f"update {self.update}")
         noise = self.model.noise(pcm.shape[1], len(pcm), generator)
-        ours = slice(self.team.rank, None, self.team.size)  # every process draws the batch and takes its rows
+        ours = slice(self.group.rank, None, self.group.size)  # every process draws the batch and takes its rows
         noise_here = [n[:, ours].to(self.device) for n in noise]
         pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
         with autocast(self.device, self.precision):
             passed = self.model(pcm, lengths, noise_here)
-        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update, frames)
+        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update, samples)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.update)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
-        self.team.sum_gradients(self.model)
+        self.group.sum_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        parts = self.team.sum(torch.stack([loss.reconstruction, *loss.kl]).double()).cpu()
+        parts = self.group.sum(torch.stack([loss.reconstruction, *loss.kl]).double()).cpu()
         if not (parts.isfinite().all() and norm.isfinite()):
             raise InputError(
                 f"{self.out}: the loss is not finite at update {self.update + 1} (batch: {', '.join(names)}); what is "
@@ -246,8 +236,8 @@ class Trainer:
                 average, list(self.model.parameters()), 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10))
             )
             self.update += 1
-            self.window += torch.cat((torch.tensor([loss.frames], dtype=torch.float64), parts))
-        return float((parts[1:].sum() - parts[0]) / (loss.frames * NATS_PER_BIT))
+            self.window += torch.cat((torch.tensor([loss.samples], dtype=torch.float64), parts))
+        return float((parts[1:].sum() - parts[0]) / (loss.samples * NATS_PER_BIT))
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the recipe's end, keeping the best checkpoint by validation; returns its path.
@@ -255,7 +245,7 @@ class Trainer:
         Interrupting it (KeyboardInterrupt) saves the state; `resume` and `run` go on from there. So they do after a
         sudden end at any moment, from the last validation, or from the start, whose state is saved first.
         """
-        if self.team.rank:
+        if self.group.rank:
             while self.update < self.recipe.updates:
                 self.step()
             return self.out / BEST
@@ -263,7 +253,7 @@ class Trainer:
             self.save()
         self._truncate_log()
         began = time.monotonic() - self.seconds
-        with Events(self.out, self.update + 1) as events:
+        with EventFile(self.out, self.update + 1) as events:
             try:
                 self._settle(events, began)  # what an interruption may have left undone
                 while self.update < self.recipe.updates:
@@ -276,7 +266,7 @@ class Trainer:
         self._check_best()
         return self.out / BEST
 
-    def _settle(self, events: Events, began: float) -> Evaluation | None:
+    def _settle(self, events: EventFile, began: float) -> Evaluation | None:
         """Log, validate and save where this update owes it."""
         last = self.update == self.recipe.updates
         self.seconds = time.monotonic() - began
@@ -354,7 +344,7 @@ class Trainer:
         described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
         return f"{utterance_seed(0, repr(described)):014x}"
 
-    def _validate(self, events: Events) -> Evaluation:
+    def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
         result = evaluate(self.average, self.validation, seed=self.seed)
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
@@ -380,13 +370,13 @@ class Trainer:
             self.validated = self.update
         return result
 
-    def _log(self, events: Events) -> None:
-        frames, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
-        frames *= NATS_PER_BIT
-        rates = {f"kl_z{i}": value / frames for i, value in enumerate(kl, 1)}
+    def _log(self, events: EventFile) -> None:
+        samples, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
+        samples *= NATS_PER_BIT
+        rates = {f"kl_z{i}": value / samples for i, value in enumerate(kl, 1)}
         row = {
-            "bits_per_frame": (sum(kl) - reconstruction) / frames,
-            "reconstruction": -reconstruction / frames,
+            "bits_per_frame": (sum(kl) - reconstruction) / samples,
+            "reconstruction": -reconstruction / samples,
             **rates,
         }
         for key, value in row.items():
@@ -397,7 +387,7 @@ class Trainer:
 
     def _row(self, values: dict[str, float]) -> None:
         path = self.out / LOG
-        with telling(path), path.open("a", newline="") as file:
+        with reporting_write_errors(path), path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self._columns(), restval="", lineterminator="\n")
             rounded = {k: f"{v:.6g}" for k, v in values.items()}
             writer.writerow({"update": self.update, "seconds": f"{self.seconds:.1f}", **rounded})
@@ -413,13 +403,13 @@ class Trainer:
         The continued run writes those again.
         """
         path, head = self.out / LOG, ",".join(self._columns()) + "\n"
-        with telling(path):
+        with reporting_write_errors(path):
             lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True) if path.exists() else []
         rows = [
             (row.partition(",")[0], row) for row in lines if row.endswith("\n") and row.count(",") == head.count(",")
         ]
         kept = [row for update, row in rows if update.isdecimal() and int(update) <= self.update]
-        with written_whole(path) as temporary:
+        with write_atomically(path) as temporary:
             temporary.write_text("".join([head, *kept]))
 
 

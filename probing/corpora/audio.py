@@ -1,7 +1,7 @@
-"""Audio files into samples: 16-bit PCM as float32 in [-1, 1), exact for 16-bit files.
+"""Audio files as float32 samples in [-1, 1) on the 16-bit grid; 16-bit files are reproduced exactly.
 
 libsndfile reads WAV, FLAC, Ogg, MP3 and NIST SPHERE (also under the name .WAV, as the LDC ships TIMIT).
-It shortens a truncated WAV or SPHERE file without a word, so their headers are checked here too.
+It silently shortens truncated WAV and SPHERE files, so their headers are checked here too.
 """
 
 import math
@@ -18,36 +18,37 @@ from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
 from lvm_probe.probing.corpora.corpus import Segment, Utterance
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""File name endings taken for audio (in any case), the preferred one first."""
+"""File name suffixes of audio, in any case; the preferred one first."""
 
-# The longest FLAC block (65,535 samples) needs about 13 bytes even for digital silence, some 5,000 samples
-# a byte; a header that promises more than this cannot be true of any format read here.
-_MOST_SAMPLES_PER_BYTE = 8192
+# The longest FLAC block (65,535 samples) needs about 13 bytes even for digital silence, some 5,000 samples per byte;
+# a header that promises more than this is wrong in any format read here.
+_MAX_SAMPLES_PER_BYTE = 8192
 
-# Lossy codecs overshoot full scale a little, and are clipped; beyond this the file is not on a scale of 1.
-_MOST_OVERSHOOT = 2.0
+# Lossy codecs overshoot full scale slightly, and are clipped; a higher peak means that full scale is not 1.
+_MAX_PEAK = 2.0
 
-# Elements of the polyphase filter bank (16 MB of float32): 44,100 to 16,000 Hz needs 0.1 million.
-_LARGEST_FILTER = 4_000_000
+# Elements of the resampling filter bank (16 MB of float32): 44,100 to 16,000 Hz needs 0.1 million.
+_MAX_FILTER = 4_000_000
 
-# Times that a rate may grow: from 250 Hz to 16,000. A damaged header that says 1 Hz would make hours of seconds.
-_MOST_GROWTH = 64
+# Largest upsampling factor: from 250 Hz to 16,000. A damaged header that says 1 Hz would turn seconds into hours.
+_MAX_UPSAMPLING = 64
 
 _BLOCK = 1 << 20
 
 
 class AudioHeader(NamedTuple):
-    """What an audio file's header says: samples per channel, samples per second, channels."""
+    """Number of samples per channel, sample rate in Hz, and number of channels."""
 
     samples: int
     sample_rate: int
     channels: int
 
 
-def probe_audio(path: Path) -> AudioHeader:
-    """Samples, sample rate (Hz) and channels, from the header and, of a compressed file, the last sample.
+def read_audio_header(path: Path) -> AudioHeader:
+    """The header of an audio file, checked against the file's size; of a compressed file the last sample is decoded.
 
-    Raises InputError when the file is missing, empty, no audio, or shorter than its header promises.
+    Raises:
+        InputError: the file is missing, empty, not audio, or shorter than its header promises.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such audio file; restore it or remove its annotation")
@@ -59,20 +60,20 @@ def probe_audio(path: Path) -> AudioHeader:
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise InputError(f"{path}: unreadable as audio ({_reason(error)}); convert it to WAV or FLAC") from error
     promised = _promised_bytes(path)
-    if (promised is not None and promised > size) or info.frames > size * _MOST_SAMPLES_PER_BYTE:
+    if (promised is not None and promised > size) or info.frames > size * _MAX_SAMPLES_PER_BYTE:
         what = f"{promised:,} bytes" if promised is not None else f"{info.frames:,} samples"
         raise InputError(
             f"{path}: truncated: its header promises {what}, the file has {size:,} bytes; copy it again "
-            "from its source, or rewrite it with ffmpeg or sox if it was made by a pipe"
+            "from its source, or rewrite it with ffmpeg or sox if it was written through a pipe"
         )
     if info.frames < 1 or info.samplerate < 1:
-        raise InputError(f"{path}: holds no samples; copy it again from its source or remove it")
-    if promised is None:  # compressed: only the last sample shows that all of them are there
+        raise InputError(f"{path}: contains no samples; copy it again from its source or remove it")
+    if promised is None:  # compressed: only decoding the last sample shows whether the file is complete
         try:
             with soundfile.SoundFile(str(path)) as file:
                 file.seek(info.frames - 1)
                 last = file.read(1)
-        except (soundfile.SoundFileError, RuntimeError, ValueError):  # ValueError: it came out past its end
+        except (soundfile.SoundFileError, RuntimeError, ValueError):  # ValueError: the decoder ended past the end
             last = ()
         if len(last) != 1:
             raise InputError(f"{path}: truncated: its last sample cannot be read; copy it again from its source")
@@ -80,16 +81,23 @@ def probe_audio(path: Path) -> AudioHeader:
 
 
 def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " n"]:
-    """The utterance's samples in [-1, 1) at `sample_rate` (Hz), multiples of 1/32768 unless resampled.
+    """The audio of an utterance.
 
-    Deeper files are rounded to 16 bits. Resampling is torchaudio's windowed sinc (Hann, 6 zero crossings);
-    it gives ceil(samples * sample_rate / own rate) samples, clipped to full scale. Raises InputError, naming
-    the file, when it is missing, empty, truncated, changed, not finite or not mono.
+    Deeper files are rounded to 16 bits; another rate is resampled (see `resample`).
+
+    Args:
+        utterance: the recording to read.
+        sample_rate: the wanted rate in Hz.
+
+    Returns:
+        Samples in [-1, 1), multiples of 1/32768 unless resampled; ceil(samples * sample_rate / own rate) of them.
+
+    Raises:
+        InputError: the file is missing, empty, truncated, not finite, not mono, or its length or rate has changed.
     """
     path = utterance.audio
-    header = probe_audio(path)
-    if header.channels != 1:
-        raise InputError(not_mono(path, header.channels))
+    header = read_audio_header(path)
+    check_mono(path, header.channels)
     pcm = _read_pcm16(path, header.samples)
     if len(pcm) != utterance.samples or header.sample_rate != utterance.sample_rate:
         raise InputError(
@@ -110,51 +118,68 @@ def to_pcm(wave: Float[np.ndarray, " n"]) -> Int16[np.ndarray, " n"]:
 
 
 def resample(
-    wave: Float32[np.ndarray, " n"], from_rate: int, to_rate: int, name: str | Path
+    wave: Float32[np.ndarray, " n"], old_rate: int, new_rate: int, name: str | Path
 ) -> Float32[np.ndarray, " resampled"]:
-    """Resample audio by torchaudio's windowed sinc (Hann, 6 zero crossings), clipped to full scale.
+    """Resample audio by torchaudio's windowed sinc (Hann window, 6 zero crossings), clipped to full scale.
 
-    Gives ceil(n * to_rate / from_rate) samples. Raises InputError, naming `name`, for rates that `check_rates` refuses.
+    Args:
+        wave: audio in [-1, 1).
+        old_rate: its sample rate in Hz.
+        new_rate: the wanted sample rate in Hz.
+        name: what an error message calls the audio, such as its file.
+
+    Returns:
+        ceil(n * new_rate / old_rate) samples.
+
+    Raises:
+        InputError: the rates are not supported (see `check_resampling`).
     """
-    if from_rate == to_rate:
+    if old_rate == new_rate:
         return wave
-    check_rates(name, from_rate, to_rate)
+    check_resampling(name, old_rate, new_rate)
 
-    import torch  # only when needed: it costs a second
+    import torch  # here because it takes a second to import, and most corpora need no resampling
     from torchaudio import functional
 
-    resampled = functional.resample(torch.from_numpy(wave), from_rate, to_rate).numpy()
+    resampled = functional.resample(torch.from_numpy(wave), old_rate, new_rate).numpy()
     return np.clip(resampled, -1.0, np.float32((FULL_SCALE - 1) / FULL_SCALE)).astype(np.float32)
 
 
-def check_rates(name: str | Path, from_rate: int, to_rate: int) -> None:
-    """Raise InputError when resampling would need gigabytes: rates (Hz) far apart, or with little in common."""
-    common = math.gcd(from_rate, to_rate)
-    if to_rate > from_rate * _MOST_GROWTH or (from_rate // common) * (to_rate // common) > _LARGEST_FILTER:
+def check_mono(path: Path, channels: int) -> None:
+    """Raise InputError unless a file has one channel."""
+    if channels != 1:
         raise InputError(
-            f"{name}: {from_rate} Hz cannot well be turned into {to_rate} Hz here; resample it with sox or ffmpeg"
+            f"{path}: {channels} channels, but one is needed; mix them down or pick one, e.g. sox IN OUT remix 1"
         )
 
 
-def to_rate(segment: Segment, from_rate: int, to_rate: int) -> Segment:
-    """The same stretch at another rate (Hz): positions rounded to the nearest sample (halves up).
+def check_resampling(name: str | Path, old_rate: int, new_rate: int) -> None:
+    """Raise InputError if resampling between two rates (Hz) would need gigabytes of memory."""
+    common = math.gcd(old_rate, new_rate)
+    if new_rate > old_rate * _MAX_UPSAMPLING or (old_rate // common) * (new_rate // common) > _MAX_FILTER:
+        raise InputError(
+            f"{name}: resampling from {old_rate} Hz to {new_rate} Hz is not supported; convert it with sox or ffmpeg"
+        )
+
+
+def resample_segment(segment: Segment, old_rate: int, new_rate: int) -> Segment:
+    """The same stretch at another sample rate (Hz), its positions rounded to the nearest sample (halves up).
 
     At least one sample remains, and a segment inside the audio stays inside the resampled audio.
+
+    Example:
+        >>> resample_segment(Segment("sh", 1001, 2400), 48000, 16000)
+        Segment(label='sh', start=334, end=800)
     """
-    if from_rate == to_rate:
+    if old_rate == new_rate:
         return segment
-    start, end = ((2 * at * to_rate + from_rate) // (2 * from_rate) for at in (segment.start, segment.end))
+    start, end = ((2 * at * new_rate + old_rate) // (2 * old_rate) for at in (segment.start, segment.end))
     end = max(end, 1)
     return Segment(segment.label, min(start, end - 1), end)
 
 
-def not_mono(path: Path, channels: int) -> str:
-    """The one line for a file of several channels."""
-    return f"{path}: {channels} channels, one is needed; mix it down or pick one, e.g. sox IN OUT remix 1"
-
-
 def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
-    """All samples as 16-bit PCM, read block by block: memory follows the data, not the header's promise."""
+    """All samples as 16-bit PCM, read in blocks so that memory follows the data, not the header's promise."""
     blocks: list[np.ndarray] = []
     try:
         with soundfile.SoundFile(str(path)) as file:
@@ -162,7 +187,7 @@ def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
                 blocks.append(block)
     except InputError:
         raise
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # ValueError: it came out past its end
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # ValueError: the decoder ended past the end
         raise InputError(f"{path}: damaged ({_reason(error)}); copy it again from its source") from error
     pcm = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int16)
     if len(pcm) != samples:
@@ -183,8 +208,8 @@ def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"
         case _:
             real = file.read(_BLOCK, dtype="float64")
             if not np.isfinite(real).all():
-                raise InputError(f"{path}: holds samples that are not finite (NaN or infinite); export it again")
-            if len(real) and (peak := float(np.abs(real).max())) > _MOST_OVERSHOOT:
+                raise InputError(f"{path}: contains samples that are not finite (NaN or infinity); export it again")
+            if len(real) and (peak := float(np.abs(real).max())) > _MAX_PEAK:
                 raise InputError(f"{path}: samples reach {peak:.4g} where full scale is 1; scale the file to [-1, 1]")
             return to_pcm(real)
 
@@ -213,7 +238,7 @@ def _promised_bytes(path: Path) -> int | None:
 
 
 def _promised_by_sphere(head: bytes) -> int | None:
-    """Header plus samples of an uncompressed SPHERE file; None when a field is missing or odd."""
+    """Header plus samples of an uncompressed SPHERE file; None if a field is missing or malformed."""
     fields: dict[str, str] = {}
     lines = head.decode("latin-1").split("\n")
     for line in lines[2:]:
@@ -230,5 +255,5 @@ def _promised_by_sphere(head: bytes) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """libsndfile's own words, in one line and without the path that the caller already names."""
+    """libsndfile's message in one line, without the path that the caller names already."""
     return str(getattr(error, "error_string", error)).strip().rstrip(".").replace("\n", " ")

@@ -1,7 +1,6 @@
-"""The nouns of a corpus: segments, utterances, speakers, and what was wrong with the files.
+"""The data model of a corpus: segments, speakers, utterances, and problems found in the files.
 
-Time is integer sample positions of the audio file's own rate, ends exclusive. What a corpus does not
-say is `None`, never a made-up number.
+Positions are integer samples at the audio file's own rate, with exclusive ends. What a corpus does not say is `None`.
 """
 
 import hashlib
@@ -14,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from lvm_probe import InputError
 
 Gender = Literal["F", "M"]
@@ -22,7 +23,20 @@ Severity = Literal["error", "notice"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
-    """A labelled stretch of audio: samples [start, end)."""
+    """A labelled stretch of audio.
+
+    Args:
+        label: phone, word or text.
+        start: first sample.
+        end: the sample after the last one.
+
+    Raises:
+        InputError: unless 0 <= start < end.
+
+    Example:
+        >>> Segment("sh", 1000, 2400).samples
+        1400
+    """
 
     label: str
     start: int
@@ -32,7 +46,7 @@ class Segment:
         if not 0 <= self.start < self.end:
             raise InputError(
                 f"segment {self.label!r} spans samples {self.start} to {self.end}: "
-                "it needs 0 <= start < end; mend the annotation"
+                "it needs 0 <= start < end; fix the annotation"
             )
 
     @property
@@ -43,7 +57,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who speaks. `height_cm` in centimetres; `None` where the corpus does not say."""
+    """A speaker; everything but the id is `None` where the corpus does not say.
+
+    Args:
+        id: unique within the corpus; of TIMIT speakers the folder name in upper case with the sex letter (`FVMH0`).
+        gender: "F" or "M".
+        height_cm: body height in centimetres.
+        dialect: dialect region, such as TIMIT's "DR1".
+
+    Raises:
+        InputError: the id is empty, the gender is none of the two, or the height is not a positive number.
+
+    Example:
+        >>> Speaker("FVMH0", gender="F", height_cm=165.1).dialect is None
+        True
+    """
 
     id: str
     gender: Gender | None = None
@@ -52,24 +80,24 @@ class Speaker:
 
     def __post_init__(self) -> None:
         if not self.id:
-            raise InputError("a speaker without an id: name the speaker in the folder or the file name")
+            raise InputError("a speaker has an empty id; name the speaker in the folder or file name")
         if self.gender not in ("F", "M", None):
-            raise InputError(f"speaker {self.id}: gender {self.gender!r} is none of F, M or unknown")
+            raise InputError(f"speaker {self.id}: unknown gender {self.gender!r}; use F, M or None")
         if self.height_cm is not None and not (math.isfinite(self.height_cm) and self.height_cm > 0):
-            raise InputError(f"speaker {self.id}: height {self.height_cm} cm is no height; leave it out instead")
+            raise InputError(f"speaker {self.id}: {self.height_cm} cm is not a height; use None if it is unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """A file as it was found: its size in bytes and when it was last written to (ns); negative where there is none."""
+class FileState:
+    """Size in bytes and modification time in ns of a file when the corpus was opened; both -1 if it did not exist."""
 
     path: Path
     size: int
-    written: int
+    modified: int
 
     @classmethod
-    def of(cls, path: Path) -> "Stamp":
-        """The file as it is now."""
+    def now(cls, path: Path) -> "FileState":
+        """The file's present state."""
         try:
             status = path.stat()
         except OSError:
@@ -77,18 +105,34 @@ class Stamp:
         return cls(path, status.st_size, status.st_mtime_ns)
 
     def change(self) -> str | None:
-        """What has happened to the file since, if anything."""
-        now = Stamp.of(self.path)
+        """How the file differs from this state, in words; `None` if it does not."""
+        now = FileState.now(self.path)
         return None if now == self else f"{'gone' if now.size < 0 else 'changed'} since the corpus was opened"
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording and its alignments, in samples of the audio file's own rate.
+    """One recording and its alignment.
 
-    `id` is unique within the corpus: `FVMH0_SX116` (TIMIT), `103-1240-0000` (LibriSpeech). Phonemes are
-    ordered and disjoint. Words are ordered by their start and may overlap, as they do in TIMIT. `files` are those
-    that this was read from, as they were before.
+    Args:
+        id: unique within the corpus: `FVMH0_SX116` (TIMIT), `103-1240-0000` (LibriSpeech).
+        speaker: who speaks.
+        audio: the audio file.
+        samples: length in samples of the audio file.
+        sample_rate: rate of the audio file in Hz; all positions are in its samples.
+        split: such as "train" or "test".
+        phonemes: phones in order, without overlaps; pauses are among them (see `phones.NON_PHONEMES`).
+        words: words ordered by their start; they may overlap, as TIMIT's do.
+        text: what is said, as a sentence.
+        files: the state of every file that this was read from, from before it was read.
+
+    Raises:
+        InputError: the id is empty, there is no audio, or segments are out of order, overlap or exceed the audio.
+
+    Example:
+        >>> utterance = Utterance("anna_1", Speaker("anna"), Path("anna/1.wav"), samples=8000, sample_rate=16000)
+        >>> utterance.seconds
+        0.5
     """
 
     id: str
@@ -100,13 +144,13 @@ class Utterance:
     phonemes: tuple[Segment, ...] = ()
     words: tuple[Segment, ...] = ()
     text: str | None = None
-    files: tuple[Stamp, ...] = field(default=(), compare=False, repr=False)
+    files: tuple[FileState, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.id:
-            raise InputError(f"{self.audio}: an utterance without an id; give the file a name")
+            raise InputError(f"{self.audio}: the utterance's id is empty; give the file a name")
         if self.samples < 1 or self.sample_rate < 1:
-            raise InputError(f"{self.audio}: {self.samples} samples at {self.sample_rate} Hz hold no sound")
+            raise InputError(f"{self.audio}: {self.samples} samples at {self.sample_rate} Hz; both must be positive")
         for before, after in pairwise(self.phonemes):
             if after.start < before.end:
                 raise InputError(f"{self.audio}: phonemes {before} and {after} overlap or are out of order")
@@ -123,15 +167,15 @@ class Utterance:
         return self.samples / self.sample_rate
 
     def check_unchanged(self) -> None:
-        """Raise InputError when one of the files that this was read from is no longer as it was."""
-        for stamp in self.files:
-            if what := stamp.change():
-                raise InputError(f"{stamp.path}: {what}; run again when nobody writes to the corpus")
+        """Raise InputError if one of the files that this was read from has changed or gone."""
+        for state in self.files:
+            if change := state.change():
+                raise InputError(f"{state.path}: {change}; run again while the corpus is not being written to")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a file. An "error" left its utterance out; a "notice" kept it. `line` from 1."""
+    """Something wrong with a file. An "error" leaves its utterance out, a "notice" does not. `line` counts from 1."""
 
     path: Path
     line: int | None
@@ -139,14 +183,34 @@ class Problem:
     severity: Severity
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}" if self.line else f"{self.path}"
-        text = f"{where}: {self.message}"
-        return text.encode(errors="backslashreplace").decode()  # names that are not UTF-8 stay printable
+        location = f"{self.path}:{self.line}" if self.line else f"{self.path}"
+        text = f"{location}: {self.message}"
+        return text.encode(errors="backslashreplace").decode()  # file names that are not UTF-8 stay printable
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The utterances under `root`, sorted by id, and the problems met on the way."""
+    """A corpus as `open_corpus` reads it.
+
+    Args:
+        name: the layout, such as "timit".
+        root: its folder.
+        utterances: in any order; the attribute is sorted by id.
+        problems: what was wrong with the files.
+
+    Raises:
+        InputError: two utterances have the same id, or a speaker is described in two ways.
+
+    Example:
+        >>> anna, bert = Speaker("anna", "F"), Speaker("bert", "M")
+        >>> second = Utterance("b_1", bert, Path("b.wav"), 8000, 16000)
+        >>> first = Utterance("a_1", anna, Path("a.wav"), 8000, 16000)
+        >>> corpus = Corpus("textgrid", Path("corpus"), (second, first))
+        >>> [utterance.id for utterance in corpus.utterances], corpus.seconds
+        (['a_1', 'b_1'], 1.0)
+        >>> corpus.select(speakers=["bert"]).speakers
+        (Speaker(id='bert', gender='M', height_cm=None, dialect=None),)
+    """
 
     name: str
     root: Path
@@ -157,7 +221,7 @@ class Corpus:
         object.__setattr__(self, "utterances", tuple(sorted(self.utterances, key=lambda u: u.id)))
         for before, after in pairwise(self.utterances):
             if before.id == after.id:
-                raise InputError(f"{after.audio}: utterance id {after.id} is that of {before.audio} too; rename one")
+                raise InputError(f"{after.audio}: has the same utterance id {after.id} as {before.audio}; rename one")
         described: dict[str, Speaker] = {}
         for utterance in self.utterances:
             speaker = utterance.speaker
@@ -172,19 +236,22 @@ class Corpus:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits, sorted; utterances outside any split have `None` and are not named."""
+        """The names of the splits, sorted; utterances that belong to no split have `None` and add no name."""
         return tuple(sorted({utterance.split for utterance in self.utterances if utterance.split is not None}))
 
     @property
     def seconds(self) -> float:
-        """Audio in seconds."""
+        """Total duration in seconds."""
         return math.fsum(utterance.seconds for utterance in self.utterances)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of ids, lengths, rates, splits, texts, segments, speakers and audio file sizes.
+        """SHA-256 (hex) over ids, lengths, rates, splits, texts, segments, speakers and audio file sizes.
 
-        It does not depend on where the corpus lies and does not read the audio, so it is fast; a change
-        of samples that keeps the file's size goes unseen. Raises InputError when a file has gone.
+        It does not depend on the corpus's location. It does not read the audio, so it is fast, but a change of the
+        audio that keeps the file's size goes unnoticed.
+
+        Raises:
+            InputError: an audio file no longer exists.
         """
         digest = hashlib.sha256()
         for utterance in self.utterances:
@@ -208,34 +275,73 @@ class Corpus:
         return digest.hexdigest()
 
     def changed(self) -> list[str]:
-        """What has changed since the corpus was opened, each file once in a line; reads none of them."""
-        stamps = {stamp.path: stamp for utterance in self.utterances for stamp in utterance.files}
-        return [f"{path}: {what}" for path, stamp in stamps.items() if (what := stamp.change())]
+        """One line for each file that has changed or gone since the corpus was opened; reads none of them."""
+        states = {state.path: state for utterance in self.utterances for state in utterance.files}
+        return [f"{path}: {change}" for path, state in states.items() if (change := state.change())]
 
     def select(self, *, split: str | None = None, speakers: Collection[str] | None = None) -> "Corpus":
-        """The corpus restricted to one split, to some speakers (ids), or both; problems are kept.
+        """The part of the corpus in one split, of some speakers, or both; problems are kept.
 
-        Raises InputError when a split or a speaker is not in the corpus, or when nothing is left.
+        Args:
+            split: the split to keep; None keeps all.
+            speakers: ids of the speakers to keep; None keeps all.
+
+        Raises:
+            InputError: the corpus lacks the split or a speaker, or nothing is left.
         """
         if isinstance(speakers, str):
             speakers = (speakers,)
         if split is not None and split not in self.splits:
             known = ", ".join(self.splits) or "none: its utterances belong to no split"
             raise InputError(f"{self.root}: no split {split!r} in this corpus; it has {known}")
-        if speakers is not None and (strangers := set(speakers) - {s.id for s in self.speakers}):
-            known = _some([s.id for s in self.speakers])
-            raise InputError(f"{self.root}: no speaker {_some(sorted(strangers))} in this corpus; it has {known}")
-        kept = tuple(
+        if speakers is not None and (unknown := set(speakers) - {s.id for s in self.speakers}):
+            known = _abbreviated([s.id for s in self.speakers])
+            raise InputError(f"{self.root}: no speaker {_abbreviated(sorted(unknown))} in this corpus; it has {known}")
+        selected = tuple(
             utterance
             for utterance in self.utterances
             if (split is None or utterance.split == split) and (speakers is None or utterance.speaker.id in speakers)
         )
-        if not kept:
+        if not selected:
             raise InputError(f"{self.root}: no utterance of these speakers in split {split!r}; choose others")
-        return replace(self, utterances=kept)
+        return replace(self, utterances=selected)
+
+    def hold_out_speakers(self, share: float, seed: int) -> tuple["Corpus", "Corpus"]:
+        """Split by speaker into a training and a validation part, with both genders in proportion.
+
+        Args:
+            share: share of the speakers to hold out, between 0 and 1; at least one speaker is held out.
+            seed: of the random choice.
+
+        Returns:
+            The corpus of the remaining speakers and that of the held-out speakers.
+
+        Raises:
+            InputError: the share is out of range, or no speaker would remain to train on.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"the share of held-out speakers is {share}; it must lie between 0 and 1")
+        n = len(self.speakers)
+        if n < 2:
+            raise InputError(f"{self.root}: {n} speaker; holding one out needs at least two")
+        shuffled = [self.speakers[i] for i in np.random.default_rng(seed).permutation(n)]
+        by_gender: dict[str | None, list[str]] = {}
+        for speaker in shuffled:
+            by_gender.setdefault(speaker.gender, []).append(speaker.id)
+        # Sorted by relative rank within their gender, the first speakers hold each gender in proportion, however many.
+        ranked = sorted(
+            ((rank + 0.5) / len(ids), order, id)
+            for order, ids in enumerate(by_gender.values())
+            for rank, id in enumerate(ids)
+        )
+        held_out = {id for _, _, id in ranked[: max(1, round(share * n))]}
+        remaining = {speaker.id for speaker in self.speakers} - held_out
+        if not remaining:
+            raise InputError(f"{self.root}: holding out {share:.0%} of {n} speakers leaves none to train on")
+        return self.select(speakers=remaining), self.select(speakers=held_out)
 
 
-def _some(names: list[str], at_most: int = 8) -> str:
-    """`a, b, c ... (n in all)`: enough to recognise a list in one line."""
+def _abbreviated(names: list[str], at_most: int = 8) -> str:
+    """`a, b, c ... (n in all)`."""
     shown = ", ".join(names[:at_most])
     return shown if len(names) <= at_most else f"{shown} ... ({len(names)} in all)"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora.audio import SUFFIXES, AudioHeader, check_rates, not_mono, probe_audio
-from lvm_probe.probing.corpora.corpus import Problem, Segment, Stamp, Utterance
+from lvm_probe.probing.corpora.audio import SUFFIXES, AudioHeader, check_mono, check_resampling, read_audio_header
+from lvm_probe.probing.corpora.corpus import FileState, Problem, Segment, Utterance
 
 END_TOLERANCE_MS = 10
 """How far an alignment may run past the audio: it is clipped, with a notice. Beyond, something is wrong.
@@ -34,7 +34,7 @@ class Options:
     word_tier: str | None = None
 
 
-class Refused(InputError):
+class InvalidFile(InputError):
     """This utterance is left out, for this reason; the corpus goes on without it."""
 
     def __init__(self, path: Path, line: int | None, message: str) -> None:
@@ -61,7 +61,7 @@ class Tree:
 
     root: Path
     files: tuple[Path, ...]
-    found: dict[Path, Stamp] = field(default_factory=dict, compare=False, repr=False)
+    found: dict[Path, FileState] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, root: Path) -> "Tree":
@@ -71,7 +71,7 @@ class Tree:
             found = "a file, not a folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {found}; give the folder that holds the corpus")
         files = tuple(sorted(_walk(root)))
-        tree = cls(root, files, {path: Stamp.of(path) for path in files})
+        tree = cls(root, files, {path: FileState.now(path) for path in files})
         if not tree.audio:
             found = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
             raise InputError(f"{root}: {found}; give a folder that holds {', '.join(SUFFIXES)} files")
@@ -86,9 +86,9 @@ class Tree:
         """The files whose last ending, in any case, is one of these."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
-    def stamps(self, *paths: Path | None) -> tuple[Stamp, ...]:
+    def stamps(self, *paths: Path | None) -> tuple[FileState, ...]:
         """The files that an utterance is read from, as they were found."""
-        return tuple(self.found.get(path) or Stamp.of(path) for path in paths if path is not None)
+        return tuple(self.found.get(path) or FileState.now(path) for path in paths if path is not None)
 
     def find(self, name: str, *, above: int = 0) -> Path | None:
         """The file of this name (any case): nearest the root, else in so many parents or their DOC."""
@@ -144,12 +144,12 @@ def gather(
             utterance = read_one(item, notices)
             if other := utterances.get(utterance.id):
                 message = f"utterance {utterance.id} is already there as {other.audio}; rename or remove one"
-                raise Refused(utterance.audio, None, message)
+                raise InvalidFile(utterance.audio, None, message)
             other = speakers.setdefault(utterance.speaker.id, utterance)
             if other.speaker != utterance.speaker:
                 message = f"speaks {utterance.speaker}, who is {other.speaker} in {other.audio}; mend one"
-                raise Refused(utterance.audio, None, message)
-        except Refused as refused:
+                raise InvalidFile(utterance.audio, None, message)
+        except InvalidFile as refused:
             problems.append(refused.problem)
         else:
             utterances[utterance.id] = utterance
@@ -173,59 +173,60 @@ def one_each(paths: Iterable[Path], key: Callable[[Path], T], problems: list[Pro
 
 
 def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioHeader:
-    """The header of a file fit to use; Refused otherwise. Another sample rate than asked for is a notice."""
+    """The header of a file fit to use; InvalidFile otherwise. Another sample rate than asked for is a notice."""
     try:
-        header = probe_audio(path)
-        if header.channels != 1:
-            raise InputError(not_mono(path, header.channels))
+        header = read_audio_header(path)
+        check_mono(path, header.channels)
         if header.sample_rate != options.sample_rate:
-            check_rates(path, header.sample_rate, options.sample_rate)
+            check_resampling(path, header.sample_rate, options.sample_rate)
     except UnicodeEncodeError as error:
-        raise Refused(path, None, "the file's name is not UTF-8; rename it") from error
+        raise InvalidFile(path, None, "the file's name is not UTF-8; rename it") from error
     except InputError as error:
-        raise Refused(path, None, str(error).removeprefix(f"{path}: ")) from error
+        raise InvalidFile(path, None, str(error).removeprefix(f"{path}: ")) from error
     except OSError as error:
-        raise Refused(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
+        raise InvalidFile(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
     if header.sample_rate != options.sample_rate:
         rates = f"from {header.sample_rate} to {options.sample_rate} Hz"
         if not options.resample:
-            raise Refused(path, None, f"would have to be resampled {rates}; allow resampling or convert the file")
+            raise InvalidFile(path, None, f"would have to be resampled {rates}; allow resampling or convert the file")
         notices.append(Problem(path, None, f"resampled {rates}", "notice"))
     return header
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers from 1. Refused unless plain UTF-8."""
+    """The lines of a text file that are not blank, with their numbers from 1. InvalidFile unless plain UTF-8."""
     return [(n, line) for n, line in enumerate(decode(path).split("\n"), start=1) if line.strip()]
 
 
 def check_length(path: Path) -> None:
-    """Refused when an annotation is far too long to be one; reading it might take all memory."""
-    if (size := Stamp.of(path).size) > _LONGEST:
-        raise Refused(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
+    """InvalidFile when an annotation is far too long to be one; reading it might take all memory."""
+    if (size := FileState.now(path).size) > _LONGEST:
+        raise InvalidFile(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
 
 
 def decode(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as `\\n`. Refused, with the line, on NUL bytes or other codings."""
+    """The text of a UTF-8 file, line ends as `\\n`. InvalidFile, with the line, on NUL bytes or other codings."""
     check_length(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise Refused(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
+        raise InvalidFile(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
     if (nul := raw.find(b"\0")) >= 0:
-        raise Refused(path, raw.count(b"\n", 0, nul) + 1, "holds NUL bytes; restore the file or save it as UTF-8 text")
+        raise InvalidFile(
+            path, raw.count(b"\n", 0, nul) + 1, "holds NUL bytes; restore the file or save it as UTF-8 text"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise Refused(path, line, "is not UTF-8 text; save the file as UTF-8") from error
+        raise InvalidFile(path, line, "is not UTF-8 text; save the file as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def segments(
     rows: Iterable[Row], path: Path, header: AudioHeader, notices: list[Problem], *, may_overlap: bool = False
 ) -> tuple[Segment, ...]:
-    """Rows as segments, or Refused at the first that is empty, out of order, overlapping, or past the audio.
+    """Rows as segments, or InvalidFile at the first that is empty, out of order, overlapping, or past the audio.
 
     The last rows may run past the end by END_TOLERANCE_MS; they are clipped, with one notice.
     """
@@ -234,15 +235,15 @@ def segments(
     for row in rows:
         where = f"{row.label!r} at samples {row.start} to {row.end}"
         if not 0 <= row.start < row.end:
-            raise Refused(path, row.line, f"{where} holds no samples; mend the annotation")
+            raise InvalidFile(path, row.line, f"{where} holds no samples; mend the annotation")
         if checked and row.start < checked[-1].start:
-            raise Refused(path, row.line, f"{where} starts before the segment above it; sort the annotation")
+            raise InvalidFile(path, row.line, f"{where} starts before the segment above it; sort the annotation")
         if checked and not may_overlap and row.start < checked[-1].end:
             message = f"{where} overlaps the segment above it, which ends at {checked[-1].end}; mend the annotation"
-            raise Refused(path, row.line, message)
+            raise InvalidFile(path, row.line, message)
         end, excess = row.end, row.end - header.samples
         if excess > tolerance or row.start >= header.samples:
-            raise Refused(
+            raise InvalidFile(
                 path,
                 row.line,
                 f"{where} runs {excess} samples past the end of the audio ({header.samples} samples); "

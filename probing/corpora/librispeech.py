@@ -22,7 +22,16 @@ from typing import NamedTuple
 
 from lvm_probe.probing.corpora import textgrid
 from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
-from lvm_probe.probing.corpora.intake import Options, Refused, Tree, audio_header, gather, once, one_each, read_lines
+from lvm_probe.probing.corpora.intake import (
+    InvalidFile,
+    Options,
+    Tree,
+    audio_header,
+    gather,
+    once,
+    one_each,
+    read_lines,
+)
 
 _ID = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 _SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-[0-9]+)?")
@@ -63,7 +72,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         id = path.stem
         if not (match := _ID.fullmatch(id)):
             message = "is not named reader-chapter-number, such as 103-1240-0000.flac; rename or remove it"
-            raise Refused(path, None, message)
+            raise InvalidFile(path, None, message)
         reader = match[1]
         if genders is not None and reader not in genders:
             message = f"speaker {reader} is not in SPEAKERS.TXT: gender unknown"
@@ -106,7 +115,7 @@ def _read_transcripts(tree: Tree, problems: list[Problem]) -> dict[str, _Line]:
             continue
         try:
             lines = read_lines(path)
-        except Refused as refused:
+        except InvalidFile as refused:
             message = f"{refused.problem.message}; until then its texts are unknown"
             problems.append(Problem(path, refused.problem.line, message, "notice"))
             continue
@@ -133,7 +142,7 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | N
     genders: dict[str, Gender] = {}
     try:
         lines = read_lines(path)
-    except Refused as refused:
+    except InvalidFile as refused:
         message = f"{refused.problem.message}; until then genders are unknown"
         problems.append(Problem(path, refused.problem.line, message, "notice"))
         return None

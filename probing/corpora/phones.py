@@ -48,7 +48,7 @@ SILENCES = frozenset(_MANNERS["silence"].split())
 CLOSURES = frozenset(_MANNERS["closure"].split())
 UNKNOWN_WORD = "spn"
 """What the Montreal Forced Aligner writes for a word missing from its dictionary: speech, but no phoneme."""
-NO_PHONEMES = SILENCES | {UNKNOWN_WORD}
+NON_PHONEMES = SILENCES | {UNKNOWN_WORD}
 
 _FOLDED_48: dict[str, str] = {
     **{"ux": "uw", "axr": "er", "ax-h": "ax", "em": "m", "nx": "n", "eng": "ng", "hv": "hh"},

@@ -1,4 +1,4 @@
-"""A corpus as the models see it: recordings of 16-bit PCM at the model's rate."""
+"""Recordings of a corpus as the models use them: 16-bit PCM at the model's sample rate."""
 
 from __future__ import annotations
 
@@ -10,19 +10,56 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Int16
-from lvm_probe.probing.corpora.audio import check_rates, not_mono, probe_audio, read_audio, to_pcm
+from lvm_probe.probing.corpora.audio import (
+    check_mono,
+    check_resampling,
+    read_audio,
+    read_audio_header,
+    to_pcm,
+)
 from lvm_probe.probing.corpora.corpus import Corpus, Speaker, Utterance
 
 CACHED_SECONDS = 20 * 3600
-"""Corpora up to this long are kept in memory as they are read (2.3 GB at 16 kHz); longer ones are read each time."""
+"""Corpora up to this long are kept in memory once read (2.3 GB at 16 kHz); longer ones are read from disk each time."""
 
 
-class Unreadable(InputError):
-    """This recording's audio is damaged, or was changed under our hands, which shows only when it is read."""
+class UnreadableRecording(InputError):
+    """A recording that turns out to be damaged, or to have changed on disk, only when its audio is read."""
+
+
+def read_pcm(utterance: Utterance, sample_rate: int) -> Int16[np.ndarray, " n"]:
+    """All samples of an utterance as 16-bit PCM.
+
+    Args:
+        utterance: the recording to read.
+        sample_rate: the wanted rate in Hz; the audio is resampled where its own rate differs.
+
+    Raises:
+        UnreadableRecording: the audio is damaged, or one of the utterance's files has changed since the corpus was
+            opened.
+    """
+    try:
+        audio = read_audio(utterance, sample_rate)
+        utterance.check_unchanged()
+    except InputError as error:
+        raise UnreadableRecording(str(error)) from error
+    return to_pcm(audio)
+
+
+def read_pcm_file(path: Path, sample_rate: int) -> Int16[np.ndarray, " n"]:
+    """All samples of a mono audio file that belongs to no corpus, as 16-bit PCM at `sample_rate` (Hz).
+
+    Raises:
+        InputError: the file is missing, damaged, not mono, or of a rate that cannot be converted.
+    """
+    header = read_audio_header(path)
+    check_mono(path, header.channels)
+    check_resampling(path, header.sample_rate, sample_rate)
+    return read_pcm(Utterance(path.stem, Speaker("unknown"), path, header.samples, header.sample_rate), sample_rate)
 
 
 class CorpusRecording:
-    """One utterance at `sample_rate`; read from its file at first use."""
+    """One utterance at `sample_rate` (Hz), read from its file at first use; `keep` keeps it in memory from then on."""
 
     def __init__(self, utterance: Utterance, sample_rate: int, keep: bool) -> None:
         self.utterance = utterance
@@ -33,108 +70,74 @@ class CorpusRecording:
         self._pcm: Int16[np.ndarray, " n"] | None = None
 
     def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
-        """16-bit PCM of samples [start, stop) at `sample_rate`. Raises Unreadable, naming the file.
-
-        So it does when the recording or its alignment has changed since the corpus was opened.
-        """
+        """16-bit PCM of samples [start, stop) at `sample_rate`; raises UnreadableRecording as `read_pcm` does."""
         if self._pcm is not None:
             return self._pcm[start:stop]
-        try:
-            audio = read_audio(self.utterance, self.sample_rate)
-            self.utterance.check_unchanged()
-        except InputError as error:
-            raise Unreadable(str(error)) from error
-        pcm = to_pcm(audio)
+        pcm = read_pcm(self.utterance, self.sample_rate)
         if self._keep:
             self._pcm = pcm
         return pcm[start:stop]
 
 
-def recordings(corpus: Corpus, sample_rate: int) -> list[CorpusRecording]:
-    """Every utterance of the corpus, in the corpus's order."""
+def open_recordings(corpus: Corpus, sample_rate: int) -> list[CorpusRecording]:
+    """Every utterance of the corpus at `sample_rate` (Hz), in the corpus's order; no audio is read yet."""
     keep = corpus.seconds <= CACHED_SECONDS
     return [CorpusRecording(utterance, sample_rate, keep) for utterance in corpus.utterances]
 
 
-def single(path: Path, sample_rate: int) -> Int16[np.ndarray, " n"]:
-    """A lone mono audio file as 16-bit PCM at `sample_rate`. Raises InputError, naming the file."""
-    header = probe_audio(path)
-    if header.channels != 1:
-        raise InputError(not_mono(path, header.channels))
-    check_rates(path, header.sample_rate, sample_rate)
-    utterance = Utterance(path.stem, Speaker("unknown"), path, header.samples, header.sample_rate)
-    return CorpusRecording(utterance, sample_rate, keep=False).read(0, 1 << 62)
-
-
 @dataclass(frozen=True)
-class Reading:
-    """The recordings of a corpus, the corpus restricted to them, and why each of the others was left out."""
+class LoadedRecordings:
+    """The readable recordings of a corpus.
+
+    Attributes:
+        corpus: the corpus restricted to these recordings.
+        recordings: one per utterance of `corpus`, in its order.
+        left_out: for each unreadable recording one line that says why.
+    """
 
     corpus: Corpus
     recordings: tuple[CorpusRecording, ...]
     left_out: tuple[str, ...] = ()
 
 
-def readable(
+def load_recordings(
     corpus: Corpus,
     sample_rate: int,
     *,
     strict: bool = False,
     progress: Callable[[float], None] = lambda seconds: None,
-) -> Reading:
-    """The recordings without those whose audio is damaged, found by reading all of them now, into memory.
+) -> LoadedRecordings:
+    """Read all recordings into memory and leave out those whose audio is damaged.
 
-    Only corpora that are kept in memory anyway (up to CACHED_SECONDS) are read here. A longer one is returned whole:
-    its damaged files raise Unreadable when their turn comes. Raises Unreadable at the first damaged file when
-    `strict`, and InputError when nothing can be read. `progress` is called with the seconds of audio read.
+    Only corpora that fit in memory (up to CACHED_SECONDS) are read here. A longer one is returned whole, and its
+    damaged recordings raise UnreadableRecording when they are used.
+
+    Args:
+        corpus: the corpus to read.
+        sample_rate: the rate in Hz at which the recordings are wanted.
+        strict: raise at the first damaged recording instead of leaving it out.
+        progress: called after each recording with its duration in seconds.
+
+    Raises:
+        UnreadableRecording: with `strict`, for the first damaged recording.
+        InputError: no recording can be read.
     """
-    found = recordings(corpus, sample_rate)
+    recordings = open_recordings(corpus, sample_rate)
     if corpus.seconds > CACHED_SECONDS:
-        return Reading(corpus, tuple(found))
-    kept: list[CorpusRecording] = []
+        return LoadedRecordings(corpus, tuple(recordings))
+    loaded: list[CorpusRecording] = []
     left_out: list[str] = []
-    for recording in found:
+    for recording in recordings:
         try:
             recording.read(0, 0)
-        except Unreadable as error:
+        except UnreadableRecording as error:
             if strict:
                 raise
             left_out.append(str(error))
         else:
-            kept.append(recording)
+            loaded.append(recording)
         progress(recording.utterance.seconds)
-    if left_out and not kept:
-        raise InputError(
-            f"{corpus.root}: not one of the {len(found)} recordings chosen here can be read, for one {left_out[0]}"
-        )
-    restricted = replace(corpus, utterances=tuple(recording.utterance for recording in kept))
-    return Reading(restricted, tuple(kept), tuple(left_out))
-
-
-def hold_out(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Split by speaker into training and validation: no speaker is in both.
-
-    `share` of the speakers (at least one) is held out, drawn evenly from each gender. Raises InputError when
-    that leaves no speaker to train on.
-    """
-    if not 0 < share < 1:
-        raise InputError(f"the share of speakers held out is {share}; it must lie between 0 and 1")
-    speakers = corpus.speakers
-    if len(speakers) < 2:
-        raise InputError(f"{corpus.root}: {len(speakers)} speaker; holding one out needs at least two")
-    random = np.random.default_rng(seed)
-    shuffled = [speakers[i] for i in random.permutation(len(speakers))]
-    by_gender: dict[str | None, list[str]] = {}
-    for speaker in shuffled:
-        by_gender.setdefault(speaker.gender, []).append(speaker.id)
-    # Rank within one's gender, as a share, orders all speakers so that any prefix is even between genders.
-    ranked = sorted(
-        ((place + 0.5) / len(ids), order, id)
-        for order, ids in enumerate(by_gender.values())
-        for place, id in enumerate(ids)
-    )
-    held = {id for _, _, id in ranked[: max(1, round(share * len(speakers)))]}
-    kept = {speaker.id for speaker in speakers} - held
-    if not kept:
-        raise InputError(f"{corpus.root}: holding out {share:.0%} of {len(speakers)} speakers leaves none to train on")
-    return corpus.select(speakers=kept), corpus.select(speakers=held)
+    if left_out and not loaded:
+        raise InputError(f"{corpus.root}: none of {len(recordings)} recordings can be read; the first: {left_out[0]}")
+    restricted = replace(corpus, utterances=tuple(recording.utterance for recording in loaded))
+    return LoadedRecordings(restricted, tuple(loaded), tuple(left_out))

@@ -31,8 +31,8 @@ from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.intake import (
     END_TOLERANCE_MS,
+    InvalidFile,
     Options,
-    Refused,
     Row,
     Tree,
     audio_header,
@@ -86,7 +86,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             message = f"speaker {id} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
         if path not in grids:
-            raise Refused(path, None, "no TextGrid of this name; align the recording or remove it")
+            raise InvalidFile(path, None, "no TextGrid of this name; align the recording or remove it")
         header = audio_header(path, options, notices)
         phonemes, words = read_tiers(grids[path], header, options, notices)
         return Utterance(
@@ -109,13 +109,15 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
 def read_tiers(
     path: Path, header: AudioHeader, options: Options, notices: list[Problem]
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
-    """Phonemes and words of one TextGrid, in samples. Refused if it is no TextGrid or holds neither tier."""
+    """Phonemes and words of one TextGrid, in samples. InvalidFile if it is no TextGrid or holds neither tier."""
     tiers = _open(path)
     phoneme_tier = _choose(path, tiers, PHONEME_TIERS, options.phoneme_tier, "phoneme_tier")
     word_tier = _choose(path, tiers, WORD_TIERS, options.word_tier, "word_tier")
     if phoneme_tier is None and word_tier is None:
         names = ", ".join(map(repr, tiers)) or "none"
-        raise Refused(path, None, f"no tier of phones or words (its interval tiers: {names}); name the tiers to use")
+        raise InvalidFile(
+            path, None, f"no tier of phones or words (its interval tiers: {names}); name the tiers to use"
+        )
     if phoneme_tier is None or word_tier is None:
         missing = "phones" if phoneme_tier is None else "words"
         notices.append(Problem(path, None, f"no tier of {missing}: they are unknown", "notice"))
@@ -149,7 +151,7 @@ def _open(path: Path) -> dict[str, tuple[Any, ...]]:
         }
     except Exception as error:  # praatio lets any error of its parsing through
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise Refused(
+        raise InvalidFile(
             path, None, f"no usable TextGrid ({reason}); mend it, or save it again from Praat as text"
         ) from error
 
@@ -171,7 +173,7 @@ def _rows(
         start, end = float(interval.start) * header.sample_rate, float(interval.end) * header.sample_rate
         if not (abs(start) < _ENDLESS and abs(end) < _ENDLESS) or "\0" in interval.label:
             message = f"interval {interval.label[:20]!r} has impossible times or NUL bytes; mend the TextGrid"
-            raise Refused(path, None, message)
+            raise InvalidFile(path, None, message)
         label = " ".join(interval.label.split())
         rows.append(Row(None, math.floor(start + 0.5), math.floor(end + 0.5), label))
     missing = (header.samples - (rows[-1].end if rows else 0)) * 1000 // header.sample_rate
@@ -188,13 +190,13 @@ def _choose(
     if asked is not None:
         if asked not in tiers:
             names = ", ".join(map(repr, tiers)) or "none"
-            raise Refused(path, None, f"no interval tier {asked!r} (there are: {names}); change {option}")
+            raise InvalidFile(path, None, f"no interval tier {asked!r} (there are: {names}); change {option}")
         return asked
     for name in usual:
         found = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() == name]
         if len(found) > 1:
             names = ", ".join(map(repr, found))
-            raise Refused(path, None, f"several tiers could be meant ({names}); choose one by {option}")
+            raise InvalidFile(path, None, f"several tiers could be meant ({names}); choose one by {option}")
         if found:
             return found[0]
     return None
@@ -271,7 +273,7 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Speaker] | 
             if speaker.id in described:
                 note(reader.line_num, f"speaker {speaker.id} is listed twice; the first row counts")
             described.setdefault(speaker.id, speaker)
-    except Refused as refused:
+    except InvalidFile as refused:
         note(refused.problem.line, f"{refused.problem.message}; until then genders and heights are unknown")
     except csv.Error as error:
         note(None, f"not a CSV file ({error}); until it is mended genders and heights are unknown")

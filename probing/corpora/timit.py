@@ -24,8 +24,8 @@ from pathlib import Path
 
 from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.intake import (
+    InvalidFile,
     Options,
-    Refused,
     Row,
     Tree,
     audio_header,
@@ -88,7 +88,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
         folder = _speaker_folder(path)
         if not folder:
-            raise Refused(path, None, "not in the folder of a TIMIT speaker, such as DR1/FVMH0; move or remove it")
+            raise InvalidFile(path, None, "not in the folder of a TIMIT speaker, such as DR1/FVMH0; move or remove it")
         dialect, id, sex = folder.group(1), folder.group(2).upper(), folder.group(3).upper()
         row = listed.get(id)
         if row is None:
@@ -111,10 +111,10 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             annotations.get((*_key(path), suffix)) for suffix in (".phn", ".wrd", ".txt")
         )
         if phones_file is None:
-            raise Refused(path, None, "no .PHN of this name beside it; restore the annotation or remove the audio")
+            raise InvalidFile(path, None, "no .PHN of this name beside it; restore the annotation or remove the audio")
         phonemes = segments(_phone_rows(phones_file), phones_file, header, notices)
         if not phonemes:
-            raise Refused(phones_file, None, "holds no phones; restore the annotation")
+            raise InvalidFile(phones_file, None, "holds no phones; restore the annotation")
         if words_file is None:
             notices.append(Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice"))
             words: tuple[Segment, ...] = ()
@@ -150,7 +150,7 @@ def _rows(path: Path) -> Iterator[Row]:
     """The rows `start end label` of a .PHN or .WRD."""
     for number, line in read_lines(path):
         if not (match := _ROW.fullmatch(line.strip())):
-            raise Refused(path, number, f"{line.strip()[:40]!r} is not a row `start end label`; mend it")
+            raise InvalidFile(path, number, f"{line.strip()[:40]!r} is not a row `start end label`; mend it")
         yield Row(number, int(match[1]), int(match[2]), match[3])
 
 
@@ -158,7 +158,7 @@ def _phone_rows(path: Path) -> Iterator[Row]:
     for row in _rows(path):
         label = row.label.lower()
         if label not in TIMIT61:
-            raise Refused(path, row.line, f"unknown phone label {row.label[:20]!r}, none of TIMIT's 61; mend it")
+            raise InvalidFile(path, row.line, f"unknown phone label {row.label[:20]!r}, none of TIMIT's 61; mend it")
         yield Row(row.line, row.start, row.end, label)
 
 
@@ -166,7 +166,7 @@ def _read_text(path: Path, notices: list[Problem]) -> str | None:
     """The orthography behind the two numbers of a .TXT; `None`, with a notice, where there is none."""
     try:
         rows = list(_rows(path))
-    except Refused as refused:
+    except InvalidFile as refused:
         notices.append(Problem(path, refused.problem.line, f"text unknown: {refused.problem.message}", "notice"))
         return None
     return " ".join(row.label for row in rows) or None
@@ -176,7 +176,7 @@ def _read_speakers(path: Path, problems: list[Problem]) -> dict[str, _Listed]:
     """SPKRINFO by speaker id with its sex letter; columns ID Sex DR Use RecDate BirthDate Ht Race Edu ..."""
     try:
         lines = read_lines(path)
-    except Refused as refused:
+    except InvalidFile as refused:
         message = f"{refused.problem.message}; until then heights are unknown"
         problems.append(Problem(path, refused.problem.line, message, "notice"))
         return {}

@@ -31,7 +31,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.audio import to_rate
+from lvm_probe.probing.corpora.audio import resample_segment
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import CorpusRecording
 from lvm_probe.probing.features.extraction import token_rows
@@ -97,7 +97,7 @@ def choose(corpus: Corpus, utterances: int, seed: int = 0) -> Corpus:
     """
     if utterances < 1:
         raise InputError(f"--utterances {utterances}: at least one is needed")
-    aligned = [u for u in corpus.utterances if any(s.label not in phones.NO_PHONEMES for s in u.phonemes)]
+    aligned = [u for u in corpus.utterances if any(s.label not in phones.NON_PHONEMES for s in u.phonemes)]
     if not aligned:
         raise InputError(f"{corpus.root}: no phonemes in this corpus's alignments; give it TextGrids or .phn files")
     by_speaker: dict[str, list[Utterance]] = {}
@@ -215,9 +215,9 @@ def _probed(recording: CorpusRecording) -> tuple[list[dict[str, Any]], list[Segm
     """Rows of the table for the phonemes of a recording, and their segments at its rate."""
     utterance = recording.utterance
     tokens, segments = token_rows(utterance, ("phoneme",))
-    kept = [i for i, s in enumerate(segments) if s.label not in phones.NO_PHONEMES]
+    kept = [i for i, s in enumerate(segments) if s.label not in phones.NON_PHONEMES]
     last = recording.samples
-    moved = [to_rate(segments[i], utterance.sample_rate, recording.sample_rate) for i in kept]
+    moved = [resample_segment(segments[i], utterance.sample_rate, recording.sample_rate) for i in kept]
     # A position rounded to the model's rate may pass the end of the resampled audio by one sample.
     moved = [Segment(s.label, min(s.start, last - 1), min(s.end, last)) for s in moved]
     return [tokens[i] for i in kept], moved
@@ -234,7 +234,7 @@ def _estimates(
     memory_gb: float,
 ) -> dict[_Key, _Estimate]:
     """Token means over the first N paths for every N and estimator, and over the reference's paths after them."""
-    pcm = recording.read(0, 1 << 62)
+    pcm = recording.read(0, recording.samples)
     encoded = encode(model, pcm)
     pools = [Pooling(segments, stride, -(-len(pcm) // stride)) for stride in model.strides]
 
@@ -249,7 +249,7 @@ def _estimates(
             for stretch in followed(model, recording.name, encoded, len(pcm), some, seed):
                 for (l, estimator), tokens in found.items():
                     first, layer = stretch[l]
-                    steps = layer.z if estimator == "sample" else layer.mean
+                    steps = layer.z if estimator == "sample" else layer.posterior.mean
                     pools[l].add(steps.cpu().numpy(), first, tokens[:, place])
         return found
 
@@ -266,7 +266,7 @@ def _costs(
     model: SpeechModel, recording: CorpusRecording, ns: Sequence[int], seed: int, memory_gb: float
 ) -> dict[int, float]:
     """Wall seconds per second of audio to encode a recording and infer N paths of it, measured on this one."""
-    pcm = recording.read(0, 1 << 62)
+    pcm = recording.read(0, recording.samples)
     costs = {}
     for n in ns:
         began = time.perf_counter()

@@ -26,7 +26,7 @@ from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.audio import to_float, to_rate
+from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.corpora.recordings import CorpusRecording
 from lvm_probe.probing.features.path_blocks import blocks, check_latents, encode
@@ -128,11 +128,11 @@ def measure(
     steps = np.zeros(len(layers))
 
     for recording, group in zip(recordings, groups, strict=True):
-        pcm = recording.read(0, 1 << 62)
+        pcm = recording.read(0, recording.samples)
         spent = spending(model, recording.name, pcm, samples, seed, memory_gb)
         if not all(np.isfinite(layer.bits).all() for layer in spent):
             raise InputError(f"{recording.utterance.audio}: the KL is not finite; the checkpoint is damaged")
-        segments = [to_rate(s, recording.utterance.sample_rate, rate) for s in recording.utterance.phonemes]
+        segments = [resample_segment(s, recording.utterance.sample_rate, rate) for s in recording.utterance.phonemes]
         # A position rounded to the model's rate may pass the end of the resampled audio by one sample.
         segments = [Segment(s.label, min(s.start, len(pcm) - 1), min(s.end, len(pcm))) for s in segments]
         ledgers = [_Ledger(layer.bits, stride, len(pcm)) for layer, stride in zip(spent, model.strides, strict=True)]
@@ -168,7 +168,7 @@ def measure(
     remembered = [memory.row(rate, some, rng) for memory, some in zip(memories, [*active, None], strict=True)]
     durations = [
         _durations(kind, [s.samples / u.sample_rate for u in utterances for s in segments_of(u)])
-        for kind, segments_of in (("phone", lambda u: [s for s in u.phonemes if s.label not in phones.NO_PHONEMES]),
+        for kind, segments_of in (("phone", lambda u: [s for s in u.phonemes if s.label not in phones.NON_PHONEMES]),
                                   ("word", lambda u: u.words))
     ]  # fmt: skip
     return Rates(
@@ -270,7 +270,7 @@ class _Classes:
 
     def _classes(self) -> dict[tuple[str, str], set[str]]:
         """The labels of every class that has any time, by kind and name of the class."""
-        silent = phones.NO_PHONEMES | {label for label, manner in self.manner_of.items() if manner == "silence"}
+        silent = phones.NON_PHONEMES | {label for label, manner in self.manner_of.items() if manner == "silence"}
         classes: dict[tuple[str, str], set[str]] = {
             (ALL, ALL): set(self.labels),
             (ALL, SPEECH): set(self.labels) - silent - {UNLABELLED},

@@ -30,7 +30,7 @@ import lvm_probe.probing
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.probing.corpora.corpus import Corpus
-from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.encoders import EncoderSource, Layer
 from lvm_probe.probing.features.extraction import Job, claimed, feature_sizes
@@ -289,7 +289,7 @@ def do_part(order: Order, index: int, part: Corpus, sizes: dict[str, int | None]
                 _last[:] = [(order.run, _job(order))]
             _check_audio(part, sizes)
             return _last[0][1].do(index, part)
-        except Unreadable:
+        except UnreadableRecording:
             raise
         except InputError as error:
             raise InputError(f"worker {get_worker().address}: {error}") from None

@@ -24,10 +24,10 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Float32, Int16
-from lvm_probe.models.likelihood.elbo import utterance_seed
+from lvm_probe.models.noise import utterance_seed
 from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
-from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import check_feature_name
@@ -175,8 +175,8 @@ class EncoderSource:
         """Encodes the first utterance that can be read to learn the encoder's layers."""
         for utterance in corpus.utterances:
             try:
-                pcm = CorpusRecording(utterance, encoder.sample_rate, keep=False).read(0, 1 << 62)
-            except Unreadable:
+                pcm = read_pcm(utterance, encoder.sample_rate)
+            except UnreadableRecording:
                 continue
             return cls(encoder, _encoded(encoder, utterance.id, pcm, seed), seed, halves)
         raise InputError(f"{corpus.root}: no utterance of it can be read; see `probe corpus {corpus.root}`")
@@ -209,7 +209,14 @@ class EncoderSource:
     def provenance(self) -> dict[str, Any]:
         strides = {layer.name: layer.stride for layer in self.example}
         said = {"name": self.encoder.name, "sample_rate": self.sample_rate, "strides": strides}
-        return {"encoder": said | self.encoder.provenance}
+        # An encoder without a file is known by what it makes of the first utterance: other weights, other values.
+        return {"encoder": said | (self.encoder.provenance or {"first_utterance_sha256": self._digest()})}
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for layer in self.example:
+            digest.update(layer.mean.tobytes() + (b"" if layer.variance is None else layer.variance.tobytes()))
+        return digest.hexdigest()
 
     def pooled(
         self, name: str, pcm: Int16[np.ndarray, " samples"], segments: Sequence[Segment]
@@ -274,15 +281,40 @@ def from_file(spec: str, device: torch.device) -> Encoder:
         torch.manual_seed(0)
         found = _made(path, name)
     if isinstance(found, torch.nn.Module):
-        found = found.to(device).eval()
+        found = found.to(device)
+    provenance = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    try:
+        return as_encoder(found, f"{path.name}:{name}", provenance)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def as_encoder(found: Any, name: str = "", provenance: dict[str, Any] | None = None) -> Encoder:
+    """An encoder from a function, or from an object with a method `encode`; an Encoder is returned as it is.
+
+    An attribute `sample_rate` says which rate it takes (default: 16,000 Hz). A torch module is set to evaluation.
+
+    Args:
+        found: the function or object.
+        name: for messages and `_extraction.json` (default: its own name).
+        provenance: what else `_extraction.json` shall say of it.
+
+    Raises:
+        InputError: if it is neither, or its sample rate is no whole number.
+    """
+    if isinstance(found, Encoder):
+        return found
+    name = name or str(getattr(found, "__qualname__", type(found).__qualname__))
     encode = getattr(found, "encode", found)
-    if not callable(encode):
-        raise InputError(f"{path}: '{name}' is a {type(found).__name__}; give a function, or what has a method encode")
+    if not callable(encode) or inspect.isclass(found):
+        kind = "class" if inspect.isclass(found) else type(found).__name__
+        raise InputError(f"'{name}' is a {kind}; give a function encode(wave), or an object with such a method")
     rate = getattr(found, "sample_rate", SAMPLE_RATE)
     if not isinstance(rate, int) or rate < 1:
-        raise InputError(f"{path}: the sample_rate of '{name}' is {rate!r}; give a whole number of Hz")
-    provenance = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return Encoder(f"{path.name}:{name}", encode, rate, provenance)
+        raise InputError(f"the sample_rate of '{name}' is {rate!r}; give a whole number of Hz")
+    if isinstance(found, torch.nn.Module):
+        found.eval()
+    return Encoder(name, encode, rate, provenance or {})
 
 
 def _made(path: Path, name: str) -> Any:

@@ -23,9 +23,9 @@ from lvm_probe import InputError
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.probing.corpora.audio import to_float, to_rate
+from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
-from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
@@ -69,7 +69,7 @@ class Job:
     def do(self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None) -> dict[str, str]:
         """Write one part of the table: these utterances. Says why, for the id of each that could not be read.
 
-        Raises Unreadable for the first of those when `strict`, and InputError when the folder is another
+        Raises UnreadableRecording for the first of those when `strict`, and InputError when the folder is another
         extraction's by now. `progress` is called with the seconds of audio done.
         """
         left_out: dict[str, str] = {}
@@ -83,7 +83,7 @@ class Job:
                     rows += tokens
                     for name, values in pooled.items():
                         columns[name].append(values)
-            except Unreadable as error:
+            except UnreadableRecording as error:
                 if self.strict:
                     raise
                 left_out[utterance.id] = str(error)
@@ -181,8 +181,8 @@ def features(
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
     """Every feature of the given segments of one utterance (at its own sample rate), one row a segment."""
     rate = source.sample_rate
-    pcm = CorpusRecording(utterance, rate, keep=False).read(0, 1 << 62)
-    segments = [to_rate(segment, utterance.sample_rate, rate) for segment in segments]
+    pcm = read_pcm(utterance, rate)
+    segments = [resample_segment(segment, utterance.sample_rate, rate) for segment in segments]
     # A position rounded to the source's rate may pass the end of the resampled audio by one sample.
     segments = [Segment(s.label, min(s.start, len(pcm) - 1), min(s.end, len(pcm))) for s in segments]
     pooled = source.pooled(utterance.id, pcm, segments)

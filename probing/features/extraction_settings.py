@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from lvm_probe import InputError
 from lvm_probe.analysis.mfcc import COEFFICIENTS
@@ -50,6 +50,12 @@ class Settings:
     untrained: bool = False
     mel: Mel = Mel()
     also: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *, samples: int | None = None, estimator: Estimator = "posterior-mean", **others: Any) -> Settings:
+        """Settings with as many samples as the estimator takes by default, where no number is given."""
+        usual = cls(estimator=estimator, **others)
+        return replace(usual, samples=SAMPLES[estimator] if samples is None else samples)
 
     def __post_init__(self) -> None:
         if self.samples < 1:

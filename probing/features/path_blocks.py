@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.model import SpeechModel, section
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.features.sources import bytes_a_path, trajectories
 
 
@@ -47,4 +47,4 @@ def blocks(
         some = range(start, min(start + at_once, paths.stop))
         layers = trajectories(model, name, encoded, samples, some, seed)
         spans = zip(layers, model.strides, strict=True)
-        yield tuple(section(layer, 0, -(-samples // stride)) for layer, stride in spans)
+        yield tuple(layer.steps(0, -(-samples // stride)) for layer, stride in spans)

@@ -16,11 +16,10 @@ from torch import Tensor
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float, Int16
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.layers.posterior_paths import Paths
 from lvm_probe.models.likelihood.chunks import cut
-from lvm_probe.models.likelihood.elbo import utterance_seed
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
+from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.pooling import Pooling
@@ -110,9 +109,8 @@ class ModelSource:
     def provenance(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
         if self.checkpoint is not None:
-            path = self.checkpoint.path
             said["checkpoint"] = {
-                "name": path.parent.name if path.stem == "best" else path.stem,
+                "name": self.checkpoint.name,
                 "sha256": self.checkpoint.sha256,
                 "trained_on": self.checkpoint.provenance.get("corpus"),
             }
@@ -183,7 +181,7 @@ class ModelSource:
             tokens = [np.zeros((len(segments), len(paths), z)) for z in model.latents]
             for stretch in followed(model, name, encoded, length, paths, self.settings.seed):
                 for l, (first, layer) in enumerate(stretch):
-                    values = layer.z if self.settings.estimator == "sample" else layer.mean
+                    values = layer.z if self.settings.estimator == "sample" else layer.posterior.mean
                     here = slice(first, first + len(values))
                     per_step[l][here] += values.sum(1, dtype=torch.float64).cpu().numpy()
                     pools[l].add(values.cpu().numpy(), first, tokens[l])
@@ -224,39 +222,24 @@ def trajectories(
 
 def followed(
     model: SpeechModel, name: str, encoded: Sequence[Tensor], samples: int, paths: Sequence[int], seed: int
-) -> Iterator[list[tuple[int, Paths]]]:
+) -> Iterator[list[tuple[int, Trajectory]]]:
     """The same paths without what only a likelihood needs, a stretch at a time: each layer's first step and paths.
 
     Stretches are short, so that what is computed of one stays in the processor's cache. None goes beyond the audio.
     """
     noise = path_noise(model, name, samples, paths, seed)
-    follow = model.follower(len(paths))
+    layers: tuple[Trajectory, ...] = ()
     coarsest = model.coarsest_stride
     padded, size = (-(-n // coarsest) * coarsest for n in (samples, STRETCH * model.stride))
     for start in range(0, padded, size):
         stop = min(start + size, padded)
         parts = [n[start // stride : stop // stride] for n, stride in zip(noise, model.strides, strict=True)]
-        layers = follow(cut(encoded, padded, start, stop), parts)
+        layers = model.infer(cut(encoded, padded, start, stop), parts, layers)
         found = []
         for layer, stride in zip(layers, model.strides, strict=True):
             kept = -(-min(samples, stop) // stride) - start // stride
-            found.append((start // stride, Paths(layer.h[:kept], layer.z[:kept], layer.mean[:kept])))
+            found.append((start // stride, layer.steps(0, kept)))
         yield found
-
-
-def path_noise(
-    model: SpeechModel, name: str, samples: int, paths: Sequence[int], seed: int
-) -> list[Float[Tensor, "_time paths _latent"]]:
-    """The paths' noise for every layer, lowest first.
-
-    That of a path depends on the seed, the utterance's name and the path's number only, so that it is the same path in
-    any company.
-    """
-    drawn = [
-        model.noise(samples, 1, torch.Generator().manual_seed(utterance_seed(seed, f"{name} path {path}")))
-        for path in paths
-    ]
-    return [torch.cat(layer, 1).to(model.parameter.device) for layer in zip(*drawn, strict=True)]
 
 
 def side_by_side(model: SpeechModel, paths: range, samples: int, memory_gb: float) -> Iterator[range]:

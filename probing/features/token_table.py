@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from lvm_probe import InputError
-from lvm_probe.models.io.files import written_whole
+from lvm_probe.models.io.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
@@ -104,20 +105,20 @@ def write_part(
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, size))
     metadata = {NOTE: json.dumps(asdict(note or PartNote()))}
     part = pa.Table.from_arrays(arrays, schema=schema(sizes).with_metadata(metadata))
-    with written_whole(folder / part_name(index)) as temporary:
+    with write_atomically(folder / part_name(index)) as temporary:
         pq.write_table(part, temporary, use_dictionary=DICTIONARIES)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a CSV file, whole or not at all: by Arrow, in a fifth of the time, where no text needs quotes."""
-    with written_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         try:
             rows = pa.Table.from_pandas(frame, preserve_index=False)
             with temporary.open("w", newline="", encoding="utf-8") as file:
@@ -128,7 +129,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
             frame.to_csv(temporary, index=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class TokenTable:
     """A token table read into memory.
 
@@ -149,6 +150,19 @@ class TokenTable:
 
     def __len__(self) -> int:
         return len(self.columns["token_id"])
+
+    def __repr__(self) -> str:
+        said = self.extraction
+        units = ", ".join(f"{n:,} {unit}" for unit, n in Counter(self.columns["unit"].tolist()).items()) or "none"
+        speakers = dict(zip(self.columns["speaker"], self.columns["gender"], strict=True))
+        genders = Counter(gender or "unknown gender" for gender in speakers.values())
+        by_gender = ", ".join(f"{n} {gender}" for gender, n in sorted(genders.items()))
+        features = ", ".join(f"{name} ({array.shape[1]})" for name, array in self.features.items())
+        lines = [f"Token table {self.path}", f"  rows      {units}", f"  speakers  {len(speakers)} ({by_gender})"]
+        lines += textwrap.wrap(f"  features  {features}", 100, subsequent_indent=" " * 12)
+        if source := _source(said):
+            lines.append(f"  from      {source}")
+        return "\n".join(lines)
 
     @cached_property
     def tokens(self) -> pd.DataFrame:
@@ -195,6 +209,55 @@ class TokenTable:
             {name: array[rows] for name, array in arrays.items()} for arrays in (self.columns, self.features)
         )
         return replace(self, columns=columns, features=features)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the table to a new folder, whole or not at all, so that `load` and `pandas.read_parquet` read it.
+
+        `_extraction.json` is copied; its `added` lists the features that `with_feature` added.
+
+        Args:
+            folder: where to; nothing may be there yet.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: if something is there already, or it cannot be written.
+        """
+        folder = Path(folder)
+        check_writable(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: not empty; save the table to a new folder")
+        sizes = {name: array.shape[1] for name, array in self.features.items()}
+        values = zip(*(column.tolist() for column in self.columns.values()), strict=True)
+        rows = [dict(zip(self.columns, (None if v != v else v for v in row), strict=True)) for row in values]
+        extraction = {**self.extraction, "added": self.extraction.get("added", []), "features": sizes, "parts": 1}
+        temporary: Path | None = None
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+            temporary.chmod(0o755)
+            write_part(temporary, 0, rows, self.features, sizes)
+            write_json(temporary / EXTRACTION, extraction)
+            temporary.replace(folder)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot write ({error.strerror or error}); choose another folder") from None
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+
+def _source(extraction: dict[str, Any]) -> str:
+    """What made the features, on which corpus, in one line."""
+    model, encoder, corpus = ((extraction.get(name) or {}) for name in ("model", "encoder", "corpus"))
+    name = (extraction.get("checkpoint") or {}).get("name") or encoder.get("name") or model.get("family")
+    parts = [f"untrained {name}" if extraction.get("untrained") else name] if name else []
+    if samples := extraction.get("samples"):
+        parts.append(f"{samples} draws ({extraction.get('estimator')}), seed {extraction.get('seed')}")
+    if "utterances" in corpus:
+        parts.append(f"{corpus['utterances']:,} utterances of {corpus.get('name')}")
+    return "; ".join(parts)
 
 
 def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -362,33 +425,3 @@ def _lists(array: pa.FixedSizeListArray) -> np.ndarray:
 def _numbers(array: pa.Array) -> np.ndarray:
     """NaN where there is none; a copy, for the next part has the memory of this one."""
     return np.from_dlpack(array).copy() if array.null_count == 0 else np.array(array.to_pylist(), dtype=np.float64)
-
-
-def save(tokens: TokenTable, folder: str | Path) -> Path:
-    """Write a table to a new folder, whole or not at all, so that `load` and `pandas.read_parquet` read it.
-
-    What `_extraction.json` said goes with it; its `added` lists the features that `with_feature` added. Returns the
-    folder. Raises InputError when something is there already or it cannot be written.
-    """
-    folder = Path(folder)
-    check_writable(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: not empty; save the table to a new folder")
-    sizes = {name: array.shape[1] for name, array in tokens.features.items()}
-    values = zip(*(column.tolist() for column in tokens.columns.values()), strict=True)
-    rows = [dict(zip(tokens.columns, (None if v != v else v for v in row), strict=True)) for row in values]
-    extraction = {**tokens.extraction, "added": tokens.extraction.get("added", []), "features": sizes, "parts": 1}
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
-        temporary.chmod(0o755)
-        write_part(temporary, 0, rows, tokens.features, sizes)
-        write_json(temporary / EXTRACTION, extraction)
-        temporary.replace(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot write ({error.strerror or error}); choose another folder") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder

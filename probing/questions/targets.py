@@ -205,7 +205,7 @@ def _phonemes(table: TokenTable, selection: Selection) -> Asked:
     types = _in_context(table)
     kept = np.ones(len(labels), dtype=bool)
     if not selection.keep_silence:
-        kept = ~_among(labels, phones.NO_PHONEMES)
+        kept = ~_among(labels, phones.NON_PHONEMES)
     if selection.phones is not None or selection.target != "phoneme":
         if strangers := sorted(set(labels[kept]) - phones.TIMIT61):
             cure = (

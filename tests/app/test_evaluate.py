@@ -92,7 +92,7 @@ def test_models_that_held_out_other_speakers_are_not_set_side_by_side(
 
 def test_collapse_is_said_in_plain_words(trained: Path, tmp_path: Path, probe: Probe, small: Path) -> None:
     loaded = checkpoint.load(trained)
-    cell = loaded.model.inference[1]
+    cell = loaded.model.posterior_modules[1]
     with torch.no_grad():  # evidence so vague that the posterior is the prior
         cell.evidence.weight.zero_()
         cell.evidence.bias[: cell.latent] = 0

@@ -109,7 +109,7 @@ def test_refusals(
         (("--encoder", encoder, "--untrained"), "--untrained: your encoder's weights"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
         (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
-        (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),
+        (("--encoder", f"{encoder}:broken"), f"{encoder}: '{encoder.name}:broken' is a int; give a function"),
         (("--encoder", tmp_path / "none.py"), "none.py: no such Python file; give FILE.py:NAME"),
         (("--torchaudio", "hubert", "--untrained"), "--torchaudio hubert: unknown; choose among wav2vec2_base,"),
         (named, "give either --weights FILE (nothing is downloaded) or --untrained"),
@@ -133,7 +133,7 @@ def test_other_features_or_another_encoder_want_another_folder(
     encoder.write_text(ENCODER + "# another version\n")
     assert "holds another extraction (its encoder differ)" in refused(*argv, "--encoder", encoder)
     tokens = token_table.load(tmp_path / "t")
-    token_table.save(tokens.with_feature("mine", np.zeros((20, 1))), tmp_path / "mine")
+    tokens.with_feature("mine", np.zeros((20, 1))).save(tmp_path / "mine")
     mine = ("extract", "--corpus", corpus, "--out", tmp_path / "mine", "--encoder", encoder)
     assert "holds a table with features of your own" in refused(*mine)
 

@@ -72,9 +72,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four made-up speakers, on disk."""
     made = made_up()
     told = {"corpus": {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}, "samples": 3, "seed": 0}
-    return token_table.save(
-        TokenTable("t", made.path, told, made.columns, made.features), tmp_path_factory.mktemp("l") / "t"
-    )
+    return TokenTable("t", made.path, told, made.columns, made.features).save(tmp_path_factory.mktemp("l") / "t")
 
 
 class _Page(HTMLParser):
@@ -275,7 +273,7 @@ def test_the_card_of_a_shipped_checkpoint_is_on_the_page(latents: Path, drawn: l
 def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe: Probe, tmp_path: Path) -> None:
     whole = token_table.load(latents)
     one = whole.select(np.asarray(whole.tokens["speaker"] == "FS0"))
-    token_table.save(one, tmp_path / "one")
+    one.save(tmp_path / "one")
     said = probe("figures", "--latents", tmp_path / "one", "--only", "probes", "--out", tmp_path / "out", *SMALL)
     assert said["left_out"] == []
     rows = pd.read_csv(tmp_path / "out" / "probes.csv")

@@ -10,7 +10,7 @@ from lvm_probe.analysis.autocorrelation import decay_time
 from lvm_probe.figures import autocorrelation
 from lvm_probe.figures.inputs import LeftOut
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
 from tests.figures.contract import kept
 from tests.figures.speech import checkpoint, material
@@ -34,7 +34,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
 
 def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
     given = material()
-    found = kl_rate.measure(checkpoint().model, recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
+    found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
     times = found.timescales.set_index("series")
     for name in ("z1", "z2", "mel"):
         one = data[data["series"] == name]
@@ -64,7 +64,7 @@ def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_silences_are_no_phones(data: pd.DataFrame) -> None:
-    many = sum(s.label not in phones.NO_PHONEMES for u in material().corpus.utterances for s in u.phonemes)
+    many = sum(s.label not in phones.NON_PHONEMES for u in material().corpus.utterances for s in u.phonemes)
     assert data.set_index("series").loc["phone", "value"] == many
 
 

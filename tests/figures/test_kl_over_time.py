@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from lvm_probe.figures import kl_over_time
 from lvm_probe.figures.inputs import LeftOut
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.recordings import CorpusRecording
+from lvm_probe.probing.corpora.recordings import read_pcm
 from lvm_probe.probing.diagnostics.kl_rate import spending
 from tests.figures.contract import kept, overlapping
 from tests.figures.speech import checkpoint, demo, material
@@ -29,7 +29,7 @@ def test_steps_hold_the_bits_of_the_layers(data: pd.DataFrame) -> None:
     assert utterance.seconds == about["end"]
     assert kl_over_time.SHORTEST <= utterance.seconds <= kl_over_time.LONGEST
     model = checkpoint().model
-    pcm = CorpusRecording(utterance, 16_000, keep=False).read(0, 1 << 62)
+    pcm = read_pcm(utterance, 16_000)
     for layer, stride, spent in zip(("z1", "z2"), model.strides, spending(model, utterance.id, pcm, 8), strict=True):
         steps = data[data["name"] == layer]
         np.testing.assert_allclose(steps["value"] * stride / 16_000, spent.bits)

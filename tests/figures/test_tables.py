@@ -14,7 +14,7 @@ from lvm_probe.figures.tables import Table
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.likelihood.elbo import Evaluation
-from lvm_probe.models.registry import preset, reshaped
+from lvm_probe.models.registry import override_config, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.demo import CORPUS
 from tests.probing.synthetic_tables import made_up
@@ -46,7 +46,7 @@ def test_a_model_is_held_beside_its_relatives_only() -> None:
     result = Evaluation(10, 1, -1.0, -1.0, (np.zeros(1), np.zeros(1)), (1, 1))
 
     def printed(strides: tuple[int, ...], rows: tuple[published_values.Printed, ...]) -> list[float]:
-        model = CWVAE(reshaped(config, strides=strides))
+        model = CWVAE(override_config(config, strides=strides))
         loaded = checkpoint.Checkpoint(Path("x"), model, {}, "")
         return [row.bits for row in tables.Evaluated("x", loaded, result).printed(rows)]
 
@@ -56,7 +56,7 @@ def test_a_model_is_held_beside_its_relatives_only() -> None:
 
 
 def test_gaussian_likelihoods_stand_beside_their_limit() -> None:
-    config = reshaped(
+    config = override_config(
         preset("cwvae", "tiny").config, output={"likelihood": "gaussian", "components": 1, "target": "linear"}
     )
     loaded = checkpoint.Checkpoint(Path("x"), CWVAE(config).eval(), {}, "sha")

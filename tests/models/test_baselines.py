@@ -8,7 +8,7 @@ import soundfile
 from lvm_probe import InputError
 from lvm_probe.models.likelihood import baselines
 from lvm_probe.models.likelihood.baselines import (
-    PAPER_FRAMES,
+    PAPER_SAMPLES,
     flac,
     flac_file,
     largest_gaussian_likelihood,
@@ -17,7 +17,7 @@ from lvm_probe.models.likelihood.baselines import (
 )
 from lvm_probe.models.likelihood.gaussian_mixture import GaussianMixture
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.recordings import readable
+from lvm_probe.probing.corpora.recordings import load_recordings
 from tests.models.miniature import Take, take
 
 
@@ -26,7 +26,7 @@ def test_the_uniform_distribution_costs_sixteen_bits() -> None:
     result = uniform([take("a", 90), take("b", 1_000)], progress=seen.append)
     assert result.bits_per_frame == pytest.approx(16, rel=1e-14)
     assert result.pcm_bits_per_frame == pytest.approx(16, rel=1e-14)
-    assert (result.frames, result.utterances, result.kl, result.steps, result.density) == (1_090, 2, (), (), False)
+    assert (result.samples, result.utterances, result.kl, result.steps, result.density) == (1_090, 2, (), (), False)
     assert (result.kl_bits_per_frame, result.active_units, result.collapsed) == ({}, {}, ())
     assert seen == [90, 1_000]
 
@@ -43,7 +43,7 @@ def test_flac_counts_the_bytes_of_one_file_a_recording(tmp_path) -> None:
     assert result.elbo == pytest.approx(-8 * total * math.log(2))
     assert result.pcm_reconstruction == result.reconstruction
     assert result.bits_per_frame == pytest.approx(8 * total / 34_000)
-    assert (result.frames, result.utterances, result.kl) == (34_000, 2, ())
+    assert (result.samples, result.utterances, result.kl) == (34_000, 2, ())
     assert seen == [4_000, 30_000]
 
 
@@ -98,7 +98,7 @@ def test_nothing_to_evaluate_and_levels_out_of_range_are_the_users_to_mend() -> 
 
 
 def test_flac_on_timit(timit_sample) -> None:
-    recordings = readable(open_corpus(timit_sample), 16_000).recordings
+    recordings = load_recordings(open_corpus(timit_sample), 16_000).recordings
     assert flac(recordings, 16_000).bits_per_frame == pytest.approx(7.342, abs=0.05)  # as libFLAC's versions go
 
 
@@ -125,4 +125,4 @@ def test_table_5_is_the_papers_but_for_its_first_row() -> None:
         assert row.note == ""
     assert first.nats == pytest.approx(-45_365.5, abs=0.1)
     assert first.note == "the paper's -45,367 is 1.5 nats off its own formula"
-    assert first.nats == largest_gaussian_likelihood(1.0, PAPER_FRAMES)
+    assert first.nats == largest_gaussian_likelihood(1.0, PAPER_SAMPLES)

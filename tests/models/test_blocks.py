@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualBlock, Stack, Upsample, mask
+from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualBlock, ResidualStack, Upsample, mask
 
 
 def signal(*shape: int) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_no_part_reads_beyond_the_utterance() -> None:
     x = signal(2, 12, 4)
     other = x.clone()
     other[0, 7:] = 1e3
-    stack, down = Stack(4, 3).double(), Downsample(4, 5, 4).double()
+    stack, down = ResidualStack(4, 3).double(), Downsample(4, 5, 4).double()
     a, b = stack(x, keep), stack(other, keep)
     assert torch.equal(a[0, :7], b[0, :7])
     assert torch.equal(a[1], b[1])

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Trajectory, Weights, scan
+from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Posterior
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 
 OUTPUTS = ("h", "z", "prior mean", "prior log precision", "posterior mean", "posterior log precision")
@@ -62,7 +63,7 @@ def test_scan_agrees_with_step_in_values_and_all_gradients(context, evidence_row
             cell.evidence.bias[3:] = torch.tensor([11.9, -6.1, 2.0])
     c, encoded, noise = inputs(context, time=9, rows=7, evidence_rows=evidence_rows)
     ours = flat(cell.infer(c, encoded, noise))
-    slow = stepped(cell, cell.hoist(c, noise), cell.encoder_to_evidence(encoded), noise)
+    slow = stepped(cell, cell.gate_inputs(c, noise), cell.encoder_to_evidence(encoded), noise)
     for name, x, y in zip(OUTPUTS, ours, slow, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
     if clamped:
@@ -91,7 +92,7 @@ def test_each_output_alone_has_the_right_gradient(output) -> None:
     results = []
     for out in (
         flat(cell.infer(c, encoded, noise)),
-        stepped(cell, cell.hoist(c, noise), cell.encoder_to_evidence(encoded), noise),
+        stepped(cell, cell.gate_inputs(c, noise), cell.encoder_to_evidence(encoded), noise),
     ):
         loss = (out[output] * weight[..., : out[output].shape[-1]]).sum()
         results.append(torch.autograd.grad(loss, parameters, allow_unused=True))
@@ -148,7 +149,7 @@ def test_scan_in_single_precision() -> None:
 def test_step_agrees_with_loops_over_units() -> None:
     cell = make_cell(6, seed=8)
     c, encoded, noise = inputs(6, time=4, rows=2, evidence_rows=2)
-    ours = stepped(cell, cell.hoist(c, noise), cell.encoder_to_evidence(encoded), noise)
+    ours = stepped(cell, cell.gate_inputs(c, noise), cell.encoder_to_evidence(encoded), noise)
     w = {name: p.tolist() for name, p in cell.named_parameters()}
     for row in range(2):
         h, z = [0.0] * 5, [0.0] * 3
@@ -182,7 +183,7 @@ def test_generation_and_inference_give_the_same_state_for_the_same_latents() -> 
         trajectory = cell.infer(c, encoded, noise)
         # The noise with which the prior draws just what the posterior drew.
         same = (trajectory.z - trajectory.prior.mean) / trajectory.prior.std
-        h, z = cell.generate(cell.hoist(c, noise), same)
+        h, z = cell.generate(cell.gate_inputs(c, noise), same)
     torch.testing.assert_close(z, trajectory.z, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(h, trajectory.h, rtol=1e-10, atol=1e-10)
 
@@ -191,7 +192,7 @@ def test_the_posterior_starts_at_the_standard_deviation_asked_for() -> None:
     torch.manual_seed(0)
     cell = Cell(0, 4, 6, 32, 0.15)
     step = cell.step(
-        cell.hoist(None, torch.zeros(1, 50, 1))[0].expand(50, -1),
+        cell.gate_inputs(None, torch.zeros(1, 50, 1))[0].expand(50, -1),
         torch.zeros(50, 32),
         torch.zeros(50, 6),
         torch.zeros(50, 6),

@@ -7,13 +7,14 @@ from scipy import optimize
 from scipy.stats import logistic
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import pcm_histogram
 from lvm_probe.models.checkpoints import checkpoint
-from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig, fit, fit_histogram, histogram
+from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig, fit, fit_histogram
 from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.recordings import readable
+from lvm_probe.probing.corpora.recordings import load_recordings
 from tests import reference_models as reference
 from tests.models.miniature import Take, take
 
@@ -63,7 +64,7 @@ def test_evaluation_is_the_sum_over_samples_whatever_the_chunks(most_samples) ->
     coded = sum(reference.mixture_log_mass(parameters, *reference.pcm_bin(v)) for v in values)
     assert ours.reconstruction == pytest.approx(wanted, rel=1e-5)
     assert ours.pcm_reconstruction == pytest.approx(coded, rel=1e-5)
-    assert (ours.kl, ours.steps, ours.frames) == ((), (), 240)
+    assert (ours.kl, ours.steps, ours.samples) == ((), (), 240)
 
 
 def test_samples_follow_the_distribution_and_the_generator() -> None:
@@ -85,7 +86,7 @@ def test_samples_follow_the_distribution_and_the_generator() -> None:
 def test_histogram_counts_every_value_in_its_place() -> None:
     seen: list[int] = []
     recordings = [Take("a", np.array([-32_768, -1, 0, 0], np.int16)), Take("b", np.array([32_767, 0], np.int16))]
-    counts = histogram(recordings, seen.append)
+    counts = pcm_histogram(recordings, seen.append)
     assert {int(i): int(counts[i]) for i in np.flatnonzero(counts)} == {0: 1, 32_767: 1, 32_768: 3, 65_535: 1}
     assert seen == [4, 2]
 
@@ -182,7 +183,7 @@ def test_nothing_to_fit_and_gaussians_are_refused() -> None:
 
 
 def test_the_optimum_on_timit(timit_sample) -> None:
-    recordings = readable(open_corpus(timit_sample), 16_000).recordings
+    recordings = load_recordings(open_corpus(timit_sample), 16_000).recordings
     result = evaluate(fit(Unconditional.presets["optimal"].config, recordings), recordings)
     assert result.bits_per_frame == pytest.approx(15.561, abs=1e-3)  # the paper, on the test set: 15.60
     assert result.pcm_bits_per_frame == pytest.approx(9.912, abs=2e-3)

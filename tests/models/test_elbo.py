@@ -7,19 +7,12 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import batches_by_length, collate, sample_mask, step_counts, step_mask
 from lvm_probe.models.families.vrnn import VRNN
-from lvm_probe.models.layers.blocks import mask, steps
-from lvm_probe.models.likelihood import elbo as room
-from lvm_probe.models.likelihood.elbo import (
-    Evaluation,
-    batch_noise,
-    batches_by_length,
-    collate,
-    elbo,
-    evaluate,
-    utterance_seed,
-)
+from lvm_probe.models.layers.blocks import mask
+from lvm_probe.models.likelihood.elbo import Evaluation, elbo, evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.noise import batch_noise, utterance_seed
 from tests import reference_models as reference
 from tests.models import miniature
 
@@ -32,10 +25,10 @@ def test_masks_count_steps_that_touch_the_utterance(stride) -> None:
     size = -(-200 // stride)
     wanted = [[float(t < reference.touched_steps(n, stride)) for t in range(size)] for n in lengths]
     tensor = torch.tensor(lengths)
-    assert steps(tensor, stride).tolist() == [reference.touched_steps(n, stride) for n in lengths]
+    assert step_counts(tensor, stride).tolist() == [reference.touched_steps(n, stride) for n in lengths]
     assert mask(tensor, stride, size)[..., 0].tolist() == wanted
-    assert room.step_mask(tensor, stride, size)[..., 0].t().tolist() == wanted
-    assert room.sample_mask(tensor, 200).sum(1).tolist() == lengths
+    assert step_mask(tensor, stride, size)[..., 0].t().tolist() == wanted
+    assert sample_mask(tensor, 200).sum(1).tolist() == lengths
     assert mask(torch.tensor([200, 200]), stride, size) is None
 
 
@@ -99,7 +92,7 @@ def test_evaluation_is_equation_11_over_unequal_recordings(layers) -> None:
         counted = [reference.touched_steps(one.samples, stride) for stride in model.strides]
         steps_taken = [a + b for a, b in zip(steps_taken, counted, strict=True)]
         frames += one.samples
-    assert (ours.frames, ours.utterances) == (frames, 3) == (391, 3)
+    assert (ours.samples, ours.utterances) == (frames, 3) == (391, 3)
     assert ours.steps == tuple(steps_taken)
     assert not ours.density
     # Single precision: 391 samples of the likelihood, and KLs that are small differences.
@@ -144,7 +137,7 @@ def test_a_likelihood_without_latents_is_exact() -> None:
 def test_a_layer_that_is_not_inferred_has_collapsed() -> None:
     model = miniature.model("cwvae-2")
     assert evaluate(model, [miniature.take("a", 2_000)]).collapsed == ()
-    result = evaluate(model.uninformed(1), [miniature.take("a", 2_000)])
+    result = evaluate(model.without_inference(1), [miniature.take("a", 2_000)])
     assert result.collapsed == ("z2",)
     assert (result.kl[1] == 0).all()
 
@@ -180,7 +173,7 @@ def test_evaluation_depends_on_neither_order_nor_batches(layers) -> None:
         (recordings[3:] + recordings[:3], 5_000),
     ):
         ours = evaluate(model, shuffled, most_samples=most)
-        assert (ours.frames, ours.utterances) == (4824, 6)
+        assert (ours.samples, ours.utterances) == (4824, 6)
         assert ours.reconstruction == pytest.approx(wanted.reconstruction, rel=2e-6)
         assert ours.pcm_reconstruction == pytest.approx(wanted.pcm_reconstruction, rel=2e-6)
         assert ours.steps == wanted.steps

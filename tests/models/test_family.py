@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lvm_probe.models.checkpoints import checkpoint
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.likelihood.chunks import chunks
 from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
@@ -15,6 +14,7 @@ from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import TINY
 from lvm_probe.models.training.trainer import training_loss
+from lvm_probe.models.trajectory import Trajectory
 from tests.models import miniature
 from tests.models.miniature import MODELS
 from tests.models.test_cwvae_cell import flat
@@ -255,12 +255,12 @@ def test_evaluation_in_chunks_is_evaluation_in_one_pass(name) -> None:
     model = miniature.model(name)
     recordings = [miniature.take("long", 1_777), miniature.take("short", 301)]
     whole = evaluate(model, recordings, seed=2)
-    assert (whole.frames, whole.utterances, len(whole.kl)) == (2_078, 2, len(model.latents))
+    assert (whole.samples, whole.utterances, len(whole.kl)) == (2_078, 2, len(model.latents))
     coarsest = model.coarsest_stride
     for size in sorted({max(coarsest, 160), 2 * coarsest + 401, 1_776}):
         ours = evaluate(model, recordings, seed=2, most_samples=size)
-        assert (ours.frames, ours.utterances, ours.steps, ours.density) == (
-            whole.frames, whole.utterances, whole.steps, whole.density,
+        assert (ours.samples, ours.utterances, ours.steps, ours.density) == (
+            whole.samples, whole.utterances, whole.steps, whole.density,
         )  # fmt: skip
         # Products of other shapes add in another order, 1e-7 each, and the sums run over 2,078 samples.
         assert ours.reconstruction == pytest.approx(whole.reconstruction, rel=1e-6)
@@ -337,9 +337,9 @@ def test_a_layer_that_is_not_inferred_follows_its_prior(name) -> None:
     pcm = model.pad(pcm)
     noise = noise_for(model, 1500, 1)
     own = model(pcm, lengths, noise)
-    assert len(model.inference) == len(model.latents)
+    assert len(model.posterior_modules) == len(model.latents)
     for layer in range(len(model.latents)):
-        other = model.uninformed(layer)
+        other = model.without_inference(layer)
         passed = other(pcm, lengths, noise)
         kl = [k.sum().item() for k in layer_kl(passed.layers, model.strides, lengths)]
         assert kl[layer] == 0

@@ -9,13 +9,15 @@ import torch
 from scipy.stats import multivariate_normal
 
 from lvm_probe import InputError
+from lvm_probe.models.batches import collate
 from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig
-from lvm_probe.models.layers.cwvae_scan import Trajectory
-from lvm_probe.models.likelihood.elbo import collate, elbo, evaluate
+from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.gaussian import Gaussian
-from lvm_probe.models.likelihood.importance import importance_bound, log_weights, path_noise
+from lvm_probe.models.likelihood.importance import importance_bound, log_weights
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models import miniature
 from tests.models.miniature import Take, take
@@ -30,7 +32,7 @@ def log_normal(x: float, mean: float, std: float) -> float:
 def slow_log_weight(model, recording, path: int, seed: int, bins) -> float:
     """One path on its own, by loops over samples, steps and dimensions."""
     pcm, lengths = collate([recording])
-    noise = path_noise(model, recording, range(path, path + 1), seed)
+    noise = path_noise(model, recording.name, recording.samples, range(path, path + 1), seed)
     passed = model(model.pad(pcm), lengths, noise)
     total = 0.0
     for t, value in enumerate(recording.pcm.tolist()):
@@ -73,13 +75,13 @@ def test_the_bound_agrees_with_loops_over_paths_samples_steps_and_dimensions(nam
     assert ours.bound == pytest.approx(sum(wanted), rel=1e-9)
     assert ours.pcm_bound == pytest.approx(sum(coded), rel=1e-9)
     assert ours.elbo == pytest.approx(sum(means), rel=1e-9)
-    assert (ours.frames, ours.utterances, ours.samples, ours.density) == (138, 2, 3, False)
+    assert (ours.samples, ours.utterances, ours.draws, ours.density) == (138, 2, 3, False)
     assert ours.bits_per_frame == pytest.approx(-sum(wanted) / 138 / math.log(2))
     assert ours.pcm_bits_per_frame == pytest.approx(-sum(coded) / 138 / math.log(2))
     assert ours.nats_per_utterance == pytest.approx(sum(wanted) / 2)
     assert ours.gain_bits_per_frame == pytest.approx((sum(wanted) - sum(means)) / 138 / math.log(2))
-    assert ours.effective_samples == pytest.approx(sum(effective) / 2, rel=1e-7)
-    assert 1 <= ours.effective_samples <= 3
+    assert ours.effective_draws == pytest.approx(sum(effective) / 2, rel=1e-7)
+    assert 1 <= ours.effective_draws <= 3
 
 
 @NAMES
@@ -104,13 +106,13 @@ def test_one_sample_is_the_elbo_in_expectation(name) -> None:
     recording = take("a", 150)
     weights = log_weights(model, recording, paths, seed=0)[0]
     pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording]))
-    closed = elbo(model, pcm, lengths, path_noise(model, recording, range(paths), 0))
+    closed = elbo(model, pcm, lengths, path_noise(model, recording.name, recording.samples, range(paths), 0))
     gaps = weights - (closed.reconstruction - sum(closed.kl))
     assert gaps.std() > 0.01  # the ratio is a sampled one
     assert abs(float(gaps.mean())) < 4 * float(gaps.std()) / math.sqrt(paths)
     one = importance_bound(model, [recording], 1, seed=0)
     assert one.bound == one.elbo == pytest.approx(float(weights[0]))
-    assert one.effective_samples == 1
+    assert one.effective_draws == 1
 
 
 class Chain(SpeechModel):
@@ -200,7 +202,7 @@ def test_a_deterministic_model_has_its_likelihood_whatever_the_samples() -> None
     exact = evaluate(model, recordings)
     for most_samples in (100, 1_000_000):
         ours = importance_bound(model, recordings, 7, most_samples=most_samples)
-        assert (ours.samples, ours.effective_samples) == (1, 1)
+        assert (ours.draws, ours.effective_draws) == (1, 1)
         assert ours.bound == ours.elbo == pytest.approx(exact.reconstruction, rel=1e-6)
         assert ours.pcm_bound == pytest.approx(exact.pcm_reconstruction, rel=1e-6)
 
@@ -211,7 +213,7 @@ def test_the_order_and_company_of_recordings_do_not_matter() -> None:
     together = importance_bound(model, takes[::-1], 4)
     alone = [importance_bound(model, [one], 4) for one in takes]
     assert together.bound == pytest.approx(sum(one.bound for one in alone), rel=1e-12)
-    assert together.effective_samples == pytest.approx(sum(one.effective_samples for one in alone) / 3)
+    assert together.effective_draws == pytest.approx(sum(one.effective_draws for one in alone) / 3)
     seen: list[int] = []
     importance_bound(model, takes, 2, progress=seen.append)
     assert seen == [90, 200, 40]

@@ -8,7 +8,7 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import shipped_checkpoints
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, preset, reshaped
+from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, override_config, preset
 from tests.models import miniature
 from tests.models.miniature import plainly
 
@@ -143,7 +143,7 @@ def test_a_configuration_of_another_family_is_refused() -> None:
 def test_wrong_types_are_input_errors_at_run_time() -> None:
     code = """
 from lvm_probe import InputError
-from lvm_probe.models.registry import config_from_dict, config_to_dict, preset, reshaped
+from lvm_probe.models.registry import config_from_dict, config_to_dict, preset, override_config
 good = config_to_dict(preset("cwvae", "tiny").config)
 for bad in ({"width": 16.5}, {"width": "16"}, {"strides": 64}, {"strides": ["a", "b"]}, {"inputs": ["loud"]},
             {"posterior_std": "x"}, {"latents": None}, {"depth": None}):
@@ -189,11 +189,11 @@ def test_shipped_checkpoints_are_listed_by_name_and_family(tmp_path, monkeypatch
 
 def test_a_configuration_can_be_reshaped_where_it_has_such_a_shape() -> None:
     cwvae, lstm = preset("cwvae", "tiny").config, preset("lstm", "tiny").config
-    assert reshaped(cwvae) == cwvae
-    changed = reshaped(cwvae, strides=(32, 64), latents=(5, 6), output={"components": 1})
+    assert override_config(cwvae) == cwvae
+    changed = override_config(cwvae, strides=(32, 64), latents=(5, 6), output={"components": 1})
     assert (changed.strides, changed.latents, changed.output.components) == ((32, 64), (5, 6), 1)
-    assert reshaped(lstm, strides=(200,)).stride == 200
+    assert override_config(lstm, strides=(200,)).stride == 200
     with pytest.raises(InputError, match="no latents to choose"):
-        reshaped(lstm, latents=(4,))
+        override_config(lstm, latents=(4,))
     with pytest.raises(InputError, match="one stride; got 64, 128"):
-        reshaped(lstm, strides=(64, 128))
+        override_config(lstm, strides=(64, 128))

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from lvm_probe import InputError
-from lvm_probe.models.families.srnn import SRNN, SRNNConfig, reverse
-from lvm_probe.models.layers.cwvae_scan import Trajectory
+from lvm_probe.models.families.srnn import SRNN, SRNNConfig
+from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.likelihood.elbo import evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.model import Pass
+from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import config_from_dict, config_to_dict
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 
@@ -313,7 +314,7 @@ def test_states_and_distributions_are_single_precision_under_autocast(kind) -> N
     model = SRNN.seeded(config(**kind), 0)
     pcm, lengths = batch([6 * STRIDE, 4 * STRIDE])
     noise = model.noise(pcm.shape[1], 2, torch.Generator().manual_seed(0))
-    exact: Pass = model(pcm, lengths, noise)
+    exact: ForwardPass = model(pcm, lengths, noise)
     with torch.autocast("cpu", torch.bfloat16):
         encoded = model.encode(pcm, lengths)
         (layer,) = model.infer(encoded, noise)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.layers.srnn_chain import Chain, Weights, scan, weights
 from lvm_probe.models.likelihood.gaussian import Posterior
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 
 LATENT, UNITS, STATE, EVIDENCE = 3, 5, 6, 4

@@ -7,11 +7,11 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.families.stcn import STCN, STCNConfig
-from lvm_probe.models.layers.cwvae_scan import Trajectory
 from lvm_probe.models.likelihood.elbo import elbo, evaluate, layer_kl
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.registry import config_from_dict, config_to_dict
+from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
 from tests.models.test_cwvae_cell import flat

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lvm_probe.models.layers.tcn import GatedBlock, GatedStack, doubling
+from lvm_probe.models.layers.tcn import GatedBlock, GatedStack, doubling_dilations
 from tests import reference_models as reference
 
 CHANNELS = 4
@@ -56,7 +56,7 @@ def test_a_stack_agrees_with_the_equations(dilations, skip) -> None:
         assert [pytest.approx(y, abs=1e-12) for y in total] == skips[:, row].tolist()
 
 
-@pytest.mark.parametrize("dilations", [(1,), (1, 2, 4, 8), doubling(3, times=3), (5, 1)])
+@pytest.mark.parametrize("dilations", [(1,), (1, 2, 4, 8), doubling_dilations(3, times=3), (5, 1)])
 @pytest.mark.parametrize("skip", [0, 3])
 @torch.no_grad()
 def test_step_by_step_is_all_at_once(dilations, skip) -> None:
@@ -91,7 +91,7 @@ def test_rows_do_not_see_one_another_nor_what_follows() -> None:
 
 
 def test_bfloat16_products_are_summed_in_single_precision() -> None:
-    ours, x = GatedStack(CHANNELS, doubling(4, times=2), 3), signal(20).float()
+    ours, x = GatedStack(CHANNELS, doubling_dilations(4, times=2), 3), signal(20).float()
     with torch.autocast("cpu", torch.bfloat16):
         rough = ours(x.bfloat16())  # as from a linear layer under autocast
         memory = ours.memory(2)
@@ -103,6 +103,6 @@ def test_bfloat16_products_are_summed_in_single_precision() -> None:
 
 
 def test_dilations_double_and_start_again() -> None:
-    assert doubling(4) == (1, 2, 4, 8)
-    assert doubling(3, times=2) == (1, 2, 4, 1, 2, 4)
-    assert GatedStack(1, doubling(10, times=5)).receptive_field == 5_116
+    assert doubling_dilations(4) == (1, 2, 4, 8)
+    assert doubling_dilations(3, times=2) == (1, 2, 4, 1, 2, 4)
+    assert GatedStack(1, doubling_dilations(10, times=5)).receptive_field == 5_116

@@ -23,7 +23,7 @@ from lvm_probe.models.training.trainer import (
     Progress,
     Trainer,
     learning_rate,
-    normalised,
+    normalised_output,
     schedule,
     segments,
     training_loss,
@@ -103,7 +103,7 @@ def test_loss_agrees_with_loops(layers, scaled, update) -> None:
                     clamped += kl < floor
                     free_of_it += kl > floor
                     total += beta * max(kl, floor)
-    assert ours.frames == frames == 131
+    assert ours.samples == frames == 131
     assert clamped > 0
     assert free_of_it > 0 or update < 20
     assert ours.reconstruction.item() == pytest.approx(reconstruction, rel=1e-10)
@@ -272,7 +272,7 @@ def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> 
     def scripted(*args, **kwargs):
         result = real(*args, **kwargs)
         return replace(
-            result, reconstruction=-next(figures) * result.frames * math.log(2) + sum(k.sum() for k in result.kl)
+            result, reconstruction=-next(figures) * result.samples * math.log(2) + sum(k.sum() for k in result.kl)
         )
 
     monkeypatch.setattr(trainer_module, "evaluate", scripted)
@@ -399,7 +399,7 @@ def test_every_family_trains_and_goes_on_after_an_interruption(tmp_path, name) -
 def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
     for target in ("mulaw", "linear"):
         config = OutputConfig(likelihood="gaussian", target=target, components=1)
-        found = normalised(config, TRAIN)
+        found = normalised_output(config, TRAIN)
         values = [int(x) / 32_768 for take in TRAIN for x in take.pcm]
         values = [reference.mulaw(x) for x in values] if target == "mulaw" else values
         mean = math.fsum(values) / len(values)
@@ -407,9 +407,9 @@ def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
         variance = math.fsum((x - mean) ** 2 for x in values) / len(values)
         assert found.scale == pytest.approx(math.sqrt(variance), rel=1e-9)
         assert replace(found, shift=0.0, scale=1.0) == config
-    assert normalised(OutputConfig(), TRAIN) == OutputConfig()
+    assert normalised_output(OutputConfig(), TRAIN) == OutputConfig()
     with pytest.raises(InputError, match="constant"):
-        normalised(config, [miniature.Take("silence", np.zeros(100, dtype=np.int16))])
+        normalised_output(config, [miniature.Take("silence", np.zeros(100, dtype=np.int16))])
 
 
 def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.families.wavenet import WaveNet, WaveNetConfig
-from lvm_probe.models.layers.tcn import doubling
+from lvm_probe.models.layers.tcn import doubling_dilations
 from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
@@ -115,7 +115,7 @@ def test_fifty_blocks_see_what_the_paper_says() -> None:
     preset = WaveNet.presets["paper-1"]
     assert (preset.config.stride, preset.config.channels, preset.recipe.segment) == (1, 96, 16_000)
     assert WaveNet(preset.config).receptive_field == 5_117
-    assert sum(doubling(10, times=5)) + 2 == 5_117
+    assert sum(doubling_dilations(10, times=5)) + 2 == 5_117
 
 
 @EVERY

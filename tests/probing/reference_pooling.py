@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from lvm_probe.models.likelihood.elbo import utterance_seed
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import utterance_seed
 from lvm_probe.probing.corpora.corpus import Segment
 
 

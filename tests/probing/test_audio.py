@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora.audio import probe_audio, read_audio, to_rate
+from lvm_probe.probing.corpora.audio import read_audio, read_audio_header, resample_segment
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from tests.probing.miniature import tone
 
@@ -38,7 +38,7 @@ def test_sixteen_bits_come_back_exactly(tmp_path: Path, name: str, options: dict
     path = tmp_path / name
     wave = RAMP / 32768 if options["subtype"] == "FLOAT" else RAMP
     soundfile.write(str(path), wave, 16000, **options)
-    assert probe_audio(path) == (len(RAMP), 16000, 1)
+    assert read_audio_header(path) == (len(RAMP), 16000, 1)
     audio = read_audio(utterance(path), 16000)
     assert audio.dtype == np.float32
     # 16-bit integers and their division by 2**15 are exact in float32.
@@ -55,7 +55,7 @@ def test_deeper_audio_is_rounded_and_clipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.mp3", "a.ogg"])
 def test_lossy_audio_is_read(tmp_path: Path, name: str) -> None:
     path = tone(tmp_path / name, 16000)
-    header = probe_audio(path)
+    header = read_audio_header(path)
     audio = read_audio(utterance(path, header.samples), 16000)
     # The sine has amplitude 12000/32768; the codecs keep its power to well within a tenth.
     assert np.sqrt(2 * np.mean(audio**2)) == pytest.approx(12000 / 32768, rel=0.1)
@@ -122,7 +122,7 @@ def test_bad_audio_gives_one_line(tmp_path: Path) -> None:
     said = {
         "nan.wav": "not finite",
         "loud.wav": "full scale is 1",
-        "none.wav": "no samples",
+        "none.wav": "contains no samples",
         "zero.wav": "empty",
         "junk.wav": "unreadable",
         "two.wav": "2 channels",
@@ -147,11 +147,11 @@ def test_audio_that_changed_is_noticed(tmp_path: Path) -> None:
 def test_positions_at_another_rate(start: int, length: int, rest: int, rate: int) -> None:
     segment = Segment("a", start, start + length)
     total = start + length + rest
-    moved = to_rate(segment, rate, 16000)
+    moved = resample_segment(segment, rate, 16000)
     assert moved.end <= -(-total * 16000 // rate)  # read_audio gives this many samples: the ceiling
     assert abs(moved.end - segment.end * 16000 / rate) <= 1
     assert abs(moved.start - segment.start * 16000 / rate) <= 1.5
-    assert to_rate(segment, rate, rate) == segment
+    assert resample_segment(segment, rate, rate) == segment
 
 
 def test_real_timit_in_both_layouts_has_the_same_samples(timit_sample: Path, timit_ldc: Path) -> None:
@@ -159,7 +159,7 @@ def test_real_timit_in_both_layouts_has_the_same_samples(timit_sample: Path, tim
         timit_sample / "dr1-fvmh0" / "sx116.wav",
         timit_ldc / "TRAIN" / "DR1" / "FVMH0" / "SX116.WAV",
     )
-    header = probe_audio(sphere)
-    assert header == probe_audio(riff)
+    header = read_audio_header(sphere)
+    assert header == read_audio_header(riff)
     one, other = (read_audio(utterance(path, header.samples), 16000) for path in (riff, sphere))
     np.testing.assert_array_equal(one, other)

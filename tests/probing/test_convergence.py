@@ -14,7 +14,7 @@ from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
-from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.diagnostics.convergence import Convergence, _Estimate, choose, converge, relative_errors
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.extraction import Settings, extract
@@ -46,7 +46,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def found(tiny: Checkpoint, corpus: Corpus) -> Convergence:
-    return converge(tiny.model.eval(), corpus, recordings(corpus, 16_000), samples=NS, reference=REFERENCE)
+    return converge(tiny.model.eval(), corpus, open_recordings(corpus, 16_000), samples=NS, reference=REFERENCE)
 
 
 @pytest.mark.parametrize("estimator", ["sample", "posterior-mean"])
@@ -85,7 +85,7 @@ def test_rows_are_all_there_and_errors_fall(found: Convergence) -> None:
 
 def test_memory_does_not_change_the_result(found: Convergence, tiny: Checkpoint, corpus: Corpus) -> None:
     model = tiny.model.eval()
-    other = converge(model, corpus, recordings(corpus, 16_000), samples=NS, reference=REFERENCE, memory_gb=1e-9)
+    other = converge(model, corpus, open_recordings(corpus, 16_000), samples=NS, reference=REFERENCE, memory_gb=1e-9)
     for name in ("error", "predicted_error", "reference_error", "spread"):
         # Single precision, in batches of another size; an error is a difference of such numbers.
         np.testing.assert_allclose(other.rows[name], found.rows[name], rtol=1e-3, atol=1e-6)
@@ -155,7 +155,7 @@ def test_refusals(tiny: Checkpoint, corpus: Corpus) -> None:
         choose(silent, 4)
     with pytest.raises(InputError, match="--utterances 0"):
         choose(corpus, 0)
-    mine = recordings(corpus, 16_000)
+    mine = open_recordings(corpus, 16_000)
     for samples, reference in (((0, 1), 10), ((1,), 1), ((), 10)):
         with pytest.raises(InputError, match="--reference"):
             converge(tiny.model, corpus, mine, samples=samples, reference=reference)

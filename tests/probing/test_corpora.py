@@ -136,7 +136,7 @@ def test_contract_other_rate_and_stereo(layout: tuple[str, Path]) -> None:
     assert f"{first.audio}: resampled from 22050 to 16000 Hz" in notices(corpus)
     assert read_audio(corpus.utterances[0], 16000).shape == (8000,)
     assert len(errors(corpus)) == 1
-    assert errors(corpus)[0].startswith(f"{second.audio}: 2 channels, one is needed")
+    assert errors(corpus)[0].startswith(f"{second.audio}: 2 channels, but one is needed")
     refused = [text for text in errors(open_corpus(root, resample=False)) if "would have to be resampled" in text]
     assert len(refused) == 1
 

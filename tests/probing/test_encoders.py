@@ -13,7 +13,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus
-from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import encoders, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
 from lvm_probe.probing.features.extraction import Settings, extract
@@ -202,7 +202,7 @@ def test_the_first_utterance_that_can_be_read_shows_the_layers(tmp_path: Path) -
     encoder = Encoder("mine", lambda wave: (blocks(wave), None, 100))
     settings = Settings(units=("utterance",))
     assert extract(encoder, corpus, tmp_path / "t", settings).tokens == {"utterance": 3}
-    with pytest.raises(Unreadable, match=bad.name):
+    with pytest.raises(UnreadableRecording, match=bad.name):
         extract(encoder, corpus, tmp_path / "u", settings, strict=True)
     with pytest.raises(InputError, match="no utterance of it can be read"):
         EncoderSource.of(encoder, replace(corpus, utterances=corpus.utterances[:1]), seed=0, halves=False)
@@ -241,11 +241,11 @@ def test_functions_classes_and_objects(tmp_path: Path) -> None:
     ("text", "spec", "says"),
     [
         ("x = 1", ":encode", "mine.py: has no 'encode'; name its encoder: --encoder .*mine.py:NAME"),
-        ("encode = 1", "", "'encode' is a int; give a function"),
+        ("encode = 1", "", "encode' is a int; give a function"),
         ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; mend the file"),
         ("import nowhere_to_be_found", "", r"ModuleNotFoundError at mine.py:1: No module named 'nowhere_to_be_found'"),
         ("class A:\n    def __init__(self, x): pass", ":A", r"mine.py: A\(\) cannot be made \(TypeError"),
-        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "the sample_rate of 'encode' is '8k'"),
+        ("def encode(w): pass\nencode.sample_rate = '8k'", "", "encode' is '8k'"),
     ],
 )
 def test_files_that_hold_no_encoder(tmp_path: Path, text: str, spec: str, says: str) -> None:

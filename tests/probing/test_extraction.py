@@ -21,7 +21,7 @@ from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.demo import CORPUS
-from lvm_probe.probing.corpora.recordings import Unreadable
+from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import extraction, token_table
 from lvm_probe.probing.features.extraction import Mel, Settings, extract
 from lvm_probe.probing.features.pooling import LOG_FLOOR
@@ -340,7 +340,7 @@ def test_audio_found_damaged_is_left_out_unless_strict(tiny: Checkpoint, tmp_pat
     settings = Settings(samples=1, units=("utterance",))
     bad = corpus.utterances[1].audio
     bad.write_bytes(bad.read_bytes()[:-200])
-    with pytest.raises(Unreadable, match=bad.name):
+    with pytest.raises(UnreadableRecording, match=bad.name):
         extract(tiny, corpus, tmp_path / "strict", settings, strict=True)
     assert contents(tmp_path / "strict") == {}
     result = extract(tiny, corpus, tmp_path / "t", settings)
@@ -375,7 +375,7 @@ def test_what_was_left_out_is_said_again_and_not_counted(tiny: Checkpoint, tmp_p
     assert len(pd.read_parquet(tmp_path / "t")) == 3
     assert "tokens" not in token_table.read_extraction(tmp_path / "t")
     assert token_table.read_note(tmp_path / "t", 1).left_out.keys() == {"103-1240-0001"}
-    with pytest.raises(Unreadable, match=bad.name):
+    with pytest.raises(UnreadableRecording, match=bad.name):
         extract(tiny, corpus, tmp_path / "t", settings, strict=True)
     assert contents(tmp_path / "t") == before
 

@@ -14,7 +14,7 @@ from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import open_corpus, phones
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
-from lvm_probe.probing.corpora.recordings import CorpusRecording, recordings
+from lvm_probe.probing.corpora.recordings import CorpusRecording, open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
 from lvm_probe.probing.diagnostics.kl_rate import _Ledger, _Memory, measure, spending
 from tests.probing import miniature
@@ -39,7 +39,7 @@ def model() -> SpeechModel:
 
 @pytest.fixture(scope="module")
 def rates(model: SpeechModel, corpus: Corpus) -> kl_rate.Rates:
-    return measure(model, recordings(corpus, 16_000), samples=SAMPLES)
+    return measure(model, open_recordings(corpus, 16_000), samples=SAMPLES)
 
 
 class Renamed:
@@ -50,8 +50,8 @@ class Renamed:
 
 
 def test_the_rates_are_the_kl_of_the_elbo(model: SpeechModel, corpus: Corpus) -> None:
-    found = measure(model, recordings(corpus, 16_000), samples=1)
-    evaluation = elbo.evaluate(model, [Renamed(r) for r in recordings(corpus, 16_000)])
+    found = measure(model, open_recordings(corpus, 16_000), samples=1)
+    evaluation = elbo.evaluate(model, [Renamed(r) for r in open_recordings(corpus, 16_000)])
     # Single precision, in batches of another size.
     layers = found.layers.set_index("layer")
     for layer, bits in evaluation.kl_bits_per_frame.items():
@@ -60,8 +60,8 @@ def test_the_rates_are_the_kl_of_the_elbo(model: SpeechModel, corpus: Corpus) ->
         assert layers.loc[layer, "bits_per_second"] == pytest.approx(bits * 16_000, rel=1e-5)
         assert layers.loc[layer, "active"] == evaluation.active_units[layer]
         whole = found.by_class.set_index(["layer", "by", "label"]).loc[(layer, "all", "all")]
-        assert whole["bits"] == pytest.approx(bits * evaluation.frames, rel=1e-5)
-        assert whole["seconds"] == pytest.approx(evaluation.frames / 16_000)
+        assert whole["bits"] == pytest.approx(bits * evaluation.samples, rel=1e-5)
+        assert whole["seconds"] == pytest.approx(evaluation.samples / 16_000)
         assert math.isnan(layers.loc[layer, "standard_error"])
 
 
@@ -88,8 +88,8 @@ def test_rates_are_those_of_loops_over_samples(model: SpeechModel, corpus: Corpu
     bits: dict[tuple[int, str], float] = {}
     seconds: dict[str, float] = {}
     around = {(l, right, j): [0.0, 0] for l in range(2) for right in ("all", "vowel") for j in range(-25, 25)}
-    for recording in recordings(corpus, 16_000):
-        pcm = recording.read(0, 1 << 62)
+    for recording in open_recordings(corpus, 16_000):
+        pcm = recording.read(0, recording.samples)
         spent = spending(model, recording.name, pcm, SAMPLES)
         shares = []
         for layer, stride in zip(spent, model.strides, strict=True):
@@ -140,14 +140,14 @@ def test_contrasts_are_ratios_of_the_rates(rates: kl_rate.Rates) -> None:
 
 
 def test_memory_does_not_change_the_result(model: SpeechModel, corpus: Corpus, rates: kl_rate.Rates) -> None:
-    one_by_one = measure(model, recordings(corpus, 16_000), samples=SAMPLES, memory_gb=1e-9)
+    one_by_one = measure(model, open_recordings(corpus, 16_000), samples=SAMPLES, memory_gb=1e-9)
     for name in ("layers", "by_class", "around", "timescales"):
         # Single precision, in batches of another size; an error of the mean is a difference of such numbers.
         pd.testing.assert_frame_equal(getattr(rates, name), getattr(one_by_one, name), rtol=1e-3, atol=1e-6)
 
 
 def test_monte_carlo_error_falls_as_paths_do_not_agree(model: SpeechModel, corpus: Corpus) -> None:
-    some = recordings(corpus, 16_000)[:1]
+    some = open_recordings(corpus, 16_000)[:1]
     runs = [measure(model, some, samples=8, seed=seed).layers for seed in range(12)]
     for l in range(2):
         found = np.std([run["bits_per_second"][l] for run in runs], ddof=1)
@@ -156,7 +156,7 @@ def test_monte_carlo_error_falls_as_paths_do_not_agree(model: SpeechModel, corpu
 
 
 def test_one_speaker_has_intervals_over_utterances_and_one_utterance_none(model: SpeechModel, corpus: Corpus) -> None:
-    mine = recordings(corpus.select(speakers=["FVMH0"]), 16_000)
+    mine = open_recordings(corpus.select(speakers=["FVMH0"]), 16_000)
     two = measure(model, mine, samples=1)
     assert (two.unit, two.groups, two.utterances) == ("utterance", 2, 2)
     assert two.by_class["ci_low"].notna().all()
@@ -174,7 +174,7 @@ def test_labels_that_are_not_timits_stand_for_themselves(model: SpeechModel, tmp
                                   if s.label != "h#" else s for s in u.phonemes))
         for u in corpus.utterances
     )  # fmt: skip
-    found = measure(model, recordings(replace(corpus, utterances=changed), 16_000), samples=1)
+    found = measure(model, open_recordings(replace(corpus, utterances=changed), 16_000), samples=1)
     assert set(found.by_class["by"]) == {"all", "phone"}
     assert {"SH1", "IY1"} <= set(found.by_class["label"])
     assert set(found.around["right"]) == {"all"}
@@ -185,7 +185,7 @@ def test_labels_that_are_not_timits_stand_for_themselves(model: SpeechModel, tmp
 @pytest.mark.parametrize("family", ["vrnn", "srnn", "stcn"])
 def test_every_family_with_latents_has_rates(family: str, corpus: Corpus) -> None:
     other = FAMILIES[family].seeded(preset(family, "tiny").config, 3).eval()
-    found = measure(other, recordings(corpus, 16_000)[:2], samples=2)
+    found = measure(other, open_recordings(corpus, 16_000)[:2], samples=2)
     assert list(found.layers["layer"]) == [f"z{l + 1}" for l in range(len(other.latents))]
     assert (found.layers["bits_per_second"] > 0).all()
 
@@ -223,9 +223,9 @@ def test_the_time_of_a_vector_does_not_depend_on_its_basis() -> None:
 def test_refusals(model: SpeechModel, corpus: Corpus) -> None:
     silent = replace(corpus, utterances=tuple(replace(u, phonemes=()) for u in corpus.utterances))
     with pytest.raises(InputError, match="no phonemes"):
-        measure(model, recordings(silent, 16_000))
+        measure(model, open_recordings(silent, 16_000))
     with pytest.raises(InputError, match="--samples 0"):
-        measure(model, recordings(corpus, 16_000), samples=0)
+        measure(model, open_recordings(corpus, 16_000), samples=0)
     lstm = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
     with pytest.raises(InputError, match="nothing is sampled"):
-        measure(lstm, recordings(corpus, 16_000))
+        measure(lstm, open_recordings(corpus, 16_000))

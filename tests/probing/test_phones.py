@@ -5,7 +5,7 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.phones import (
     CLOSURES,
-    NO_PHONEMES,
+    NON_PHONEMES,
     SILENCES,
     TIMIT39,
     TIMIT48,
@@ -86,5 +86,5 @@ def test_in_39_the_closures_share_a_class_with_the_silences_and_with_nothing_els
 
 
 def test_an_unknown_word_is_neither_a_phoneme_nor_a_silence() -> None:
-    assert {"spn"} == NO_PHONEMES - SILENCES
+    assert {"spn"} == NON_PHONEMES - SILENCES
     assert "spn" not in TIMIT61

@@ -10,7 +10,7 @@ from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.demo import CORPUS
-from lvm_probe.probing.corpora.recordings import recordings
+from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.features import extraction, token_table
 from lvm_probe.probing.questions import classification
 from lvm_probe.probing.questions.question import Question
@@ -53,7 +53,7 @@ def test_they_are_small_and_have_cards(name: str) -> None:
 
 @pytest.mark.parametrize("name", PINNED)
 def test_their_likelihoods_are_pinned(name: str, speaker: Corpus) -> None:
-    result = evaluate(checkpoint.load(name).model, recordings(speaker, 16_000)[:3], seed=0)
+    result = evaluate(checkpoint.load(name).model, open_recordings(speaker, 16_000)[:3], seed=0)
     found = result.bits_per_frame, result.pcm_bits_per_frame, sum(result.kl_bits_per_frame.values())
     # Other processors sum in another order: thousandths of a bit, where a real change shows in hundredths.
     assert found == pytest.approx(PINNED[name], abs=5e-3)

@@ -19,7 +19,7 @@ from lvm_probe.models.training import trainer
 from lvm_probe.models.training.trainer import LAST
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus, Utterance
-from lvm_probe.probing.corpora.recordings import CorpusRecording, Unreadable
+from lvm_probe.probing.corpora.recordings import CorpusRecording, UnreadableRecording
 from lvm_probe.probing.features import extraction, token_table
 from tests.app.conftest import Probe, Refusal
 from tests.probing import miniature
@@ -83,7 +83,7 @@ def test_a_recording_is_not_read_once_it_or_its_alignment_has_changed(
     for utterance in opened.utterances:
         recording = CorpusRecording(utterance, 16_000, keep=False)
         if utterance is opened.utterances[1]:
-            with pytest.raises(Unreadable, match=f"{victim}: (changed|gone) since|no such audio file"):
+            with pytest.raises(UnreadableRecording, match=f"{victim}: (changed|gone) since|no such audio file"):
                 recording.read(0, 10)
         else:
             recording.read(0, 10)

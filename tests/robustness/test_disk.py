@@ -17,7 +17,7 @@ from benchmarks.kills import Job
 from lvm_probe import InputError
 from lvm_probe.app.cli import main
 from lvm_probe.models.training import tensorboard_log
-from lvm_probe.models.training.tensorboard_log import Events
+from lvm_probe.models.training.tensorboard_log import EventFile
 from lvm_probe.models.training.trainer import LAST
 from lvm_probe.probing.features import extraction, token_table
 
@@ -176,7 +176,7 @@ def test_events_that_cannot_be_written_are_named(
 def test_events_are_what_pytorch_s_own_writer_writes(tmp_path: Path) -> None:
     values = np.array([0.0, -1.5, 3e-5, 1e9])
     (tmp_path / "ours").mkdir()
-    with Events(tmp_path / "ours", 7) as ours:
+    with EventFile(tmp_path / "ours", 7) as ours:
         ours.add_scalar("a/b", 1.25, 7)
         ours.add_histogram("c", values, 8)
     with SummaryWriter(str(tmp_path / "theirs"), purge_step=7) as theirs:
@@ -201,4 +201,4 @@ def test_events_are_what_pytorch_s_own_writer_writes(tmp_path: Path) -> None:
 
 def test_a_folder_without_room_for_events_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere/events.out.*cannot write .No such file"):
-        Events(tmp_path / "nowhere", 1)
+        EventFile(tmp_path / "nowhere", 1)

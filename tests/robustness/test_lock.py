@@ -14,9 +14,9 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.app.cli import main
 from lvm_probe.models.io import lock
-from lvm_probe.models.io.files import UNFINISHED, clear_unfinished, written_whole
+from lvm_probe.models.io.files import UNFINISHED, remove_unfinished, write_atomically
 from lvm_probe.models.io.lock import LOCK, locked
-from lvm_probe.models.training.distributed import follows
+from lvm_probe.models.training.distributed import is_secondary_process
 from lvm_probe.probing.features import token_table
 from tests.probing import miniature
 from tests.probing.synthetic_tables import made_up
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_made_or_written_is_named(tmp_path: Path, monkey
 
 
 def test_what_is_unfinished_is_cleared_away_unless_somebody_is_writing_it(tmp_path: Path) -> None:
-    with written_whole(tmp_path / "a.json") as temporary:
+    with write_atomically(tmp_path / "a.json") as temporary:
         temporary.write_text("half")
         assert temporary.name.endswith(UNFINISHED)
         (tmp_path / f".b.json.xyz{UNFINISHED}").write_text("half of a dead one's")
@@ -160,7 +160,7 @@ def test_what_is_unfinished_is_cleared_away_unless_somebody_is_writing_it(tmp_pa
             assert names(tmp_path) == sorted([temporary.name, ".profile", LOCK])
     assert names(tmp_path) == [".profile", "a.json"]
     assert (tmp_path / "a.json").read_text() == "half"
-    clear_unfinished(tmp_path / "nowhere")
+    remove_unfinished(tmp_path / "nowhere")
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     (tmp_path / "a").write_text("before")
     with (
         pytest.raises(InputError, match=r"a: cannot write \(No space left on device\)"),
-        written_whole(tmp_path / "a") as t,
+        write_atomically(tmp_path / "a") as t,
     ):
         t.write_text("after")
     assert names(tmp_path) == ["a"]
@@ -185,7 +185,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
 
 def test_a_second_run_in_a_folder_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, latents, out = miniature.timit_nltk(tmp_path / "c"), tmp_path / "latents", tmp_path / "out"
-    token_table.save(made_up(), latents)
+    made_up().save(latents)
     for argv in (
         (
             "train",
@@ -230,8 +230,8 @@ def test_the_lock_is_no_foreign_file_to_an_extraction(tiny: Path, tmp_path: Path
 def test_only_the_first_of_a_team_holds_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    assert not follows()
+    assert not is_secondary_process()
     monkeypatch.setenv("LOCAL_RANK", "0")
-    assert not follows()
+    assert not is_secondary_process()
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert follows()
+    assert is_secondary_process()

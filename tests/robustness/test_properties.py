@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.audio import to_rate
+from lvm_probe.probing.corpora.audio import resample_segment
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.phones import TIMIT61
 from lvm_probe.probing.features import token_table
@@ -100,7 +100,7 @@ def test_a_textgrid_s_times_are_the_samples_that_they_were_made_from(
 @settings(deadline=None)
 @given(stretches=spans(), rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000]))
 def test_at_another_rate_segments_keep_their_order_and_their_neighbours(stretches: Any, rate: int) -> None:
-    moved = [to_rate(Segment("a", *span), rate, RATE) for span in stretches]
+    moved = [resample_segment(Segment("a", *span), rate, RATE) for span in stretches]
     assert all(segment.samples >= 1 for segment in moved)
     for (before, after), ((_, end), (start, _)) in zip(pairwise(moved), pairwise(stretches), strict=True):
         assert before.start <= after.start
@@ -215,7 +215,7 @@ def test_a_table_that_is_saved_again_is_the_same(tmp_path: Path, made: Any, data
         data.draw(st.lists(st.booleans(), min_size=len(loaded.tokens), max_size=len(loaded.tokens))), bool
     )
     shutil.rmtree(tmp_path / "again", ignore_errors=True)
-    again = token_table.load(token_table.save(loaded.select(chosen), tmp_path / "again"))
+    again = token_table.load(loaded.select(chosen).save(tmp_path / "again"))
     kept = [row for row, keep in zip(as_written(loaded.tokens), chosen, strict=True) if keep]
     assert as_written(again.tokens) == kept
     for name, values in loaded.features.items():

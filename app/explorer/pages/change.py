@@ -33,9 +33,9 @@ from lvm_probe.app.explorer.views import plain
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.model import SpeechModel
-from lvm_probe.probing.corpora.audio import FULL_SCALE, to_rate
+from lvm_probe.probing.corpora.audio import FULL_SCALE, resample_segment
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.corpora.phones import NO_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import TokenTable
 
@@ -374,7 +374,7 @@ def _tokens(stretch: Stretch) -> list[Segment]:
     """Phones of the stretch that are no silences."""
     return [
         s for s in stretch.utterance.phonemes
-        if s.label not in NO_PHONEMES and stretch.start <= s.start and s.end <= stretch.end
+        if s.label not in NON_PHONEMES and stretch.start <= s.start and s.end <= stretch.end
     ]  # fmt: skip
 
 
@@ -382,4 +382,4 @@ def _at(stretch: Stretch, model: SpeechModel, segment: Segment) -> Segment:
     """A segment of the stretch in samples of the model's rate, counted from the stretch's start."""
     rate, utterance = model.config.sample_rate, stretch.utterance
     inside = Segment(segment.label, segment.start - stretch.start, segment.end - stretch.start)
-    return to_rate(inside, utterance.sample_rate, rate)
+    return resample_segment(inside, utterance.sample_rate, rate)

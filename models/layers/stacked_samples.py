@@ -21,7 +21,7 @@ from lvm_probe.models.training.recipe import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameConfig(ModelConfig):
+class StackedConfig(ModelConfig):
     """Shape of a model on stacked frames: `stride` samples a stack; `width` and `depth` of the perceptrons."""
 
     stride: int = 64
@@ -32,7 +32,7 @@ class FrameConfig(ModelConfig):
         self.check((self.stride, self.width, self.depth))
 
 
-def frame_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Preset]:
+def stacked_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Preset]:
     """The presets of a model on stacked frames: the paper's also at its other strides.
 
     At s = 1 it is trained on segments of a second, as in the paper, which has too many steps for whole utterances.
@@ -44,10 +44,10 @@ def frame_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Prese
     return presets | {"tiny": tiny}
 
 
-class FrameEncoder(nn.Module):
+class StackEncoder(nn.Module):
     """A perceptron from a stack's samples, companded, to features: (batch, samples) to (time, batch, width)."""
 
-    def __init__(self, config: FrameConfig) -> None:
+    def __init__(self, config: StackedConfig) -> None:
         super().__init__()
         self.inputs, self.stride = config.inputs, config.stride
         sizes = (config.stride * len(config.inputs), *[config.width] * config.depth)
@@ -61,13 +61,13 @@ class FrameEncoder(nn.Module):
         return x
 
 
-class FrameDecoder(nn.Module):
+class StackDecoder(nn.Module):
     """A perceptron from features to the output parameters of a stack, with the auxiliary waveform beside it.
 
     `latent` is the width of the latents from which the auxiliary waveform is read directly (0: it has none).
     """
 
-    def __init__(self, features: int, latent: int, config: FrameConfig) -> None:
+    def __init__(self, features: int, latent: int, config: StackedConfig) -> None:
         super().__init__()
         self.config = config.output
         sizes = (features, *[config.width] * config.depth)
