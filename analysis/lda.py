@@ -13,7 +13,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.moments import Moments, about_class_means
 from lvm_probe.analysis.shape_annotations import Float, Int
-from lvm_probe.analysis.shrinkage import shrunk_covariance
+from lvm_probe.analysis.shrinkage import Amount, shrunk_covariance
 
 Dims = int | Literal["full"]
 
@@ -42,9 +42,7 @@ def checked_dims(dims: Dims, n_classes: int, n_features: int) -> int:
     return int(dims)
 
 
-def discriminants(
-    fold: Moments, amount: Float[np.ndarray, "*folds"], dims: int
-) -> Float[np.ndarray, "*folds features dims"]:
+def discriminants(fold: Moments, amount: Amount, dims: int) -> Float[np.ndarray, "*folds features dims"]:
     """The leading discriminants w as columns, scaled so that wᵀ Σ w = 1, with Σ the shrunk covariance within classes.
 
     With D the weighted deviations of the class means, w = Σ⁻¹ Dᵀ v / √θ for the leading eigenvectors v and eigenvalues
@@ -63,7 +61,8 @@ def discriminants(
         >>> from lvm_probe.analysis.moments import moments
         >>> points, codes = np.array([[0.0, 0.0], [0.0, 2.0], [3.0, 0.0], [5.0, 3.0]]), np.array([0, 0, 1, 1])
         >>> axes = discriminants(moments(points, codes, 2), np.zeros(()), 1)
-        >>> np.abs((points - points[0]) @ axes).ravel().round(3)
+        >>> np.abs((points - points[0]) @ axes).ravel().round(1)
+        array([0. , 2.3, 7.6, 9.3])
     """
     deviations = fold.deviations
     solved = np.linalg.solve(shrunk_covariance(fold, amount), deviations.mT)
@@ -87,7 +86,7 @@ class GaussianRule:
     biases: Float[np.ndarray, "*folds classes"]
 
 
-def gaussian_rule(fold: Moments, amount: Float[np.ndarray, "*folds"]) -> GaussianRule:
+def gaussian_rule(fold: Moments, amount: Amount) -> GaussianRule:
     """The rule fitted to these moments. Its covariance divides by n, as scikit-learn's does (the book: n - classes).
 
     Args:

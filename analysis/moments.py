@@ -45,12 +45,12 @@ class Moments:
     @property
     def n(self) -> Int[np.ndarray, "*folds"]:
         """Number of points."""
-        return self.counts.sum(axis=-1)
+        return np.asarray(self.counts.sum(axis=-1))
 
     @property
     def n_classes(self) -> Int[np.ndarray, "*folds"]:
         """Number of classes that occur."""
-        return (self.counts > 0).sum(axis=-1)
+        return np.asarray((self.counts > 0).sum(axis=-1))
 
     @property
     def inverse_variance(self) -> Float[np.ndarray, "*folds dims"]:

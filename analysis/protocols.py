@@ -129,8 +129,8 @@ def lda_classify(
         for some, space, fold in _refits(data, folds, size):
             amounts = intensity(fold, shrinkage)
             rule = gaussian_rule(fold, amounts)
-            for rows, seen, weights, biases in zip(some, space, rule.weights, rule.biases, strict=True):
-                codes[rows] = np.argmax(seen[rows] @ weights + biases, axis=1)
+            for rows, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
+                codes[rows] = np.argmax(space[rows] @ weights + biases, axis=1)
             amount += amounts.sum() / len(folds)
     return Outcome(protocol, dims, amount, (0,), data.labels, data.classes[codes][:, None], data.groups)
 

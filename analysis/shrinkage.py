@@ -13,6 +13,7 @@ from lvm_probe.analysis.moments import Moments
 from lvm_probe.analysis.shape_annotations import Float
 
 Shrinkage = Literal["ledoit-wolf", "none"] | float
+Amount = Float[np.ndarray, "*folds"] | float
 
 # Below this share of a feature's variance, what other features leave unexplained of it is rounding (about 1e-15).
 _COLLINEAR = 1e-12
@@ -32,7 +33,7 @@ def checked_shrinkage(shrinkage: Shrinkage) -> Shrinkage:
     raise InputError(f'shrinkage is {shrinkage!r}; use "ledoit-wolf", "none" or a number from 0 to 1')
 
 
-def intensity(fold: Moments, shrinkage: Shrinkage) -> Float[np.ndarray, "*folds"]:
+def intensity(fold: Moments, shrinkage: Shrinkage) -> Amount:
     """The intensity λ of the shrinkage for these moments, in [0, 1]."""
     match shrinkage:
         case "ledoit-wolf":
@@ -43,7 +44,7 @@ def intensity(fold: Moments, shrinkage: Shrinkage) -> Float[np.ndarray, "*folds"
             return np.full(fold.n.shape, float(shrinkage))
 
 
-def ledoit_wolf(fold: Moments) -> Float[np.ndarray, "*folds"]:
+def ledoit_wolf(fold: Moments) -> Amount:
     """The intensity of the shrinkage with the least expected squared error.
 
     Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
@@ -54,10 +55,10 @@ def ledoit_wolf(fold: Moments) -> Float[np.ndarray, "*folds"]:
     squared_norm = np.vecdot((fold.within**2 @ inverse[..., None])[..., 0], inverse) / n**2
     distance = squared_norm - p * _mean_share_within(fold) ** 2  # of the sample covariance from its target
     error = (fold.fourth / n - squared_norm) / n  # of the sample covariance from the true one, estimated
-    return np.clip(np.divide(error, distance, out=np.zeros(n.shape), where=distance > 0), 0, 1)
+    return np.divide(error, distance, out=np.zeros(n.shape), where=(distance > 0) & (p > 1)).clip(0, 1)
 
 
-def shrunk_covariance(fold: Moments, amount: Float[np.ndarray, "*folds"]) -> Float[np.ndarray, "*folds dims dims"]:
+def shrunk_covariance(fold: Moments, amount: Amount) -> Float[np.ndarray, "*folds dims dims"]:
     """The covariance within classes, (1 - λ) W/n + λ μ diag(variance), with W the scatter within classes.
 
     A constant feature gets a row and a column of the identity, so that it takes no part.
@@ -70,17 +71,16 @@ def shrunk_covariance(fold: Moments, amount: Float[np.ndarray, "*folds"]) -> Flo
         InputError: the covariance is singular.
     """
     varies, n = fold.variance > 0, fold.n
-    spare = n - fold.n_classes
+    spare, p = n - fold.n_classes, varies.sum(axis=-1)
     if (spare == 0).any():
         raise InputError(
-            f"{n.min()} points in as many classes: no class has two members, so the spread within classes is unknown; "
-            "give more tokens per class, or merge classes"
+            f"{n[spare == 0][0]} points in as many classes: no class has two members, so the spread within classes is "
+            "unknown; give more tokens per class, or merge classes"
         )
-    p = varies.sum(axis=-1)
     if ((amount == 0) & (spare < p)).any():
         raise InputError(
-            f"{n.min()} points leave {spare.min()} degrees of freedom for {p.max()} features, so their covariance is "
-            f"singular; use shrinkage, or {spare.min()} features or fewer"
+            f"{spare.min()} more points than classes for {p.max()} features, so their covariance is singular; use "
+            f"shrinkage, or {spare.min()} features or fewer"
         )
     covariance = fold.within * ((1 - amount) / n)[..., None, None]
     if not varies.all():
@@ -106,7 +106,7 @@ def _check_regular(covariance: np.ndarray) -> None:
         )
 
 
-def _mean_share_within(fold: Moments) -> Float[np.ndarray, "*folds"]:
+def _mean_share_within(fold: Moments) -> Amount:
     """μ: the mean over the features of variance within classes / variance."""
     p = np.maximum((fold.variance > 0).sum(axis=-1), 1)
     return np.vecdot(np.diagonal(fold.within, axis1=-2, axis2=-1), fold.inverse_variance) / fold.n / p

@@ -9,10 +9,12 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
-from lvm_probe.analysis.lda import checked_dims, discriminants, intensity, moments_without, standardised
+from lvm_probe.analysis.lda import checked_dims, discriminants
+from lvm_probe.analysis.moments import moments_without, standardised
 from lvm_probe.analysis.neighbours import neighbours_without_group
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.shrinkage import intensity
 from lvm_probe.probing.questions.classification import DEFAULT_LDA_DIMS, MOST_K
 from lvm_probe.probing.questions.targets import TOKEN_TARGETS, Protocol, analysis_protocol
 
@@ -110,8 +112,8 @@ def opinion(asked: Asked, row: int, k: int) -> Opinion:
         raise InputError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
     names, codes = np.unique(asked.codes[pool], return_inverse=True)
     space, dims = standardised(asked.points[pool]), asked.dims()
-    (fold,) = moments_without(space, codes, len(names), [held_out])
-    projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)
+    ((_, fold),) = moments_without(space, codes, len(names), [held_out])
+    projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)[0]
     found = neighbours_without_group(projected, held_out, k)[np.flatnonzero(held_out == place)[0]]
     taken_for = vote(codes[found][None], len(names), [k])[0, 0]
     return Opinion(pool[found], names[codes[found]], int(names[taken_for]), dims)
