@@ -17,6 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.app import other_commands
 from lvm_probe.app.commands import convergence, explore, extract, figures, probes, rate
 from lvm_probe.app.output import Answer, version
+from lvm_probe.probing.corpora.registry import LAYOUTS
 
 # Libraries make many objects and little garbage. Looking for it as often as usual takes a third of a command's start,
 # and at its end as long as a question about few tokens.
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     def corpus(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--layout",
-            choices=("auto", "timit", "librispeech", "textgrid"),
+            choices=("auto", *LAYOUTS),
             default="auto",
             help="how the corpus is laid out",
         )

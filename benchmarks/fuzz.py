@@ -1,14 +1,14 @@
-"""Damages good files a hundred thousand times and reads them: `python benchmarks/fuzz.py --inputs 100000`.
+"""Fuzz every file reader with damaged copies of good files: `python benchmarks/fuzz.py --inputs 100000`.
 
-Every reader of files from outside has to take what it is given or to refuse it with its one clear line. Anything else
-is printed, and the input is kept under --keep: another exception, an exit of the process, an input that takes longer
-than --seconds, or one that takes more memory than --memory beyond what the process had. Each reader works in a process
-of its own, whose address space is bounded; input I of a reader follows from --seed, its name and I.
+A reader must either accept its input or refuse it with a one-line InputError. Anything else is printed, and the input
+is kept under --keep: another exception, a crash of the process, an input that takes longer than --seconds, or one that
+needs more than --memory beyond what the process had. Each reader runs in a process of its own whose address space is
+limited. Input I of a reader depends on --seed, the reader's name and I only.
 
-    python benchmarks/fuzz.py --only flac --only checkpoint --inputs 2000 --seed 7
+    python benchmarks/fuzz.py --only flac --only "lab .lab" --inputs 2000 --seed 7
 
-MP3 is read when asked for by --only: about one damaged file in ten thousand ends the process inside of libmpg123, which
-libsndfile 1.2.2 brings, and that is not ours to mend.
+MP3 is fuzzed only on request (--only mp3): about one damaged file in ten thousand crashes libmpg123, which is part of
+libsndfile 1.2.2.
 """
 
 import argparse
@@ -38,12 +38,13 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
-from lvm_probe.models.registry import family, preset
+from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.probing.corpora import open_corpus
-from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.corpora.audio import SUFFIXES
 from lvm_probe.probing.corpora.recordings import read_pcm_file
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.features import token_table
+from tests.probing.miniature import MINIATURES
 
 # fmt: off
 NUMBERS = [0, 1, 2, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF, 2**40, 2**63 - 1]
@@ -62,7 +63,7 @@ LEAVES: list[Any] = [
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader, good files for it to begin with, and where the file lies that it reads."""
+    """A reader: good files to start from, the path of the file that it reads, and how to damage it."""
 
     name: str
     seeds: tuple[bytes, ...]
@@ -71,25 +72,18 @@ class Reader:
     damage: "Damage"
 
 
-# fmt: off
-DEFAULT = (
-    "phn", "wrd", "spkrinfo", "textgrid", "speakers.csv", "wav", "flac", "sphere", "ogg", "checkpoint", "part",
-    "extraction",
-)
-# fmt: on
-
 Damage = Callable[[random.Random, Sequence[bytes]], bytes]
 
 
 def damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """A good file with bits turned, numbers and words put over or into it, stretches cut, doubled, or from another."""
+    """A good file with flipped bits, numbers or words written into it, and parts cut, repeated or from another file."""
     content = bytearray(draw.choice(seeds))
     for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
         size = len(content)
-        reach = draw.choice((size, size, 64, 400))  # heads are read first and promise most
+        reach = draw.choice((size, size, 64, 400))  # headers are read first and hold the sizes
         at = draw.randrange(min(size, reach) + 1)
         if draw.random() < 0.2:
-            at = size - at  # and some feet
+            at = size - at  # some formats have a footer
         span = draw.choice((1, 2, 4, 8, 30, 500))
         match draw.randrange(9):
             case 0 if at < size:
@@ -121,7 +115,7 @@ def damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
 
 
 def other_json(draw: random.Random, value: Any) -> Any:
-    """A document with one of its parts replaced, gone, doubled or renamed; JSON inside of strings is one too."""
+    """A document with one part replaced, removed, repeated or renamed; also inside strings that hold JSON."""
     if isinstance(value, str) and value[:1] in "{[" and value and draw.random() < 0.9:
         return json.dumps(other_json(draw, json.loads(value)))
     if isinstance(value, dict) and value and draw.random() < 0.95:
@@ -148,14 +142,14 @@ def other_json(draw: random.Random, value: Any) -> Any:
 
 
 def damaged_json(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """A JSON document with other contents, or other bytes."""
+    """A JSON document with changed values, or with damaged bytes."""
     if draw.random() < 0.3:
         return damaged(draw, seeds)
     return json.dumps(other_json(draw, json.loads(draw.choice(seeds)))).encode()
 
 
 def damaged_safetensors(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """A safetensors file whose head says something else, in the metadata mostly, or with other bytes."""
+    """A safetensors file with a changed header, mostly in its metadata, or with damaged bytes."""
     if draw.random() < 0.2:
         return damaged(draw, seeds)
     content = draw.choice(seeds)
@@ -163,10 +157,10 @@ def damaged_safetensors(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     document = json.loads(content[8 : 8 + size])
     for _ in range(draw.choice((1, 1, 2))):
         if isinstance(document, dict) and "__metadata__" in document and draw.random() < 0.7:
-            said = document["__metadata__"]
+            metadata = document["__metadata__"]
             key = draw.choice(("config", "config", "config", "provenance", "family", "format"))
-            if isinstance(said, dict) and isinstance(said.get(key), str):
-                document = document | {"__metadata__": said | {key: _text(draw, said[key])}}
+            if isinstance(metadata, dict) and isinstance(metadata.get(key), str):
+                document = document | {"__metadata__": metadata | {key: _text(draw, metadata[key])}}
         else:
             document = other_json(draw, document)
     head = json.dumps(document).encode()
@@ -181,71 +175,43 @@ def _text(draw: random.Random, text: str) -> str:
     try:
         return json.dumps(other_json(draw, json.loads(text)))
     except ValueError:
-        return str(draw.choice((*LEAVES, "vrnn", "srnn", "stcn", "wavenet", "lstm", "dmol")))
+        return str(draw.choice((*LEAVES, *FAMILIES)))
 
 
 def readers(work: Path) -> list[Reader]:
-    """All readers of files from outside; `work` is an empty folder."""
-    made = [*_annotations(work), *_grids(work), *_audio(work), _checkpoint(work), *_tables(work)]
-    return [replace(reader, seeds=tuple(dict.fromkeys(reader.seeds))) for reader in made]
+    """Every reader of files that users supply; `work` is an empty folder."""
+    every = [*_corpora(work), *_audio(work), _checkpoint(work), *_tables(work)]
+    return [replace(reader, seeds=tuple(dict.fromkeys(reader.seeds))) for reader in every]
 
 
 def _corpus_reader(root: Path) -> Callable[[], object]:
     def read() -> object:
         corpus = open_corpus(root)
-        lines = [str(problem) for problem in corpus.problems]
-        if any("\n" in line for line in lines):
-            raise AssertionError(f"a problem of several lines: {lines}")
-        return as_text(json.loads(json.dumps(describe(corpus)))).encode()
+        if any("\n" in str(problem) for problem in corpus.problems):
+            raise AssertionError(f"a problem has several lines: {corpus.problems}")
+        as_text(json.loads(json.dumps(describe(corpus)))).encode()
+        for problem in corpus.problems:
+            if problem.severity == "error":
+                raise InputError(str(problem))
+        return corpus
 
     return read
 
 
-def _annotations(work: Path) -> list[Reader]:
-    source = sorted(CORPUS.glob("*/*/*/*.PHN"))[0]
-    root = work / "timit"
-    folder = root / source.parent.relative_to(CORPUS)
-    folder.mkdir(parents=True)
-    shutil.copytree(CORPUS / "DOC", root / "DOC")
-    for path in source.parent.glob(f"{source.stem}.*"):
-        shutil.copy(path, folder)
-    read, info = _corpus_reader(root), root / "DOC" / "SPKRINFO.TXT"
-    return [
-        Reader("phn", tuple(p.read_bytes() for p in source.parent.glob("*.PHN")), folder / source.name, read, damaged),
-        Reader(
-            "wrd",
-            tuple(p.read_bytes() for p in source.parent.glob("*.WRD")),
-            (folder / source.name).with_suffix(".WRD"),
-            read,
-            damaged,
-        ),
-        Reader("spkrinfo", (info.read_bytes(),), info, read, damaged),
-    ]
-
-
-def _grids(work: Path) -> list[Reader]:
-    root = work / "grids" / "anna"
-    root.mkdir(parents=True)
-    _tone(root / "s1.wav")
-    (root.parent / "speakers.csv").write_text("speaker,gender,height_cm,dialect\nanna,F,165.1,DR1\n")
-    tiers = {"phones": [(0, 0.1, ""), (0.1, 0.25, "sh"), (0.25, 0.5, "iy")], "words": [(0, 0.1, ""), (0.1, 0.5, "she")]}
-    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
-    short, long = head + "0\n0.5\n<exists>\n2\n", head + "xmin = 0\nxmax = 0.5\ntiers? <exists>\nsize = 2\nitem []:\n"
-    for number, (name, rows) in enumerate(tiers.items(), 1):
-        short += f'"IntervalTier"\n"{name}"\n0\n0.5\n{len(rows)}\n'
-        long += f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n'
-        long += f"        xmax = 0.5\n        intervals: size = {len(rows)}\n"
-        for i, (start, end, label) in enumerate(rows, 1):
-            short += f'{start}\n{end}\n"{label}"\n'
-            long += f"        intervals [{i}]:\n            xmin = {start}\n            xmax = {end}\n"
-            long += f'            text = "{label}"\n'
-    grid, speakers = root / "s1.TextGrid", root.parent / "speakers.csv"
-    grid.write_text(short)
-    read = _corpus_reader(root.parent)
-    return [
-        Reader("textgrid", (short.encode(), long.encode(), short.encode("utf-16")), grid, read, damaged),
-        Reader("speakers.csv", (speakers.read_bytes(),), speakers, read, damaged),
-    ]
+def _corpora(work: Path) -> list[Reader]:
+    """For every layout, a reader of each kind of text file in its miniatures, such as "timit .phn"."""
+    found: dict[str, Reader] = {}
+    for name, miniature in MINIATURES.items():
+        root = miniature.write(work / name)
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        recordings = {path.stem for path in files if path.suffix.lower() in SUFFIXES}
+        for path in files:
+            if path.suffix.lower() in SUFFIXES:
+                continue
+            kind = f"{miniature.layout} {path.suffix if path.stem in recordings else path.name}".lower()
+            first = found.setdefault(kind, Reader(kind, (), path, _corpus_reader(root), damaged))
+            found[kind] = replace(first, seeds=(*first.seeds, path.read_bytes()))
+    return list(found.values())
 
 
 def _tone(path: Path, samples: int = 8000, **options: Any) -> bytes:
@@ -262,7 +228,7 @@ def _audio(work: Path) -> list[Reader]:
         "ogg": ("a.ogg", [{}]),
         "mp3": ("a.mp3", [{}]),
     }
-    made = []
+    every = []
     for name, (file, options) in kinds.items():
         path = work / name / file
         path.parent.mkdir()
@@ -271,13 +237,13 @@ def _audio(work: Path) -> list[Reader]:
         def read(path: Path = path) -> object:
             return read_pcm_file(path, 16_000)
 
-        made.append(Reader(name, seeds, path, read, damaged))
-    return made
+        every.append(Reader(name, seeds, path, read, damaged))
+    return every
 
 
 def _checkpoint(work: Path) -> Reader:
     seeds, path = [], work / "checkpoint" / "m.safetensors"
-    for name in ("cwvae", "vrnn", "stcn", "lstm", "dmol"):
+    for name in FAMILIES:
         model = family(name).seeded(preset(name, "tiny").config, 0)
         checkpoint.save(path, model, {"corpus": "none", "update": 3}, precision="float16")
         seeds.append(path.read_bytes())
@@ -306,38 +272,38 @@ def _tables(work: Path) -> list[Reader]:
 
 
 def attempt(reader: Reader, seed: int, index: int) -> str:
-    """Read one damaged file: "read" or "refused". Any other exception is the reader's fault and comes through."""
+    """Read one damaged file; returns "read" or "refused". Other exceptions are bugs of the reader and not caught."""
     draw = random.Random(f"{seed} {reader.name} {index}")
     reader.path.write_bytes(reader.damage(draw, reader.seeds))
     try:
         reader.read()
     except InputError as error:
         if "\n" in str(error):
-            raise AssertionError(f"an error of several lines: {error}") from error
+            raise AssertionError(f"an error has several lines: {error}") from error
         str(error).encode(errors="backslashreplace")
         return "refused"
     return "read"
 
 
 class TooSlow(BaseException):
-    """An input took too long."""
+    """Reading one input took too long."""
 
 
-def _work(reader: Reader, args: argparse.Namespace, keep: Path, say: int) -> None:
-    """All inputs of one reader, in a process of its own."""
+def _fuzz(reader: Reader, args: argparse.Namespace, index_file: int) -> None:
+    """Read all inputs of one reader, in a process of its own; `index_file` holds the number of the present one."""
 
-    def late(*_: object) -> None:
+    def time_out(*_: object) -> None:
         raise TooSlow
 
-    signal.signal(signal.SIGALRM, late)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 has much to say there
+    signal.signal(signal.SIGALRM, time_out)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libmpg123 prints many warnings
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + int(args.memory * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     counts: Counter[str] = Counter()
     slowest, first = 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for index in range(args.first, args.first + args.inputs):
-        os.pwrite(say, f"{index:12}".encode(), 0)
+        os.pwrite(index_file, f"{index:12}".encode(), 0)
         began = time.monotonic()
         try:
             signal.setitimer(signal.ITIMER_REAL, args.seconds)
@@ -349,8 +315,7 @@ def _work(reader: Reader, args: argparse.Namespace, keep: Path, say: int) -> Non
             counts["failed"] += 1
             kind = f"{type(error).__name__}: {error}"[:300]
             if counts[kind] == 0:
-                kept = keep / f"{reader.name}-{args.seed}-{index}{reader.path.suffix}"
-                shutil.copy(reader.path, kept)
+                kept = _keep(reader, args, index)
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 print(
                     f"{reader.name} {index}: {kind} ({Path(last.filename).name}:{last.lineno})\n  kept as {kept}",
@@ -360,50 +325,60 @@ def _work(reader: Reader, args: argparse.Namespace, keep: Path, say: int) -> Non
         slowest = max(slowest, time.monotonic() - began)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) / 1024
     print(
-        f"{reader.name:13} {args.inputs:7} inputs: {counts['read']:6} read, {counts['refused']:6} refused, "
+        f"{reader.name:31} {args.inputs:7} inputs: {counts['read']:6} read, {counts['refused']:6} refused, "
         f"{counts['failed']:5} failed; slowest {slowest:.2f} s, {grown:.0f} MB more at most",
         flush=True,
     )
     os._exit(1 if counts["failed"] else 0)
 
 
+def _keep(reader: Reader, args: argparse.Namespace, index: int) -> Path:
+    """Copy the input to --keep."""
+    name = reader.name.replace(" ", "-")
+    return Path(shutil.copy(reader.path, args.keep / f"{name}-{args.seed}-{index}{reader.path.suffix}"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=100_000, help="over all readers")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input, to repeat one")
-    parser.add_argument("--only", action="append", help="only this reader; may be given several times")
+    parser.add_argument("--inputs", type=int, default=100_000, help="in all, divided among the readers")
+    parser.add_argument("--first", type=int, default=0, help="number of the first input, to repeat a failure")
+    parser.add_argument(
+        "--only", action="append", help='fuzz only this reader, such as wav or "lab .lab"; may be repeated'
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for one input")
+    parser.add_argument("--seconds", type=float, default=10.0, help="longest time for one input")
     parser.add_argument("--memory", type=float, default=1.0, help="GB of address space beyond what was there before")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-found"), help="folder for what went wrong")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-found"), help="folder for inputs that failed")
     args = parser.parse_args()
     torch.set_num_threads(1)
     pa.set_cpu_count(1)
     failed = False
     with tempfile.TemporaryDirectory() as work:
-        chosen = [reader for reader in readers(Path(work)) if reader.name in (args.only or DEFAULT)]
+        every = readers(Path(work))
+        chosen = [reader for reader in every if (reader.name in args.only if args.only else reader.name != "mp3")]
+        if not chosen:
+            parser.error(f"no such reader; there are {', '.join(reader.name for reader in every)}")
         args.inputs = -(-args.inputs // len(chosen))
         args.keep.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         for reader in chosen:
-            for seed in reader.seeds:  # what is not damaged is read, and libraries are loaded once
+            for seed in reader.seeds:  # undamaged files must be readable; this also loads the libraries once
                 reader.path.write_bytes(seed)
                 reader.read()
-            say = os.open(Path(work) / "index", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            index_file = os.open(Path(work) / "index", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             child = os.fork()
             if child == 0:
                 try:
-                    _work(reader, args, args.keep, say)
+                    _fuzz(reader, args, index_file)
                 finally:
                     os._exit(1)
             _, status = os.waitpid(child, 0)
             if os.WIFSIGNALED(status):
-                index = int(os.pread(say, 12, 0))
-                kept = args.keep / f"{reader.name}-{args.seed}-{index}{reader.path.suffix}"
-                shutil.copy(reader.path, kept)
+                index = int(os.pread(index_file, 12, 0))
+                kept = _keep(reader, args, index)
                 print(f"{reader.name} {index}: ended by signal {os.WTERMSIG(status)}\n  kept as {kept}", flush=True)
             failed |= status != 0
-            os.close(say)
+            os.close(index_file)
             reader.path.write_bytes(reader.seeds[0])
     total = args.inputs * len(chosen)
     print(f"{total} inputs in {time.monotonic() - began:.0f} s: {'something failed' if failed else 'nothing failed'}")

@@ -1,7 +1,8 @@
-"""What every corpus reader does at the door: list files, read text, look at audio, check segments."""
+"""What the corpus readers share: listing files, reading text, checking audio headers and segments."""
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -13,20 +14,20 @@ from lvm_probe.probing.corpora.audio import SUFFIXES, AudioHeader, check_mono, c
 from lvm_probe.probing.corpora.corpus import FileState, Problem, Segment, Utterance
 
 END_TOLERANCE_MS = 10
-"""How far an alignment may run past the audio: it is clipped, with a notice. Beyond, something is wrong.
+"""How far an alignment may exceed the audio: it is clipped, with a notice. A larger excess is an error.
 
-The TIMIT sample needs none (its alignments end up to 175 ms before the audio does); aligners that count
-in 10 ms frames round up by less than one.
+The TIMIT sample never exceeds its audio (its alignments end up to 175 ms before it); aligners that count in frames of
+10 ms round up by less than one.
 """
 
-_LONGEST = 1 << 26  # bytes of an annotation: hours of speech have a hundredth of that
+_MAX_BYTES = 1 << 26  # of an annotation: hours of speech have a hundredth of that
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked of a reader. `sample_rate` in Hz."""
+    """The user's options for a reader; see `open_corpus`."""
 
     sample_rate: int = 16000
     resample: bool = True
@@ -35,7 +36,7 @@ class Options:
 
 
 class InvalidFile(InputError):
-    """This utterance is left out, for this reason; the corpus goes on without it."""
+    """A file cannot be used. Where an utterance is read from it, the utterance is left out; the corpus is not."""
 
     def __init__(self, path: Path, line: int | None, message: str) -> None:
         self.problem = Problem(path, line, message, "error")
@@ -44,7 +45,7 @@ class InvalidFile(InputError):
 
 @dataclass(frozen=True)
 class Row:
-    """One row of an annotation before it is checked; positions in samples, `line` from 1 if lines count."""
+    """One row of an annotation before it is checked, its positions in samples; `line` from 1, or None if unknown."""
 
     line: int | None
     start: int
@@ -54,44 +55,47 @@ class Row:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files under a corpus folder, sorted; hidden ones (`.DS_Store`, `._SA1.WAV`) are not its files.
+    """The files in a corpus's folder, sorted, without hidden ones (`.DS_Store`, `._SA1.WAV`).
 
-    `found` has each as it was before any of them was read.
+    Attributes:
+        root: the folder.
+        files: paths below it.
+        scanned: the state of each file before any of them was read.
     """
 
     root: Path
     files: tuple[Path, ...]
-    found: dict[Path, FileState] = field(default_factory=dict, compare=False, repr=False)
+    scanned: dict[Path, FileState] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, root: Path) -> "Tree":
-        """List a folder. Raises InputError when it is missing, no folder, empty, or without audio."""
+    def scan(cls, root: Path) -> "Tree":
+        """List a folder. Raises InputError if it is missing, not a folder, empty, or without audio."""
         root = root.expanduser()
         if not root.is_dir():
-            found = "a file, not a folder" if root.exists() else "no such folder"
-            raise InputError(f"{root}: {found}; give the folder that holds the corpus")
+            problem = "a file, not a folder" if root.exists() else "no such folder"
+            raise InputError(f"{root}: {problem}; give the folder that holds the corpus")
         files = tuple(sorted(_walk(root)))
         tree = cls(root, files, {path: FileState.now(path) for path in files})
         if not tree.audio:
-            found = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
-            raise InputError(f"{root}: {found}; give a folder that holds {', '.join(SUFFIXES)} files")
+            problem = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
+            raise InputError(f"{root}: {problem}; give a folder that holds {', '.join(SUFFIXES)} files")
         return tree
 
     @cached_property
     def audio(self) -> tuple[Path, ...]:
-        """The audio files, by their endings."""
-        return self.ending(*SUFFIXES)
+        """The audio files, recognised by their suffixes."""
+        return self.by_suffix(*SUFFIXES)
 
-    def ending(self, *suffixes: str) -> tuple[Path, ...]:
-        """The files whose last ending, in any case, is one of these."""
+    def by_suffix(self, *suffixes: str) -> tuple[Path, ...]:
+        """The files with one of these suffixes (lower case), whatever case they are written in."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
-    def stamps(self, *paths: Path | None) -> tuple[FileState, ...]:
-        """The files that an utterance is read from, as they were found."""
-        return tuple(self.found.get(path) or FileState.now(path) for path in paths if path is not None)
+    def states(self, *paths: Path | None) -> tuple[FileState, ...]:
+        """The states of the files that an utterance is read from, skipping those that are None."""
+        return tuple(self.scanned.get(path) or FileState.now(path) for path in paths if path is not None)
 
     def find(self, name: str, *, above: int = 0) -> Path | None:
-        """The file of this name (any case): nearest the root, else in so many parents or their DOC."""
+        """The file of this name (in any case) nearest the root, else in so many parent folders or their DOC folder."""
         inside = [path for path in self.files if path.name.lower() == name]
         if inside:
             return min(inside, key=lambda path: (len(path.parts), path))
@@ -111,7 +115,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Files below root, through links to folders, each folder once however the links turn."""
+    """Files below root, also in linked folders; each folder is visited once, even if links form a loop."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         status = Path(folder).stat()
@@ -123,57 +127,58 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in files if not name.startswith("."))
 
 
-def stem(path: Path) -> str:
-    """The name up to its first dot: `SA1` of `SA1.WAV`, and of `SA1.WAV.wav` as in some copies of TIMIT."""
-    return path.name.split(".")[0]
-
-
-def gather(
-    items: Iterable[T], read_one: Callable[[T, list[Problem]], Utterance]
+def read_utterances(
+    paths: Iterable[Path], read_one: Callable[[Path, list[Problem]], Utterance]
 ) -> tuple[list[Utterance], list[Problem]]:
-    """Read each item; one that is refused becomes a problem, and so does one at odds with those before.
+    """Read one utterance per audio file.
 
-    That is one of an id already there, or one that describes a known speaker otherwise.
+    Args:
+        paths: the audio files.
+        read_one: reads one and appends its notices to the list; raises InvalidFile if it cannot be used.
+
+    Returns:
+        The utterances, and the problems: notices of these, and an error for each of the others, among them those
+        that repeat an id or describe a speaker otherwise than an utterance before them.
     """
     utterances: dict[str, Utterance] = {}
     speakers: dict[str, Utterance] = {}
     problems: list[Problem] = []
-    for item in items:
+    for path in paths:
         notices: list[Problem] = []
         try:
-            utterance = read_one(item, notices)
+            utterance = read_one(path, notices)
             if other := utterances.get(utterance.id):
-                message = f"utterance {utterance.id} is already there as {other.audio}; rename or remove one"
+                message = f"utterance id {utterance.id} is taken by {other.audio}; rename or remove one of them"
                 raise InvalidFile(utterance.audio, None, message)
             other = speakers.setdefault(utterance.speaker.id, utterance)
             if other.speaker != utterance.speaker:
-                message = f"speaks {utterance.speaker}, who is {other.speaker} in {other.audio}; mend one"
+                message = f"its speaker is {utterance.speaker}, but {other.speaker} in {other.audio}; fix one of them"
                 raise InvalidFile(utterance.audio, None, message)
-        except InvalidFile as refused:
-            problems.append(refused.problem)
+        except InvalidFile as error:
+            problems.append(error.problem)
         else:
             utterances[utterance.id] = utterance
             problems.extend(notices)
     return list(utterances.values()), problems
 
 
-def one_each(paths: Iterable[Path], key: Callable[[Path], T], problems: list[Problem]) -> dict[T, Path]:
-    """One audio file for each key: WAV before FLAC before the rest, with a notice about those passed over."""
+def one_audio_file_per(key: Callable[[Path], T], paths: Iterable[Path], problems: list[Problem]) -> dict[T, Path]:
+    """One audio file for each key, WAV before FLAC before the others; a notice names each duplicate."""
 
-    def rank(path: Path) -> tuple[int, int, Path]:
+    def preference(path: Path) -> tuple[int, int, Path]:
         return SUFFIXES.index(path.suffix.lower()), len(path.name), path
 
     chosen: dict[T, Path] = {}
-    for path in sorted(paths, key=rank):
+    for path in sorted(paths, key=preference):
         first = chosen.setdefault(key(path), path)
         if first is not path:
-            message = f"the same recording as {first.name}, which is taken; remove one of them"
+            message = f"ignored: the same recording as {first.name}; remove one of them"
             problems.append(Problem(path, None, message, "notice"))
     return dict(sorted(chosen.items(), key=lambda item: item[1]))
 
 
 def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioHeader:
-    """The header of a file fit to use; InvalidFile otherwise. Another sample rate than asked for is a notice."""
+    """The header of a usable audio file; raises InvalidFile for any other. Resampling is a notice."""
     try:
         header = read_audio_header(path)
         check_mono(path, header.channels)
@@ -184,37 +189,34 @@ def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioH
     except InputError as error:
         raise InvalidFile(path, None, str(error).removeprefix(f"{path}: ")) from error
     except OSError as error:
-        raise InvalidFile(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
+        raise _unreadable(path, error) from error
     if header.sample_rate != options.sample_rate:
         rates = f"from {header.sample_rate} to {options.sample_rate} Hz"
         if not options.resample:
-            raise InvalidFile(path, None, f"would have to be resampled {rates}; allow resampling or convert the file")
+            raise InvalidFile(path, None, f"needs resampling {rates}; allow resampling or convert the file")
         notices.append(Problem(path, None, f"resampled {rates}", "notice"))
     return header
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers from 1. InvalidFile unless plain UTF-8."""
-    return [(n, line) for n, line in enumerate(decode(path).split("\n"), start=1) if line.strip()]
+    """The lines of a UTF-8 file that are not blank, with their numbers from 1; raises InvalidFile as `read_text`."""
+    return [(n, line) for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
 
 
-def check_length(path: Path) -> None:
-    """InvalidFile when an annotation is far too long to be one; reading it might take all memory."""
-    if (size := FileState.now(path).size) > _LONGEST:
-        raise InvalidFile(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with `\\n` as line ends.
 
-
-def decode(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as `\\n`. InvalidFile, with the line, on NUL bytes or other codings."""
-    check_length(path)
+    Raises:
+        InvalidFile: naming the line, if the file holds NUL bytes or is not UTF-8; or if it is unreadable or huge.
+    """
+    check_size(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise InvalidFile(path, None, f"cannot be read ({error.strerror}); check its permissions") from error
+        raise _unreadable(path, error) from error
     if (nul := raw.find(b"\0")) >= 0:
-        raise InvalidFile(
-            path, raw.count(b"\n", 0, nul) + 1, "holds NUL bytes; restore the file or save it as UTF-8 text"
-        )
+        line = raw.count(b"\n", 0, nul) + 1
+        raise InvalidFile(path, line, "contains NUL bytes; restore the file or save it as UTF-8 text")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -223,40 +225,80 @@ def decode(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def segments(
-    rows: Iterable[Row], path: Path, header: AudioHeader, notices: list[Problem], *, may_overlap: bool = False
-) -> tuple[Segment, ...]:
-    """Rows as segments, or InvalidFile at the first that is empty, out of order, overlapping, or past the audio.
+def check_size(path: Path) -> None:
+    """Raise InvalidFile if a file is much too large for an annotation: reading it might exhaust the memory."""
+    if (size := FileState.now(path).size) > _MAX_BYTES:
+        raise InvalidFile(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
 
-    The last rows may run past the end by END_TOLERANCE_MS; they are clipped, with one notice.
+
+def _unreadable(path: Path, error: OSError) -> InvalidFile:
+    return InvalidFile(path, None, f"cannot be read ({error.strerror}); check its permissions")
+
+
+def to_sample(seconds: float, sample_rate: int) -> int:
+    """The nearest sample position to a time (halves up)."""
+    return math.floor(seconds * sample_rate + 0.5)
+
+
+def segments(
+    rows: Iterable[Row],
+    path: Path,
+    header: AudioHeader,
+    notices: list[Problem],
+    *,
+    non_phonemes: Mapping[str, str] | None = None,
+    may_overlap: bool = False,
+) -> tuple[Segment, ...]:
+    """Check the rows of an annotation and turn them into segments.
+
+    Args:
+        rows: in the order of the file, in samples.
+        path: the annotation, for messages.
+        header: of the audio. Rows may exceed its end by END_TOLERANCE_MS; they are clipped, with a notice.
+        notices: notices are appended here.
+        non_phonemes: of phones, the layout's NON_PHONEME_LABELS.
+        may_overlap: whether a segment may begin before the one above it ends, as words of TIMIT do.
+
+    Raises:
+        InvalidFile: at the first row that is empty, out of order, overlaps another or exceeds the audio.
     """
     checked: list[Segment] = []
     tolerance = header.sample_rate * END_TOLERANCE_MS // 1000
     for row in rows:
-        where = f"{row.label!r} at samples {row.start} to {row.end}"
+        what = f"{row.label!r} at samples {row.start} to {row.end}"
         if not 0 <= row.start < row.end:
-            raise InvalidFile(path, row.line, f"{where} holds no samples; mend the annotation")
+            raise InvalidFile(path, row.line, f"{what} contains no samples; fix the annotation")
         if checked and row.start < checked[-1].start:
-            raise InvalidFile(path, row.line, f"{where} starts before the segment above it; sort the annotation")
+            raise InvalidFile(path, row.line, f"{what} starts before the segment above it; sort the annotation")
         if checked and not may_overlap and row.start < checked[-1].end:
-            message = f"{where} overlaps the segment above it, which ends at {checked[-1].end}; mend the annotation"
+            message = f"{what} overlaps the segment above it, which ends at {checked[-1].end}; fix the annotation"
             raise InvalidFile(path, row.line, message)
-        end, excess = row.end, row.end - header.samples
+        excess = row.end - header.samples
         if excess > tolerance or row.start >= header.samples:
             raise InvalidFile(
                 path,
                 row.line,
-                f"{where} runs {excess} samples past the end of the audio ({header.samples} samples); "
-                "the audio is cut short or belongs to another annotation",
+                f"{what} ends {excess} samples after the audio ({header.samples} samples); "
+                "restore the audio if it is truncated, or the annotation that belongs to it",
             )
         if excess > 0:
-            end = header.samples
-            notices.append(Problem(path, row.line, f"{where} clipped to the audio's end at {end}", "notice"))
-        checked.append(Segment(row.label, row.start, end))
+            notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
+        label = (non_phonemes or {}).get(row.label.casefold(), row.label)
+        checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
 
-def once(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems without repetition, errors and notices each in the order of path and line."""
+def notice_early_end(
+    path: Path, what: str, end: int, header: AudioHeader, notices: list[Problem], *, tolerance_ms: int
+) -> None:
+    """Append a notice if an annotation ends well before the audio does, as one that was truncated would."""
+    missing = (header.samples - end) * 1000 // header.sample_rate
+    if missing > tolerance_ms:
+        message = f"{what} ends {missing} ms before the audio; check whether the file is truncated"
+        notices.append(Problem(path, None, message, "notice"))
+
+
+def sorted_once(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems without repetitions: first errors, then notices, by path and line."""
     ordered = sorted(problems, key=lambda p: (p.severity, str(p.path), p.line or 0, p.message))
     return [problem for problem, _ in groupby(ordered)]

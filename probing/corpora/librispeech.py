@@ -10,10 +10,10 @@ Layouts:
     LibriSpeech/train-clean-100/103/1240/103-1240.trans.txt
     anywhere/103-1240-0000.flac                                  flat
 
-SPEAKERS.TXT gives the gender and is looked for in the folder and up to three above it. The split is the
-subset's name (train-clean-100, dev-clean, ...) when one of the folders around a file has it. LibriSpeech
-comes without alignments; TextGrids made for it (such as those of the Montreal Forced Aligner) are used
-where a file of the same stem lies anywhere under the root.
+SPEAKERS.TXT gives the gender and is looked for in the folder and up to three above it. The split is the subset's name
+(train-clean-100, dev-clean, ...) if one of the folders around a file has it. LibriSpeech comes without alignments;
+TextGrids made for it (such as those of the Montreal Forced Aligner) are used if they have the names of the audio files,
+wherever they are under the root.
 """
 
 import re
@@ -27,18 +27,20 @@ from lvm_probe.probing.corpora.intake import (
     Options,
     Tree,
     audio_header,
-    gather,
-    once,
-    one_each,
+    one_audio_file_per,
     read_lines,
+    read_utterances,
+    sorted_once,
 )
+
+NON_PHONEME_LABELS = textgrid.NON_PHONEME_LABELS
 
 _ID = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 _SUBSET = re.compile(r"(train|dev|test)-(clean|other)(-[0-9]+)?")
 
 
-class _Line(NamedTuple):
-    """A transcript and where it stands."""
+class _Transcript(NamedTuple):
+    """A line of a `.trans.txt`."""
 
     path: Path
     line: int
@@ -47,22 +49,22 @@ class _Line(NamedTuple):
 
 def looks_like(tree: Tree) -> bool:
     """Whether most audio files are named reader-chapter-number."""
-    named = sum(bool(_ID.fullmatch(path.stem)) for path in tree.audio)
-    return 2 * named > len(tree.audio)
+    matching = sum(bool(_ID.fullmatch(path.stem)) for path in tree.audio)
+    return 2 * matching > len(tree.audio)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
-    """Every utterance under the root that can be used, and the problems of the rest."""
+    """Every usable utterance, and everything that is wrong with the files."""
     problems: list[Problem] = []
     genders = _read_speakers(tree, problems)
-    texts = _read_transcripts(tree, problems)
-    grids = {path.stem: path for path in tree.ending(".textgrid")}
-    audio = one_each(tree.audio, lambda path: (str(path.parent), path.stem), problems)
+    transcripts = _read_transcripts(tree, problems)
+    grids = {path.stem: path for path in tree.by_suffix(".textgrid")}
+    audio = one_audio_file_per(lambda path: (str(path.parent), path.stem), tree.audio, problems)
     present = {path.stem for path in audio.values()}
-    for id, line in texts.items():
+    for id, transcript in transcripts.items():
         if id not in present:
             message = f"{id} has a transcript but no audio; restore the audio or remove the line"
-            problems.append(Problem(line.path, line.line, message, "error"))
+            problems.append(Problem(transcript.path, transcript.line, message, "error"))
     for id, path in grids.items():
         if id not in present:
             message = "no audio of this name; restore the audio or remove the annotation"
@@ -73,11 +75,12 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         if not (match := _ID.fullmatch(id)):
             message = "is not named reader-chapter-number, such as 103-1240-0000.flac; rename or remove it"
             raise InvalidFile(path, None, message)
-        reader = match[1]
-        if genders is not None and reader not in genders:
-            message = f"speaker {reader} is not in SPEAKERS.TXT: gender unknown"
+        speaker = match[1]
+        if genders is not None and speaker not in genders:
+            message = f"speaker {speaker} is not in SPEAKERS.TXT: gender unknown"
             notices.append(Problem(tree.root, None, message, "notice"))
-        if id not in texts and texts:
+        transcript = transcripts.get(id)
+        if transcript is None and transcripts:
             notices.append(Problem(path, None, "no transcript in any .trans.txt: its text is unknown", "notice"))
         header = audio_header(path, options, notices)
         phonemes: tuple[Segment, ...] = ()
@@ -86,19 +89,19 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes, words = textgrid.read_tiers(grids[id], header, options, notices)
         return Utterance(
             id=id,
-            speaker=Speaker(reader, (genders or {}).get(reader)),
+            speaker=Speaker(speaker, (genders or {}).get(speaker)),
             audio=path,
             samples=header.samples,
             sample_rate=header.sample_rate,
             split=_subset(path),
             phonemes=phonemes,
             words=words,
-            text=texts[id].text if id in texts else None,
-            files=tree.stamps(path, grids.get(id), texts[id].path if id in texts else None),
+            text=transcript.text if transcript else None,
+            files=tree.states(path, grids.get(id), transcript.path if transcript else None),
         )
 
-    utterances, found = gather(audio.values(), read_one)
-    return utterances, once(problems + found)
+    utterances, more = read_utterances(audio.values(), read_one)
+    return utterances, sorted_once(problems + more)
 
 
 def _subset(path: Path) -> str | None:
@@ -107,33 +110,33 @@ def _subset(path: Path) -> str | None:
     return next((folder.name for folder in around if _SUBSET.fullmatch(folder.name)), None)
 
 
-def _read_transcripts(tree: Tree, problems: list[Problem]) -> dict[str, _Line]:
+def _read_transcripts(tree: Tree, problems: list[Problem]) -> dict[str, _Transcript]:
     """The text of each utterance id, from every `*.trans.txt`; what cannot be read is a notice."""
-    texts: dict[str, _Line] = {}
+    transcripts: dict[str, _Transcript] = {}
     for path in tree.files:
         if not path.name.lower().endswith(".trans.txt"):
             continue
         try:
             lines = read_lines(path)
-        except InvalidFile as refused:
-            message = f"{refused.problem.message}; until then its texts are unknown"
-            problems.append(Problem(path, refused.problem.line, message, "notice"))
+        except InvalidFile as error:
+            message = f"{error.problem.message}; its texts are unknown until this is fixed"
+            problems.append(Problem(path, error.problem.line, message, "notice"))
             continue
         for number, line in lines:
             match line.split(maxsplit=1):
                 case [id, text] if _ID.fullmatch(id):
-                    if id in texts:
-                        message = f"{id} has a transcript already, in {texts[id].path}; remove one"
+                    if id in transcripts:
+                        message = f"{id} already has a transcript in {transcripts[id].path}; remove one of them"
                         problems.append(Problem(path, number, message, "notice"))
-                    texts.setdefault(id, _Line(path, number, text.strip()))
+                    transcripts.setdefault(id, _Transcript(path, number, text.strip()))
                 case _:
-                    message = f"{line.strip()[:40]!r} is not a row `103-1240-0000 TEXT`; mend it"
+                    message = f"{line.strip()[:40]!r} is not a row `103-1240-0000 TEXT`; fix it"
                     problems.append(Problem(path, number, message, "notice"))
-    return texts
+    return transcripts
 
 
 def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | None:
-    """Gender by reader id, from `ID | SEX | ...` rows; `None`, with a notice, without SPEAKERS.TXT."""
+    """Gender by speaker id, from `ID | SEX | ...` rows; `None`, with a notice, without SPEAKERS.TXT."""
     path = tree.find("speakers.txt", above=3)
     if path is None:
         message = "no SPEAKERS.TXT here or up to three folders above: genders unknown; copy it from the corpus"
@@ -142,9 +145,9 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | N
     genders: dict[str, Gender] = {}
     try:
         lines = read_lines(path)
-    except InvalidFile as refused:
-        message = f"{refused.problem.message}; until then genders are unknown"
-        problems.append(Problem(path, refused.problem.line, message, "notice"))
+    except InvalidFile as error:
+        message = f"{error.problem.message}; genders are unknown until this is fixed"
+        problems.append(Problem(path, error.problem.line, message, "notice"))
         return None
     for number, line in lines:
         if line.lstrip().startswith(";"):
@@ -155,6 +158,6 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | N
             case [id, "M", *_]:
                 genders[id] = "M"
             case _:
-                message = f"{line.strip()[:40]!r} is not a row `ID | F or M | ...`; mend it"
+                message = f"{line.strip()[:40]!r} is not a row `ID | F or M | ...`; fix it"
                 problems.append(Problem(path, number, message, "notice"))
     return genders

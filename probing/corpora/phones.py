@@ -1,9 +1,8 @@
-"""Phone labels of TIMIT: the 61 symbols, their foldings to 48 and 39, closures, manner and place of articulation.
+"""Phone labels: TIMIT's 61 symbols, their foldings to 48 and 39, manner and place of articulation, and non-phonemes.
 
-The symbols and their classes are those of TIMIT's `phoncode.doc`. The foldings are those of K.-F. Lee and
-H.-W. Hon, "Speaker-independent phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11),
-1989: 61 symbols are folded to 48 for training and 39 for scoring, and the glottal stop `q` is left out of
-both.
+The symbols and their classes are those of TIMIT's `phoncode.doc`. The foldings are those of K.-F. Lee and H.-W. Hon,
+"Speaker-independent phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989: 61 symbols are folded
+to 48 for training and to 39 for scoring; the glottal stop `q` is dropped from both.
 """
 
 from typing import Literal, get_args
@@ -44,11 +43,14 @@ _PLACES: dict[Place, str] = {
 _PLACE_OF: dict[str, Place] = {label: place for place, labels in _PLACES.items() for label in labels.split()}
 
 TIMIT61 = frozenset(_MANNER_OF)
+SILENCE = "h#"
+"""The label that readers give to pauses, whatever the layout calls them."""
 SILENCES = frozenset(_MANNERS["silence"].split())
 CLOSURES = frozenset(_MANNERS["closure"].split())
 UNKNOWN_WORD = "spn"
-"""What the Montreal Forced Aligner writes for a word missing from its dictionary: speech, but no phoneme."""
+"""The Montreal Forced Aligner's phone for a word that is missing from its dictionary: speech, but not a phoneme."""
 NON_PHONEMES = SILENCES | {UNKNOWN_WORD}
+"""Labels in corpora and token tables that are not phonemes. A layout maps its own to these (NON_PHONEME_LABELS)."""
 
 _FOLDED_48: dict[str, str] = {
     **{"ux": "uw", "axr": "er", "ax-h": "ax", "em": "m", "nx": "n", "eng": "ng", "hv": "hh"},
@@ -65,14 +67,27 @@ TIMIT39 = frozenset(_FOLDED_39.get(label, label) for label in TIMIT48)
 
 
 def fold(label: str, to: PhoneSet, *, silences: bool = False) -> str | None:
-    """A TIMIT label in a smaller set; `None` where it is left out.
+    """Fold a TIMIT label to a smaller set.
 
-    `h#`, `pau` and `epi` are no phonemes, so they are left out unless `silences` is true. `q` is left out of
-    48 and 39. A closure is part of a stop, so it stays: as `cl` or `vcl` in 48, and in 39 in Lee and Hon's
-    class `sil` of closures and silences, which without the silences holds closures only.
-    Raises InputError when the label is none of the 61.
+    Closures are parts of stops, so they are kept: as `cl` or `vcl` in 48, and in 39 as Lee and Hon's class `sil` of
+    closures and silences, which holds closures only when silences are dropped.
+
+    Args:
+        label: one of the 61.
+        to: the set to fold to.
+        silences: whether `h#`, `pau` and `epi`, which are not phonemes, are kept.
+
+    Returns:
+        The label in the smaller set; `None` if it is dropped: a silence, or `q` in 48 and 39.
+
+    Raises:
+        InputError: the label is not one of the 61, or there is no such set.
+
+    Example:
+        >>> fold("ux", "timit48"), fold("kcl", "timit39"), fold("h#", "timit39")
+        ('uw', 'sil', None)
     """
-    check(label)
+    check_label(label)
     if label in SILENCES and not silences:
         return None
     match to:
@@ -84,14 +99,20 @@ def fold(label: str, to: PhoneSet, *, silences: bool = False) -> str | None:
             folded = fold(label, "timit48", silences=silences)
             return None if folded is None else _FOLDED_39.get(folded, folded)
         case _:
-            raise InputError(f"no phone set {to!r}: choose one of {', '.join(get_args(PhoneSet))}")
+            raise InputError(f"unknown phone set {to!r}; choose one of {', '.join(get_args(PhoneSet))}")
 
 
 def manner(label: str) -> Manner:
     """Manner of articulation of a label of the 61, 48 or 39, as TIMIT's `phoncode.doc` groups them.
 
-    That groups flaps (`dx`, `nx`) with stops and nasals, and `hh`, `hv` with the semivowels and glides.
-    Raises InputError when the label is in none of the sets.
+    It groups the flaps `dx` and `nx` with stops and nasals, and `hh` and `hv` with the semivowels and glides.
+
+    Raises:
+        InputError: the label is in none of the sets.
+
+    Example:
+        >>> manner("sh"), manner("cl")
+        ('fricative', 'closure')
     """
     match label:
         case "cl" | "vcl":
@@ -99,24 +120,33 @@ def manner(label: str) -> Manner:
         case "sil":
             return "silence"
         case _:
-            check(label)
+            check_label(label)
             return _MANNER_OF[label]
 
 
 def place(label: str) -> Place | None:
-    """Place of articulation of a consonant, or the part of the tongue that makes a vowel; `None` of a silence.
+    """Place of articulation of a consonant, or backness of a vowel, for a label of the 61, 48 or 39.
 
-    A diphthong counts by its nucleus, the labial-velar `w` as a labial, `r` as a postalveolar, as the International
-    Phonetic Association's chart groups the closest symbols. Foldings that merge places have none: `cl`, `vcl`, `sil`.
-    Raises InputError when the label is in none of the sets.
+    Diphthongs are classed by their nucleus, `w` as labial and `r` as postalveolar, as the chart of the International
+    Phonetic Association groups the closest symbols.
+
+    Returns:
+        The place; `None` for silences and for the foldings that merge places (`cl`, `vcl`, `sil`).
+
+    Raises:
+        InputError: the label is in none of the sets.
+
+    Example:
+        >>> place("sh"), place("iy"), place("h#")
+        ('postalveolar', 'front', None)
     """
     if label in ("cl", "vcl", "sil"):
         return None
-    check(label)
+    check_label(label)
     return _PLACE_OF.get(label)
 
 
-def check(label: str) -> None:
+def check_label(label: str) -> None:
     """Raise InputError unless the label is one of the 61."""
     if label not in TIMIT61:
-        raise InputError(f"unknown phone label {label!r}: it is none of TIMIT's 61 ({' '.join(sorted(TIMIT61))})")
+        raise InputError(f"unknown phone label {label!r}: not one of TIMIT's 61 ({' '.join(sorted(TIMIT61))})")

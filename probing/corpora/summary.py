@@ -1,4 +1,4 @@
-"""A corpus in figures: one JSON-ready document, and the same as a page for the terminal."""
+"""Summary of a corpus: a document for JSON, and the same as text for the terminal."""
 
 from collections import Counter
 from typing import Any
@@ -10,10 +10,12 @@ _SHOWN = 12
 
 
 def describe(corpus: Corpus) -> dict[str, Any]:
-    """What is in a corpus. Times in `seconds` and `minutes` of audio; unknown split or gender is `unknown`.
+    """Counts, durations, labels and problems of a corpus.
 
-    `tokens` counts every phone row, `silences` those among them that are no phonemes; `problems` are what
-    left utterances out, `notices` what did not.
+    Returns:
+        A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses. `problems`
+        are the errors, each of which left an utterance out; `notices` the other remarks. A split or gender that the
+        corpus does not say is counted as `unknown`.
     """
     phonemes = Counter(segment.label for utterance in corpus.utterances for segment in utterance.phonemes)
     words = Counter(segment.label for utterance in corpus.utterances for segment in utterance.words)
@@ -39,17 +41,17 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
 
 def as_text(doc: dict[str, Any]) -> str:
-    """The document of `describe` as lines to read; long lists are cut, with their length."""
-    genders = ", ".join(f"{count} {gender}" for gender, count in doc["speakers_by_gender"].items() if count)
-    splits = ", ".join(f"{count} {split}" for split, count in doc["splits"].items())
+    """The document of `describe` as text; long lists are abbreviated."""
+    genders = _counts(doc["speakers_by_gender"], "of unknown gender")
+    splits = _counts(doc["splits"], "in no split")
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
     lines = [
         f"{doc['root']} ({doc['name']})",
         f"  utterances  {doc['utterances']:,} ({splits})",
-        f"  speakers    {doc['speakers']:,} ({genders}; height known of {doc['speakers_with_height']:,})",
+        f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
-        f"  phonemes    {doc['tokens']['phoneme']:,} of {len(labels)} labels ({doc['silences']:,} silences)",
+        f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",
         *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),
         f"  words       {doc['tokens']['word']:,}, {doc['labels']['word']:,} distinct",
     ]
@@ -59,3 +61,8 @@ def as_text(doc: dict[str, Any]) -> str:
         if len(entries) > _SHOWN:
             lines.append(f"    ... and {len(entries) - _SHOWN:,} more")
     return "\n".join(lines)
+
+
+def _counts(counts: dict[str, int], unknown: str) -> str:
+    """`70 train, 30 test`."""
+    return ", ".join(f"{n:,} {unknown if name == 'unknown' else name}" for name, n in counts.items() if n)

@@ -8,13 +8,13 @@ Licence: LDC user agreement; the sample that NLTK distributes (`nltk.download("t
 
 Layouts, in any mixture of upper and lower case, with .WAV (SPHERE or RIFF) or .FLAC:
 
-    TRAIN/DR1/FVMH0/SX116.WAV  .PHN .WRD .TXT   DOC/SPKRINFO.TXT     as the LDC ships it
-    dr1-fvmh0/sx116.wav        .phn .wrd .txt   spkrinfo.txt         as NLTK ships it
+    TRAIN/DR1/FVMH0/SX116.WAV  .PHN .WRD .TXT   DOC/SPKRINFO.TXT     as the LDC distributes it
+    dr1-fvmh0/sx116.wav        .phn .wrd .txt   spkrinfo.txt         as NLTK distributes it
 
-A folder is named by sex and speaker: FVMH0 is VMH0 in SPKRINFO. Ids are the same in both layouts
-(`FVMH0_SX116`). An utterance needs its .PHN; a missing .WRD is a notice, a missing .TXT nothing. Words
-may overlap (a vowel that ends one and starts the next belongs to both, by up to 150 ms in the sample);
-phones may not. Of the times in .TXT nothing is used: they exceed the audio by a sample in places.
+A folder's name is the sex followed by the speaker: FVMH0 is VMH0 in SPKRINFO. Ids are the same in both layouts
+(`FVMH0_SX116`). An utterance needs its .PHN; a missing .WRD is a notice, a missing .TXT is not. Words may overlap (a
+vowel that ends one and starts the next belongs to both, by up to 150 ms in the sample); phones may not. The times in
+.TXT are not used: some exceed the audio by a sample.
 """
 
 import re
@@ -29,14 +29,15 @@ from lvm_probe.probing.corpora.intake import (
     Row,
     Tree,
     audio_header,
-    gather,
-    once,
-    one_each,
+    one_audio_file_per,
     read_lines,
+    read_utterances,
     segments,
-    stem,
+    sorted_once,
 )
-from lvm_probe.probing.corpora.phones import TIMIT61
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
+
+NON_PHONEME_LABELS: Mapping[str, str] = {label: label for label in SILENCES}
 
 CM_PER_INCH = 2.54
 
@@ -49,62 +50,62 @@ _USES = {"TRN": "train", "TST": "test"}
 
 
 @dataclass(frozen=True)
-class _Listed:
+class _SpeakerInfo:
     """A row of SPKRINFO."""
 
-    dialect: str | None
-    split: str | None
-    height_cm: float | None
+    dialect: str | None = None
+    split: str | None = None
+    height_cm: float | None = None
 
 
 def looks_like(tree: Tree) -> bool:
     """Whether there is a .PHN file, or audio named like a sentence in a folder named like a speaker.
 
-    TIMIT aligned anew has TextGrids in place of the .PHN, and is read as such a folder.
+    A copy of TIMIT that was aligned again has TextGrids instead of .PHN files, and is read as layout `textgrid`.
     """
-    if tree.ending(".phn", ".textgrid"):
-        return bool(tree.ending(".phn"))
-    return any(_speaker_folder(path) and _SENTENCE.fullmatch(stem(path)) for path in tree.audio)
+    if tree.by_suffix(".phn", ".textgrid"):
+        return bool(tree.by_suffix(".phn"))
+    return any(_speaker_folder(path) and _SENTENCE.fullmatch(_base_name(path)) for path in tree.audio)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
-    """Every utterance under the root that can be used, and the problems of the rest."""
+    """Every usable utterance, and everything that is wrong with the files."""
     problems: list[Problem] = []
-    speakers_file = tree.find("spkrinfo.txt", above=3)
-    listed: Mapping[str, _Listed] = {}
-    if speakers_file is None:
-        message = "no SPKRINFO.TXT here or above: heights unknown, gender from the folders' first letter"
+    info_file = tree.find("spkrinfo.txt", above=3)
+    speaker_info: Mapping[str, _SpeakerInfo] = {}
+    if info_file is None:
+        message = "no SPKRINFO.TXT here or above: heights unknown, gender from the first letter of the folder name"
         problems.append(Problem(tree.root, None, message, "notice"))
     else:
-        listed = _read_speakers(speakers_file, problems)
+        speaker_info = _read_speaker_info(info_file, problems)
 
-    annotations = {(*_key(path), path.suffix.lower()): path for path in tree.ending(".phn", ".wrd", ".txt")}
-    audio = one_each(tree.ending(".wav", ".flac"), _key, problems)
-    for *key, suffix in sorted(annotations):
-        if suffix == ".phn" and tuple(key) not in audio:
+    annotations = {(*_key(path), path.suffix.lower()): path for path in tree.by_suffix(".phn", ".wrd", ".txt")}
+    audio = one_audio_file_per(_key, tree.by_suffix(".wav", ".flac"), problems)
+    for folder, name, suffix in sorted(annotations):
+        if suffix == ".phn" and (folder, name) not in audio:
             message = "no .wav or .flac of this name beside it; restore the audio or remove the annotation"
-            problems.append(Problem(annotations[(key[0], key[1], suffix)], None, message, "error"))
+            problems.append(Problem(annotations[folder, name, suffix], None, message, "error"))
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
         folder = _speaker_folder(path)
         if not folder:
             raise InvalidFile(path, None, "not in the folder of a TIMIT speaker, such as DR1/FVMH0; move or remove it")
         dialect, id, sex = folder.group(1), folder.group(2).upper(), folder.group(3).upper()
-        row = listed.get(id)
-        if row is None:
-            if speakers_file is not None:
-                message = f"speaker {id} is not listed: height unknown, gender {sex} from the folder's name"
-                notices.append(Problem(speakers_file, None, message, "notice"))
-            row = _Listed(None, None, None)
+        info = speaker_info.get(id)
+        if info is None:
+            if info_file is not None:
+                message = f"speaker {id} is not listed: height unknown, gender {sex} from the folder name"
+                notices.append(Problem(info_file, None, message, "notice"))
+            info = _SpeakerInfo()
         above = [part.lower() for part in path.absolute().parts[:-2]]
         if dialect is not None:
             dialect = f"DR{dialect}"
         elif above and _DIALECT.fullmatch(above[-1]):
             dialect = above[-1].upper()
         gender: Gender = "F" if sex == "F" else "M"
-        speaker = Speaker(id, gender, row.height_cm, dialect or row.dialect)
+        speaker = Speaker(id, gender, info.height_cm, dialect or info.dialect)
         usage = next((part for part in reversed(above[-2:]) if not _DIALECT.fullmatch(part)), "")
-        split = usage if usage in ("train", "test") else row.split
+        split = usage if usage in ("train", "test") else info.split
 
         header = audio_header(path, options, notices)
         phones_file, words_file, text_file = (
@@ -112,16 +113,17 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         )
         if phones_file is None:
             raise InvalidFile(path, None, "no .PHN of this name beside it; restore the annotation or remove the audio")
-        phonemes = segments(_phone_rows(phones_file), phones_file, header, notices)
+        rows = _phone_rows(phones_file)
+        phonemes = segments(rows, phones_file, header, notices, non_phonemes=NON_PHONEME_LABELS)
         if not phonemes:
-            raise InvalidFile(phones_file, None, "holds no phones; restore the annotation")
+            raise InvalidFile(phones_file, None, "contains no phones; restore the annotation")
+        words: tuple[Segment, ...] = ()
         if words_file is None:
             notices.append(Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice"))
-            words: tuple[Segment, ...] = ()
         else:
             words = segments(_rows(words_file), words_file, header, notices, may_overlap=True)
         return Utterance(
-            id=f"{id}_{stem(path).upper()}",
+            id=f"{id}_{_base_name(path).upper()}",
             speaker=speaker,
             audio=path,
             samples=header.samples,
@@ -130,16 +132,21 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=_read_text(text_file, notices) if text_file else None,
-            files=tree.stamps(path, phones_file, words_file, text_file, speakers_file),
+            files=tree.states(path, phones_file, words_file, text_file, info_file),
         )
 
-    utterances, found = gather(audio.values(), read_one)
-    return utterances, once(problems + found)
+    utterances, more = read_utterances(audio.values(), read_one)
+    return utterances, sorted_once(problems + more)
+
+
+def _base_name(path: Path) -> str:
+    """The name up to its first dot: `SA1` of `SA1.WAV`, and of `SA1.WAV.wav` as in some copies of TIMIT."""
+    return path.name.split(".")[0]
 
 
 def _key(path: Path) -> tuple[str, str]:
-    """Folder and stem: what the files of one utterance share."""
-    return str(path.parent), stem(path).lower()
+    """Folder and base name, which the files of one utterance share."""
+    return str(path.parent), _base_name(path).lower()
 
 
 def _speaker_folder(path: Path) -> re.Match[str] | None:
@@ -150,7 +157,7 @@ def _rows(path: Path) -> Iterator[Row]:
     """The rows `start end label` of a .PHN or .WRD."""
     for number, line in read_lines(path):
         if not (match := _ROW.fullmatch(line.strip())):
-            raise InvalidFile(path, number, f"{line.strip()[:40]!r} is not a row `start end label`; mend it")
+            raise InvalidFile(path, number, f"{line.strip()[:40]!r} is not a row `start end label`; fix it")
         yield Row(number, int(match[1]), int(match[2]), match[3])
 
 
@@ -158,51 +165,59 @@ def _phone_rows(path: Path) -> Iterator[Row]:
     for row in _rows(path):
         label = row.label.lower()
         if label not in TIMIT61:
-            raise InvalidFile(path, row.line, f"unknown phone label {row.label[:20]!r}, none of TIMIT's 61; mend it")
+            raise InvalidFile(path, row.line, f"unknown phone label {row.label[:20]!r}, not one of TIMIT's 61; fix it")
         yield Row(row.line, row.start, row.end, label)
 
 
 def _read_text(path: Path, notices: list[Problem]) -> str | None:
-    """The orthography behind the two numbers of a .TXT; `None`, with a notice, where there is none."""
+    """The orthography after the two numbers of a .TXT; `None` if it is empty or, with a notice, malformed."""
     try:
         rows = list(_rows(path))
-    except InvalidFile as refused:
-        notices.append(Problem(path, refused.problem.line, f"text unknown: {refused.problem.message}", "notice"))
+    except InvalidFile as error:
+        notices.append(Problem(path, error.problem.line, f"text unknown: {error.problem.message}", "notice"))
         return None
     return " ".join(row.label for row in rows) or None
 
 
-def _read_speakers(path: Path, problems: list[Problem]) -> dict[str, _Listed]:
+def _read_speaker_info(path: Path, problems: list[Problem]) -> dict[str, _SpeakerInfo]:
     """SPKRINFO by speaker id with its sex letter; columns ID Sex DR Use RecDate BirthDate Ht Race Edu ..."""
     try:
         lines = read_lines(path)
-    except InvalidFile as refused:
-        message = f"{refused.problem.message}; until then heights are unknown"
-        problems.append(Problem(path, refused.problem.line, message, "notice"))
+    except InvalidFile as error:
+        message = f"{error.problem.message}; heights are unknown until this is fixed"
+        problems.append(Problem(path, error.problem.line, message, "notice"))
         return {}
-    listed: dict[str, _Listed] = {}
+    speaker_info: dict[str, _SpeakerInfo] = {}
     for number, line in lines:
         if line.lstrip().startswith(";"):
             continue
         match line.split():
             case [id, ("F" | "M" | "f" | "m") as sex, dialect, use, _, _, height, *_]:
-                listed[(sex + id).upper()] = _Listed(
+                speaker_info[(sex + id).upper()] = _SpeakerInfo(
                     dialect=f"DR{dialect}" if dialect in tuple("12345678") else None,
                     split=_USES.get(use.upper()),
                     height_cm=height_cm(height),
                 )
                 if height_cm(height) is None and height.strip("?"):
-                    message = f"height {height[:20]!r} is not feet and inches such as 5'11\": taken as unknown"
+                    message = f"height {height[:20]!r} is not in feet and inches such as 5'11\"; taken as unknown"
                     problems.append(Problem(path, number, message, "notice"))
             case _:
-                message = f"{line.strip()[:40]!r} is not a speaker's row `ID Sex DR Use RecDate BirthDate Ht ...`"
+                message = (
+                    f"{line.strip()[:40]!r} is not a row `ID Sex DR Use RecDate BirthDate Ht ...`; "
+                    "the row is ignored until it is fixed"
+                )
                 problems.append(Problem(path, number, message, "notice"))
-    return listed
+    return speaker_info
 
 
 def height_cm(text: str) -> float | None:
-    """Feet and inches in centimetres (2.54 an inch): `5'11"` is 180.34. `None` if it is no such height."""
+    """Feet and inches in centimetres; `None` if the text is not such a height.
+
+    Example:
+        >>> height_cm("5'11")
+        180.34
+    """
     match = _HEIGHT.fullmatch(text.strip())
     if not match or float(match[2] or 0) >= 12 or match[1] == "0":
         return None
-    return round((12 * int(match[1]) + float(match[2] or 0)) * CM_PER_INCH, 3)  # no binary dust: 180.34
+    return round((12 * int(match[1]) + float(match[2] or 0)) * CM_PER_INCH, 3)  # rounding gives 180.34, not 180.339...

@@ -466,7 +466,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "sa1.wav: truncated",
     ),
     "stereo": (lambda stem: miniature.tone(stem.with_suffix(".wav"), channels=2), "sa1.wav: 2 channels"),
-    "past the end": (_phn("0 4000 sh", "4000 9000 iy"), "sa1.phn:2: .*past the end of the audio"),
+    "past the end": (_phn("0 4000 sh", "4000 9000 iy"), "sa1.phn:2: .*ends 1000 samples after the audio"),
     "overlap": (_phn("0 1000 h#", "900 2000 iy"), "sa1.phn:2: .*overlaps"),
     "out of order": (_phn("1000 2000 iy", "0 1000 h#"), "sa1.phn:2: .*sort the annotation"),
     "malformed": (_phn("0 1000 h#", "1000 x iy"), "sa1.phn:2: "),
@@ -540,7 +540,7 @@ def test_another_rate_is_resampled_with_a_notice_or_refused(
     quietly("evaluate", "--ckpt", tiny, "--corpus", root)
     assert "sa1.wav: resampled from 8000 to 16000 Hz" in capsys.readouterr().err
     assert probe("corpus", root, "--no-resample")["utterances"] == 3
-    assert "sa1.wav: would have to be resampled" in refused("corpus", root, "--no-resample", "--strict")
+    assert "sa1.wav: needs resampling" in refused("corpus", root, "--no-resample", "--strict")
 
 
 def test_no_alignments(tiny: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Miniature corpora of sines, one writer for each layout: two speakers (F and M), two utterances each."""
+"""Miniature corpora of sines: two speakers with two utterances of half a second each, for every layout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,30 @@ CPM0  M  1  TST  01/30/86  02/18/62  5'11"  WHT  BS
 """
 
 
+@dataclass(frozen=True)
+class Miniature:
+    """A layout, and what writes a corpus of it into a folder that does not exist yet."""
+
+    layout: str
+    write: Callable[[Path], Path]
+
+
+MINIATURES: dict[str, Miniature] = {}
+"""By the names of their functions."""
+
+
+def of_layout(layout: str) -> Callable[[Callable[[Path], Path]], Callable[[Path], Path]]:
+    """Add a function to MINIATURES, and so to the tests that hold for every layout."""
+
+    def add(write: Callable[[Path], Path]) -> Callable[[Path], Path]:
+        MINIATURES[write.__name__] = Miniature(layout, write)
+        return write
+
+    return add
+
+
 def tone(path: Path, samples: int = SAMPLES, rate: int = RATE, channels: int = 1, **options: Any) -> Path:
-    """A sine whose pitch follows from the file's name, as 16-bit audio unless told otherwise."""
+    """A sine whose frequency depends on the file's name; 16 bits unless the options of soundfile say otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     hertz = 100 + sum(path.stem.lower().encode()) % 400
     wave = np.round(12000 * np.sin(2 * np.pi * hertz * np.arange(samples) / rate)).astype(np.int16)
@@ -30,7 +53,7 @@ def tone(path: Path, samples: int = SAMPLES, rate: int = RATE, channels: int = 1
 
 
 def noise(path: Path, seconds: int = 4) -> Path:
-    """Faint noise, whose FLAC is long enough to be damaged inside while both ends are whole."""
+    """Faint noise, whose FLAC is long enough to be damaged inside while both ends are intact."""
     wave = np.random.default_rng(0).integers(-500, 500, seconds * RATE, dtype=np.int16)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(str(path), wave, RATE)
@@ -38,7 +61,7 @@ def noise(path: Path, seconds: int = 4) -> Path:
 
 
 def zero_the_middle(path: Path) -> bytes:
-    """Damage that shows only when the audio is read; returns what the file held."""
+    """Damage a file so that only reading the audio shows it; returns its former content."""
     whole = path.read_bytes()
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes(500) + whole[middle + 500 :])
@@ -51,26 +74,51 @@ def rows(path: Path, table: Sequence[tuple[int, int, str]]) -> Path:
     return path
 
 
-def text_grid(path: Path, **tiers: Sequence[tuple[float, float, str]]) -> Path:
-    """A TextGrid in Praat's short text format; times in seconds."""
+def text_grid(
+    path: Path, *, long: bool = False, encoding: str = "utf-8", **tiers: Sequence[tuple[float, float, str]]
+) -> Path:
+    """A TextGrid in Praat's short or long text format; times in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     last = max(end for tier in tiers.values() for _, end, _ in tier)
-    lines = [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "0",
-        str(last),
-        "<exists>",
-        str(len(tiers)),
+
+    def named(name: str, value: object) -> str:
+        return f"{name} = {value}" if long else str(value)
+
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+    lines += [
+        named("xmin", 0),
+        named("xmax", last),
+        "tiers? <exists>" if long else "<exists>",
+        named("size", len(tiers)),
     ]
-    for name, tier in tiers.items():
-        lines += ['"IntervalTier"', f'"{name}"', "0", str(last), str(len(tier))]
-        lines += [text for start, end, label in tier for text in (str(start), str(end), f'"{label}"')]
-    path.write_text("\n".join(lines) + "\n")
+    lines += ["item []:"] * long
+    for number, (name, tier) in enumerate(tiers.items(), start=1):
+        lines += [f"item [{number}]:"] * long
+        lines += [named("class", '"IntervalTier"'), named("name", f'"{name}"'), named("xmin", 0), named("xmax", last)]
+        lines += [named("intervals: size", len(tier))]
+        for index, (start, end, label) in enumerate(tier, start=1):
+            lines += [f"intervals [{index}]:"] * long
+            lines += [named("xmin", start), named("xmax", end), named("text", f'"{label}"')]
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
     return path
 
 
+def festival_labels(path: Path, table: Sequence[tuple[int, int, str]], rate: int = RATE) -> Path:
+    """A .lab as Festival writes it; the table is in samples and has no gaps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#\n" + "".join(f"{end / rate:.7f} 125 {label}\n" for _, end, label in table))
+    return path
+
+
+def htk_labels(path: Path, table: Sequence[tuple[int, int, str]], rate: int = RATE) -> Path:
+    """A .lab as HTK writes it; the table is in samples."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    units = 10_000_000 // rate
+    path.write_text("".join(f"{start * units} {end * units} {label}\n" for start, end, label in table))
+    return path
+
+
+@of_layout("timit")
 def timit_ldc(root: Path) -> Path:
     """Upper case, SPHERE, DOC/SPKRINFO.TXT."""
     (root / "DOC").mkdir(parents=True)
@@ -84,6 +132,7 @@ def timit_ldc(root: Path) -> Path:
     return root
 
 
+@of_layout("timit")
 def timit_nltk(root: Path) -> Path:
     """Lower case, RIFF, spkrinfo.txt at the root."""
     root.mkdir(parents=True)
@@ -97,6 +146,7 @@ def timit_nltk(root: Path) -> Path:
     return root
 
 
+@of_layout("librispeech")
 def librispeech(root: Path) -> Path:
     """As distributed: subset, reader, chapter."""
     root.mkdir(parents=True)
@@ -113,16 +163,50 @@ def librispeech(root: Path) -> Path:
     return root
 
 
+SPEAKERS_CSV = "speaker,gender,height_cm,dialect\nanna,F,165.1,DR1\nbert,M,180.34,\n"
+
+
+@of_layout("textgrid")
 def grids(root: Path) -> Path:
     """A folder of recordings for each speaker, a TextGrid beside each, speakers.csv."""
     root.mkdir(parents=True)
-    (root / "speakers.csv").write_text("speaker,gender,height_cm,dialect\nanna,F,165.1,DR1\nbert,M,180.34,\n")
+    (root / "speakers.csv").write_text(SPEAKERS_CSV)
     for speaker in ("anna", "bert"):
         for name in ("s1", "s2"):
             tone(root / speaker / f"{name}.wav")
             text_grid(
                 root / speaker / f"{name}.TextGrid",
+                long=name == "s2",
+                encoding="utf-16" if speaker == "bert" else "utf-8",
                 phones=[(0, 0.0625, ""), (0.0625, 0.25, "sh"), (0.25, 0.375, "iy"), (0.375, 0.5, "sil")],
                 words=[(0, 0.0625, ""), (0.0625, 0.375, "she"), (0.375, 0.5, "")],
             )
+    return root
+
+
+LABELS = [(0, 1000, "pau"), (1000, 4000, "sh"), (4000, 6000, "iy"), (6000, 8000, "pau")]
+
+
+@of_layout("lab")
+def arctic(root: Path) -> Path:
+    """Two voices as CMU ARCTIC distributes them, with Festival's labels, and speakers.csv."""
+    root.mkdir(parents=True)
+    (root / "speakers.csv").write_text("speaker,gender\ncmu_us_bdl_arctic,M\ncmu_us_slt_arctic,F\n")
+    for voice in ("cmu_us_bdl_arctic", "cmu_us_slt_arctic"):
+        for name in ("arctic_a0001", "arctic_a0002"):
+            tone(root / voice / "wav" / f"{name}.wav")
+            festival_labels(root / voice / "lab" / f"{name}.lab", LABELS)
+        (root / voice / "etc").mkdir()
+        (root / voice / "etc" / "txt.done.data").write_text('( arctic_a0001 "She." )\n( arctic_a0002 "She, too." )\n')
+    return root
+
+
+@of_layout("lab")
+def htk(root: Path) -> Path:
+    """Audio and HTK's labels side by side, speakers.csv."""
+    root.mkdir(parents=True)
+    (root / "speakers.csv").write_text(SPEAKERS_CSV)
+    for speaker in ("anna", "bert"):
+        for name in ("s1", "s2"):
+            htk_labels(tone(root / speaker / f"{name}.wav").with_suffix(".lab"), LABELS)
     return root

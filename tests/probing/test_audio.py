@@ -119,7 +119,7 @@ def test_bad_audio_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "junk.wav").write_bytes(b"not audio at all")
     tone(tmp_path / "two.wav", 100, channels=2)
     tone(tmp_path / "odd.wav", 100, rate=15999)
-    said = {
+    messages = {
         "nan.wav": "not finite",
         "loud.wav": "full scale is 1",
         "none.wav": "contains no samples",
@@ -129,7 +129,7 @@ def test_bad_audio_gives_one_line(tmp_path: Path) -> None:
         "odd.wav": "15999 Hz",
         "gone.wav": "no such audio",
     }
-    for name, words in said.items():
+    for name, words in messages.items():
         rate = 15999 if name == "odd.wav" else 16000
         with pytest.raises(InputError, match=words) as caught:
             read_audio(utterance(tmp_path / name, 100, rate), 16000)

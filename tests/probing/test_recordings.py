@@ -66,16 +66,16 @@ def test_length_is_known_before_resampling(tmp_path: Path, samples: int, rate: i
     assert len(recording.read(0, recording.samples)) == recording.samples
 
 
-def test_a_kept_recording_is_read_once(tmp_path: Path) -> None:
+def test_a_cached_recording_is_read_once(tmp_path: Path) -> None:
     path = miniature.tone(tmp_path / "a.wav", samples=500)
-    kept = CorpusRecording(utterance(path, 500, 16000), 16000, keep=True)
-    read_anew = CorpusRecording(utterance(path, 500, 16000), 16000, keep=False)
-    first = kept.read(0, 500)
-    read_anew.read(0, 500)
+    cached = CorpusRecording(utterance(path, 500, 16000), 16000, keep=True)
+    uncached = CorpusRecording(utterance(path, 500, 16000), 16000, keep=False)
+    first = cached.read(0, 500)
+    uncached.read(0, 500)
     path.unlink()
-    np.testing.assert_array_equal(kept.read(0, 500), first)
+    np.testing.assert_array_equal(cached.read(0, 500), first)
     with pytest.raises(UnreadableRecording, match="a.wav: no such audio file"):
-        read_anew.read(0, 500)
+        uncached.read(0, 500)
 
 
 def damaged(root: Path) -> Corpus:
@@ -85,24 +85,24 @@ def damaged(root: Path) -> Corpus:
     return open_corpus(root, strict=True)
 
 
-def test_everything_is_read_and_kept(tmp_path: Path) -> None:
+def test_all_recordings_are_kept_in_memory(tmp_path: Path) -> None:
     corpus = open_corpus(miniature.timit_nltk(tmp_path / "c"))
-    heard: list[float] = []
-    reading = load_recordings(corpus, 16000, progress=heard.append)
-    assert (reading.corpus, reading.left_out) == (corpus, ())
-    assert heard == [u.seconds for u in corpus.utterances]
+    progress: list[float] = []
+    loaded = load_recordings(corpus, 16000, progress=progress.append)
+    assert (loaded.corpus, loaded.left_out) == (corpus, ())
+    assert progress == [u.seconds for u in corpus.utterances]
     for utterance in corpus.utterances:
         utterance.audio.unlink()
-    assert [len(r.read(0, r.samples)) for r in reading.recordings] == [u.samples for u in corpus.utterances]
+    assert [len(r.read(0, r.samples)) for r in loaded.recordings] == [u.samples for u in corpus.utterances]
 
 
 def test_a_recording_damaged_inside_is_left_out_unless_strict(tmp_path: Path) -> None:
     corpus = damaged(tmp_path / "c")
-    reading = load_recordings(corpus, 16000)
-    kept = ["103-1240-0000", "1034-7-0000", "1034-7-0001"]
-    assert [r.name for r in reading.recordings] == [u.id for u in reading.corpus.utterances] == kept
-    assert len(reading.left_out) == 1
-    assert "103-1240-0001.flac: damaged" in reading.left_out[0]
+    loaded = load_recordings(corpus, 16000)
+    intact = ["103-1240-0000", "1034-7-0000", "1034-7-0001"]
+    assert [r.name for r in loaded.recordings] == [u.id for u in loaded.corpus.utterances] == intact
+    assert len(loaded.left_out) == 1
+    assert "103-1240-0001.flac: damaged" in loaded.left_out[0]
     with pytest.raises(UnreadableRecording, match="103-1240-0001.flac: damaged"):
         load_recordings(corpus, 16000, strict=True)
 
@@ -118,10 +118,10 @@ def test_where_nothing_can_be_read_one_reason_is_given(tmp_path: Path) -> None:
 def test_a_corpus_too_long_to_keep_is_read_when_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = damaged(tmp_path / "c")
     monkeypatch.setattr(module, "CACHED_SECONDS", 1)
-    reading = load_recordings(corpus, 16000, strict=True)
-    assert (reading.corpus, reading.left_out, len(reading.recordings)) == (corpus, (), 4)
+    loaded = load_recordings(corpus, 16000, strict=True)
+    assert (loaded.corpus, loaded.left_out, len(loaded.recordings)) == (corpus, (), 4)
     with pytest.raises(UnreadableRecording, match="103-1240-0001.flac: damaged"):
-        reading.recordings[1].read(0, 10)
+        loaded.recordings[1].read(0, 10)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])

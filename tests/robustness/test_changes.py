@@ -1,4 +1,4 @@
-"""What changes under a run, or between two of them, is noticed and said: recordings, alignments, checkpoints."""
+"""Changes of recordings, alignments and checkpoints during a run or between two runs are noticed."""
 
 import json
 import os
@@ -24,7 +24,6 @@ from lvm_probe.probing.features import extraction, token_table
 from tests.app.conftest import Probe, Refusal
 from tests.probing import miniature
 
-LAYOUTS = (miniature.timit_ldc, miniature.timit_nltk, miniature.librispeech, miniature.grids)
 TRAINING = ("--preset", "tiny", "--updates", 6, "--batch", 1, "--precision", "fp32", "--device", "cpu")
 
 
@@ -59,9 +58,9 @@ def four(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("write", LAYOUTS)
-def test_every_file_of_an_utterance_is_watched(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    root = write(tmp_path / "c")
+@pytest.mark.parametrize("name", miniature.MINIATURES)
+def test_every_file_of_an_utterance_is_watched(name: str, tmp_path: Path) -> None:
+    root = miniature.MINIATURES[name].write(tmp_path / "c")
     unwatched = {"SPEAKERS.TXT"}  # a gender is asked of it once, when the corpus is opened
     for path in [path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in unwatched]:
         corpus = open_corpus(root)
@@ -120,16 +119,16 @@ def test_a_corpus_that_changes_before_it_is_read(
     argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--samples", 1, "--out")
     with monkeypatch.context() as patch:
         changing(patch, 2, lambda: others(victim) if kind == "wav" else later(victim))
-        said = probe(*argv, tmp_path / "t")
-    (reason,) = said["left_out"]
+        result = probe(*argv, tmp_path / "t")
+    (reason,) = result["left_out"]
     assert reason.startswith(f"{victim}: changed since the corpus was opened")
-    assert said["changed"] == []
-    assert said["tokens"] == 15
+    assert result["changed"] == []
+    assert result["tokens"] == 15
     with monkeypatch.context() as patch:
         changing(patch, 2, lambda: later(victim))
         assert f"{victim}: changed since" in refused(*argv, tmp_path / "strict", "--strict")
-    said = probe(*argv, tmp_path / "t")
-    assert (said["left_out"], said["tokens"], said["parts_done"]) == ([], 20, 1)
+    result = probe(*argv, tmp_path / "t")
+    assert (result["left_out"], result["tokens"], result["parts_done"]) == ([], 20, 1)
     probe(*argv, tmp_path / "whole")
     part = token_table.part_name(0)
     assert (tmp_path / "t" / part).read_bytes() == (tmp_path / "whole" / part).read_bytes()
@@ -138,16 +137,16 @@ def test_a_corpus_that_changes_before_it_is_read(
 def test_a_corpus_that_changes_after_it_was_read(
     tiny: Path, corpus: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """The table is of what was there; that it no longer is, is said."""
+    """The table describes the earlier files; the change is reported."""
     victim = corpus / "dr1-fvmh0" / "sa1.wrd"
     argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--samples", 1, "--out", tmp_path / "t")
     changing(monkeypatch, 3, lambda: others(victim))
     assert main([*map(str, argv), "--json"]) == 0
     out, err = capsys.readouterr()
-    said = json.loads(out)
-    assert said["changed"] == [f"{victim}: changed since the corpus was opened"]
+    result = json.loads(out)
+    assert result["changed"] == [f"{victim}: changed since the corpus was opened"]
     assert f"notice: {victim}: changed since the corpus was opened; the result is of what it held before\n" in err
-    assert (said["left_out"], said["tokens"]) == ([], 20)
+    assert (result["left_out"], result["tokens"]) == ([], 20)
 
 
 def test_training_on_a_corpus_that_changes(
@@ -162,16 +161,16 @@ def test_training_on_a_corpus_that_changes(
 
     with monkeypatch.context() as patch:
         patch.setattr(app_training, "read_recordings", changed_before)
-        said = probe(*argv, tmp_path / "before")
-        assert [reason.split(";")[0] for reason in said["left_out"]] == [
+        result = probe(*argv, tmp_path / "before")
+        assert [reason.split(";")[0] for reason in result["left_out"]] == [
             f"{victim}: changed since the corpus was opened"
         ]
     with monkeypatch.context() as patch:
         validate = trainer.evaluate
         patch.setattr(trainer, "evaluate", lambda *args, **more: (later(victim), validate(*args, **more))[1])
-        said = probe(*argv, tmp_path / "after")
-        assert said["changed"] == [f"{victim}: changed since the corpus was opened"]
-        assert said["left_out"] == []
+        result = probe(*argv, tmp_path / "after")
+        assert result["changed"] == [f"{victim}: changed since the corpus was opened"]
+        assert result["left_out"] == []
     # Between runs: a file of another size, an alignment that says something else.
     whole = victim.read_bytes()
     victim.write_bytes(whole + bytes(10))

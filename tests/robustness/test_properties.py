@@ -1,4 +1,4 @@
-"""What holds of any alignment and of any token table: what is written is read, in order, all of it and once."""
+"""Properties of all alignments and token tables: what is written is read back completely and in order."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora import lab, open_corpus, textgrid
 from lvm_probe.probing.corpora.audio import resample_segment
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.phones import TIMIT61
@@ -27,14 +27,17 @@ ON_DISK = settings(deadline=None, max_examples=40, suppress_health_check=[Health
 
 LETTERS = st.characters(exclude_categories=["C", "Z"], exclude_characters='"{}')
 WORD = st.text(LETTERS, min_size=1, max_size=8).filter(lambda word: word.strip() == word)
-# Nothing that is a silence: those become h# or go, which other tests look at.
-SPOKEN = WORD.filter(lambda word: word.casefold() not in {"sil", "sp", "spn", "<sil>", "<p:>", "<eps>", "#"})
+# No pauses: their labels change or are dropped, which other tests check.
+SPOKEN = WORD.filter(lambda word: word.casefold() not in textgrid.NON_PHONEME_LABELS)
+PHONE = st.text(LETTERS.filter(lambda letter: letter not in ";-"), min_size=1, max_size=8).filter(
+    lambda phone: phone.casefold() not in lab.NON_PHONEME_LABELS
+)
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 @st.composite
 def spans(draw: st.DrawFn, most: int = 12) -> list[tuple[int, int]]:
-    """Disjoint stretches in order, with gaps or without."""
+    """Disjoint spans in order, with or without gaps."""
     edges = sorted(draw(st.sets(st.integers(0, SAMPLES), min_size=2, max_size=2 * most)))
     touching = list(pairwise(edges))
     return touching if draw(st.booleans()) else touching[::2]
@@ -42,7 +45,7 @@ def spans(draw: st.DrawFn, most: int = 12) -> list[tuple[int, int]]:
 
 @st.composite
 def overlapping(draw: st.DrawFn) -> list[tuple[int, int]]:
-    """Stretches in the order of their starts that may overlap, as words of TIMIT do."""
+    """Spans ordered by their starts that may overlap, as words of TIMIT do."""
     starts = sorted(draw(st.lists(st.integers(0, SAMPLES - 1), min_size=1, max_size=10)))
     return [(start, draw(st.integers(start + 1, SAMPLES))) for start in starts]
 
@@ -57,12 +60,17 @@ def grids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return miniature.grids(tmp_path_factory.mktemp("properties") / "grids")
 
 
+@pytest.fixture(scope="module")
+def arctic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return miniature.arctic(tmp_path_factory.mktemp("properties") / "arctic")
+
+
 # Alignments
 
 
 @ON_DISK
 @given(data=st.data(), stretches=spans(), words=overlapping())
-def test_timit_s_rows_come_back(timit: Path, data: st.DataObject, stretches: Any, words: Any) -> None:
+def test_rows_of_timit_are_read_back(timit: Path, data: st.DataObject, stretches: Any, words: Any) -> None:
     stem = timit / "dr1-fvmh0" / "sa1"
     phones = [(*span, data.draw(st.sampled_from(sorted(TIMIT61)))) for span in stretches]
     spoken = [(*span, data.draw(WORD)) for span in words]
@@ -77,10 +85,8 @@ def test_timit_s_rows_come_back(timit: Path, data: st.DataObject, stretches: Any
 
 @ON_DISK
 @given(data=st.data(), edges=st.sets(st.integers(1, SAMPLES - 1), max_size=12))
-def test_a_textgrid_s_times_are_the_samples_that_they_were_made_from(
-    grids: Path, data: st.DataObject, edges: set[int]
-) -> None:
-    """Seconds as decimal fractions, whole to six digits or to all of them, round to the same samples."""
+def test_times_of_a_textgrid_are_rounded_to_their_samples(grids: Path, data: st.DataObject, edges: set[int]) -> None:
+    """Seconds written with six digits or with all of them round to the same samples."""
     inside = list(pairwise([0, *sorted(edges), SAMPLES]))
     phones = [(*span, data.draw(SPOKEN)) for span in inside]
     words = [(*span, data.draw(st.one_of(st.just(""), SPOKEN))) for span in inside]
@@ -97,9 +103,23 @@ def test_a_textgrid_s_times_are_the_samples_that_they_were_made_from(
     assert utterance.text == (" ".join(label for *_, label in words if label) or None)
 
 
+@ON_DISK
+@given(
+    data=st.data(), edges=st.sets(st.integers(1, SAMPLES - 1), max_size=12), form=st.sampled_from(["festival", "htk"])
+)
+def test_labels_are_read_back(arctic: Path, data: st.DataObject, edges: set[int], form: str) -> None:
+    spans = list(pairwise([0, *sorted(edges), SAMPLES]))
+    table = [(*span, data.draw(st.one_of(PHONE, st.sampled_from(["pau", "H#", "SIL"])))) for span in spans]
+    write = miniature.festival_labels if form == "festival" else miniature.htk_labels
+    write(arctic / "cmu_us_bdl_arctic" / "lab" / "arctic_a0001.lab", table)
+    utterance = open_corpus(arctic, strict=True).utterances[0]
+    expected = [(*span, "h#" if label.casefold() in lab.NON_PHONEME_LABELS else label) for *span, label in table]
+    assert utterance.phonemes == tuple(Segment(label, *span) for *span, label in expected)
+
+
 @settings(deadline=None)
 @given(stretches=spans(), rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000]))
-def test_at_another_rate_segments_keep_their_order_and_their_neighbours(stretches: Any, rate: int) -> None:
+def test_resampled_segments_keep_their_order_and_their_neighbours(stretches: Any, rate: int) -> None:
     moved = [resample_segment(Segment("a", *span), rate, RATE) for span in stretches]
     assert all(segment.samples >= 1 for segment in moved)
     for (before, after), ((_, end), (start, _)) in zip(pairwise(moved), pairwise(stretches), strict=True):
@@ -111,7 +131,7 @@ def test_at_another_rate_segments_keep_their_order_and_their_neighbours(stretche
 
 @settings(deadline=None)
 @given(data=st.data(), stretches=spans(), words=overlapping())
-def test_every_segment_is_one_row_in_its_place(data: st.DataObject, stretches: Any, words: Any) -> None:
+def test_every_segment_is_one_row_in_order(data: st.DataObject, stretches: Any, words: Any) -> None:
     utterance = Utterance(
         "u", Speaker("s"), Path("u.wav"), SAMPLES, RATE,
         phonemes=tuple(Segment(data.draw(WORD), *span) for span in stretches),
@@ -130,7 +150,7 @@ def test_every_segment_is_one_row_in_its_place(data: st.DataObject, stretches: A
 
 @ON_DISK
 @given(stretches=spans(), speaker=WORD, split=st.none() | WORD)
-def test_a_fingerprint_tells_alignments_apart(timit: Path, stretches: Any, speaker: str, split: str | None) -> None:
+def test_fingerprints_differ_where_alignments_do(timit: Path, stretches: Any, speaker: str, split: str | None) -> None:
     corpus = open_corpus(timit)
     first, *others = corpus.utterances
     changed = replace(first, phonemes=tuple(Segment("sh", *span) for span in stretches), words=())
@@ -148,7 +168,7 @@ NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 @st.composite
 def parts(draw: st.DrawFn) -> tuple[dict[str, int], list[list[dict[str, Any]]], list[dict[str, np.ndarray]]]:
-    """Sizes of features, and for each part its rows and arrays; parts may be empty."""
+    """Sizes of features, and the rows and arrays of each part; parts may be empty."""
     names = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True).filter(
         lambda n: n not in dict(token_table.TOKEN_FIELDS)
     )
@@ -191,7 +211,7 @@ def as_written(tokens: pd.DataFrame) -> list[dict[str, Any]]:
 
 @ON_DISK
 @given(made=parts())
-def test_a_table_s_rows_come_back_in_order_and_all_of_them(tmp_path: Path, made: Any) -> None:
+def test_a_table_is_read_back_completely_and_in_order(tmp_path: Path, made: Any) -> None:
     sizes, rows, arrays = made
     folder = written(tmp_path / "t", made)
     loaded = token_table.load(folder)
@@ -209,7 +229,7 @@ def test_a_table_s_rows_come_back_in_order_and_all_of_them(tmp_path: Path, made:
 
 @ON_DISK
 @given(made=parts(), data=st.data())
-def test_a_table_that_is_saved_again_is_the_same(tmp_path: Path, made: Any, data: st.DataObject) -> None:
+def test_saving_a_loaded_table_does_not_change_it(tmp_path: Path, made: Any, data: st.DataObject) -> None:
     loaded = token_table.load(written(tmp_path / "t", made))
     chosen = np.array(
         data.draw(st.lists(st.booleans(), min_size=len(loaded.tokens), max_size=len(loaded.tokens))), bool
@@ -224,7 +244,7 @@ def test_a_table_that_is_saved_again_is_the_same(tmp_path: Path, made: Any, data
 
 @ON_DISK
 @given(left_out=st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=4), fingerprint=ANY_TEXT)
-def test_a_part_s_note_comes_back(tmp_path: Path, left_out: dict[str, str], fingerprint: str) -> None:
+def test_the_note_of_a_part_is_read_back(tmp_path: Path, left_out: dict[str, str], fingerprint: str) -> None:
     note = token_table.PartNote(left_out, fingerprint)
     token_table.write_part(tmp_path, 0, [], {"z1": np.empty((0, 1))}, {"z1": 1}, note)
     assert token_table.read_note(tmp_path, 0) == note
@@ -238,6 +258,6 @@ def test_a_part_s_note_comes_back(tmp_path: Path, left_out: dict[str, str], fing
         max_size=4,
     )
 )
-def test_a_document_comes_back(tmp_path: Path, document: dict[str, Any]) -> None:
+def test_a_document_is_read_back(tmp_path: Path, document: dict[str, Any]) -> None:
     token_table.write_json(tmp_path / "x.json", document)
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == document

@@ -1,7 +1,7 @@
 """A small synthetic corpus in TIMIT's layout, so that everything can be tried without real recordings.
 
-Ten made-up speakers read ten sentences each; `probing/corpora/demo/corpus/README` says how it was made and what it is
-good for, and `generate.py` makes it anew.
+Ten synthetic speakers read ten sentences each; `probing/corpora/demo/corpus/README` says how it was made and what it is
+for, and `generate.py` generates it again.
 """
 
 from pathlib import Path

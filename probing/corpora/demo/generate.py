@@ -1,20 +1,19 @@
-"""Make the demo corpus: `python -m lvm_probe.probing.corpora.demo.generate OUT` (needs the synthesizer flite 2.2).
+"""Generate the demo corpus: `python -m lvm_probe.probing.corpora.demo.generate OUT` (needs the synthesizer flite 2.2).
 
 **Speakers.** A speaker is one of flite's voices (slt for the women, rms and awb for the men) resampled by
-height / reference height, where the reference is 64 inches for slt and 70 inches for rms and awb. Resampling
-by r makes the vocal tract r times as long, so formants fall by 1/r: height is in them by construction, and
-more plainly than in people. The wanted pitch and pace are set in flite such that they hold after resampling;
-they follow height only loosely, as in people (rms ignores the pitch setting: its pitch falls by 1/r). A
-speaker of r > 1 has no energy above 8 kHz / r, a trace that real recordings lack. Dialect regions are labels
-without sound.
+height / reference height, where the reference is 64 inches for slt and 70 inches for rms and awb. Resampling by a ratio
+r makes the vocal tract r times as long and divides the formants by r, so height is audible by construction, and more
+plainly than in people. flite's pitch and pace are set so that they have the intended values after resampling; they
+follow height only loosely, as in people (rms ignores the pitch setting: its pitch is divided by r). A speaker with
+r > 1 has no energy above 8 kHz / r, unlike real recordings. Dialect regions do not affect the audio.
 
-**Labels.** They are flite's own segment times: where the synthesizer went from one phone to the next, within
-half of its frame of 5 ms. A stop or affricate is one segment in flite, and closure and release in TIMIT; it
-is divided where the energy rises most, so that this one boundary is measured, not known. A segment's word
-follows from the number of phones of each word. Positions scale with the audio: round(position * r).
+**Labels.** They are flite's own segment times: where the synthesizer changed from one phone to the next, within half
+of its 5 ms frame. flite has one segment for a stop or affricate, TIMIT has two, closure and release; the segment is
+divided where the energy rises most, so only this boundary is measured. Word times follow from the number of phones of
+each word. Positions scale with the audio: round(position * r).
 
-**Determinism.** flite draws nothing at random, and level and noise floor come from a seed, so the same flite
-gives the same samples.
+**Determinism.** flite is deterministic, and levels and noise are drawn from a seed, so the same version of flite gives
+the same samples.
 """
 
 import re
@@ -38,9 +37,9 @@ from lvm_probe import InputError
 RATE = 16_000
 SEED = 1
 NOISE_LSB = 2.5
-"""Standard deviation of the noise floor in steps of 16 bits: digital silence does not occur in recordings."""
+"""Standard deviation of the added noise in 16-bit steps; real recordings have no digital silence."""
 PEAK_DB = (-12.0, -6.0)
-"""The peak level of an utterance is drawn between these, so that loudness says nothing about the speaker."""
+"""Range from which the peak level of an utterance is drawn, so that loudness does not identify the speaker."""
 EDGE = RATE * 12 // 100
 """Samples of silence kept before and after the sentence (in flite's audio, before resampling)."""
 
@@ -52,12 +51,12 @@ KEPT = frozenset(
     {"aa", "ae", "ah", "ao", "aw", "ax", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw"}
     | {"dh", "f", "hh", "l", "m", "n", "ng", "r", "s", "sh", "th", "v", "w", "y", "z", "zh", "pau"}
 )
-"""Phones of flite that TIMIT writes alike; pauses at the ends become h#."""
+"""Phones that flite and TIMIT label alike; pauses at the ends become h#."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A made-up speaker: `pitch` in Hz (None: the voice has no such setting), `pace` stretches durations."""
+    """A synthetic speaker: `pitch` in Hz (None: the voice ignores it), `pace` multiplies durations."""
 
     id: str
     voice: str
@@ -87,8 +86,8 @@ SPEAKERS = (
     Voice("MKIT9", "rms", 77, None, 0.78, 3, "TEST"),
 )
 
-# Read by everyone (SA), by several speakers of one split (SX), by one speaker (SI). As in TIMIT, training and
-# test speakers share the SA sentences only.
+# Read by all speakers (SA), by several speakers of one split (SX), by one speaker (SI). As in TIMIT, training and
+# test speakers share only the SA sentences.
 SA = (
     "The quiet judge chose five fresh oysters.",
     "Should young Max enjoy both huge gray boats?",
@@ -178,7 +177,7 @@ def sentences(speaker: Voice) -> list[tuple[str, str]]:
 
 
 def flite(*arguments: str) -> str:
-    """What flite prints."""
+    """Run flite; returns its output."""
     try:
         run = subprocess.run(["flite", *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
@@ -192,12 +191,12 @@ def flite(*arguments: str) -> str:
 
 @cache
 def phones_of(word: str) -> tuple[str, ...]:
-    """flite's phones of one word said alone."""
+    """flite's phones of an isolated word."""
     return tuple(p for p in flite("-voice", "slt", "-ps", "-t", word, "-o", "none").split() if p != "pau")
 
 
 def synthesize(speaker: Voice, text: str) -> tuple[NDArray[np.float64], list[Label]]:
-    """flite's audio before resampling, [samples] in [-1, 1], and its segments from 0 to the end."""
+    """flite's audio in [-1, 1] before resampling, and its segments from 0 to the end."""
     ratio = float(speaker.ratio)
     settings = ["--setf", f"duration_stretch={speaker.pace / ratio:.5f}"]
     if speaker.pitch is not None:
@@ -224,7 +223,7 @@ def synthesize(speaker: Voice, text: str) -> tuple[NDArray[np.float64], list[Lab
 def words_of(text: str, segments: Sequence[Label]) -> list[Label]:
     """Word spans from the number of phones of each word.
 
-    The phones of a word said alone must come again in the sentence; only its vowels may differ (a: ey, ax).
+    A word must have the same phones in the sentence as in isolation, except that vowels may differ (a: ey, ax).
     """
     spoken = [s for s in segments if s[2] != "pau"]
     found: list[Label] = []
@@ -236,8 +235,8 @@ def words_of(text: str, segments: Sequence[Label]) -> list[Label]:
             a == b or (a[0] in "aeiou" and b[0] in "aeiou") for a, (*_, b) in zip(alone, here, strict=True)
         )
         if not same:
-            said = " ".join(s[2] for s in here)
-            raise InputError(f"'{word}' in '{text}': alone {' '.join(alone)}, here {said}; reword it")
+            phones = " ".join(s[2] for s in here)
+            raise InputError(f"'{word}' in '{text}': in isolation {' '.join(alone)}, here {phones}; reword it")
         found.append((here[0][0], here[-1][1], word))
         at += len(alone)
     if at != len(spoken):
@@ -246,9 +245,9 @@ def words_of(text: str, segments: Sequence[Label]) -> list[Label]:
 
 
 def burst(audio: NDArray[np.float64], start: int, end: int) -> int:
-    """Where the release of a stop begins: the largest rise of energy, 6 ms after against 6 ms before.
+    """Where the release of a stop begins: the largest rise in energy from the 6 ms before to the 6 ms after.
 
-    Looked for between 20 and 85 % of the stop; at 60 % where nothing rises by 3 dB (flaps, weak bursts).
+    Searched between 20 and 85 % of the stop; at 60 % if nothing rises by 3 dB (flaps, weak bursts).
     """
     window, least = RATE * 6 // 1000, RATE * 5 // 1000
     length = end - start
@@ -280,7 +279,7 @@ def timit_phones(audio: NDArray[np.float64], segments: Sequence[Label]) -> list[
 
 
 def utterance(speaker: Voice, name: str, text: str) -> tuple[NDArray[np.int16], list[Label], list[Label]]:
-    """One recording: 16-bit samples, phones from 0 to the last sample, and words."""
+    """One recording: 16-bit samples, phones that cover all of them, and words."""
     audio, segments = synthesize(speaker, text)
     phones, words = timit_phones(audio, segments), words_of(text, segments)
 

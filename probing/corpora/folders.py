@@ -1,0 +1,200 @@
+"""Folders of recordings with one annotation file each: which files belong together, and who speaks.
+
+Layouts:
+
+    anna/s1.wav          anna/s1.lab          the annotation beside the audio
+    wav/anna/s1.wav      lab/anna/s1.lab      in a parallel tree
+    anna/wav/s1.wav      anna/lab/s1.lab      in a parallel folder of each speaker
+
+The speaker is the nearest folder with a name of its own (not `wav`, `lab`, `train` or the like), or in a flat folder
+the part of the file name before the first `_` or `-`. A folder named like a voice of CMU ARCTIC (`cmu_us_slt_arctic`)
+is the speaker in any case, also if it is the root or above it. The file `speakers.csv` in the root, with the columns
+speaker, gender (F or M), height_cm and dialect, describes the speakers; its cells may be empty.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from lvm_probe import InputError
+from lvm_probe.probing.corpora.audio import AudioHeader
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.intake import (
+    InvalidFile,
+    Options,
+    Tree,
+    audio_header,
+    one_audio_file_per,
+    read_text,
+    read_utterances,
+    sorted_once,
+)
+
+_GENERIC_FOLDERS = frozenset(
+    {"wav", "wavs", "audio", "sound", "sounds", "flac", "mp3", "ogg", "recordings", "corpus", "data"}
+    | {"textgrid", "textgrids", "grids", "annotation", "annotations", "alignment", "alignments", "aligned"}
+    | {"lab", "labels", "train", "dev", "valid", "validation", "test"}
+)
+_ARCTIC_VOICE = re.compile(r"cmu_[a-z]+_[a-z]+_arctic", re.IGNORECASE)
+_SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
+_COLUMNS = ("speaker", "gender", "height_cm", "dialect")
+
+
+class Annotation(NamedTuple):
+    """What an annotation file says, and other files that were used with it."""
+
+    phonemes: tuple[Segment, ...]
+    words: tuple[Segment, ...] = ()
+    text: str | None = None
+    files: tuple[Path, ...] = ()
+
+
+ReadAnnotation = Callable[[Path, Path, AudioHeader, list[Problem]], Annotation]
+"""Reads an annotation file; its other arguments are the audio file, the audio's header and a list to append notices to.
+Raises InvalidFile if the annotation is unusable."""
+
+
+def read_folders(
+    tree: Tree, options: Options, suffix: str, read_annotation: ReadAnnotation
+) -> tuple[list[Utterance], list[Problem]]:
+    """Read every recording that has an annotation.
+
+    Args:
+        tree: the corpus's folder.
+        options: the user's options.
+        suffix: of the annotations, such as ".TextGrid"; files with it in any case are read.
+        read_annotation: reads one of them.
+
+    Returns:
+        Every usable utterance, and everything that is wrong with the files.
+    """
+    problems: list[Problem] = []
+    described = _read_speakers(tree, problems)
+    audio = one_audio_file_per(lambda path: (str(path.parent), path.stem.casefold()), tree.audio, problems)
+    annotations = tree.by_suffix(suffix.lower())
+    annotation_of = _pair(tree.root, audio.values(), annotations)
+    for path in sorted({*annotations} - {*annotation_of.values()}):
+        message = "no audio of this name beside it or in a parallel folder; restore it or remove the annotation"
+        problems.append(Problem(path, None, message, "error"))
+
+    def read_one(path: Path, notices: list[Problem]) -> Utterance:
+        speaker = _speaker_id(path, tree.root)
+        if described is not None and speaker not in described:
+            message = f"speaker {speaker} is not listed: gender and height unknown"
+            notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
+        annotation_file = annotation_of.get(path)
+        if annotation_file is None:
+            raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
+        header = audio_header(path, options, notices)
+        annotation = read_annotation(annotation_file, path, header, notices)
+        has_speaker = path.stem == speaker or path.stem.startswith((f"{speaker}_", f"{speaker}-"))
+        return Utterance(
+            id=path.stem if has_speaker else f"{speaker}_{path.stem}",
+            speaker=(described or {}).get(speaker) or Speaker(speaker),
+            audio=path,
+            samples=header.samples,
+            sample_rate=header.sample_rate,
+            split=next((_SPLITS[part] for part in _folders(path, tree.root) if part in _SPLITS), None),
+            phonemes=annotation.phonemes,
+            words=annotation.words,
+            text=annotation.text,
+            files=tree.states(
+                path,
+                annotation_file,
+                *annotation.files,
+                None if described is None else tree.root / "speakers.csv",
+            ),
+        )
+
+    utterances, more = read_utterances(audio.values(), read_one)
+    return utterances, sorted_once(problems + more)
+
+
+def _folders(path: Path, root: Path) -> tuple[str, ...]:
+    """The folders between the root and a file, in lower case, the nearest first."""
+    return tuple(part.casefold() for part in reversed(path.relative_to(root).parts[:-1]))
+
+
+def _speaker_id(path: Path, root: Path) -> str:
+    for part in reversed(path.absolute().parts[:-1]):
+        if _ARCTIC_VOICE.fullmatch(part):
+            return part
+    for part in reversed(path.relative_to(root).parts[:-1]):
+        if part.casefold() not in _GENERIC_FOLDERS:
+            return part
+    return path.stem.replace("-", "_").split("_")[0] or path.stem
+
+
+def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dict[Path, Path]:
+    """The annotation of each audio file: of the same name beside it, else in a parallel folder, else anywhere."""
+
+    def beside(path: Path) -> tuple[str, ...]:
+        return (str(path.parent), path.stem.casefold())
+
+    def parallel(path: Path) -> tuple[str, ...]:
+        return (*(part for part in _folders(path, root) if part not in _GENERIC_FOLDERS), path.stem.casefold())
+
+    def anywhere(path: Path) -> tuple[str, ...]:
+        return (path.stem.casefold(),)
+
+    pairs: dict[Path, Path] = {}
+    for key in (beside, parallel, anywhere):
+        taken = set(pairs.values())
+        free = _unique((path for path in annotations if path not in taken), key)
+        unpaired = _unique((path for path in audio if path not in pairs), key)
+        pairs |= {unpaired[name]: free[name] for name in unpaired.keys() & free.keys()}
+    return pairs
+
+
+def _unique(paths: Iterable[Path], key: Callable[[Path], tuple[str, ...]]) -> dict[tuple[str, ...], Path]:
+    """Paths by key, without the keys that several share."""
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in paths:
+        groups.setdefault(key(path), []).append(path)
+    return {name: group[0] for name, group in groups.items() if len(group) == 1}
+
+
+def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Speaker] | None:
+    """`speakers.csv` by speaker id; `None`, with a notice, if there is none. Malformed rows are notices."""
+    path = tree.root / "speakers.csv"
+
+    def note(line: int | None, message: str) -> None:
+        problems.append(Problem(path, line, message, "notice"))
+
+    if path not in tree.files:
+        note(None, f"no such file: genders and heights unknown; write it with the columns {','.join(_COLUMNS)}")
+        return None
+    described: dict[str, Speaker] = {}
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+        if "speaker" not in (reader.fieldnames or ()):
+            note(1, f"no column `speaker` in the first line; the columns are {','.join(_COLUMNS)}")
+            return {}
+        for row in reader:
+            try:
+                speaker = _parse_speaker({name: (row.get(name) or "").strip() for name in _COLUMNS})
+            except InputError as error:
+                note(reader.line_num, f"{error}; nothing is known about this speaker until this is fixed")
+                continue
+            if speaker.id in described:
+                note(reader.line_num, f"speaker {speaker.id} is listed twice; the first row counts")
+            described.setdefault(speaker.id, speaker)
+    except InvalidFile as error:
+        note(error.problem.line, f"{error.problem.message}; genders and heights are unknown until this is fixed")
+    except csv.Error as error:
+        note(None, f"not a CSV file ({error}); genders and heights are unknown until this is fixed")
+    return described
+
+
+def _parse_speaker(cells: dict[str, str]) -> Speaker:
+    genders: dict[str, Gender | None] = {"F": "F", "M": "M", "": None}
+    if (gender := cells["gender"].upper()) not in genders:
+        raise InputError(f"gender {gender[:20]!r} is not F, M or empty")
+    try:
+        height = float(cells["height_cm"]) if cells["height_cm"] else None
+    except ValueError:
+        raise InputError(f"height_cm {cells['height_cm'][:20]!r} is not a number") from None
+    return Speaker(cells["speaker"], genders[gender], height, cells["dialect"] or None)

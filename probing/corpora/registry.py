@@ -1,0 +1,119 @@
+"""The corpus layouts by name, and `open_corpus`, which reads a corpus of any of them.
+
+Importing this module is fast, so that the command line can name the layouts in its help: the readers and their
+libraries are imported when a corpus is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from lvm_probe import InputError
+
+if TYPE_CHECKING:
+    from lvm_probe.probing.corpora.corpus import Corpus, Problem, Utterance
+    from lvm_probe.probing.corpora.intake import Options, Tree
+
+LAYOUTS: dict[str, str] = {
+    "timit": ".PHN files, or sentences such as SA1.WAV in folders such as FVMH0",
+    "librispeech": "audio files named like 103-1240-0000.flac",
+    "textgrid": "Praat .TextGrid files",
+    "lab": "Festival or HTK .lab files, as CMU ARCTIC has",
+}
+"""Every layout, named like the module of this folder that reads it, and what it is recognised by.
+
+They are tried in this order, so the more specific come first: LibriSpeech may have TextGrids, and folders aligned by
+the Montreal Forced Aligner have transcripts in .lab files beside their TextGrids.
+"""
+
+
+class Reader(Protocol):
+    """What the module of a layout defines."""
+
+    @property
+    def NON_PHONEME_LABELS(self) -> Mapping[str, str]:
+        """The layout's phone labels that are no phonemes, in lower case, and their names in `phones.NON_PHONEMES`."""
+
+    def looks_like(self, tree: Tree) -> bool:
+        """Whether the folder is of this layout."""
+
+    def read(self, tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
+        """Every usable utterance, and everything that is wrong with the files."""
+
+
+def reader(layout: str) -> Reader:
+    """The module that reads a layout."""
+    return cast(Reader, import_module(f"lvm_probe.probing.corpora.{layout}"))
+
+
+def open_corpus(
+    path: Path | str,
+    *,
+    layout: str = "auto",
+    strict: bool = False,
+    resample: bool = True,
+    sample_rate: int = 16000,
+    phoneme_tier: str | None = None,
+    word_tier: str | None = None,
+) -> Corpus:
+    """Read the corpus in a folder.
+
+    Only audio headers and annotations are read, not the audio itself, so damage inside a recording shows later, when
+    it is used. Unusable utterances are left out and listed in the corpus's `problems` with the severity "error".
+
+    Args:
+        path: the corpus's folder.
+        layout: one of `LAYOUTS`, or "auto" to recognise it.
+        strict: raise the first error instead of leaving the utterance out.
+        resample: whether files of another sample rate are kept (with a notice) or left out.
+        sample_rate: the rate in Hz at which the corpus will be used.
+        phoneme_tier: TextGrid tier of the phones; None takes the one with a usual name.
+        word_tier: TextGrid tier of the words, likewise.
+
+    Returns:
+        The corpus; its positions are in samples of each audio file's own rate.
+
+    Raises:
+        InputError: the folder is missing, has no audio, is of no known layout, or has no usable utterance.
+
+    Example:
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> corpus = open_corpus(CORPUS)
+        >>> corpus.name, len(corpus.utterances), len(corpus.speakers)
+        ('timit', 100, 10)
+        >>> corpus.utterances[0].phonemes[1]
+        Segment(label='dh', start=1770, end=2537)
+    """
+    from lvm_probe.probing.corpora.corpus import Corpus
+    from lvm_probe.probing.corpora.intake import Options, Tree
+
+    if layout != "auto" and layout not in LAYOUTS:
+        raise InputError(f"unknown corpus layout {layout!r}; choose one of auto, {', '.join(LAYOUTS)}")
+    if sample_rate < 1:
+        raise InputError(f"sample rate {sample_rate} Hz: give a positive number, such as 16000")
+    tree = Tree.scan(Path(path))
+    name = _detect(tree) if layout == "auto" else layout
+    utterances, problems = reader(name).read(tree, Options(sample_rate, resample, phoneme_tier, word_tier))
+
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if strict and errors:
+        raise InputError(str(errors[0]))
+    if not utterances:
+        if not errors:
+            raise InputError(f"{tree.root}: no audio of layout {name}; choose another layout")
+        others = f" ({len(errors)} such problems, no usable utterance)" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{others}")
+    return Corpus(name, tree.root, tuple(utterances), tuple(problems))
+
+
+def _detect(tree: Tree) -> str:
+    for layout in LAYOUTS:
+        if reader(layout).looks_like(tree):
+            return layout
+    known = "; ".join(f"{layout}: {signs}" for layout, signs in LAYOUTS.items())
+    raise InputError(
+        f"{tree.root}: {len(tree.audio)} audio files in no known layout ({known}); add annotations, or name the layout"
+    )
