@@ -139,9 +139,9 @@ def moments_without(
     n, dims = points.shape
     counts, means, residuals = about_class_means(points, codes, n_classes)
     mean, scatter, within = points.mean(axis=0), n * points.var(axis=0), residuals.T @ residuals
-    members = [np.flatnonzero(codes == c) for c in range(n_classes)]
-    residuals_of = [residuals[rows] for rows in members]
-    squares_of = [r**2 for r in residuals_of]
+    order = np.argsort(codes, kind="stable")  # so that a class is a block of rows
+    place, by_class, ends = np.argsort(order), residuals[order], np.cumsum(counts)
+    squares = by_class**2
 
     at_once = max(1, _NUMBERS_AT_ONCE // max(n, dims * dims, dims * n_classes))
     for start in range(0, len(folds), at_once):
@@ -159,13 +159,15 @@ def moments_without(
         few_digits = np.flatnonzero((variance * n_left < _FEW_DIGITS * scatter).any(axis=1))
         variance = _constant_as_zero(variance)
 
-        inverse, fourth = _inverse(variance), np.zeros(len(some))
-        stays = np.ones((n, len(some)), dtype=bool)
-        stays[held_out, fold_of] = False
-        for c, rows in enumerate(members):
-            scaled = class_shifts[:, c] * inverse
-            norms = squares_of[c] @ inverse.T - 2 * residuals_of[c] @ scaled.T + np.vecdot(scaled, class_shifts[:, c])
-            fourth += np.square(norms * stays[rows]).sum(axis=0)
+        inverse = _inverse(variance)
+        scaled = class_shifts * inverse[:, None]
+        products = np.empty((n, len(some)))
+        for c, (begin, end) in enumerate(zip(ends - counts, ends, strict=True)):
+            products[begin:end] = by_class[begin:end] @ scaled[:, c].T
+        # |(r - δ) / σ|² of every point that stays
+        norms = squares @ inverse.T - 2 * products + np.vecdot(scaled, class_shifts).T[codes[order]]
+        norms[place[held_out], fold_of] = 0
+        fourth = np.vecdot(norms, norms, axis=0)
 
         scatters = np.empty((len(some), dims, dims))
         for f, rows in enumerate(some):

@@ -6,7 +6,7 @@ from a k-d tree (Bentley 1975) in few dimensions and from a matrix product in ma
 as everywhere else, and a query whose candidates may lack a neighbour is compared with all points after all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -66,23 +66,28 @@ def neighbours_of_each(points: Float[np.ndarray, "points dims"], k: int) -> Int[
     return np.take_along_axis(found, itself_last, axis=1)[:, :k]
 
 
-def neighbours_in_own_space(
-    spaces: Float[np.ndarray, "folds dims points"], held_out: Int[np.ndarray, " folds"], k: int
-) -> Int[np.ndarray, "folds k"]:
-    """The k nearest of one held-out point per fold among all others, in a space that belongs to the fold.
+def neighbours_in_own_spaces(
+    spaces: Float[np.ndarray, "folds dims points"], folds: Sequence[Int[np.ndarray, "_"]], k: int
+) -> Int[np.ndarray, "held_out k"]:
+    """The k nearest of each fold's held-out points among all that the fold keeps, in a space that belongs to the fold.
 
     Args:
         spaces: coordinates of all points in the space of each fold.
-        held_out: the row that each fold holds out.
-        k: how many, fewer than the points.
+        folds: the rows that each fold holds out; no row twice.
+        k: how many, at most the points that every fold keeps.
 
     Returns:
-        Rows of the points, nearest first.
+        Rows of the points, nearest first, for the held-out points of all folds in their order.
     """
-    fold = np.arange(len(spaces))
-    squares = ((spaces - spaces[fold, :, held_out][..., None]) ** 2).sum(axis=1)
-    squares[fold, held_out] = np.inf
-    return _nearest(squares, k)
+    own = zip(spaces, folds, strict=True)
+    if spaces.shape[2] >= _MANY_POINTS and max(map(len, folds)) >= _MANY_QUERIES:
+        return np.concatenate([neighbours_without_group(space.T, rows, k) for space, rows in own])
+    found = []
+    for space, rows in own:
+        squares = _squared_distances(space[:, rows].T, space)
+        squares[:, rows] = np.inf
+        found.append(_nearest(squares, k))
+    return np.concatenate(found)
 
 
 def _search(base: np.ndarray, queries: np.ndarray, k: int) -> Int[np.ndarray, "queries k"]:

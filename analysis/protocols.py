@@ -20,7 +20,7 @@ from lvm_probe.analysis.knn import checked_ks, vote
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.lda import Dims, checked_dims, discriminants, gaussian_rule, svd_discriminants
 from lvm_probe.analysis.moments import Moments, Rows, about_class_means, moments, moments_without, standardised
-from lvm_probe.analysis.neighbours import neighbours_in_own_space, neighbours_of_each, neighbours_without_group
+from lvm_probe.analysis.neighbours import neighbours_in_own_spaces, neighbours_of_each, neighbours_without_group
 from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims, principal_axes
 from lvm_probe.analysis.shape_annotations import Float, Int
@@ -179,12 +179,7 @@ def _refitted_neighbours(
             spaces = (axes.reshape(-1, size) @ space.T).reshape(len(some), dims, -1)
             amount += amounts.sum() / len(folds)
         _make_copies_equal(spaces, first)
-        if max(map(len, some)) == 1:
-            held_out = np.concatenate(some)
-            neighbours[held_out] = neighbours_in_own_space(spaces, held_out, k)
-        else:
-            for rows, own in zip(some, spaces, strict=True):
-                neighbours[rows] = neighbours_without_group(own.T, rows, k)
+        neighbours[np.concatenate(some)] = neighbours_in_own_spaces(spaces, some, k)
     return neighbours, float(amount)
 
 

@@ -138,7 +138,7 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
         spaces = np.round(spaces / step) * step  # many ties
     held_out = np.array([3, 3, 0, 39, 12, 8, 5])
     for k in (1, 6, 39):
-        found = neighbours.neighbours_in_own_space(spaces.copy(), held_out, k)
+        found = neighbours.neighbours_in_own_spaces(spaces, list(held_out[:, None]), k)
         for space, row, some in zip(spaces, held_out, found, strict=True):
             others = [j for j in range(40) if j != row]
             assert some.tolist() == reference.nearest(space.T, row, others, k)
@@ -146,5 +146,5 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
 
 def test_distances_that_differ_in_the_last_bits_are_told_apart() -> None:
     space = np.array([[0.0, 1.0 + 2**-52, 1.0, 1.0 + 2**-51, 5.0]])
-    assert neighbours.neighbours_in_own_space(space[None], np.array([0]), 3).tolist() == [[2, 1, 3]]
+    assert neighbours.neighbours_in_own_spaces(space[None], [np.array([0])], 3).tolist() == [[2, 1, 3]]
     assert neighbours.neighbours_of_each(space.T, 3)[0].tolist() == [2, 1, 3]
