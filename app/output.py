@@ -18,8 +18,20 @@ from lvm_probe.models.io.provenance import package_versions as package_versions
 from lvm_probe.probing.progress import bar as bar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
+
+
+def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame, null where a number is not known."""
+    columns = [
+        [None if isinstance(value, float) and value != value else value for value in frame[name].tolist()]
+        for name in frame
+    ]
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.demo import CORPUS
-from lvm_probe.probing.features.cluster import DaskWorkers, audio_sizes, connected
+from lvm_probe.probing.features.cluster import DaskExecutor, audio_sizes, connect
 from lvm_probe.probing.features.extraction import Settings, extract
-from lvm_probe.probing.features.source_files import Given
+from lvm_probe.probing.features.source_spec import SourceSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -97,15 +97,15 @@ def main() -> None:
         )
         print(f"one process   wall {wall:7.1f} s   processor {used:7.1f} s   {used / corpus.seconds:.3f} s a second")
         for count in asked.workers:
-            with cluster(count, folder) as (address, processes), connected(address) as client:
+            with cluster(count, folder) as (address, processes), connect(address) as client:
                 client.wait_for_workers(count, timeout=60)
-                workers = DaskWorkers(client, Given(checkpoint=asked.ckpt), "cpu", 1.0)
+                executor = DaskExecutor(client, SourceSpec(checkpoint=asked.ckpt), "cpu", 1.0)
                 begin = time.perf_counter()
                 client.run(importlib.import_module, "lvm_probe.probing.features.cluster")
                 warmed = time.perf_counter() - begin
                 everybody = [ours, *processes]
                 begin, before = time.perf_counter(), processor_seconds(everybody)
-                extract(loaded, corpus, folder / f"on-{count}", settings, workers=workers)
+                extract(loaded, corpus, folder / f"on-{count}", settings, executor=executor)
                 taken, spent = time.perf_counter() - begin, processor_seconds(everybody) - before
                 part, begin = replace(corpus, utterances=corpus.utterances[:16]), time.perf_counter()
                 for _ in range(100):

@@ -262,7 +262,7 @@ def _tables(work: Path) -> list[Reader]:
 
     def read() -> object:
         token_table.read_note(folder, 0)
-        token_table.counted(folder, 1)
+        token_table.count_rows(folder, 1)
         return token_table.load(folder)
 
     return [

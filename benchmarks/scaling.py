@@ -60,7 +60,7 @@ def latents(folder: str) -> str:
     most = peak() - before
     rows, numbers = len(loaded.tokens), sum(array.nbytes for array in loaded.features.values())
     begin = time.process_time()
-    token_table.counted(Path(folder), len(parts))
+    token_table.count_rows(Path(folder), len(parts))
     counted = 1000 * (time.process_time() - begin) / len(parts)
     return (
         f"table: {rows} rows of {sum(p.stat().st_size for p in parts) / rows:,.0f} bytes on disk, "

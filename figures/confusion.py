@@ -20,7 +20,9 @@ from lvm_probe import InputError
 from lvm_probe.figures import style
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.questions.question import Findings, Question, default_features
+from lvm_probe.probing.features.feature import default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import Answer
 
 NAME = "confusion"
 TITLE = "Confusions between phonemes"
@@ -50,10 +52,14 @@ def whole_and_mel(material: Material) -> list[str]:
 def single_layers(material: Material) -> list[str]:
     """The table's layers, lowest first."""
     known = default_features(material.table)
-    return [name for name in known if name != "mel" and "+" not in name and "_" not in name]
+    return [
+        str(feature)
+        for feature in known
+        if len(feature.parts) == 1 and str(feature) != "mel" and "_" not in str(feature)
+    ]
 
 
-def answers(material: Material) -> Findings:
+def answers(material: Material) -> Answer:
     """The answers to `question`.
 
     Raises:

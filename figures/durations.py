@@ -14,7 +14,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from lvm_probe import InputError
 from lvm_probe.figures import style
 from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "durations"
 TITLE = "Durations of phonemes (figure 11)"
@@ -38,7 +39,7 @@ def data(material: Material) -> pd.DataFrame:
     """
     speaker = material.one_speaker()
     try:
-        tokens = targets.asked(material.table, targets.Selection()).table.tokens
+        tokens = select_rows(material.table, Question()).table.tokens
     except InputError as error:
         raise LeftOut(str(error)) from None
     ms = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]

@@ -21,8 +21,8 @@ from lvm_probe.figures import style
 from lvm_probe.figures.confusion import single_layers
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.probing.corpora.phones import Manner
-from lvm_probe.probing.questions import targets
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "embedding"
 TITLE = "Tokens by principal components and by UMAP"
@@ -63,7 +63,7 @@ def data(material: Material) -> pd.DataFrame:
     """
     speaker = material.one_speaker()
     try:
-        found = targets.asked(material.table, Question(target="manner", speakers=(speaker,)))
+        found = select_rows(material.table, Question(target="manner", speakers=(speaker,)))
     except InputError as error:
         raise LeftOut(str(error)) from None
     if len(found.labels) < LEAST_TOKENS:

@@ -23,7 +23,8 @@ from lvm_probe import InputError
 from lvm_probe.figures.tables import Table
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import EXTRACTION, TokenTable, part_name, write_json
-from lvm_probe.probing.questions.question import Findings, Question
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import Answer
 
 MANIFEST = ".figures.json"
 ANSWERS = ".answers"
@@ -92,8 +93,8 @@ class Folder:
         write_json(self.path / MANIFEST, {"pieces": pieces})
 
 
-class Answers(MutableMapping[tuple[str, Question], Findings]):
-    """Findings by their table's path and question, kept in the folder while it is being drawn.
+class Answers(MutableMapping[tuple[str, Question], Answer]):
+    """Answers by their table's path and question, kept in the folder while it is being drawn.
 
     Several figures rest on one question, which may take minutes: a run that goes on after an interruption need not ask
     it again. `key` is the digest of the tables. `clear` removes what was kept when all is drawn.
@@ -101,9 +102,9 @@ class Answers(MutableMapping[tuple[str, Question], Findings]):
 
     def __init__(self, folder: Path, key: str) -> None:
         self._path, self._key = folder / ANSWERS, key
-        self._here: dict[tuple[str, Question], Findings] = {}
+        self._here: dict[tuple[str, Question], Answer] = {}
 
-    def __getitem__(self, asked: tuple[str, Question]) -> Findings:
+    def __getitem__(self, asked: tuple[str, Question]) -> Answer:
         if asked not in self._here:
             at = self._at(asked)
             try:
@@ -111,17 +112,17 @@ class Answers(MutableMapping[tuple[str, Question], Findings]):
                 results, confusion = (pd.read_parquet(at / f"{name}.parquet") for name in ("results", "confusion"))
             except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
                 raise KeyError(asked) from None
-            self._here[asked] = Findings(results, confusion, tuple(notes))
+            self._here[asked] = Answer(asked[1], results, confusion, tuple(notes))
         return self._here[asked]
 
-    def __setitem__(self, asked: tuple[str, Question], findings: Findings) -> None:
-        self._here[asked] = findings
+    def __setitem__(self, asked: tuple[str, Question], answer: Answer) -> None:
+        self._here[asked] = answer
         at = self._at(asked)
         with contextlib.suppress(InputError):  # what cannot be kept is asked again
-            for name, frame in (("results", findings.results), ("confusion", findings.confusion)):
+            for name, frame in (("results", answer.frame), ("confusion", answer.confusion)):
                 with write_atomically(at / f"{name}.parquet") as temporary:
                     frame.to_parquet(temporary)
-            write_json(at / "notes.json", {"notes": findings.notes})  # last: it says that the others are there
+            write_json(at / "notes.json", {"notes": answer.notes})  # last: it says that the others are there
 
     def __delitem__(self, asked: tuple[str, Question]) -> None:
         self._here.pop(asked, None)

@@ -19,8 +19,9 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import style
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.figures.lda_scatter import project, project_held_out
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import NULL_PRINTED, Question, default_features, rounds
+from lvm_probe.probing.features.feature import default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "gender-density"
 TITLE = "Gender along one linear discriminant (figure 5)"
@@ -47,7 +48,7 @@ def data(material: Material) -> pd.DataFrame:
         target="gender", protocol="speaker", rows="utterance", permutations=material.permutations, seed=material.seed
     )
     try:
-        found = targets.asked(material.table, question)
+        found = select_rows(material.table, question)
     except InputError as error:
         raise LeftOut(str(error)) from None
     tokens = found.table.tokens
@@ -61,8 +62,9 @@ def data(material: Material) -> pd.DataFrame:
             f"{material.table.path}: gender of {has} speakers; densities need two genders of two speakers each"
         )
     held_out = material.fit != "paper"
+    permutations = question.default_permutations if question.permutations is None else question.permutations
     parts = []
-    for feature in default_features(material.table):
+    for feature in map(str, default_features(material.table)):
         material.progress(f"gender density, {feature}")
         rng = np.random.default_rng([material.seed, *feature.encode()])
         points = found.table.matrix(feature)
@@ -71,7 +73,7 @@ def data(material: Material) -> pd.DataFrame:
             x = place(labels)
             null = [
                 overlap(*_by_kind(place(some), some)[0])
-                for some in (rng.permutation(genders)[own] for _ in range(rounds(question, len(labels), NULL_PRINTED)))
+                for some in (rng.permutation(genders)[own] for _ in range(permutations))
             ]
         except InputError as error:
             raise LeftOut(f"feature {feature}: {error}") from None

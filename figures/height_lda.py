@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import default_features
-from lvm_probe.probing.questions.targets import Asked, Selection
+from lvm_probe.probing.features.feature import default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "height-lda"
 TITLE = "Height of speakers in two linear discriminants (figure 6)"
@@ -37,7 +37,7 @@ def data(material: Material) -> pd.DataFrame:
     held_out = material.fit != "paper"
     parts = []
     for feature in default_features(material.table):
-        if "+" in feature:
+        if len(feature.parts) > 1:
             continue
         points = found.table.matrix(feature)
         try:
@@ -48,7 +48,9 @@ def data(material: Material) -> pd.DataFrame:
             )
         except InputError as error:
             raise LeftOut(f"height, feature {feature}: {error}") from None
-        part = pd.DataFrame({"feature": feature, "x": at[:, 0], "y": at[:, 1], "label": labels, "held_out": held_out})
+        part = pd.DataFrame(
+            {"feature": str(feature), "x": at[:, 0], "y": at[:, 1], "label": labels, "held_out": held_out}
+        )
         parts.append(part.assign(utterance=tokens["utterance"], speaker=speakers, group=group))
     return pd.concat(parts, ignore_index=True)
 
@@ -114,7 +116,7 @@ def _warning(first: pd.DataFrame) -> str:
     return "" if first["group"].iloc[0] in ("men", "women") else " Height goes with gender here."
 
 
-def _askable(material: Material) -> tuple[str, Asked]:
+def _askable(material: Material) -> tuple[str, Rows]:
     """The first of the groups that has three classes of two speakers each, and its rows without smaller classes."""
     genders = set(material.table.tokens["gender"].dropna())
     seen = ""
@@ -122,8 +124,8 @@ def _askable(material: Material) -> tuple[str, Asked]:
         if gender is not None and gender not in genders:
             continue
         try:
-            asked = targets.asked(
-                material.table, Selection(target="height", protocol="speaker", rows="utterance", gender=gender)
+            asked = select_rows(
+                material.table, Question(target="height", protocol="speaker", rows="utterance", gender=gender)
             )
         except InputError as error:
             seen = seen or str(error)
@@ -131,8 +133,7 @@ def _askable(material: Material) -> tuple[str, Asked]:
         counts = asked.table.tokens["speaker"].groupby(asked.labels.astype(str)).nunique()
         large = counts.index[counts >= 2]
         if len(large) >= 3:
-            kept = np.isin(asked.labels.astype(str), large)
-            return name, Asked(asked.table.select(kept), asked.labels[kept], asked.types[kept])
+            return name, asked.where(np.isin(asked.labels.astype(str), large))
         classes = style.listed(f"{label} cm ({counts[label]})" for label in style.ordered_looks(counts.index))
         seen = f"{name} by height: {classes}; two discriminants need three classes of two speakers each"
     raise LeftOut(seen if seen.startswith(str(material.table.path)) else f"{material.table.path}: {seen}")

@@ -22,8 +22,9 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import classification
-from lvm_probe.probing.questions.question import NULL_PRINTED, Findings, Question, rounds
+from lvm_probe.probing.questions.ask import ask
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import Answer
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -57,7 +58,7 @@ class Material:
         corpus: the recordings, likewise.
         speaker: whose phonemes a figure of one speaker shows; None takes the one with the most tokens.
         fit: `held-out` fits the axes of LDA to other tokens than those plotted; `paper` to the same.
-        permutations: of the nulls; None: 100 for one row a speaker, else 10, each judging all rows; fewer if very many.
+        permutations: of the nulls; None takes each question's default.
         seed: of everything random.
         asked: answers so far, so that several figures share them; see `findings`.
         memory: other things computed so far that several figures or tables share.
@@ -74,24 +75,25 @@ class Material:
     fit: Literal["held-out", "paper"] = "held-out"
     permutations: int | None = None
     seed: int = 0
-    asked: MutableMapping[tuple[str, Question], Findings] = field(default_factory=dict)
+    asked: MutableMapping[tuple[str, Question], Answer] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict)
     progress: Progress = _silent
 
-    def findings(self, question: Question) -> Findings:
+    def findings(self, question: Question) -> Answer:
         """The answer to a question about the table, from memory where it was asked before.
 
         Raises LeftOut where the table cannot answer it.
         """
-        permutations = rounds(question, len(self.table.tokens), NULL_PRINTED)
-        question = replace(question, permutations=permutations)
         key = str(self.table.path), question
         if key not in self.asked:
             what = f"{question.target}, {question.protocol}"
             self.progress(what)
             try:
-                self.asked[key] = classification.ask(
-                    self.table, question, lambda done, of: self.progress(what, done / of), untrained=self.untrained
+                self.asked[key] = ask(
+                    self.table,
+                    question,
+                    untrained=self.untrained,
+                    progress=lambda done, of: self.progress(what, done / of),
                 )
             except InputError as error:
                 raise LeftOut(str(error)) from None

@@ -24,7 +24,7 @@ from lvm_probe.figures import style
 from lvm_probe.figures.confusion import K, answers, question
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.figures.lda_scatter import spread
-from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "optimism"
 TITLE = "Optimism of the leaky protocol over the dimension"
@@ -50,7 +50,7 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         LeftOut: the table holds no phonemes of two or more kinds, or too few tokens for any dimension.
     """
-    results = answers(material).results
+    results = answers(material).frame
     speaker = material.one_speaker()
     results = results[results["speaker"] == speaker]
     if results.empty:
@@ -60,7 +60,7 @@ def data(material: Material) -> pd.DataFrame:
     first = mine.iloc[0]
     about: dict[str, Any] = {"chance": float(first["chance"]), "speaker": speaker, "k": int(k), "n": int(first["n"]),
              "n_classes": int(first["n_classes"]), "lda_dims": int(first["lda_dims"])}  # fmt: skip
-    labels = targets.asked(material.table, replace(question(material), speakers=(speaker,))).labels.astype(str)
+    labels = select_rows(material.table, replace(question(material), speakers=(speaker,))).labels.astype(str)
     codes = np.unique(labels, return_inverse=True)[1]
     rows: list[dict[str, Any]] = []
     for dims in _dims(about["n"], about["n_classes"], about["lda_dims"]):

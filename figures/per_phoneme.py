@@ -17,7 +17,7 @@ from lvm_probe.figures import style
 from lvm_probe.figures.confusion import counts, single_layers
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.figures.lda_scatter import spread
-from lvm_probe.probing.questions.question import default_features
+from lvm_probe.probing.features.feature import default_features
 
 NAME = "per-phoneme"
 TITLE = "Recall of every phoneme, against Mel"
@@ -46,7 +46,7 @@ def data(material: Material) -> pd.DataFrame:
     if "mel" not in material.table.features:
         raise LeftOut(f"{material.table.path}: no feature 'mel' to hold the layers against")
     layers = single_layers(material)
-    joined = [name for name in default_features(material.table) if name not in (*layers, "mel")]
+    joined = [name for name in map(str, default_features(material.table)) if name not in (*layers, "mel")]
     names = [*layers[:1], *joined]
     if not names:
         raise LeftOut(f"{material.table.path}: no layer of a model to hold against Mel")

@@ -12,9 +12,10 @@ from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.figures.lda_scatter import draw
+from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import targets
-from lvm_probe.probing.questions.question import default_features
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import select_rows
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 
@@ -30,7 +31,7 @@ def data(material: Material) -> pd.DataFrame:
     """
     speaker = material.one_speaker()
     try:
-        found = targets.asked(material.table, targets.Selection(speakers=(speaker,)))
+        found = select_rows(material.table, Question(speakers=(speaker,)))
         tokens = found.table.tokens
         parts = [
             lda_scatter.prepare(
@@ -74,4 +75,4 @@ def caption(data: pd.DataFrame, material: Material) -> str:
 
 def single_features(table: TokenTable) -> list[str]:
     """The layers of the model, each by itself, and Mel."""
-    return [name for name in default_features(table) if "+" not in name]
+    return [str(f) for f in default_features(table) if len(f.parts) == 1]

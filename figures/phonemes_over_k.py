@@ -13,7 +13,7 @@ from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.questions.question import Question
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.questions.targets import Protocol
+    from lvm_probe.probing.questions.question import Protocol
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 
@@ -31,7 +31,7 @@ def data(material: Material) -> pd.DataFrame:
     answers = [
         material.findings(
             Question(target="phoneme", protocol=protocol, permutations=material.permutations, seed=material.seed)
-        ).results
+        ).frame
         for protocol in PROTOCOLS
     ]
     return accuracy_over_k.drawn(pd.concat(answers, ignore_index=True)).reset_index(drop=True)

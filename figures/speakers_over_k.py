@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.accuracy_over_k import draw
 from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.probing.questions.classification import MOST_K
-from lvm_probe.probing.questions.question import Findings, Question
-from lvm_probe.probing.questions.targets import HEIGHT_EDGES, height_classes
+from lvm_probe.probing.questions.question import HEIGHT_EDGES, MAX_K, Question
+from lvm_probe.probing.questions.results import Answer
+from lvm_probe.probing.questions.rows import height_classes
 
 __all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
 
@@ -36,7 +36,7 @@ def data(material: Material) -> pd.DataFrame:
     found = [(title, answer) for title, answer in _answers(material) if not isinstance(answer, LeftOut)]
     if not found:
         raise LeftOut("; ".join(f"{title}: {reason}" for title, reason in _answers(material)))
-    parts = [accuracy_over_k.drawn(answer.results).assign(panel=title) for title, answer in found]
+    parts = [accuracy_over_k.drawn(answer.frame).assign(panel=title) for title, answer in found]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -85,7 +85,7 @@ def edges_for(heights: np.ndarray) -> tuple[float, ...]:
     return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(np.median(heights)), 1),)
 
 
-def _answers(material: Material) -> Iterator[tuple[str, Findings | LeftOut]]:
+def _answers(material: Material) -> Iterator[tuple[str, Answer | LeftOut]]:
     """Every panel's title with its answer, or with the reason why there is none."""
     for title, question in _questions(material):
         try:
@@ -97,15 +97,15 @@ def _answers(material: Material) -> Iterator[tuple[str, Findings | LeftOut]]:
 def _questions(material: Material) -> Iterator[tuple[str, Question]]:
     """Every panel's title and question."""
     speakers = material.table.tokens.drop_duplicates("speaker")
-    shared = Question(protocol="speaker", permutations=material.permutations, seed=material.seed)
-    yield "Gender", replace(shared, target="gender", ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
-    for who, gender in _GROUPS.items():
-        heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna().to_numpy()
+    gender = Question(target="gender", protocol="speaker", permutations=material.permutations, seed=material.seed)
+    yield "Gender", replace(gender, ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
+    for who, letter in _GROUPS.items():
+        heights = speakers.loc[speakers["gender"] == letter, "height_cm"].dropna().to_numpy()
         edges = edges_for(heights) if len(heights) else HEIGHT_EDGES
         names = ", ".join(dict.fromkeys(height_classes(np.array([0.0, *edges, 1000.0]), edges))).replace(">=", "≥")
         title = f"Height of {who}: {names} cm{'' if edges == HEIGHT_EDGES else ' (median)'}"
         ks = _ks(height_classes(heights, edges))
-        yield title, replace(shared, target="height", gender=gender, height_edges=edges, ks=ks)
+        yield title, replace(gender, target="height", gender=letter, height_edges=edges, ks=ks)
 
 
 def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
@@ -116,7 +116,7 @@ def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
     """
     _, sizes = np.unique(classes, return_counts=True)
     large = sizes[sizes >= 2]
-    return tuple(range(1, min(MOST_K, int(large.min())) + 1)) if len(large) else None
+    return tuple(range(1, min(MAX_K, int(large.min())) + 1)) if len(large) else None
 
 
 def _short(title: str) -> str:

@@ -18,8 +18,7 @@ from lvm_probe.figures import published_values, style
 from lvm_probe.figures.inputs import LeftOut, Material
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import write_csv
-from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.targets import Protocol, Target
+from lvm_probe.probing.questions.question import Protocol, Question, Target
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -309,7 +308,7 @@ def probes(material: Material) -> Table:
             reasons.append(f"{target} under {protocol}: {error}")
             continue
         notes += findings.notes
-        rows = findings.results
+        rows = findings.frame
         pooled = rows["speaker"] == ""
         rows = rows[pooled] if pooled.any() else rows
         ks = sorted(set(rows["k"]))

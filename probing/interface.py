@@ -31,6 +31,7 @@ def extract(
     untrained: bool = False,
     mel: Mel | None = None,
     memory_gb: float = 1.0,
+    workers: int | None = None,
     strict: bool = False,
     progress: bool | None = None,
 ) -> TokenTable:
@@ -53,7 +54,10 @@ def extract(
             over the halves of a token).
         untrained: the same model with random weights, as a baseline.
         mel: bands, window and FFT size of the Mel baseline (default: 80 bands, 256 samples).
-        memory_gb: most memory for the draws of an utterance, in gigabytes.
+        memory_gb: memory limit for the draws of an utterance, in gigabytes, in each worker.
+        workers: number of processes that extract side by side, each on one thread; the table is the same for every
+            number. By default one per core, as far as memory allows; one on a GPU, and one for a model of your own,
+            which may have threads or a GPU that do not survive a fork.
         strict: stop at the first recording that cannot be read. Otherwise it is left out, with a warning.
         progress: show a progress bar on standard error (default: only in a terminal).
 
@@ -115,6 +119,7 @@ def extract(
             settings,
             device=device,
             memory_gb=memory_gb,
+            workers=workers,
             strict=strict,
             versions=package_versions(),
             progress=advance,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings
+from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings, rows_as_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> Answer:
     import time
 
     from lvm_probe import InputError
-    from lvm_probe.app.report import rows_as_json
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
     from lvm_probe.probing.features.path_blocks import check_latents
@@ -109,10 +108,10 @@ def as_text(found: Convergence) -> str:
         lines += [str(layer), *_block(rows), ""]
     for layer, rows in found.rows.groupby("layer", sort=False):
         lines += _sentences(str(layer), rows)
-    from lvm_probe.app.report import LEAST_SPEAKERS
+    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
     reference = found.rows[found.rows["estimator"] == "reference"].iloc[0]
-    few = ", too few to speak for others" if 1 < found.speakers < LEAST_SPEAKERS else ""
+    few = ", too few to speak for others" if 1 < found.speakers < MIN_SPEAKERS_FOR_TEST else ""
     lines.append(
         f"Error: rms over tokens and dimensions, over the tokens' own spread, in per cent; against the posterior means "
         f"of {reference['samples']} other paths, whose own error is taken off. By variance: what the Monte Carlo "

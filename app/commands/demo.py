@@ -19,17 +19,16 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
     """Extract, probe under both protocols, draw; says what it wrote and what that shows."""
     import pandas as pd
 
-    from lvm_probe.app.output import Answer, bar
-    from lvm_probe.app.report import as_text, rows_as_json
+    from lvm_probe.app.output import Answer, bar, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.io.lock import locked
     from lvm_probe.probing.corpora import open_corpus
     from lvm_probe.probing.corpora.demo import CORPUS
     from lvm_probe.probing.features import extraction, token_table
-    from lvm_probe.probing.questions import classification
-    from lvm_probe.probing.questions.question import Question
-    from lvm_probe.probing.questions.targets import Protocol
+    from lvm_probe.probing.questions.ask import ask
+    from lvm_probe.probing.questions.question import Protocol, Question
+    from lvm_probe.probing.questions.report import as_text
 
     corpus = open_corpus(CORPUS)
     latents = out / "latents"
@@ -41,11 +40,11 @@ def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str])
         )
     tokens = token_table.load(latents)
     answers = []
-    protocols: tuple[Protocol, ...] = ("paper", "nested")
+    protocols: tuple[Protocol, ...] = ("paper", "utterance")
     for protocol in protocols:
         question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=seed)
         with bar(1, f"knn, {protocol}", unit="run") as done:
-            answers.append(classification.ask(tokens, question, lambda i, n, d=done: d(1 / n)).results)  # type: ignore[misc]
+            answers.append(ask(tokens, question, progress=lambda i, n, d=done: d(1 / n)).frame)  # type: ignore[misc]
     results = pd.concat(answers, ignore_index=True)
     token_table.write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")

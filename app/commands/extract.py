@@ -21,8 +21,8 @@ from lvm_probe.app.output import (
 )
 
 if TYPE_CHECKING:
-    from lvm_probe.probing.features.cluster import DaskWorkers
-    from lvm_probe.probing.features.source_files import Given
+    from lvm_probe.probing.features.cluster import DaskExecutor
+    from lvm_probe.probing.features.source_spec import SourceSpec
 
 MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "memory": 1.0}
 """Options of a checkpoint alone, and their defaults: nothing else is sampled."""
@@ -31,7 +31,12 @@ MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "
 def options(sub: argparse.ArgumentParser) -> None:
     given = sub.add_mutually_exclusive_group(required=True)
     given.add_argument("--ckpt", help="checkpoint file, run folder or shipped name")
-    given.add_argument("--encoder", metavar="FILE.py:NAME", help="your own encode(wave), see docs/own-features.md")
+    given.add_argument(
+        "--encoder",
+        metavar="FILE.py:NAME",
+        help="your own encode(wave), also as package.module:NAME; the current folder is importable; see "
+        "docs/own-features.md",
+    )
     given.add_argument(
         "--torchaudio", metavar="MODEL", help="a speech model as torchaudio builds it, such as hubert_base"
     )
@@ -62,14 +67,25 @@ def options(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
     sub.add_argument(
-        "--memory", type=float, default=None, metavar="GB", help="most memory for the samples at once (default: 1.0)"
+        "--memory",
+        type=float,
+        default=None,
+        metavar="GB",
+        help="memory limit for the Monte Carlo draws, in each worker (default: 1.0)",
+    )
+    sub.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that extract side by side, each on one thread; the table is the same for every N (default: "
+        "one per core, as far as memory allows; one on a GPU)",
     )
     sub.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="Dask scheduler, such as tcp://host:8786, whose workers do the work (pip install 'lvm-probe[cluster]'); "
-        "corpus, checkpoint and table must lie under the same paths for all of them, on a file system that they share, "
-        "and --device is theirs (default: this process alone; the table is the same if OMP_NUM_THREADS is)",
+        help="Dask scheduler, such as tcp://host:8786, whose workers extract instead (pip install "
+        "'lvm-probe[cluster]'); corpus, checkpoint and table must have the same paths on all machines, and --device is "
+        "that of the workers; the table is the same",
     )
     sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
     sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
@@ -86,7 +102,7 @@ def run(args: argparse.Namespace) -> Answer:
     out = Path(args.out)
     token_table.check_writable(out)
     _check(args)
-    given = _given(args)
+    spec = _spec(args)
     args.corpus = str(Path(args.corpus).expanduser().absolute())  # the table says of a file where it lay
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
@@ -101,9 +117,9 @@ def run(args: argparse.Namespace) -> Answer:
         also=_names(args.also),
     )
     began = time.monotonic()
-    with _workers(args, given, sampling["memory"]) as workers:
-        device = pick_device("cpu" if workers else args.device)
-        opened = given.open(device)
+    with _executor(args, spec, sampling["memory"]) as executor:
+        device = pick_device("cpu" if executor else args.device)
+        opened = spec.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
         corpus = open_corpus(args, rate)
         if args.split:
@@ -119,7 +135,8 @@ def run(args: argparse.Namespace) -> Answer:
                 strict=args.strict,
                 versions=package_versions(),
                 progress=done,
-                workers=workers,
+                workers=args.workers,
+                executor=executor,
             )
     wall = time.monotonic() - began
     say_left_out(result.left_out)
@@ -160,15 +177,17 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"--{name}: only a --ckpt is sampled; leave it out")
     if not args.torchaudio and (args.weights or args.layer):
         raise InputError(f"{'--weights' if args.weights else '--layer'}: belongs to --torchaudio MODEL; leave it out")
+    if args.cluster and args.workers is not None:
+        raise InputError("--workers: those of --cluster are started on its machines; leave it out")
     if args.encoder and args.untrained:
         raise InputError("--untrained: your encoder's weights are its own affair; leave it out")
 
 
-def _given(args: argparse.Namespace) -> Given:
-    """What makes the latents, by name."""
-    from lvm_probe.probing.features.source_files import Given
+def _spec(args: argparse.Namespace) -> SourceSpec:
+    """The name of the model."""
+    from lvm_probe.probing.features.source_spec import SourceSpec
 
-    return Given(
+    return SourceSpec(
         checkpoint=args.ckpt,
         encoder=args.encoder,
         torchaudio=args.torchaudio,
@@ -179,15 +198,15 @@ def _given(args: argparse.Namespace) -> Given:
 
 
 @contextlib.contextmanager
-def _workers(args: argparse.Namespace, given: Given, memory_gb: float) -> Iterator[DaskWorkers | None]:
-    """Those of `--cluster`; none without it."""
+def _executor(args: argparse.Namespace, spec: SourceSpec, memory_gb: float) -> Iterator[DaskExecutor | None]:
+    """The cluster of `--cluster`, or None."""
     if args.cluster is None:
         yield None
         return
     from tqdm import tqdm
 
-    from lvm_probe.probing.features.cluster import DaskWorkers, connected
+    from lvm_probe.probing.features.cluster import DaskExecutor, connect
 
     device = pick_device("auto").type if args.device == "auto" else args.device
-    with connected(args.cluster) as client:
-        yield DaskWorkers(client, given, device, memory_gb, notice=lambda line: tqdm.write(line, file=sys.stderr))
+    with connect(args.cluster) as client:
+        yield DaskExecutor(client, spec, device, memory_gb, notice=lambda line: tqdm.write(line, file=sys.stderr))

@@ -9,21 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import Answer, bar
+from lvm_probe.app.output import Answer, bar, rows_as_json
+from lvm_probe.probing.features.feature import Feature, columns_of
+from lvm_probe.probing.questions.question import HEIGHT_EDGES, PROTOCOLS_OF, TARGETS_OF, Question, default_protocol
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable
-    from lvm_probe.probing.questions.question import Findings, Question
 
-TOKEN_TARGETS = ("phoneme", "manner", "place", "word")
-CLASS_TARGETS = (*TOKEN_TARGETS, "gender", "height", "dialect", "speaker")
-TARGETS = {
-    "knn": (*CLASS_TARGETS, "height-cm"),
-    "lda": CLASS_TARGETS,
-    "logistic": CLASS_TARGETS,
-    "ridge": ("height-cm",),
-    "abx": TOKEN_TARGETS,
-}
 COMMANDS = {
     "knn": "k-nearest-neighbour accuracy of what the latents know",
     "lda": "accuracy of the linear discriminant classifier",
@@ -34,11 +26,14 @@ COMMANDS = {
 MOST_NUMBERS = 10_000
 """Most numbers of neighbours in one range of --k."""
 
+MAX_NAMED_SPEAKERS = 3
+"""Speakers that a file's name lists; more are counted."""
+
 UNTRAINED = "-untrained"
 """What the untrained model's table is called after the trained one's, to be found without being named."""
 
 
-def options(sub: argparse.ArgumentParser, method: str) -> None:
+def options(sub: argparse.ArgumentParser, method: Any) -> None:
     """The options of one probe."""
     knn, abx, ridge = method == "knn", method == "abx", method == "ridge"
     sub.add_argument(
@@ -47,16 +42,16 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
         metavar="TABLE",
         help="a token table; may be given several times (default: the newest under latents/)",
     )
-    sub.add_argument("--target", choices=TARGETS[method], default=TARGETS[method][0], help="what to predict")
+    sub.add_argument("--target", choices=TARGETS_OF[method], default=TARGETS_OF[method][0], help="what to predict")
     sub.add_argument(
         "--protocol",
-        choices=("within", "across") if abx else ("paper", "nested", "speaker"),
+        choices=PROTOCOLS_OF[method],
         action="append",
         default=None,
         help="A, B and X of one speaker, or X of another; may be given twice (default: both)"
         if abx
-        else "may be given several times (default: nested for phonemes, their classes and speakers, speaker for words "
-        "and attributes of the speaker)",
+        else "may be given several times (default: utterance for phonemes and their classes, nested for the target "
+        "speaker, speaker for words and attributes of the speaker)",
     )
     if not abx:
         sub.add_argument(
@@ -90,11 +85,11 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
             "closures and silences: of closures alone, unless --silence keep",
         )
         sub.add_argument(
-            "--least",
+            "--min-count",
             type=int,
             default=None,
             metavar="N",
-            help="leave out labels with fewer tokens (default: 5 for words, 1 otherwise)",
+            help="drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)",
         )
     sub.add_argument(
         "--closures",
@@ -106,7 +101,7 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
     sub.add_argument("--silence", choices=("keep", "drop"), default="drop", help="h#, pau and epi (and spn)")
     if method in ("knn", "lda", "logistic"):
         sub.add_argument(
-            "--height-edges", type=_edges, default=(175.0, 185.0), metavar="CM,CM", help="classes of the target height"
+            "--height-edges", type=_edges, default=HEIGHT_EDGES, metavar="CM,CM", help="classes of the target height"
         )
         sub.add_argument(
             "--control", type=int, default=0, metavar="N", help="control tasks for the selectivity (Hewitt and Liang)"
@@ -135,8 +130,8 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
             "--permutations",
             type=int,
             default=None,
-            help="label permutations for the null, each judging all rows (default: 100 for one row a speaker; for "
-            "others up to 10, until 5000 rows are judged, or 1000 where each costs a fit)",
+            help="label permutations for the null (default: 10; 100 where one row is a speaker; 2 for tokens under "
+            "nested and logistic regression)",
         )
     if not ridge:
         sub.add_argument(
@@ -170,15 +165,14 @@ def options(sub: argparse.ArgumentParser, method: str) -> None:
 def run(args: argparse.Namespace, method: Any) -> Answer:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
     from lvm_probe import InputError
-    from lvm_probe.app.report import as_text, by_class, by_speaker, recalls, results_path, rows_as_json
     from lvm_probe.probing.features import token_table
-    from lvm_probe.probing.questions import targets
+    from lvm_probe.probing.questions.ask import ask
+    from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
 
-    if (getattr(args, "permutations", None) or 0) < 0:
-        raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
-    folders, tables, twins = opened(args.latents, args.untrained, _features(args))
-    usual_protocols = ["within", "across"] if method == "abx" else [targets.default_protocol(args.target)]
+    usual_protocols = ["within", "across"] if method == "abx" else [default_protocol(args.target)]
     protocols = list(dict.fromkeys(args.protocol or usual_protocols))
+    questions = [_question(args, method, protocol) for protocol in protocols]
+    folders, tables, twins = opened(args.latents, args.untrained, _features(args))
     out = Path(args.out) if args.out else results_path(folders, method, args.target, protocols, *_choices(args))
     token_table.check_writable(out.parent)
     if out.is_dir():
@@ -186,30 +180,26 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
     if (out.parent / token_table.EXTRACTION).exists():
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
 
-    found = []
+    answers = []
     for loaded, twin in zip(tables, twins, strict=True):
-        for protocol in protocols:
-            with bar(1, f"{loaded.name}, {protocol}", unit="run") as done:
-                found.append(
-                    _ask(loaded, _question(args, method, protocol), protocol, twin, lambda i, n, d=done: d(1 / n))
-                )
-    import pandas as pd  # not before, for what asks imports it when it may
+        for question in questions:
+            with bar(1, f"{loaded.name}, {question.protocol}", unit="run") as done:
+                answers.append(ask(loaded, question, untrained=twin, progress=lambda i, n, d=done: d(1 / n)))  # type: ignore[misc]
+    import pandas as pd
 
-    frame = pd.concat([findings.results for findings in found], ignore_index=True)
-    confusion = pd.concat([findings.confusion for findings in found], ignore_index=True)
-    notes = list(dict.fromkeys(note for findings in found for note in findings.notes))
+    frame = pd.concat([answer.frame for answer in answers], ignore_index=True)
+    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
-    for note in notes:
-        print(f"notice: {note}", file=sys.stderr)
     token_table.write_csv(out, frame)
     wrote = [out]
     document: dict[str, Any] = {"notes": notes}
     if args.json:  # thousands of rows
         document["results"] = rows_as_json(frame)
-    parts = [as_text(frame)]
-    if len(confusion):
-        recall = recalls(confusion)
+    parts = [as_text(frame, notes)]
+    if method in ("knn", "lda", "logistic"):
+        recall = pd.concat([answer.recall for answer in answers], ignore_index=True)
+        confusion = pd.concat([answer.confusion for answer in answers], ignore_index=True)
         for name, some in (("recall", recall), ("confusion", confusion)):
             wrote.append(out.with_name(f"{out.stem}-{name}.csv"))
             token_table.write_csv(wrote[-1], some)
@@ -227,8 +217,29 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
     return Answer(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
 
 
+def results_path(
+    tables: Sequence[Path],
+    method: str,
+    target: str,
+    protocols: Sequence[str],
+    speakers: Sequence[str] = (),
+    choices: Sequence[str] = (),
+) -> Path:
+    """Where results go by default: beside the first table, in a file named after the question."""
+    names = sorted(set(speakers))
+    parts = [
+        "+".join(path.name for path in tables),
+        method,
+        target,
+        "+".join(protocols),
+        "+".join(names) if len(names) <= MAX_NAMED_SPEAKERS else f"{len(names)}speakers",
+        *choices,
+    ]
+    return tables[0].parent / f"{'-'.join(part for part in parts if part)}.csv"
+
+
 def opened(
-    latents: Sequence[str] | None, untrained: str | None, features: Sequence[str] = ()
+    latents: Sequence[str] | None, untrained: str | None, features: Sequence[Feature] = ()
 ) -> tuple[list[Path], list[TokenTable], list[TokenTable | None]]:
     """The tables asked for (the newest, if none), by distinct names, and the untrained model's where there is one.
 
@@ -236,7 +247,6 @@ def opened(
     """
     from lvm_probe import InputError
     from lvm_probe.probing.features import token_table
-    from lvm_probe.probing.questions.question import columns_of
 
     named = [Path(path) for path in latents or []] or [token_table.newest()]
     folders = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in named))
@@ -297,20 +307,17 @@ def _choices(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     return list(args.speaker or ()), words
 
 
-def _features(args: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (args.features or "").split(",") if name.strip())
+def _features(args: argparse.Namespace) -> tuple[Feature, ...]:
+    return tuple(Feature.parse(name) for name in (args.features or "").split(",") if name.strip())
 
 
 def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
-    from lvm_probe.probing.questions.question import Question
-
     def given(name: str, otherwise: Any = None) -> Any:
         return getattr(args, name, otherwise)
 
     return Question(
         target=args.target,
-        # Nothing is held out for ABX; what it compares is chosen as for probes that hold out a token.
-        protocol="nested" if method == "abx" else protocol,
+        protocol=protocol,
         rows=given("rows"),
         speakers=tuple(args.speaker or ()),
         gender=args.gender,
@@ -318,8 +325,8 @@ def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
         keep_sa=args.sa == "keep",
         keep_silence=args.silence == "keep",
         keep_closures=args.closures == "keep",
-        least=given("least"),
-        height_edges=given("height_edges", (175.0, 185.0)),
+        min_count=given("min_count"),
+        height_edges=given("height_edges", HEIGHT_EDGES),
         method=method,
         features=_features(args),
         lda_dims=given("lda_dims"),
@@ -332,21 +339,6 @@ def _question(args: argparse.Namespace, method: Any, protocol: Any) -> Question:
         control=given("control", 0),
         seed=args.seed,
     )
-
-
-def _ask(loaded: TokenTable, question: Question, protocol: Any, twin: TokenTable | None, progress: Any) -> Findings:
-    """The part of `probing` that answers this question."""
-    if question.method == "abx":
-        from lvm_probe.probing.questions import discrimination
-
-        return discrimination.ask(loaded, question, protocol, progress, untrained=twin)
-    if question.target == "height-cm":
-        from lvm_probe.probing.questions import height
-
-        return height.ask(loaded, question, progress, untrained=twin)
-    from lvm_probe.probing.questions import classification
-
-    return classification.ask(loaded, question, progress, untrained=twin)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

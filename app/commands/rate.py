@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings
+from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings, rows_as_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,6 @@ def run(args: argparse.Namespace) -> Answer:
     import time
 
     from lvm_probe import InputError
-    from lvm_probe.app.report import rows_as_json
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.path_blocks import check_latents
@@ -93,9 +92,9 @@ def run(args: argparse.Namespace) -> Answer:
 
 def as_text(rates: Rates) -> str:
     """The tables in short, and what they say; intervals are shown where there are enough groups for them."""
-    from lvm_probe.app.report import LEAST_SPEAKERS
+    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
-    shown = rates.groups >= LEAST_SPEAKERS
+    shown = rates.groups >= MIN_SPEAKERS_FOR_TEST
     return "\n".join(
         [
             *_columns(_class_rows(rates, shown), left=1),

@@ -15,8 +15,8 @@ from lvm_probe.analysis.neighbours import neighbours_without_group
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.shrinkage import intensity
-from lvm_probe.probing.questions.classification import DEFAULT_LDA_DIMS, MOST_K
-from lvm_probe.probing.questions.targets import TOKEN_TARGETS, Protocol, analysis_protocol
+from lvm_probe.probing.questions.plan import analysis_protocol
+from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol
 
 NOT_JUDGED = -1
 
@@ -29,13 +29,15 @@ class Asked:
         points: features.
         codes: class of every point.
         speakers: code of every point's speaker.
+        utterances: code of every point's utterance.
         ask: the target; a token's own classes are asked one speaker at a time unless the protocol is `speaker`.
-        protocol: `nested`, `speaker` or `paper`.
+        protocol: `nested`, `utterance`, `speaker` or `paper`.
     """
 
     points: Float[np.ndarray, "points dims"]
     codes: Int[np.ndarray, " points"]
     speakers: Int[np.ndarray, " points"]
+    utterances: Int[np.ndarray, " points"]
     ask: str
     protocol: Protocol
 
@@ -43,6 +45,16 @@ class Asked:
     def alone(self) -> bool:
         """Whether every speaker's points are a pool of their own."""
         return self.ask in TOKEN_TARGETS and self.protocol != "speaker"
+
+    @property
+    def groups(self) -> Int[np.ndarray, " points"]:
+        """Code of what each point is held out with; a number of its own under `nested` and `paper`."""
+        match self.protocol:
+            case "utterance":
+                return self.utterances
+            case "speaker":
+                return self.speakers
+        return np.arange(len(self.codes))
 
     def pools(self) -> Iterator[Int[np.ndarray, " rows"]]:
         """The rows that are asked together."""
@@ -69,12 +81,11 @@ def judged(asked: Asked, progress: Callable[[float], None] = lambda share: None)
 
     Raises InputError (of analysis) where nothing can be asked at all.
     """
-    predictions = np.full((len(asked.codes), MOST_K), NOT_JUDGED)
+    predictions = np.full((len(asked.codes), MAX_K), NOT_JUDGED)
     dims, pools = asked.dims(), list(asked.pools())
     for i, pool in enumerate(pools):
-        groups = asked.speakers[pool]
-        held_out = np.unique(groups, return_counts=True)[1].max() if asked.protocol == "speaker" else 1
-        most = min(MOST_K, len(pool) - int(held_out))
+        groups = asked.groups[pool]
+        most = min(MAX_K, len(pool) - int(np.unique(groups, return_counts=True)[1].max()))
         if most > 0 and len(np.unique(asked.codes[pool])) > 1:
             try:
                 outcome = classify(
@@ -100,14 +111,15 @@ class Opinion:
 
 
 def opinion(asked: Asked, row: int, k: int) -> Opinion:
-    """What `judged` finds of one point under `nested` or `speaker`, from its own fold alone, with the neighbours.
+    """What `judged` finds of one point under any protocol but `paper`, from its own fold alone, with the neighbours.
 
     Raises InputError (of analysis) where there is nothing to ask, or not k others.
     """
     mine = asked.speakers == asked.speakers[row]
     pool = np.flatnonzero(mine) if asked.alone else np.arange(len(asked.codes))
     place = int(np.flatnonzero(pool == row)[0])
-    held_out = np.flatnonzero(mine[pool]) if asked.protocol == "speaker" else np.array([place])
+    groups = asked.groups[pool]
+    held_out = np.flatnonzero(groups == groups[place])
     if len(pool) - len(held_out) < k:
         raise InputError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
     names, codes = np.unique(asked.codes[pool], return_inverse=True)

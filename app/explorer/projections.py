@@ -18,7 +18,8 @@ from lvm_probe.figures.embedding import MIN_DIST, NEIGHBOURS
 from lvm_probe.figures.lda_scatter import half_of_utterances
 from lvm_probe.figures.lda_scatter import project as discriminants_of
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.questions import targets
+from lvm_probe.probing.questions.question import HEIGHT_EDGES
+from lvm_probe.probing.questions.rows import height_classes
 
 Layout = Literal["LDA", "PCA", "UMAP"]
 
@@ -68,7 +69,7 @@ def classes(tokens: pd.DataFrame, by: str, *, phone_set: str = "as labelled") ->
         case "height":
             column = pd.Series(None, index=tokens.index, dtype=object)
             known = tokens["height_cm"].notna()
-            column[known] = targets.height_classes(tokens.loc[known, "height_cm"].to_numpy(), targets.HEIGHT_EDGES)
+            column[known] = height_classes(tokens.loc[known, "height_cm"].to_numpy(), HEIGHT_EDGES)
         case "gender" | "dialect" | "speaker":
             column = tokens[by]
         case _:

@@ -40,7 +40,7 @@ from lvm_probe.probing.features.path_blocks import check_latents, encode
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.sources import followed, side_by_side
 from lvm_probe.probing.features.token_table import TokenTable, as_columns
-from lvm_probe.probing.questions.classification import ask
+from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 
 K = 5
@@ -156,7 +156,7 @@ def converge(
         {_feature(key): estimate.mean.astype(np.float32) for key, estimate in estimates.items()},
     )
     question = Question(protocol="nested", features=tuple(table.features), ks=(K,), permutations=0, seed=seed)
-    results = ask(table, question, asking).results
+    results = ask(table, question, progress=asking).frame
     speakers = len(set(table.columns["speaker"]))
     pooled = results[(results["speaker"] == "") | (speakers == 1)].to_dict("records")
     answers = {str(answer["feature"]): answer for answer in pooled}

@@ -1,9 +1,8 @@
-"""The parts of an extraction done by the workers of a Dask cluster.
+"""The parts of an extraction written by the workers of a Dask cluster.
 
-Parts need nothing from one another and write their own files, so all that is asked of the engine is to hand a part to
-whoever is idle, and to hand it to somebody else when its worker dies. What travels is the description of the job and
-the utterances of a part as the coordinator read them; audio, model and table are files that every machine sees under
-the same path, and a worker checks that they are the coordinator's before it begins.
+Parts are independent and write their own files, so Dask only hands a part to an idle worker, and to another one when
+that worker dies. A description of the job and the utterances of a part travel to the workers; audio, model and table
+are files that every machine sees under the same path, and a worker checks that they are the client's before it starts.
 """
 
 from __future__ import annotations
@@ -33,49 +32,58 @@ from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.encoders import EncoderSource, Layer
-from lvm_probe.probing.features.extraction import Job, claimed, feature_sizes
+from lvm_probe.probing.features.extraction import Job, feature_sizes, read_description
 from lvm_probe.probing.features.extraction_settings import Settings
-from lvm_probe.probing.features.source_files import Given
+from lvm_probe.probing.features.source_spec import SourceSpec
 from lvm_probe.probing.features.sources import ModelSource, Source
 
-ANSWER_SECONDS = 5
-"""How long a scheduler may take to answer at all."""
+CONNECT_SECONDS = 5
+"""Time limit for a first answer from the scheduler."""
 
-LONELY_SECONDS = 60
+NO_WORKER_SECONDS = 60
 """How long to wait for a worker while there is none."""
 
 VISIBLE_SECONDS = 60
 """How long a shared file system may take to show one machine what another has written."""
 
-AHEAD = 2
-"""Parts given out for each worker: the one it is at and the next. All at once would fill the scheduler's memory."""
+PARTS_PER_WORKER = 2
+"""Parts submitted for each worker: the current one and the next. All at once would fill the scheduler's memory."""
 
-GONE = (
-    "the scheduler has gone, or was restarted; start it and its workers again and run the same command again, it does "
+SCHEDULER_LOST = (
+    "the scheduler has gone, or was restarted; start it and its workers again and run the same command again: it does "
     "only what is missing"
 )
 
-SAME = ("lvm-probe", "torch", "torchaudio", "numpy", "pyarrow")
+PACKAGES = ("lvm-probe", "torch", "torchaudio", "numpy", "pyarrow")
 """Packages whose versions may change a bit of the table."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker must know of a job beside the utterances of a part; it travels with every part, so it is small.
+class JobDescription:
+    """What a worker needs to know of a job; it travels with every part, so it is small.
 
-    `run` tells one run of the command from another. `threads` are those on which the command's own process would
-    compute: products may be summed in another order on another number. `provenance` is what the coordinator's source
-    says of itself; an encoder's layers are learnt from `example`, of which only the first step is kept.
+    Attributes:
+        run: tells one run of the command from another.
+        spec: names the model.
+        device: where to compute: cpu or cuda.
+        memory_gb: memory limit for the Monte Carlo draws.
+        settings: how latents become rows.
+        out: folder of the table.
+        description: text of `_extraction.json` there.
+        strict: stop at the first utterance that cannot be read.
+        provenance: what the client's source says of itself.
+        sizes: names and lengths of the features.
+        example: an encoder's layers, of which only the first step is kept.
+        versions: the client's versions.
     """
 
     run: str
-    given: Given
+    spec: SourceSpec
     device: str
-    threads: int
     memory_gb: float
     settings: Settings
     out: Path
-    claim: str
+    description: str
     strict: bool
     provenance: dict[str, Any]
     sizes: dict[str, int]
@@ -84,16 +92,20 @@ class Order:
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """A client of the scheduler at this address. Raises InputError when nobody answers there within seconds."""
+def connect(address: str) -> Iterator[Any]:
+    """A client of the Dask scheduler at an address such as `tcp://host:8786`.
+
+    Raises:
+        InputError: Dask is not installed, or no scheduler answers.
+    """
     try:
         from distributed import Client
         from distributed.comm import resolve_address
     except ImportError:
         raise InputError("--cluster needs Dask: pip install 'lvm-probe[cluster]'") from None
     try:
-        resolve_address(address)  # a client made for no address at all does not come to its end
-        client = Client(address, timeout=ANSWER_SECONDS)
+        resolve_address(address)  # with an invalid address, Client would wait forever
+        client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())
         raise InputError(
@@ -101,7 +113,7 @@ def connected(address: str) -> Iterator[Any]:
             "the address that it prints, such as tcp://host:8786"
         ) from None
     log = logging.getLogger("distributed.client")
-    log.disabled = True  # its tracebacks of a lost scheduler: `DaskWorkers` says it in a line
+    log.disabled = True  # it logs a traceback when the scheduler is lost; `DaskExecutor` raises one line
     try:
         with client:
             yield client
@@ -110,27 +122,33 @@ def connected(address: str) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class DaskWorkers:
-    """The workers of the cluster that `client` is connected to. Each does one part at a time, on as many threads of
-    PyTorch's as this process would.
+class DaskExecutor:
+    """Writes parts on the workers of a Dask cluster, one part at a time on each.
 
-    `given`, `device` (its type) and `memory_gb` are those of the job's source. The corpus must have been opened by its
-    whole path. `notice` is called with a line when a worker has gone, or takes more than one core.
+    The corpus must have been opened by its absolute path.
+
+    Attributes:
+        client: connected to the scheduler.
+        spec: names the job's model.
+        device: where the workers compute: cpu or cuda.
+        memory_gb: memory limit for the Monte Carlo draws, in each worker.
+        notice: called with one line when a worker has gone.
     """
 
     client: Any
-    given: Given
+    spec: SourceSpec
     device: str
     memory_gb: float
     notice: Callable[[str], None] = lambda line: None
 
-    def do(self, job: Job, parts: Mapping[int, Corpus]) -> Iterator[tuple[int, dict[str, str]]]:
-        """As `probing.features.extraction.Workers` has it.
+    def run(self, job: Job, parts: Mapping[int, Corpus]) -> Iterator[tuple[int, dict[str, str]]]:
+        """As `extraction.Executor` has it. Parts that are written stay when it raises.
 
-        Raises InputError when a worker sees other files or has other versions, when a part has killed as many workers
-        as the scheduler allows, and when no worker is left or the scheduler has gone. What is done stays done.
+        Raises:
+            InputError: a worker sees other files or has other versions, a part has killed as many workers as the
+                scheduler allows, no worker is left, or the scheduler has gone.
         """
-        order = self._order(job)
+        description = self._describe(job)
         waiting = iter(parts.items())
         running: dict[Any, int] = {}
         workers = self._workers({}) if parts else {}
@@ -140,16 +158,12 @@ class DaskWorkers:
                     f"worker {address} has {threads} threads, but does one part at a time; start it with --nthreads 1, "
                     "and one worker for each core (dask worker ADDRESS --nworkers N --nthreads 1)"
                 )
-        if order.threads > 1 and workers:
-            self.notice(
-                f"each worker computes on {order.threads} threads, as this command would: set OMP_NUM_THREADS=1 for it "
-                "where there is a worker for every core"
-            )
         try:
             while True:
-                for index, part in islice(waiting, max(0, AHEAD * len(workers) - len(running))):
-                    key = f"{order.run}-{token_table.part_name(index)}"
-                    running[self.client.submit(do_part, order, index, part, audio_sizes(part), key=key)] = index
+                for index, part in islice(waiting, max(0, PARTS_PER_WORKER * len(workers) - len(running))):
+                    key = f"{description.run}-{token_table.part_name(index)}"
+                    task = self.client.submit(write_part, description, index, part, audio_sizes(part), key=key)
+                    running[task] = index
                 if not running:
                     break
                 for future in self._finished(list(running)):
@@ -162,51 +176,50 @@ class DaskWorkers:
         for index in parts:
             _wait_for(job.out / token_table.part_name(index))
 
-    def _order(self, job: Job) -> Order:
+    def _describe(self, job: Job) -> JobDescription:
         layers = job.source.example if isinstance(job.source, EncoderSource) else ()
-        first = tuple(
+        first_steps = tuple(
             replace(layer, mean=layer.mean[:1], variance=None if layer.variance is None else layer.variance[:1])
             for layer in layers
         )
-        return Order(
+        return JobDescription(
             run=f"extract-{uuid.uuid4().hex[:8]}",
-            given=self.given,
+            spec=self.spec,
             device=self.device,
-            threads=torch.get_num_threads(),
             memory_gb=self.memory_gb,
             settings=job.settings,
             out=job.out.absolute(),
-            claim=job.claim,
+            description=job.description,
             strict=job.strict,
             provenance=job.source.provenance,
             sizes=job.sizes,
-            example=first,
+            example=first_steps,
             versions=versions(),
         )
 
     def _workers(self, before: dict[str, int]) -> dict[str, int]:
-        """The addresses of the workers that are there now, and their threads; waits while there are none."""
-        with self._scheduler_answers():
+        """Addresses of the present workers, and the number of threads of each; waits while there are none."""
+        with self._scheduler_errors():
             now: dict[str, int] = self.client.nthreads()
             for address in before.keys() - now.keys():
-                self.notice(f"worker {address} has gone; what it was at is done by another")
+                self.notice(f"worker {address} has gone; another one does its part")
             if not now:
                 try:
-                    self.client.wait_for_workers(1, timeout=LONELY_SECONDS)
+                    self.client.wait_for_workers(1, timeout=NO_WORKER_SECONDS)
                 except TimeoutError:
                     raise InputError(
-                        f"the scheduler {self.client.scheduler.address} has had no worker for {LONELY_SECONDS} s; "
-                        "start some (dask worker ADDRESS --nthreads 1) and run the same command again, it does only "
+                        f"the scheduler {self.client.scheduler.address} has had no worker for {NO_WORKER_SECONDS} s; "
+                        "start some (dask worker ADDRESS --nthreads 1) and run the same command again: it does only "
                         "what is missing"
                     ) from None
                 now = self.client.nthreads()
             return now
 
     def _finished(self, futures: list[Any]) -> set[Any]:
-        """Those that are done as soon as there is one; none after a second, for workers may come and go meanwhile."""
+        """The finished ones, as soon as there is one; none after a second, since workers may come and go meanwhile."""
         from distributed import wait
 
-        with self._scheduler_answers():
+        with self._scheduler_errors():
             try:
                 done: set[Any] = wait(futures, timeout=1, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -220,11 +233,12 @@ class DaskWorkers:
             left_out: dict[str, str] = future.result()
         except KilledWorker as error:
             raise InputError(
-                f"{token_table.part_name(index)}: {error.allowed_failures + 1} workers died in turn while they "
-                "had it (the last worker's log may say why; out of memory? lower --memory); run the same command again"
+                f"{token_table.part_name(index)}: {error.allowed_failures + 1} workers died one after another while "
+                "they had it (the last worker's log may say why; out of memory? lower --memory); run the same command "
+                "again"
             ) from None
         except CancelledError:
-            raise InputError(GONE) from None
+            raise InputError(SCHEDULER_LOST) from None
         except ImportError as error:
             raise InputError(
                 f"a worker cannot import what is needed ({error}); install the same lvm-probe for it as here"
@@ -232,11 +246,11 @@ class DaskWorkers:
         return left_out
 
     @contextlib.contextmanager
-    def _scheduler_answers(self) -> Iterator[None]:
+    def _scheduler_errors(self) -> Iterator[None]:
         try:
             yield
         except (CancelledError, OSError):
-            raise InputError(GONE) from None
+            raise InputError(SCHEDULER_LOST) from None
 
 
 def audio_sizes(part: Corpus) -> dict[str, int | None]:
@@ -251,7 +265,7 @@ def audio_sizes(part: Corpus) -> dict[str, int | None]:
 
 
 def _code() -> str:
-    """A short fingerprint of the code that makes a table: a version's number does not tell two checkouts apart."""
+    """A short fingerprint of the code that makes a table: two checkouts may have the same version number."""
     digest = hashlib.sha256()
     for package in (lvm_probe.analysis, lvm_probe.models, lvm_probe.probing):
         root = Path(package.__path__[0])
@@ -260,89 +274,92 @@ def _code() -> str:
     return digest.hexdigest()[:8]
 
 
-_CODE = _code()  # now, as it is imported: the files of a worker that runs for long may change under it
+_CODE = _code()  # at import: the files of a long-lived worker may change while it runs
 
 
 def versions() -> dict[str, str]:
     """The versions here of what may change a bit of the table."""
-    found = {}
-    for name in SAME:
+    installed = {}
+    for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found | {"lvm-probe": f"{found['lvm-probe']}+{_CODE}"}
+            installed[name] = "none"
+    return installed | {"lvm-probe": f"{installed['lvm-probe']}+{_CODE}"}
 
 
 _one_at_a_time = threading.Lock()
-_last: list[tuple[str, Job]] = []
+_latest: list[tuple[str, Job]] = []
 
 
-def do_part(order: Order, index: int, part: Corpus, sizes: dict[str, int | None]) -> dict[str, str]:
-    """What a worker does: `Job.do`, once it has seen that it has before it what the coordinator has."""
+def write_part(description: JobDescription, index: int, part: Corpus, sizes: dict[str, int | None]) -> dict[str, str]:
+    """In a worker: `Job.write_part`, after checking that the worker sees what the client sees."""
     from distributed import get_worker
 
     with _one_at_a_time:
-        torch.set_num_threads(order.threads)
         try:
-            if not _last or _last[0][0] != order.run:
-                _last[:] = [(order.run, _job(order))]
+            if not _latest or _latest[0][0] != description.run:
+                _latest[:] = [(description.run, _open_job(description))]
             _check_audio(part, sizes)
-            return _last[0][1].do(index, part)
+            return _latest[0][1].write_part(index, part)
         except UnreadableRecording:
             raise
         except InputError as error:
             raise InputError(f"worker {get_worker().address}: {error}") from None
 
 
-def _job(order: Order) -> Job:
-    """The coordinator's job, put together again from the files."""
-    ours = versions()
-    if differing := [name for name in SAME if ours[name] != order.versions[name]]:
-        told = ", ".join(f"{name} {ours[name]} here and {order.versions[name]} there" for name in differing)
+def _open_job(description: JobDescription) -> Job:
+    """The client's job, opened from the files."""
+    ours, theirs = versions(), description.versions
+    if differing := [name for name in PACKAGES if ours[name] != theirs[name]]:
+        listed = ", ".join(f"{name} {ours[name]} here and {theirs[name]} there" for name in differing)
         raise InputError(
-            f"its versions are not those of the command ({told}); install the same for both and start the worker again"
+            f"its versions are not those of the command ({listed}); install the same for both and start the worker "
+            "again"
         )
-    _wait_for(order.out / token_table.EXTRACTION)
-    if claimed(order.out) != order.claim:
-        raise InputError(f"{order.out}: another folder than the command's, or another extraction began in it")
-    if order.device == "cuda" and not torch.cuda.is_available():
+    _wait_for(description.out / token_table.EXTRACTION)
+    if read_description(description.out) != description.description:
+        raise InputError(f"{description.out}: another folder than the command's, or another extraction began in it")
+    if description.device == "cuda" and not torch.cuda.is_available():
         raise InputError("PyTorch sees no CUDA device here; give --device cpu, or start the worker where there is one")
-    source = _source(order, torch.device(order.device))
-    found, sizes = source.provenance, feature_sizes(source, order.settings)
-    if found != order.provenance or sizes != order.sizes:
-        keys = [key for key in order.provenance if found.get(key) != order.provenance[key]] or ["features"]
+    source = _open_source(description, torch.device(description.device))
+    provenance, sizes = source.provenance, feature_sizes(source, description.settings)
+    if provenance != description.provenance or sizes != description.sizes:
+        wanted = description.provenance
+        keys = [key for key in wanted if provenance.get(key) != wanted[key]] or ["features"]
         raise InputError(
-            f"{order.given.name}: not what the command has under this name (its {', '.join(keys)} differ); put the "
-            "same file there, on a file system that all workers share"
+            f"{description.spec.name}: not what the command has under this name (its {', '.join(keys)} differ); put "
+            "the same file there, on a file system that all workers share"
         )
-    return Job(source, order.settings, order.sizes, order.out, order.claim, order.strict)
+    return Job(
+        source, description.settings, description.sizes, description.out, description.description, description.strict
+    )
 
 
-def _source(order: Order, device: torch.device) -> Source:
-    given = order.given.open(device)
-    if isinstance(given, Checkpoint):
-        return ModelSource.of(given, order.settings, device, order.memory_gb)
-    return EncoderSource(given, order.example, order.settings.seed, "halves" in order.settings.also)
+def _open_source(description: JobDescription, device: torch.device) -> Source:
+    opened, settings = description.spec.open(device), description.settings
+    if isinstance(opened, Checkpoint):
+        return ModelSource.of(opened, settings, device, description.memory_gb)
+    return EncoderSource(opened, description.example, settings.seed, "halves" in settings.also)
 
 
 def _check_audio(part: Corpus, sizes: dict[str, int | None]) -> None:
     for path, size in audio_sizes(part).items():
         if size != sizes[path]:
-            found = "no such file here" if size is None else f"{size:,} bytes here"
-            wanted = "none" if sizes[path] is None else f"{sizes[path]:,} bytes"
+            here = "no such file here" if size is None else f"{size:,} bytes here"
+            there = "none" if sizes[path] is None else f"{sizes[path]:,} bytes"
             raise InputError(
-                f"{path}: {found}, {wanted} where the command runs; every worker needs the corpus under the same path"
+                f"{path}: {here}, {there} where the command runs; every worker needs the corpus under the same path"
             )
 
 
 def _wait_for(path: Path) -> None:
-    """Wait until a file that another machine has written shows here."""
+    """Wait until a file that another machine has written appears here."""
     until = time.monotonic() + VISIBLE_SECONDS
     while not path.exists():
         if time.monotonic() > until:
             raise InputError(
-                f"{path}: written on another machine, and not to be seen here; --out must lie on a file system that "
-                "the command and all workers share, under the same path"
+                f"{path}: written on another machine, but not visible here; --out must lie on a file system that the "
+                "command and all workers share, under the same path"
             )
         time.sleep(0.5)

@@ -1,14 +1,13 @@
-"""Features of models that are not ours: anything with `encode(wave)` goes through extraction like a checkpoint.
+"""Features of models that are not ours: anything with `encode(wave)` is extracted like a checkpoint.
 
-An encoder is a function of a float32 array (samples,) in [-1, 1], or an object with such a method `encode`; it gives a
-mean per step for each of its layers, with or without a variance. What it returns is checked here, once, so that the
-rest can rely on it; `docs/own-features.md` shows it in use.
+An encoder is a function of a float32 array (samples,) in [-1, 1], or an object with such a method `encode`; it returns
+a mean per time step for each of its layers, with or without a variance. What it returns is checked here, once, so that
+the rest can rely on it; `docs/own-features.md` shows it in use.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -16,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,11 +34,11 @@ SAMPLE_RATE = 16_000
 HOP = 64
 """Step of the acoustic features beside an encoder's, in samples: the paper's, whatever the encoder's strides."""
 
-SLACK_SECONDS = 0.05
-"""What a layer's steps may lack of the audio, or exceed it by (or two strides, where that is more).
+TOLERANCE_SECONDS = 0.05
+"""By how much the duration of a layer's steps may differ from the audio's (or by two strides, where that is more).
 
-Convolutions without padding lack about their field of view at the end (wav2vec 2.0: up to 399 samples), a frame
-centred on the last sample exceeds it; a wrong stride misses by much more in any but the shortest recording.
+Convolutions without padding lack about their field of view at the end (wav2vec 2.0: up to 399 samples), and a window
+centred on the last sample exceeds it; a wrong stride is off by much more in any but the shortest recording.
 """
 
 DERIVED = ("_var", "_halves")
@@ -50,9 +48,15 @@ _FORMS = "give Layer(name, mean, variance, stride), a tuple (mean, variance, str
 
 @dataclass(frozen=True)
 class Layer:
-    """What an encoder says of one layer: step t stands for samples [t·stride, (t+1)·stride).
+    """What an encoder returns of one layer: step t stands for samples [t·stride, (t+1)·stride).
 
-    Arrays may be NumPy's or torch tensors. `variance` is that of the posterior at each step, where there is one.
+    Arrays may be NumPy's or torch tensors.
+
+    Attributes:
+        name: name of the layer's column.
+        mean: mean at each step, (steps, dims).
+        variance: posterior variance at each step, of the mean's shape; None where there is none.
+        stride: samples per step.
     """
 
     name: str
@@ -63,68 +67,122 @@ class Layer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder and what to call it in error messages; `provenance` goes into `_extraction.json`.
+    """A function from audio to layers, with what extraction needs to know of it.
 
-    `encode(wave)` returns a Layer, a tuple (mean, variance, stride), a sequence of either, or a dict of such tuples.
-    Where it has a parameter `sample_rate`, or a second one without a default, it is given the rate there.
+    Attributes:
+        name: its name in error messages and in `_extraction.json`.
+        encode: returns a Layer, a tuple (mean, variance, stride), a sequence of either, or a dict of such tuples, for
+            a wave in [-1, 1]. If it has a parameter `sample_rate`, or a second one without a default, it is given the
+            rate there.
+        sample_rate: the rate in Hz that it takes.
+        provenance: goes into `_extraction.json`.
+        forkable: whether it works in a fork of this process; an encoder with threads of its own does not.
+
+    Example:
+        >>> import numpy as np
+        >>> level = Encoder("level", lambda wave: (np.abs(wave[:1600]).reshape(10, 160), None, 160))
+        >>> level(np.zeros(1600, np.float32), "some utterance")[0].mean.shape
+        (10, 160)
     """
 
     name: str
     encode: Callable[..., Any]
     sample_rate: int = SAMPLE_RATE
     provenance: dict[str, Any] = field(default_factory=dict)
+    forkable: bool = False
 
     def __call__(self, wave: Float32[np.ndarray, " samples"], utterance: str) -> tuple[Layer, ...]:
-        """The layers of one utterance, checked and of ceil(samples / stride) steps. Raises InputError."""
+        """The layers of one utterance, each of ceil(samples / stride) steps.
+
+        Args:
+            wave: samples in [-1, 1].
+            utterance: its name, for error messages.
+
+        Raises:
+            InputError: the encoder failed, or returned something else.
+        """
         try:
             with torch.no_grad():
-                found = _called(self.encode, wave, self.sample_rate)
+                returned = _call(self.encode, wave, self.sample_rate)
         except Exception as error:
-            raise InputError(f"{self.name}: {_one_line(error)} on utterance {utterance}; mend the encoder") from error
+            raise InputError(f"{self.name}: {one_line(error)} on utterance {utterance}; fix the encoder") from error
         try:
-            return tuple(fitted(layer, len(wave), self.sample_rate) for layer in layers(found))
+            return tuple(fit_length(layer, len(wave), self.sample_rate) for layer in as_layers(returned))
         except InputError as error:
             raise InputError(f"{self.name}: on utterance {utterance}, {error}") from None
 
 
-def layers(found: Any) -> tuple[Layer, ...]:
-    """What an encoder returned as layers with arrays of float32, checked; unnamed ones are `layer1`, `layer2`, ..."""
-    if isinstance(found, Mapping):
-        named = [(str(name), layer) for name, layer in found.items()]
+def as_encoder(given: Any, name: str = "", provenance: dict[str, Any] | None = None) -> Encoder:
+    """An encoder from a function, or from an object with a method `encode`; an Encoder is returned as it is.
+
+    An attribute `sample_rate` says which rate it takes (default: 16,000 Hz). A torch module is set to evaluation mode.
+
+    Args:
+        given: the function or object.
+        name: for error messages and `_extraction.json` (default: its own name).
+        provenance: what else `_extraction.json` says of it.
+
+    Raises:
+        InputError: it is neither, or its sample rate is not a whole number.
+    """
+    if isinstance(given, Encoder):
+        return given
+    name = name or str(getattr(given, "__qualname__", type(given).__qualname__))
+    encode = getattr(given, "encode", given)
+    if not callable(encode) or inspect.isclass(given):
+        kind = "class" if inspect.isclass(given) else type(given).__name__
+        raise InputError(f"'{name}' is a {kind}; give a function encode(wave), or an object with such a method")
+    rate = getattr(given, "sample_rate", SAMPLE_RATE)
+    if not isinstance(rate, int) or rate < 1:
+        raise InputError(f"the sample_rate of '{name}' is {rate!r}; give a whole number of Hz")
+    if isinstance(given, torch.nn.Module):
+        given.eval()
+    return Encoder(name, encode, rate, provenance or {})
+
+
+def as_layers(returned: Any) -> tuple[Layer, ...]:
+    """What an encoder returned, as layers with checked float32 arrays; unnamed ones become `layer1`, `layer2`, ...
+
+    Raises:
+        InputError: it is of another form, or holds values that are not finite.
+    """
+    if isinstance(returned, Mapping):
+        named = [(str(name), layer) for name, layer in returned.items()]
     else:
-        several = isinstance(found, Sequence) and not _is_triple(found)
-        named = [(f"layer{i}", layer) for i, layer in enumerate(found if several else [found], 1)]
+        several = isinstance(returned, Sequence) and not _is_triple(returned)
+        named = [(f"layer{i}", layer) for i, layer in enumerate(returned if several else [returned], 1)]
     if not named:
         raise InputError(f"it returned no layer; {_FORMS}")
-    checked = tuple(_layer(name, layer) for name, layer in named)
+    checked = tuple(_as_layer(name, layer) for name, layer in named)
     names = [layer.name for layer in checked]
     if len(set(names)) < len(names):
         raise InputError(f"two layers have one name ({', '.join(names)}); name them differently")
     return checked
 
 
-def _is_triple(found: Any) -> bool:
-    return isinstance(found, tuple) and len(found) == 3 and isinstance(found[2], Integral)
+def _is_triple(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[2], Integral)
 
 
-def _layer(name: str, found: Any) -> Layer:
-    if _is_triple(found):
-        found = Layer(name, *found)
-    if not isinstance(found, Layer):
-        raise InputError(f"it returned {type(found).__name__} for layer '{name}'; {_FORMS}")
-    check_feature_name(found.name, acoustic.NAMES)
-    if found.name.endswith(DERIVED):
-        raise InputError(f"layer '{found.name}' ends as the columns made from layers do; name it without {DERIVED}")
-    if not isinstance(found.stride, Integral) or found.stride < 1:
-        raise InputError(f"layer '{found.name}' has a stride of {found.stride}; give a whole number of samples")
-    mean = _array(found.name, "mean", found.mean)
-    variance = None if found.variance is None else _array(found.name, "variance", found.variance)
+def _as_layer(name: str, returned: Any) -> Layer:
+    if _is_triple(returned):
+        returned = Layer(name, *returned)
+    if not isinstance(returned, Layer):
+        raise InputError(f"it returned {type(returned).__name__} for layer '{name}'; {_FORMS}")
+    layer = returned
+    check_feature_name(layer.name, acoustic.NAMES)
+    if layer.name.endswith(DERIVED):
+        raise InputError(f"layer '{layer.name}' is named like a column derived from a layer; name it without {DERIVED}")
+    if not isinstance(layer.stride, Integral) or layer.stride < 1:
+        raise InputError(f"layer '{layer.name}' has a stride of {layer.stride}; give a whole number of samples")
+    mean = _array(layer.name, "mean", layer.mean)
+    variance = None if layer.variance is None else _array(layer.name, "variance", layer.variance)
     if variance is not None and (variance.shape != mean.shape or (variance < 0).any()):
         raise InputError(
-            f"the variance of layer '{found.name}' has shape {variance.shape} and least value {variance.min():.3g}; "
-            f"give one of the mean's shape {mean.shape} that is nowhere negative, or None"
+            f"the variance of layer '{layer.name}' has shape {variance.shape} and minimum {variance.min():.3g}; "
+            f"give one of the mean's shape {mean.shape} without negative values, or None"
         )
-    return Layer(found.name, mean, variance, int(found.stride))
+    return Layer(layer.name, mean, variance, int(layer.stride))
 
 
 def _array(layer: str, what: str, values: Any) -> np.ndarray:
@@ -140,15 +198,19 @@ def _array(layer: str, what: str, values: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise InputError(f"the {what} of layer '{layer}' holds NaN or infinity; mend the encoder")
+        raise InputError(f"the {what} of layer '{layer}' holds NaN or infinity; fix the encoder")
     return array
 
 
-def fitted(layer: Layer, samples: int, sample_rate: int) -> Layer:
-    """The layer with exactly ceil(samples / stride) steps: the last one repeated, or surplus steps left out."""
+def fit_length(layer: Layer, samples: int, sample_rate: int) -> Layer:
+    """The layer with exactly ceil(samples / stride) steps: the last one repeated, or surplus steps left out.
+
+    Raises:
+        InputError: the steps differ from the audio by more than `TOLERANCE_SECONDS`.
+    """
     wanted, steps = -(-samples // layer.stride), len(layer.mean)
-    slack = max(2 * layer.stride, SLACK_SECONDS * sample_rate)
-    if abs(samples - steps * layer.stride) > slack:
+    tolerance = max(2 * layer.stride, TOLERANCE_SECONDS * sample_rate)
+    if abs(samples - steps * layer.stride) > tolerance:
         raise InputError(
             f"layer '{layer.name}' has {steps} steps of {layer.stride} samples for {samples} samples of audio, which "
             f"take {wanted}; give its true stride, or only the steps of the audio"
@@ -159,10 +221,16 @@ def fitted(layer: Layer, samples: int, sample_rate: int) -> Layer:
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """An encoder as a source of features: for every layer L `L`, its mean averaged over the segment; where it gives
-    one, `L_var`, its variance per step averaged over the segment; with `halves`, `L_halves`.
+    """An encoder as a source of features.
 
-    `example` are the layers of one utterance: all others must have the same.
+    For every layer L it gives `L`, the layer's mean averaged over the segment; `L_var`, its variance per step averaged
+    over the segment, where the encoder returns one; and with `halves` `L_halves`, the means over the segment's halves.
+
+    Attributes:
+        encoder: the encoder.
+        example: the layers of one utterance; all others must have the same.
+        seed: seed of what the encoder draws.
+        halves: whether to add `L_halves`.
     """
 
     encoder: Encoder
@@ -172,14 +240,25 @@ class EncoderSource:
 
     @classmethod
     def of(cls, encoder: Encoder, corpus: Corpus, *, seed: int, halves: bool) -> EncoderSource:
-        """Encodes the first utterance that can be read to learn the encoder's layers."""
+        """Learn the encoder's layers from the first utterance that can be read.
+
+        Raises:
+            InputError: none can be read, or the encoder fails.
+        """
         for utterance in corpus.utterances:
             try:
                 pcm = read_pcm(utterance, encoder.sample_rate)
             except UnreadableRecording:
                 continue
-            return cls(encoder, _encoded(encoder, utterance.id, pcm, seed), seed, halves)
+            threads = os_threads()
+            example = _encode(encoder, utterance.id, pcm, seed)
+            forkable = encoder.forkable and os_threads() == threads
+            return cls(replace(encoder, forkable=forkable), example, seed, halves)
         raise InputError(f"{corpus.root}: no utterance of it can be read; see `probe corpus {corpus.root}`")
+
+    @property
+    def forkable(self) -> bool:
+        return self.encoder.forkable
 
     @property
     def sample_rate(self) -> int:
@@ -208,9 +287,9 @@ class EncoderSource:
     @property
     def provenance(self) -> dict[str, Any]:
         strides = {layer.name: layer.stride for layer in self.example}
-        said = {"name": self.encoder.name, "sample_rate": self.sample_rate, "strides": strides}
-        # An encoder without a file is known by what it makes of the first utterance: other weights, other values.
-        return {"encoder": said | (self.encoder.provenance or {"first_utterance_sha256": self._digest()})}
+        own = {"name": self.encoder.name, "sample_rate": self.sample_rate, "strides": strides}
+        # An encoder without a file is identified by its values on the first utterance: other weights, other values.
+        return {"encoder": own | (self.encoder.provenance or {"first_utterance_sha256": self._digest()})}
 
     def _digest(self) -> str:
         digest = hashlib.sha256()
@@ -221,14 +300,14 @@ class EncoderSource:
     def pooled(
         self, name: str, pcm: Int16[np.ndarray, " samples"], segments: Sequence[Segment]
     ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
-        found = _encoded(self.encoder, name, pcm, self.seed)
-        if (kinds := [_kind(layer) for layer in found]) != (first := [_kind(layer) for layer in self.example]):
+        layers = _encode(self.encoder, name, pcm, self.seed)
+        if (kinds := [_kind(layer) for layer in layers]) != (first := [_kind(layer) for layer in self.example]):
             raise InputError(
                 f"{self.encoder.name}: layers {'; '.join(kinds)} on utterance {name}, but {'; '.join(first)} on the "
                 "first one; give the same layers for every utterance"
             )
         pooled = {}
-        for layer in found:
+        for layer in layers:
             pool = Pooling(segments, layer.stride, len(layer.mean))
             pooled[layer.name] = pool.mean(layer.mean)
             if layer.variance is not None:
@@ -238,8 +317,8 @@ class EncoderSource:
         return pooled
 
 
-def _encoded(encoder: Encoder, name: str, pcm: Int16[np.ndarray, " samples"], seed: int) -> tuple[Layer, ...]:
-    """An encoder that draws from torch's generator draws the same for an utterance in any company."""
+def _encode(encoder: Encoder, name: str, pcm: Int16[np.ndarray, " samples"], seed: int) -> tuple[Layer, ...]:
+    """Encode one utterance; what the encoder draws from torch's generator depends on the seed and its name alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(utterance_seed(seed, name))
         return encoder(to_float(pcm), name)
@@ -247,13 +326,13 @@ def _encoded(encoder: Encoder, name: str, pcm: Int16[np.ndarray, " samples"], se
 
 def _kind(layer: Layer) -> str:
     with_variance = "" if layer.variance is None else " with variance"
-    return f"{layer.name} ({layer.mean.shape[1]} dims a {layer.stride} samples{with_variance})"
+    return f"{layer.name} ({layer.mean.shape[1]} dims, {layer.stride} samples per step{with_variance})"
 
 
-def _called(encode: Callable[..., Any], wave: np.ndarray, sample_rate: int) -> Any:
+def _call(encode: Callable[..., Any], wave: np.ndarray, sample_rate: int) -> Any:
     try:
         parameters = inspect.signature(encode).parameters
-    except ValueError:  # a builtin does not say
+    except ValueError:  # builtins have no signature
         return encode(wave)
     if "sample_rate" in parameters:
         return encode(wave, sample_rate=sample_rate)
@@ -265,93 +344,16 @@ def _called(encode: Callable[..., Any], wave: np.ndarray, sample_rate: int) -> A
     return encode(wave, sample_rate) if len(required) > 1 else encode(wave)
 
 
-def from_file(spec: str, device: torch.device) -> Encoder:
-    """The encoder `FILE.py:NAME` (NAME is `encode` where it is left out).
-
-    NAME is a function, a class that needs no arguments, or an object; class and object have a method `encode`. An
-    attribute `sample_rate` says which rate it wants (16,000 Hz). A torch module is moved to `device` and set to
-    evaluation. The file is executed, and may import what lies beside it; weights that it draws from torch are always
-    the same. Raises InputError, naming the file.
-    """
-    file, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
-    path, name = Path(file), name or "encode"
-    if path.suffix != ".py" or not path.is_file():
-        raise InputError(f"--encoder {spec}: no such Python file; give FILE.py:NAME")
-    with torch.random.fork_rng(devices=[]):  # weights that the file draws are the same each time
-        torch.manual_seed(0)
-        found = _made(path, name)
-    if isinstance(found, torch.nn.Module):
-        found = found.to(device)
-    provenance = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    try:
-        return as_encoder(found, f"{path.name}:{name}", provenance)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+def os_threads() -> int:
+    """Number of this process's threads, those of libraries included (Linux; 0 elsewhere)."""
+    return len(list(Path("/proc/self/task").iterdir())) if sys.platform == "linux" else 0
 
 
-def as_encoder(found: Any, name: str = "", provenance: dict[str, Any] | None = None) -> Encoder:
-    """An encoder from a function, or from an object with a method `encode`; an Encoder is returned as it is.
-
-    An attribute `sample_rate` says which rate it takes (default: 16,000 Hz). A torch module is set to evaluation.
-
-    Args:
-        found: the function or object.
-        name: for messages and `_extraction.json` (default: its own name).
-        provenance: what else `_extraction.json` shall say of it.
-
-    Raises:
-        InputError: if it is neither, or its sample rate is no whole number.
-    """
-    if isinstance(found, Encoder):
-        return found
-    name = name or str(getattr(found, "__qualname__", type(found).__qualname__))
-    encode = getattr(found, "encode", found)
-    if not callable(encode) or inspect.isclass(found):
-        kind = "class" if inspect.isclass(found) else type(found).__name__
-        raise InputError(f"'{name}' is a {kind}; give a function encode(wave), or an object with such a method")
-    rate = getattr(found, "sample_rate", SAMPLE_RATE)
-    if not isinstance(rate, int) or rate < 1:
-        raise InputError(f"the sample_rate of '{name}' is {rate!r}; give a whole number of Hz")
-    if isinstance(found, torch.nn.Module):
-        found.eval()
-    return Encoder(name, encode, rate, provenance or {})
-
-
-def _made(path: Path, name: str) -> Any:
-    """What the file has under this name; of a class, an instance."""
-    module = _imported(path)
-    if not hasattr(module, name):
-        raise InputError(f"{path}: has no '{name}'; name its encoder: --encoder {path}:NAME")
-    found = getattr(module, name)
-    if not inspect.isclass(found):
-        return found
-    try:
-        return found()
-    except Exception as error:
-        raise InputError(f"{path}: {name}() cannot be made ({_one_line(error)}); let it need no arguments") from error
-
-
-def _imported(path: Path) -> ModuleType:
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # behind everything else: a file beside it hides no package
-    spec = importlib.util.spec_from_file_location(f"encoder_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # where dataclasses look for their own module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be imported ({_one_line(error)}); mend the file") from error
-    return module
-
-
-def _one_line(error: Exception) -> str:
-    """What was raised and where: the file and line that raised it."""
-    said = " ".join(str(error).split())
+def one_line(error: Exception) -> str:
+    """What was raised, and the file and line that raised it."""
+    message = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
-        return said
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}: {said}" if said else f"{type(error).__name__}{where}"
+        return message
+    calls = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    place = f" at {Path(calls[-1].filename).name}:{calls[-1].lineno}" if calls else ""
+    return f"{type(error).__name__}{place}: {message}" if message else f"{type(error).__name__}{place}"

@@ -1,28 +1,34 @@
-"""From a corpus, and a checkpoint or an encoder, to a token table.
+"""Extraction: from a corpus and a model to a token table.
 
-A source gives the latents of an utterance (`sources`, `encoders`), `acoustic` the features of
-its sound; here they become rows, part by part, so that an interrupted extraction goes on. Utterances never share a
-batch, so a row is the same whatever else is in the corpus. A part depends on nothing but its job and its utterances:
-it is the same wherever it is done (`probing.features.cluster`).
+A source (`sources`, `encoders`) gives the latents of an utterance, `acoustic` the features of its sound; here they
+become the rows of a table. The table is written part by part, so that an interrupted extraction can be continued.
+Utterances never share a batch and are computed on one thread, so a part depends on nothing but its job and its
+utterances: it is the same in whichever process, on whichever machine (`cluster`) it is written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
+import resource
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from lvm_probe import InputError
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.models.io.files import remove_unfinished
+from lvm_probe.probing import parallel
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
@@ -31,16 +37,23 @@ from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
 from lvm_probe.probing.features.sources import ModelSource, Source
 
-__all__ = ["Extracted", "Job", "Mel", "Settings", "Workers", "extract", "features", "token_rows"]
+__all__ = ["Executor", "Extracted", "Job", "Mel", "Settings", "extract", "features", "token_rows"]
 
-UTTERANCES_A_PART = 16
+PARALLEL_SECONDS = 60
+"""Less audio than this is extracted by one process, unless the caller asks for more."""
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What is in the table now. `left_out` says why, for each utterance that could not be read and is not in it.
+    """What an extraction did, and what its table now holds.
 
-    `audio_seconds` is the length of the utterances that are in it; `parts_done` of the `parts` were done this time.
+    Attributes:
+        tokens: number of rows for each unit.
+        features: length of each feature.
+        audio_seconds: duration of the utterances in the table.
+        parts_done: number of parts written by this run.
+        parts: number of parts of the table.
+        left_out: for each utterance that could not be read, one line that says why.
     """
 
     tokens: dict[str, int]
@@ -55,52 +68,69 @@ class Extracted:
 class Job:
     """What all parts of an extraction have in common.
 
-    `sizes` are the columns that `source` and `settings` make; `claim` is the text of the description in the folder
-    `out` while the folder is this extraction's.
+    Attributes:
+        source: gives the latents.
+        settings: how latents become rows.
+        sizes: names and lengths of the table's features.
+        out: folder of the table.
+        description: text of `_extraction.json` in that folder; another text means another extraction.
+        strict: stop at the first utterance that cannot be read.
     """
 
     source: Source
     settings: Settings
     sizes: dict[str, int]
     out: Path
-    claim: str
+    description: str
     strict: bool = False
 
-    def do(self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None) -> dict[str, str]:
-        """Write one part of the table: these utterances. Says why, for the id of each that could not be read.
+    def write_part(
+        self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None
+    ) -> dict[str, str]:
+        """Write one part of the table.
 
-        Raises UnreadableRecording for the first of those when `strict`, and InputError when the folder is another
-        extraction's by now. `progress` is called with the seconds of audio done.
+        Args:
+            index: number of the part, from 0.
+            part: its utterances.
+            progress: called after each utterance with its duration in seconds.
+
+        Returns:
+            For the id of each utterance that could not be read, why.
+
+        Raises:
+            UnreadableRecording: with `strict`, for the first utterance that cannot be read.
+            InputError: the folder no longer holds this extraction, or cannot be written to.
         """
         left_out: dict[str, str] = {}
         rows: list[dict[str, Any]] = []
         columns: dict[str, list[np.ndarray]] = {name: [] for name in self.sizes}
-        for utterance in part.utterances:
-            tokens, segments = token_rows(utterance, self.settings.units)
-            try:
-                if tokens:
-                    pooled = features(self.source, utterance, segments, self.settings)
-                    rows += tokens
-                    for name, values in pooled.items():
-                        columns[name].append(values)
-            except UnreadableRecording as error:
-                if self.strict:
-                    raise
-                left_out[utterance.id] = str(error)
-            progress(utterance.seconds)
+        with one_thread():
+            for utterance in part.utterances:
+                tokens, segments = token_rows(utterance, self.settings.units)
+                try:
+                    if tokens:
+                        pooled = features(self.source, utterance, segments, self.settings)
+                        rows += tokens
+                        for name, values in pooled.items():
+                            columns[name].append(values)
+                except UnreadableRecording as error:
+                    if self.strict:
+                        raise
+                    left_out[utterance.id] = str(error)
+                progress(utterance.seconds)
         arrays = {name: np.concatenate([np.empty((0, self.sizes[name])), *v]) for name, v in columns.items()}
         note = token_table.PartNote(left_out, _fingerprint(part, left_out))
-        if claimed(self.out) != self.claim:
-            raise InputError(f"{self.out}: holds another extraction by now, or none; choose another --out")
+        if read_description(self.out) != self.description:
+            raise InputError(f"{self.out}: no longer holds this extraction; choose another --out")
         token_table.write_part(self.out, index, rows, arrays, self.sizes, note)
         return left_out
 
 
-class Workers(Protocol):
-    """Somebody else who does parts of a job, given by their numbers."""
+class Executor(Protocol):
+    """Writes the parts of an extraction, in this process or elsewhere."""
 
-    def do(self, job: Job, parts: Mapping[int, Corpus]) -> Iterator[tuple[int, dict[str, str]]]:
-        """The number of each part as it is done, in any order, with what `Job.do` says of it."""
+    def run(self, job: Job, parts: Mapping[int, Corpus]) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the number of each part once it is written, in any order, with what `Job.write_part` returned."""
         ...
 
 
@@ -115,17 +145,37 @@ def extract(
     strict: bool = False,
     versions: dict[str, str] | None = None,
     progress: Callable[[float], None] = lambda seconds: None,
-    workers: Workers | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Extracted:
-    """Write the token table of `corpus` to the folder `out`, part by part; parts already there are not done again.
+    """Write the token table of a corpus; parts that are there already are kept.
 
-    An utterance whose audio turns out to be damaged is left out, unless `strict`; its part says so, and is done again
-    the next time, when the file may have been restored. Raises InputError when the folder holds another extraction or
-    the corpus has none of the units asked for. `progress` is called with the seconds of audio done. Where there are
-    `workers`, they do the parts; the table is the same.
+    An utterance whose audio is damaged is left out, unless `strict`. Its part is written again by the next run, in
+    case the file has been restored.
+
+    Args:
+        given: the model.
+        corpus: its utterances become rows.
+        out: folder of the table; an interrupted extraction of the same kind continues there.
+        settings: how latents become rows.
+        device: where to compute (default: the CPU).
+        memory_gb: memory limit for the Monte Carlo draws of an utterance, in each worker.
+        strict: stop at the first damaged utterance.
+        versions: versions of the software, for `_extraction.json`.
+        progress: called with the seconds of audio done since the last call.
+        workers: number of processes that write parts (default: one per core, as far as memory allows; one on a GPU).
+            The table is the same for every number.
+        executor: writes the parts instead.
+
+    Raises:
+        InputError: the folder holds something else, the corpus has none of the units, the options do not fit
+            together, or a worker was killed.
+        UnreadableRecording: with `strict`, for the first damaged utterance.
     """
     if not 0 < memory_gb < math.inf:
         raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
+    device = device or torch.device("cpu")
+    _check_workers(workers, device)
     token_table.check_writable(out)
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
     if not sum(counts.values()):
@@ -133,32 +183,111 @@ def extract(
             f"{corpus.root}: no {' and no '.join(settings.units)} in this corpus's alignments; give it TextGrids, or "
             "take whole utterances: --units utterance"
         )
-    source = _source(given, corpus, settings, device or torch.device("cpu"), memory_gb)
+    with one_thread():
+        source = _source(given, corpus, settings, device, memory_gb)
     sizes = feature_sizes(source, settings)
-    parts = [
-        replace(corpus, utterances=corpus.utterances[i : i + UTTERANCES_A_PART], problems=())
-        for i in range(0, len(corpus.utterances), UTTERANCES_A_PART)
-    ]
-    _claim(out, _describe(source, corpus, settings, sizes, counts, len(parts), versions or {}), parts)
-    job = Job(source, settings, sizes, out, claimed(out), strict)
+    parts = split(corpus)
+    _start_or_continue(out, _describe(source, corpus, settings, sizes, counts, len(parts), versions or {}), parts)
+    job = Job(source, settings, sizes, out, read_description(out), strict)
     missing: dict[int, Corpus] = {}
     for index, part in enumerate(parts):
         if not (out / token_table.part_name(index)).exists() or token_table.read_note(out, index).left_out:
             missing[index] = part
         else:
             progress(part.seconds)
-    left_out: dict[int, dict[str, str]] = {}
-    if workers is None:
-        for index, part in missing.items():
-            left_out[index] = job.do(index, part, progress)
+    if executor is not None:
+        results = _run(executor, job, missing, progress)
+    elif (count := _worker_count(workers, source, device, missing, memory_gb)) > 1:
+        results = _run_in_processes(job, missing, count, progress)
     else:
-        for index, left_out[index] in workers.do(job, missing):
-            progress(missing[index].seconds)
-    rows_by_unit, present = token_table.counted(out, len(parts))
+        results = ((index, job.write_part(index, part, progress)) for index, part in missing.items())
+    with contextlib.closing(results):
+        left_out = dict(results)
+    rows_by_unit, present = token_table.count_rows(out, len(parts))
     tokens_by_unit = {unit: rows_by_unit.get(unit, 0) for unit in settings.units}
     seconds = math.fsum(u.seconds for u in corpus.utterances if u.id in present)
     reasons = tuple(reason for index in sorted(left_out) for reason in left_out[index].values())
     return Extracted(tokens_by_unit, sizes, seconds, len(missing), len(parts), reasons)
+
+
+Results = Generator[tuple[int, dict[str, str]], None, None]
+
+
+def _run(executor: Executor, job: Job, parts: Mapping[int, Corpus], progress: Callable[[float], None]) -> Results:
+    for index, left_out in executor.run(job, parts):
+        progress(parts[index].seconds)
+        yield index, left_out
+
+
+def _run_in_processes(
+    job: Job, parts: Mapping[int, Corpus], workers: int, progress: Callable[[float], None]
+) -> Results:
+    advice = "use fewer --workers or lower --memory, and run the same command again: it does only what is missing"
+    numbers = list(parts)
+    with one_thread():  # before the fork: threads of OpenMP that exist then are missing in the workers
+        try:
+            written = parallel.run_forked(lambda index: job.write_part(index, parts[index]), numbers, workers, advice)
+            with contextlib.closing(written):
+                for place, left_out in written:
+                    progress(parts[numbers[place]].seconds)
+                    yield numbers[place], left_out
+        finally:
+            remove_unfinished(job.out)  # what a worker was writing when it was killed
+
+
+def _check_workers(asked: int | None, device: torch.device) -> None:
+    if asked is None or asked == 1:
+        return
+    if asked < 1:
+        raise InputError(f"--workers {asked}: give a whole number from 1")
+    if device.type != "cpu":
+        raise InputError(f"--workers {asked}: one process feeds a GPU; leave --workers out, or give --device cpu")
+    if not parallel.can_fork():
+        raise InputError(f"--workers {asked}: needs Linux, and a call from the main thread; leave it out")
+
+
+def _worker_count(
+    asked: int | None, source: Source, device: torch.device, parts: Mapping[int, Corpus], memory_gb: float
+) -> int:
+    """The number of processes that write parts: the number asked for, or as many as the machine has room for."""
+    if asked is not None:
+        return min(asked, len(parts))
+    audio = math.fsum(part.seconds for part in parts.values())
+    if device.type != "cpu" or not source.forkable or not parallel.can_fork() or audio < PARALLEL_SECONDS:
+        return 1
+    needed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + memory_gb * 1e9
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / needed
+    return max(1, min(parallel.usable_cores(), len(parts), int(room)))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: the order in which products are summed, and so their last bits, depends on the number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def part_size(utterances: int) -> int:
+    """How many utterances a part of a corpus of so many has.
+
+    About 32 parts keep several workers busy to the end; 16 utterances are enough for a part of a large corpus. The
+    number of workers does not matter, so that the table is the same for every number.
+    """
+    return min(16, max(4, utterances // 32))
+
+
+def split(corpus: Corpus) -> list[Corpus]:
+    """The utterances of each part, in order."""
+    size = part_size(len(corpus.utterances))
+    return [
+        replace(corpus, utterances=corpus.utterances[i : i + size], problems=())
+        for i in range(0, len(corpus.utterances), size)
+    ]
 
 
 def _source(
@@ -172,25 +301,45 @@ def _source(
 
 
 def feature_sizes(source: Source, settings: Settings) -> dict[str, int]:
-    """Columns of the table and their lengths."""
+    """Names and lengths of the table's features."""
     return source.sizes | acoustic.sizes(settings, source.sample_rate)
 
 
 def features(
     source: Source, utterance: Utterance, segments: Sequence[Segment], settings: Settings
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
-    """Every feature of the given segments of one utterance (at its own sample rate), one row a segment."""
-    rate = source.sample_rate
-    pcm = read_pcm(utterance, rate)
-    segments = [resample_segment(segment, utterance.sample_rate, rate) for segment in segments]
-    # A position rounded to the source's rate may pass the end of the resampled audio by one sample.
-    segments = [Segment(s.label, min(s.start, len(pcm) - 1), min(s.end, len(pcm))) for s in segments]
+    """Every feature of some segments of an utterance.
+
+    Args:
+        source: gives the latents.
+        utterance: the recording.
+        segments: in audio samples at the utterance's own rate.
+        settings: how latents become rows.
+
+    Returns:
+        For each feature an array with one row per segment.
+
+    Raises:
+        InputError: a feature is not finite.
+        UnreadableRecording: the audio is damaged.
+    """
+    pcm = read_pcm(utterance, source.sample_rate)
+    segments = segments_at_rate(segments, utterance.sample_rate, source.sample_rate, len(pcm))
     pooled = source.pooled(utterance.id, pcm, segments)
-    pooled |= acoustic.pooled(to_float(pcm), segments, settings, rate, source.hop)
+    pooled |= acoustic.pooled(to_float(pcm), segments, settings, source.sample_rate, source.hop)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
     return pooled
+
+
+def segments_at_rate(segments: Sequence[Segment], old: int, new: int, samples: int) -> list[Segment]:
+    """Segments moved from one sample rate to another, inside the `samples` that the audio has at the new rate.
+
+    A rounded position may pass the end of the resampled audio by one sample.
+    """
+    moved = (resample_segment(segment, old, new) for segment in segments)
+    return [Segment(s.label, min(s.start, samples - 1), min(s.end, samples)) for s in moved]
 
 
 def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
@@ -199,8 +348,10 @@ def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
             return utterance.phonemes
         case "word":
             return utterance.words
-        case _:
+        case "utterance":
             return (Segment(utterance.text or utterance.id, 0, utterance.samples),)
+        case _:
+            raise ValueError(f"unknown unit {unit}")
 
 
 def token_rows(utterance: Utterance, units: Sequence[str]) -> tuple[list[dict[str, Any]], list[Segment]]:
@@ -238,6 +389,7 @@ def _describe(
     parts: int,
     versions: dict[str, str],
 ) -> dict[str, Any]:
+    """What `_extraction.json` says."""
     mel = asdict(settings.mel)
     if mel["n_fft"] is None:
         mel["n_fft"] = shortest_full_fft(sample_rate=source.sample_rate, window=mel["window"], bins=mel["bins"])
@@ -265,35 +417,35 @@ def _fingerprint(part: Corpus, left_out: Container[str]) -> str:
     return replace(part, utterances=tuple(u for u in part.utterances if u.id not in left_out)).fingerprint()
 
 
-def claimed(out: Path) -> str:
-    """The text of the description in a table's folder; nothing where there is none."""
+def read_description(out: Path) -> str:
+    """The text of `_extraction.json` in a table's folder; empty where there is none."""
     try:
         return (out / token_table.EXTRACTION).read_text(encoding="utf-8")
     except OSError:
         return ""
 
 
-def _claim(out: Path, description: dict[str, Any], parts: Sequence[Corpus]) -> None:
-    """Begin the table in `out`, or take up the same extraction where it stopped.
+def _start_or_continue(out: Path, description: dict[str, Any], parts: Sequence[Corpus]) -> None:
+    """Start the table in `out`, or check that the folder holds the same extraction, interrupted.
 
-    The corpus may have changed where nothing has been written yet: a recording that was left out and is restored
-    has another size.
+    The corpus may have changed where nothing has been written yet: a recording that was left out and is restored has
+    another size.
     """
 
-    def same(index: int) -> bool:
+    def unchanged(index: int) -> bool:
         note = token_table.read_note(out, index)
         known = note.left_out.keys() <= {utterance.id for utterance in parts[index].utterances}
         return known and note.fingerprint == _fingerprint(parts[index], note.left_out)
 
     if (out / token_table.EXTRACTION).exists():
-        found = {"also": []} | token_table.read_extraction(out)  # tables from before there were any say nothing
+        found = {"also": []} | token_table.read_extraction(out)  # early versions did not write `also`
         if "added" in found:
             raise InputError(f"{out}: holds a table with features of your own; choose another --out or delete it")
-        passing = ("begun", "versions", "layers")
+        ignored = ("begun", "versions", "layers")
         wanted = json.loads(json.dumps(description))
-        differing = [k for k in wanted if k not in passing and found.get(k) != wanted[k]]
-        begun = token_table.parts_there(out, found["parts"])
-        if differing and begun and not (differing == ["corpus"] and all(same(index) for index in begun)):
+        differing = [k for k in wanted if k not in ignored and found.get(k) != wanted[k]]
+        written = token_table.existing_parts(out, found["parts"])
+        if differing and written and not (differing == ["corpus"] and all(unchanged(index) for index in written)):
             raise InputError(
                 f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or "
                 "delete it"
@@ -301,6 +453,6 @@ def _claim(out: Path, description: dict[str, Any], parts: Sequence[Corpus]) -> N
         if differing:
             token_table.write_json(out / token_table.EXTRACTION, description)
         return
-    if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # hidden files are nobody's data
+    if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # hidden files are not data
         raise InputError(f"{out}: not empty and not a token table; choose another --out")
     token_table.write_json(out / token_table.EXTRACTION, description)

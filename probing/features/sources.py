@@ -42,6 +42,9 @@ class Source(Protocol):
     """
 
     @property
+    def forkable(self) -> bool: ...
+
+    @property
     def sample_rate(self) -> int: ...
 
     @property
@@ -92,6 +95,10 @@ class ModelSource:
         if settings.untrained:
             model = type(model).seeded(model.config, settings.seed)
         return cls(model.to(device).eval(), settings, memory_gb, checkpoint)
+
+    @property
+    def forkable(self) -> bool:
+        return True
 
     @property
     def sample_rate(self) -> int:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from lvm_probe import InputError
 from lvm_probe.models.io.files import write_atomically
+from lvm_probe.probing.features.feature import Feature
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
@@ -170,9 +171,9 @@ class TokenTable:
         fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
         return pa.table(dict(fields)).to_pandas()
 
-    def matrix(self, feature: str, rows: Any = slice(None)) -> np.ndarray:
+    def matrix(self, feature: str | Feature, rows: Any = slice(None)) -> np.ndarray:
         """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
-        parts = feature.split("+")
+        parts = Feature.parse(feature).parts
         for part in parts:
             if part not in self.features:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
@@ -315,7 +316,7 @@ def _counts(value: object, most: int) -> bool:
     return type(value) is int and 1 <= value <= most
 
 
-def parts_there(folder: Path, parts: int) -> list[int]:
+def existing_parts(folder: Path, parts: int) -> list[int]:
     """Which of so many parts are in the folder; takes as long as there are files, however many are promised."""
     found = (re.fullmatch(r"part-([0-9]{5,9})\.parquet", path.name) for path in folder.iterdir())
     indices = sorted(int(match[1]) for match in found if match and match[0] == part_name(int(match[1])))
@@ -354,7 +355,7 @@ def read_note(folder: Path, index: int) -> PartNote:
         raise _damaged(path, error) from None
 
 
-def counted(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
+def count_rows(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
     """How many rows of each unit the parts hold, and of which utterances (ids)."""
     only = pa.schema([named for named in TOKEN_FIELDS if named[0] in ("utterance", "unit")])
     units: Counter[str] = Counter()
@@ -373,7 +374,7 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
     """
     folder = Path(folder)
     extraction = read_extraction(folder)
-    there = parts_there(folder, extraction["parts"])
+    there = existing_parts(folder, extraction["parts"])
     if missing := extraction["parts"] - len(there):
         raise InputError(
             f"{folder}: {missing} of {extraction['parts']} parts are missing: the extraction was interrupted; run the "

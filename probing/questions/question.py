@@ -1,292 +1,277 @@
-"""What a probe is asked, and what it answers: tidy rows that hold a figure and everything needed to judge it."""
+"""A question to a token table: what to predict, by which method, and how tokens are held out."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import numpy as np
-from threadpoolctl import threadpool_limits
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lvm_probe import InputError
-from lvm_probe.analysis.lda import Shrinkage
-from lvm_probe.analysis.shape_annotations import Float, Int
-from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.targets import Asked, Selection
+from lvm_probe.probing.features.feature import Feature, default_features
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from lvm_probe.analysis.shrinkage import Shrinkage
+    from lvm_probe.probing.corpora.phones import PhoneSet
+    from lvm_probe.probing.features.token_table import TokenTable
 
-COLUMNS = [
-    "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
-    "accuracy", "balanced_accuracy", "ci_low", "ci_high", "chance", "null_accuracy",
-]  # fmt: skip
-"""The columns of a result that are fixed; accuracies are fractions."""
-
-MORE_COLUMNS = [
-    "p_null", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
-    "minus_mel", "p_minus_mel", "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
-    "permutations", "null_n", "speakers", "interval",
-]  # fmt: skip
-
-CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
-
-SHOWN_KS = (1, 5, 10, 20, 50)
-"""The ks that are printed, and whose confusions are kept: fixed beforehand, so that no figure chooses them."""
-
+Target = Literal["phoneme", "manner", "place", "word", "gender", "height", "height-cm", "dialect", "speaker"]
 Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
+Protocol = Literal["paper", "nested", "utterance", "speaker", "within", "across"]
+RowUnit = Literal["token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
+Distance = Literal["cosine", "euclidean"]
 
-NULL_JUDGED, NULL_REFITTED, NULL_PRINTED = 5_000, 1_000, 500_000
-"""Rows that the null of a feature judges altogether where the number of permutations is not told: usually, where each
-costs a fit of its own, and for what is printed. A null of 5 per cent then has a standard error of 0.3, 0.7 and less
-than 0.1 points."""
+PHONEME_TARGETS: tuple[Target, ...] = ("phoneme", "manner", "place")
+TOKEN_TARGETS: tuple[Target, ...] = (*PHONEME_TARGETS, "word")
+SPEAKER_ATTRIBUTES: tuple[Target, ...] = ("gender", "height", "height-cm", "dialect")
+CLASS_TARGETS: tuple[Target, ...] = (*TOKEN_TARGETS, "gender", "height", "dialect", "speaker")
+TARGETS: tuple[Target, ...] = get_args(Target)
 
-LEAST_FOR_P = 19
-"""Permutations; of fewer not even the best of labels could reach p = 0.05, and no p is told."""
+TARGETS_OF: dict[Method, tuple[Target, ...]] = {
+    "knn": CLASS_TARGETS,
+    "lda": CLASS_TARGETS,
+    "logistic": CLASS_TARGETS,
+    "ridge": ("height-cm",),
+    "abx": TOKEN_TARGETS,
+}
+"""What each method can predict."""
+
+PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested", "utterance", "speaker")
+PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
+    "knn": PROTOCOLS,
+    "lda": PROTOCOLS,
+    "logistic": PROTOCOLS,
+    "ridge": ("paper", "nested", "speaker"),
+    "abx": ("within", "across"),
+}
+
+HEIGHT_EDGES = (175.0, 185.0)
+"""Three classes: below 175 cm, 175 to 185 cm, above (Havtorn et al. 2022, section 3.2)."""
+
+DEFAULT_LDA_DIMS = 5
+MAX_K = 50
+"""Discriminants and numbers of neighbours where none are given, or fewer where the tokens allow no more."""
+
+_METHODS_WITH: dict[str, tuple[Method, ...]] = {
+    "lda_dims": ("knn",),
+    "ks": ("knn",),
+    "shrinkage": ("knn", "lda"),
+    "control": ("knn", "lda", "logistic"),
+    "match_dims": ("knn", "lda", "logistic", "ridge"),
+    "permutations": ("knn", "lda", "logistic", "ridge"),
+    "normalise": ("knn", "lda", "logistic", "abx"),
+    "distance": ("abx",),
+}
+_TARGETS_WITH: dict[str, tuple[Target, ...]] = {
+    "phones": PHONEME_TARGETS,
+    "min_count": TOKEN_TARGETS,
+    "height_edges": ("height",),
+    "rows": (*SPEAKER_ATTRIBUTES, "speaker"),
+}
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "target": TARGETS,
+    "method": get_args(Method),
+    "protocol": get_args(Protocol),
+    "rows": get_args(RowUnit),
+    "gender": ("F", "M"),
+    "phones": ("timit61", "timit48", "timit39"),
+    "normalise": get_args(Normalise),
+    "distance": get_args(Distance),
+}
+_COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
+
+
+def default_protocol(target: Target, method: Method = "knn") -> Protocol:
+    """The protocol that holds out what would give the answer away.
+
+    Whole utterances for phonemes and their classes, which are asked of one speaker at a time; whole speakers for words
+    and attributes of speakers; for the target `speaker` single rows, which are utterances.
+    """
+    if method == "abx":
+        return "within"
+    if target in PHONEME_TARGETS:
+        return "utterance"
+    return "nested" if target == "speaker" else "speaker"
 
 
 @dataclass(frozen=True)
-class Question(Selection):
-    """What to ask of which rows.
+class Question:
+    """What to ask of a token table.
 
-    None takes what there is: 5 discriminants and k up to 50, or fewer; for the null as many permutations and judged
-    rows as tell its mean (see `rounds` and `share_judged`), where a number means that each permutation judges all.
-    `match_dims` reduces every feature to that many principal components inside the fold (0: to the dimensions of the
-    smallest). `normalise` centres and scales a feature over each speaker's or utterance's own rows, which takes no
-    label but does take the speaker's other tokens. `control` is the number of control tasks.
+    Fields that the target or the method does not use are refused unless they keep their default, so that nothing is
+    silently ignored.
+
+    Args:
+        target: what to predict. `height` is in classes, `height-cm` in centimetres.
+        method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (height in
+            centimetres) or `abx`.
+        protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
+            row alone. `utterance`: whole utterances, within one speaker. `speaker`: whole speakers. ABX compares
+            `within` a speaker or `across` speakers.
+        rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
+            None: a speaker under `speaker`, an utterance otherwise.
+        speakers: only these; none means all.
+        gender: only speakers of this gender, F or M.
+        phones: fold TIMIT's labels to this set; None takes them as they are.
+        keep_sa: keep TIMIT's two dialect sentences, which all speakers read.
+        keep_silence: keep silences among the phonemes.
+        keep_closures: keep TIMIT's closures.
+        min_count: drop labels with fewer tokens; None: 5 for words, 1 otherwise.
+        height_edges: where the classes of the target `height` meet, in cm.
+        features: features to ask for; none means those of `default_features`.
+        lda_dims: linear discriminants kept for nearest neighbours; 0 uses the features as they are; None: 5, or as
+            many as there are.
+        ks: numbers of neighbours; None: 1 to 50, or as many as there are.
+        shrinkage: of the covariance within classes: `ledoit-wolf`, `none`, or from 0 to 1. `paper` never shrinks.
+        match_dims: reduce every feature to so many principal components, fitted inside the fold; 0: to the size of
+            the smallest feature.
+        normalise: centre and scale features over each speaker's or utterance's own rows first. It uses no labels.
+        distance: between tokens, for ABX.
+        permutations: of the labels, for the null; None takes `default_permutations`.
+        control: number of control tasks (Hewitt and Liang 2019).
+        seed: of everything random.
+
+    Raises:
+        InputError: an unknown name, a number out of range, or a combination that makes no sense.
+
+    Example:
+        >>> Question(target="gender", features=("z1", "z1+z2")).protocol
+        'speaker'
     """
 
+    target: Target = "phoneme"
     method: Method = "knn"
-    features: tuple[str, ...] = ()
+    protocol: Protocol | None = None
+    rows: RowUnit | None = None
+    speakers: Sequence[str] = ()
+    gender: str | None = None
+    phones: PhoneSet | None = None
+    keep_sa: bool = True
+    keep_silence: bool = False
+    keep_closures: bool = True
+    min_count: int | None = None
+    height_edges: Sequence[float] = HEIGHT_EDGES
+    features: Sequence[str | Feature] = ()
     lda_dims: int | None = None
-    ks: tuple[int, ...] | None = None
+    ks: Sequence[int] | None = None
     shrinkage: Shrinkage = "ledoit-wolf"
     match_dims: int | None = None
     normalise: Normalise = "none"
-    distance: Literal["cosine", "euclidean"] = "cosine"
+    distance: Distance = "cosine"
     permutations: int | None = None
     control: int = 0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._normalise_fields()
+        self._check_numbers()
+        self._check_used()
+        self._check_protocol()
 
-@dataclass(frozen=True)
-class Findings:
-    """Result rows (`COLUMNS` and more), the confusions behind the pooled ones, and what the user should know."""
+    def _check_names(self) -> None:
+        for name, known in _KNOWN.items():
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise InputError(f"{name} is {value!r}; choose one of {', '.join(known)}")
 
-    results: pd.DataFrame
-    confusion: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    def _normalise_fields(self) -> None:
+        """Give every field one form: a single name or number becomes a tuple, a feature's name a `Feature`."""
 
+        def several(value: Any) -> tuple[Any, ...]:
+            return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
-def rounds(question: Question, rows: int, most: int | None = None) -> int:
-    """Permutations of the null: as told, else 100 for one row a speaker, and for others up to 10, 2 if slow.
+        own = object.__setattr__
+        own(self, "protocol", self.protocol or default_protocol(self.target, self.method))
+        own(self, "speakers", several(self.speakers))
+        own(self, "features", tuple(dict.fromkeys(map(Feature.parse, several(self.features)))))
+        own(self, "height_edges", tuple(sorted(map(float, several(self.height_edges)))))
+        if self.ks is not None:
+            own(self, "ks", tuple(int(k) for k in several(self.ks)))
 
-    Args:
-        question: what is asked.
-        rows: of the whole question.
-        most: rows to judge altogether; None takes the usual number.
-    """
-    if question.permutations is not None:
-        return question.permutations
-    if question.row == "speaker":
-        return 20 if question.method == "logistic" else 100
-    most = most or (NULL_REFITTED if _refitted(question) else NULL_JUDGED)
-    return int(np.clip(most // max(rows, 1), 1, 2 if question.method == "logistic" else 10))
+    def _check_numbers(self) -> None:
+        for name in _COUNTS:
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise InputError(f"{name} is {value}; give 0 or more")
+        if self.ks is not None and (not self.ks or min(self.ks) < 1):
+            raise InputError(f"ks are {list(self.ks)}; give one number of neighbours or more, each 1 or more")
+        if not self.height_edges or len(set(self.height_edges)) < len(self.height_edges):
+            raise InputError("height_edges: give one height in cm or more, all different, such as 175,185")
+        if self.shrinkage not in ("ledoit-wolf", "none") and not (
+            isinstance(self.shrinkage, int | float) and 0 <= self.shrinkage <= 1
+        ):
+            raise InputError(f"shrinkage is {self.shrinkage!r}; give ledoit-wolf, none, or a number from 0 to 1")
 
-
-def share_judged(question: Question, rows: int) -> float:
-    """The share of the rows that each permutation judges: all where the number of permutations was told."""
-    if question.permutations is not None or question.row == "speaker" or not _refitted(question):
-        return 1.0
-    return min(1.0, NULL_REFITTED / max(rows, 1))
-
-
-def _refitted(question: Question) -> bool:
-    """Whether judging a row costs a fit without it in every permutation; regression fits before it permutes."""
-    classified = question.method in ("knn", "lda") and question.target != "height-cm"
-    return question.protocol == "nested" and classified and question.lda_dims != 0
-
-
-def default_features(table: TokenTable) -> tuple[str, ...]:
-    """The layers of the model, all of them together as the paper has them, the same pooled better, and Mel.
-
-    The lowest latent layer codes phase, which the mean over a token washes out and the log mean square keeps
-    (docs/results.md): of it `z1_logms` stands for the better pooling, joined with the means of the upper layers.
-    """
-    return _usual(table.extraction, table.features)
-
-
-def _usual(extraction: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
-    layers = extraction.get("layers")
-    if layers is None:  # a table that does not say: the latents, or the states of a model that has none
-        latents, states = ([n for n in names if n[0] == kind and n[1:].isdigit()] for kind in "zh")
-        layers = latents or states
-    together = ["+".join(layers)] if len(layers) > 1 else []
-    lowest = f"{layers[0]}_logms" if layers else ""
-    better = ["+".join([lowest, *layers[1:]])] if lowest in names else []
-    return (*layers, *together, *better, *(["mel"] if "mel" in names else []))
-
-
-def feature_names(table: TokenTable, question: Question) -> tuple[str, ...]:
-    """The features asked for, each once."""
-    return tuple(dict.fromkeys(question.features)) or default_features(table)
-
-
-def columns_of(extraction: Mapping[str, Any], features: Sequence[str]) -> frozenset[str] | None:
-    """The columns that features asked for, or the default ones, are made of; None where the table lacks one of them."""
-    names = features or _usual(extraction, extraction["features"])
-    columns = frozenset(part for name in names for part in name.split("+"))
-    return columns if columns <= set(extraction["features"]) else None
-
-
-def matrix(found: Asked, feature: str, normalise: Normalise, rows: Any = slice(None)) -> Float[np.ndarray, "rows dims"]:
-    """The feature's points in these rows; refuses the variance of a single sample, which is not known.
-
-    The rows must be all of what they are normalised over.
-    """
-    table = found.table
-    points = table.matrix(feature, rows)
-    for part in feature.split("+"):
-        if part.endswith("_var") and not np.isfinite(table.features[part][rows]).all():
+    def _check_used(self) -> None:
+        """Refuse what the method cannot do, and fields that it would ignore."""
+        if self.target not in TARGETS_OF[self.method]:
+            others = [method for method, targets in TARGETS_OF.items() if self.target in targets]
             raise InputError(
-                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo sample has no variance; "
-                "extract into another folder with --samples 2 or more"
+                f"method {self.method} cannot predict {self.target}, only {', '.join(TARGETS_OF[self.method])}; "
+                f"for {self.target} use {' or '.join(others)}"
+                + (", or predict its classes with the target height" if self.target == "height-cm" else "")
             )
-    if normalise == "none":
-        return points
-    _, place = np.unique(table.columns[normalise][rows].astype(str), return_inverse=True)
-    sizes = np.bincount(place)[:, None]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.stack([np.bincount(place, column) for column in values.T], axis=1) / sizes
-
-    points -= mean(points)[place]
-    spread = np.sqrt(mean(points**2))
-    return points / np.where(spread > 0, spread, 1.0)[place]
-
-
-def groups_of(table: TokenTable) -> tuple[Any, Int[np.ndarray, " rows"]]:
-    """The speakers' ids, and for every row the place of its own among them."""
-    names, groups = np.unique(table.columns["speaker"], return_inverse=True)
-    return names, groups
-
-
-@contextlib.contextmanager
-def named(who: str, feature: str) -> Iterator[None]:
-    """Says in an error of the analysis whose points they were."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{f'speaker {who}, ' if who else ''}feature {feature}: {error}") from None
-
-
-Made = TypeVar("Made")
-
-_WORTH_COPIES, _WORTH_PROCESSES = 0.2, 5.0
-"""Seconds of work below which copies of this process, and processes that start afresh, cost more than they save."""
-
-
-def side_by_side(
-    function: Callable[..., Made],
-    arguments: Callable[[int], tuple[Any, ...]],
-    jobs: int,
-    seconds: float = np.inf,
-) -> Generator[Made, None, None]:
-    """What the function makes of the arguments of every job, in order, side by side where there are several jobs.
-
-    The figures do not depend on it. All of it takes so many `seconds`, about, where known. Threads share little of it.
-    Copies of this process are there in 0.02 s and share all; others take a second or two to start. The linear algebra
-    has one thread in each case, here too until all is made or the generator closed: on small arrays several would only
-    wait.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = max(1, min(jobs, usable))
-    # A copy lacks the other threads, and must not wait for what they held: OpenMP's, which work that is not known may
-    # need, a server's, where this is not the main thread, or those of the system's libraries elsewhere than on Linux.
-    copies = sys.platform == "linux" and seconds < np.inf and threading.current_thread() is threading.main_thread()
-    with threadpool_limits(1, user_api="blas"):
-        if workers > 1 and seconds > (_WORTH_COPIES if copies else _WORTH_PROCESSES):
-            yield from (_by_copies if copies else _by_processes)(function, arguments, jobs, workers)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(lambda job: function(*arguments(job)), range(jobs))
-
-
-def _by_processes(
-    function: Callable[..., Made], arguments: Callable[[int], tuple[Any, ...]], jobs: int, workers: int
-) -> Iterator[Made]:
-    import joblib
-
-    workers = min(workers, joblib.cpu_count())  # those that a container may use, not the machine's
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        tasks = (joblib.delayed(function)(*arguments(job)) for job in range(jobs))
-        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
-
-
-def _by_copies(
-    function: Callable[..., Made], arguments: Callable[[int], tuple[Any, ...]], jobs: int, workers: int
-) -> Iterator[Made]:
-    """By copies of this process, which hold all arguments; each is told on a line of its own which job is next."""
-    fork = multiprocessing.get_context("fork")
-    # glibc gives freed memory back, to fetch it anew a moment later, unless it has seen as large a piece come and go.
-    np.empty(1 << 24, dtype=np.uint8)
-    copies = []
-    idle: SimpleQueue[Any] = SimpleQueue()
-
-    def made(job: int) -> Made:
-        line = idle.get()
-        try:
-            line.send(job)
-            result, error = line.recv()
-        except (EOFError, OSError):
+        if self.protocol not in PROTOCOLS_OF[self.method]:
             raise InputError(
-                "a process that shared the work was ended from outside, most often for want of memory; ask about fewer "
-                "features or tokens at a time"
-            ) from None
-        finally:
-            idle.put(line)
-        if error is not None:
-            raise error
-        return result
+                f"method {self.method} has no protocol {self.protocol}; choose {' or '.join(PROTOCOLS_OF[self.method])}"
+            )
+        for field in fields(self):
+            if getattr(self, field.name) == field.default:
+                continue
+            for what, mine, users in (
+                ("methods", self.method, _METHODS_WITH.get(field.name)),
+                ("targets", self.target, _TARGETS_WITH.get(field.name)),
+            ):
+                if users is not None and mine not in users:
+                    known = ", ".join(users)
+                    raise InputError(f"{field.name}: only for the {what} {known}, not for {mine}; leave it out")
 
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for _ in range(workers):
-                ours, theirs = fork.Pipe()
-                copies.append(fork.Process(target=_serve, args=(function, arguments, theirs, ours), daemon=True))
-                copies[-1].start()
-                theirs.close()
-                idle.put(ours)
-            yield from pool.map(made, range(jobs))
-        finally:
-            for copy in copies:
-                copy.kill()
-            for copy in copies:
-                copy.join()
+    def _check_protocol(self) -> None:
+        if self.target == "speaker" and self.protocol == "speaker":
+            raise InputError(
+                "protocol speaker holds out the very speaker that is to be recognised; use nested or utterance"
+            )
+        if self.target in SPEAKER_ATTRIBUTES and self.protocol == "utterance":
+            raise InputError(
+                f"protocol utterance would train on other utterances of the speaker, who has the same {self.target} in "
+                "all of them; use speaker"
+            )
+        if self.row_unit == "speaker" and self.target == "speaker":
+            raise InputError("rows: with one row per speaker none could be recognised; use utterance or token")
+        if self.row_unit == "speaker" and self.protocol == "nested":
+            raise InputError("rows: with one row per speaker, nested is the protocol speaker; use that")
+        if self.normalise != "none" and self.row_unit != "token":
+            raise InputError(
+                f"normalise: over each {self.normalise}'s rows it removes what tells {self.row_unit}s apart; leave it "
+                f"out for the target {self.target}"
+            )
 
+    @property
+    def row_unit(self) -> RowUnit:
+        """What one row stands for."""
+        if self.target in TOKEN_TARGETS:
+            return "token"
+        if self.rows is not None:
+            return self.rows
+        return "speaker" if self.protocol == "speaker" else "utterance"
 
-def _serve(
-    function: Callable[..., Any], arguments: Callable[[int], tuple[Any, ...]], line: Any, other_end: Any
-) -> None:
-    """What a copy does until the process that it works for ends it, or ends."""
-    other_end.close()  # so that the line ends with that process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"  # of libraries that are loaded from now on
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            job = line.recv()
-            try:
-                answer: tuple[Any, Exception | None] = function(*arguments(job)), None
-            except Exception as error:
-                answer = None, error
-            line.send(answer)
+    @property
+    def one_speaker_at_a_time(self) -> bool:
+        """Whether each speaker's rows are judged by that speaker's other rows only."""
+        return self.target in TOKEN_TARGETS and self.protocol in ("paper", "nested", "utterance")
+
+    @property
+    def default_permutations(self) -> int:
+        """Permutations of the null where none are given.
+
+        100 where one row is a speaker (20 for logistic regression), for there are few rows; 10 otherwise, but 2 for
+        tokens under logistic regression and under `nested` with LDA, which fits for every row.
+        """
+        if self.row_unit == "speaker":
+            return 20 if self.method == "logistic" else 100
+        refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
+        return 2 if self.row_unit == "token" and (self.method == "logistic" or refits) else 10
+
+    def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
+        """The features to ask for of this table."""
+        return tuple(map(Feature.parse, self.features)) or default_features(table)

@@ -192,7 +192,7 @@ def test_results_lie_beside_the_table(latents: Path, probe: Probe, monkeypatch: 
 def test_lda(latents: Path, probe: Probe) -> None:
     document = probe("lda", "--latents", latents, "--features", "z1,mel", "--permutations", 1)
     assert {(row["feature"], row["k"], row["protocol"]) for row in document["results"]} == {
-        ("z1", 0, "nested"), ("mel", 0, "nested"),
+        ("z1", 0, "utterance"), ("mel", 0, "utterance"),
     }  # fmt: skip
     assert all(row.keys() >= RESULT for row in document["results"])
 
@@ -201,27 +201,23 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
     quietly("knn", "--latents", latents, "--features", "z1,mel", "--k", 5, "--permutations", 2, "--protocol", "paper",
             "--protocol", "nested", "--by-speaker")  # fmt: skip
     out, err = capsys.readouterr()
-    assert "phoneme by k nearest neighbours among" in out
+    assert out.startswith("Predicting the phoneme by k nearest neighbours among 5 linear discriminants: ")
     assert "4 speakers are too few for a test" in out
-    assert "do not take its figures for knowledge" in out
+    assert "so its accuracies are biased upward." in out
     assert "mean over 2 permutations" in out
-    assert "On the same rows the protocol `paper` reads up to" in out
+    assert "On the same rows the paper protocol overestimates accuracy by up to" in out
     assert not re.search(r"\bnan\b", out)
     assert "wrote " in out
     assert err == ""
 
 
-def test_the_printed_table_says_what_the_null_is_of(
-    latents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lvm_probe.probing.questions.question.NULL_REFITTED", 40)
+def test_the_printed_table_says_what_the_null_is_of(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("knn", "--latents", latents, "--features", "mel", "--k", 5)
     quietly(*argv)
-    told = re.search(r"Null: 1 permutation, (\d+) of (\d+) rows judged \(all of them", capsys.readouterr().out)
-    assert told is not None
-    assert 40 <= int(told[1]) < 44  # of 4 speakers, rounded up
+    assert "Null: mean over 10 permutations of the labels." in capsys.readouterr().out
     quietly(*argv, "--protocol", "paper", "--protocol", "nested")
-    assert re.search(r"Null of paper: mean over 10 permutations; of nested: 1 permutation, ", capsys.readouterr().out)
+    said = "Null: mean over 10 permutations of the labels (paper), 2 permutations of the labels (nested)."
+    assert said in capsys.readouterr().out
     quietly(*argv, "--permutations", 0)
     assert "Null" not in capsys.readouterr().out
 
@@ -235,11 +231,11 @@ def test_different_questions_go_to_different_files(
     for options, name in (
         (["--protocol", "paper"], "t-knn-phoneme-paper.csv"),
         (["--protocol", "paper", "--protocol", "nested"], "t-knn-phoneme-paper+nested.csv"),
-        (every[:2], f"t-knn-phoneme-nested-{speakers[0]}.csv"),
-        (every[:4], f"t-knn-phoneme-nested-{speakers[0]}+{speakers[1]}.csv"),
-        (every, "t-knn-phoneme-nested-4speakers.csv"),
-        (["--phones", "timit39", "--closures", "drop"], "t-knn-phoneme-nested-timit39-no-closures.csv"),
-        (["--sa", "drop", "--silence", "keep"], "t-knn-phoneme-nested-no-sa-silence.csv"),
+        (every[:2], f"t-knn-phoneme-utterance-{speakers[0]}.csv"),
+        (every[:4], f"t-knn-phoneme-utterance-{speakers[0]}+{speakers[1]}.csv"),
+        (every, "t-knn-phoneme-utterance-4speakers.csv"),
+        (["--phones", "timit39", "--closures", "drop"], "t-knn-phoneme-utterance-timit39-no-closures.csv"),
+        (["--sa", "drop", "--silence", "keep", "--protocol", "nested"], "t-knn-phoneme-nested-no-sa-silence.csv"),
     ):
         argv = ("knn", "--latents", tmp_path / "t", "--features", "z2", "--k", 1, "--permutations", 0, *options)
         assert probe(*argv)["wrote"][0] == str(tmp_path / name)
@@ -251,11 +247,11 @@ def test_a_single_speaker_is_told_about_by_name(latents: Path, tmp_path: Path, c
     argv = ("knn", "--latents", latents, "--features", "z1,mel", "--permutations", 0, "--out", tmp_path / "r.csv")
     quietly(*argv, "--speaker", "FADA9", "--protocol", "paper", "--plot", "--by-speaker")
     out = capsys.readouterr().out
-    assert out.startswith("phoneme of FADA9 by k nearest neighbours")
-    assert "add --protocol nested to see how much is optimism" in out
+    assert out.startswith("Predicting the phoneme of speaker FADA9 by k nearest neighbours")
+    assert "add another --protocol to see by how much" in out
     assert (tmp_path / "r-over-k.png").is_file()
     quietly(*argv, "--protocol", "paper", "--protocol", "nested")
-    assert "add --protocol nested" not in capsys.readouterr().out
+    assert "add another --protocol" not in capsys.readouterr().out
     quietly(*argv, "--protocol", "speaker", "--k", 5, "--by-speaker")
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("FADA9 ") for line in lines)
@@ -281,7 +277,7 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
     assert document.keys() >= {"wrote", "results"}
     assert all(Path(path).exists() for path in document["wrote"])
     assert any(path.endswith(".png") for path in document["wrote"])
-    assert {row["protocol"] for row in document["results"]} == {"paper", "nested"}
+    assert {row["protocol"] for row in document["results"]} == {"paper", "utterance"}
     assert {row["feature"] for row in document["results"]} == {"z1", "z2", "z1+z2", "z1_logms+z2", "mel"}
     assert all(row.keys() >= RESULT for row in document["results"])
 
@@ -296,7 +292,7 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["knn", "--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["extract"], "probe extract: .*--corpus, --out; see probe extract --help"),
-        (["knn", "--protocol", "mine"], "invalid choice: 'mine' .*paper.*nested.*speaker"),
+        (["knn", "--protocol", "mine"], "invalid choice: 'mine' .*paper.*nested.*utterance.*speaker"),
         (["knn", "--seed", "-1"], "--seed: '-1' is no whole number"),
         (["knn", "--seed", "one"], "'one' is no whole number"),
         (["knn", "--seed", str(1 << 64)], "is no whole number from 0"),
@@ -322,12 +318,15 @@ def test_bad_questions(latents: Path, refused: Refusal, tmp_path: Path) -> None:
         (["--k", "1-999999999999"], "give a number, a range or a list"),
         (["--k", "0"], "--k 0: neighbours are counted from 1"),
         (["--lda-dims", 99], "99 LDA dimensions, but"),
-        (["--lda-dims", -1], "LDA dimensions are -1; use 0 (no LDA)"),
+        (["--lda-dims", -1], "lda_dims is -1; give 0 or more"),
         (["--speaker", "NOBODY"], f"{latents}: no speaker NOBODY; it has FADA9"),
         (["--features", "z1,z7"], f"{latents}: no feature 'z7'; it has z1, z1_var"),
         (["--target", "gender", "--speaker", "FEVE9"], "target gender has one class"),
-        (["--target", "gender", "--phones", "timit39"], "--phones timit39: folds phonemes"),
-        (["--permutations", -1], "--permutations -1: give 0 (no null) or more"),
+        (
+            ["--target", "gender", "--phones", "timit39"],
+            "phones: only for the targets phoneme, manner, place",
+        ),
+        (["--permutations", -1], "permutations is -1; give 0 or more"),
         (["--protocol", "speaker", "--speaker", "FEVE9"], "needs two or more; use --protocol nested"),
         (["--out", latents], f"{latents}: a folder; give --out the name of a CSV file"),
         (["--out", latents / "r.csv"], "inside a token table"),

@@ -201,7 +201,10 @@ def test_memory_forgets_the_oldest() -> None:
 # Neighbours.
 
 
-@pytest.mark.parametrize(("ask", "protocol"), [("phoneme", "nested"), ("phoneme", "speaker"), ("gender", "speaker")])
+@pytest.mark.parametrize(
+    ("ask", "protocol"),
+    [("phoneme", "nested"), ("phoneme", "utterance"), ("phoneme", "speaker"), ("gender", "speaker")],
+)
 def test_one_opinion_is_that_of_the_whole_run(tokens: TokenTable, ask: str, protocol: Any) -> None:
     some = shown(tokens, ask=ask)
     asked, names, _ = some.question()
@@ -213,13 +216,15 @@ def test_one_opinion_is_that_of_the_whole_run(tokens: TokenTable, ask: str, prot
             others = opinion(asked, row, k).rows
             assert row not in others
             same = asked.speakers[others] == asked.speakers[row]
-            assert same.all() if ask == "phoneme" and protocol == "nested" else not same.any()
+            assert same.all() if ask == "phoneme" and protocol != "speaker" else not same.any()
+            if protocol == "utterance":
+                assert (asked.utterances[others] != asked.utterances[row]).all()
     assert len(names) > found.max()
 
 
 def test_a_point_with_too_few_others_is_not_judged() -> None:
     rng = np.random.default_rng(0)
-    asked = Asked(rng.normal(size=(12, 3)), np.arange(12) % 2, np.zeros(12, dtype=int), "phoneme", "nested")
+    asked = Asked(rng.normal(size=(12, 3)), np.arange(12) % 2, *np.zeros((2, 12), dtype=int), "phoneme", "nested")
     found = judged(asked)
     assert (found[:, :11] != NOT_JUDGED).all()
     assert (found[:, 11:] == NOT_JUDGED).all()
@@ -423,7 +428,7 @@ def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
     at = at.button[0].click().run()
     assert not at.exception
     text = words(at)
-    for said in ("nested", "96 tokens", "4 speakers", "permutations", "majority line"):
+    for said in ("utterance", "96 tokens", "4 speakers", "permutations", "majority line"):
         assert said in text
     assert text.count("<img") == text.count(r"\<img")
     assert not at.button  # no more to ask

@@ -29,11 +29,11 @@ def test_the_untrained_table_beside_is_found(latents: Path, probe: Probe, refuse
     without = {row["feature"]: row for row in probe(*argv, "--untrained", "none")["results"] if not row["speaker"]}
     assert without["z1"]["untrained_accuracy"] is None
     assert without["z1"]["accuracy"] == found["z1"]["accuracy"]
-    twin = latents.with_name("t-untrained")
-    named = {r["feature"]: r for r in probe(*argv, "--untrained", twin)["results"] if not r["speaker"]}
+    untrained = latents.with_name("t-untrained")
+    named = {r["feature"]: r for r in probe(*argv, "--untrained", untrained)["results"] if not r["speaker"]}
     assert named["z1"] == found["z1"]
     assert "not the untrained model of" in refused(*argv, "--untrained", latents)
-    assert "of which of the 2 tables" in refused(*argv, "--latents", twin, "--untrained", twin)
+    assert "of which of the 2 tables" in refused(*argv, "--latents", untrained, "--untrained", untrained)
 
 
 def test_another_model_s_table_of_that_name_is_left_alone(latents: Path, tmp_path: Path, capsys: Any) -> None:
@@ -50,7 +50,7 @@ def test_another_model_s_table_of_that_name_is_left_alone(latents: Path, tmp_pat
         ("knn", ["--target", "place", "--k", 1, "--match-dims"], "token"),
         ("knn", ["--target", "speaker", "--k", 1], "utterance"),
         ("knn", ["--target", "gender", "--k", 1, "--rows", "token"], "token"),
-        ("lda", ["--target", "word", "--least", 2], "token"),
+        ("lda", ["--target", "word", "--min-count", 2], "token"),
         ("lda", ["--target", "phoneme", "--protocol", "speaker", "--normalise", "speaker"], "token"),
         ("lda", ["--target", "manner", "--control", 1, "--match-dims", 4], "token"),
         ("logistic", ["--target", "manner", "--protocol", "speaker", "--phones", "timit39"], "token"),
@@ -78,21 +78,22 @@ def test_printed_answers(latents: Path, capsys: pytest.CaptureFixture[str], tmp_
     assert "ABX with cosine distance" in capsys.readouterr().out
     quietly("lda", *argv, "--target", "manner", "--permutations", 0, "--by-class")
     out = capsys.readouterr().out
-    assert "that much is optimism" in out
+    assert "the paper protocol overestimates accuracy by up to" in out
     assert "fricative" in out
 
 
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
+        (["knn", "--target", "height-cm"], "invalid choice: 'height-cm'"),
         (["lda", "--target", "height-cm"], "invalid choice: 'height-cm'"),
         (["ridge"], "speakers of known height; the mean of the others needs three"),
-        (["knn", "--target", "speaker", "--protocol", "speaker"], "leaves out the very speaker"),
+        (["knn", "--target", "speaker", "--protocol", "speaker"], "holds out the very speaker"),
         (["abx", "--protocol", "nested"], "invalid choice: 'nested'"),
         (["knn", "--target", "height", "--height-edges", "tall"], "'tall' is no list of heights in cm"),
         (["knn", "--target", "height", "--height-edges", "1,2"], "give different heights in cm"),
         (["knn", "--untrained", "nowhere"], "nowhere: no token table"),
-        (["knn", "--match-dims", -1], "--match-dims -1: give 1 or more"),
+        (["knn", "--match-dims", -1], "match_dims is -1; give 0 or more"),
     ],
 )
 def test_bad_questions(latents: Path, refused: Refusal, argv: list[object], says: str) -> None:

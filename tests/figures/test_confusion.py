@@ -38,7 +38,7 @@ def test_the_figure_is_that_of_the_shared_question() -> None:
     material = Material(made_up(speakers=2), permutations=0)
     rows = confusion.data(material)
     (findings,) = material.asked.values()
-    whole = findings.results[(findings.results["speaker"] == "") & (findings.results["k"] == 5)].set_index("feature")
+    whole = findings.frame[(findings.frame["speaker"] == "") & (findings.frame["k"] == 5)].set_index("feature")
     right = rows[rows["label"] == rows["predicted"]].groupby("feature")["count"].sum() / (2 * 48)
     np.testing.assert_allclose(right["mel"], whole.loc["mel", "accuracy"])
 
@@ -76,7 +76,7 @@ def test_left_out() -> None:
     words = changed(made_up(), unit="word")
     with pytest.raises(LeftOut, match="no phoneme rows"):
         confusion.data(Material(words, permutations=0))
-    with pytest.raises(LeftOut, match="nothing to tell apart"):
+    with pytest.raises(LeftOut, match="nothing to predict"):
         confusion.data(Material(changed(made_up(), label=PHONES[0]), permutations=0))
     with pytest.raises(LeftOut, match="neither layers"):
         confusion.data(Material(made_up(dims={"mfcc": 39}), permutations=0))

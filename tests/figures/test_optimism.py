@@ -29,7 +29,7 @@ def test_features_are_those_of_the_findings() -> None:
     data = optimism.data(material)
     features = data[data["kind"] == "feature"].set_index(["feature", "protocol"])
     (findings,) = material.asked.values()
-    rows = findings.results[(findings.results["speaker"] == "MS1") & (findings.results["k"] == 5)].set_index("feature")
+    rows = findings.frame[(findings.frame["speaker"] == "MS1") & (findings.frame["k"] == 5)].set_index("feature")
     for name, row in rows.iterrows():
         assert features.loc[(name, "paper"), "accuracy"] == row["paper_accuracy"]
         assert features.loc[(name, "nested"), "accuracy"] == row["accuracy"]

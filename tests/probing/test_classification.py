@@ -1,6 +1,3 @@
-import multiprocessing
-import os
-import sys
 from functools import partial
 from typing import Any
 
@@ -12,31 +9,26 @@ from scipy.stats import binom
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.statistics import sign_flip_test
+from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import question as question_module
-from lvm_probe.probing.questions.classification import ask as findings
-from lvm_probe.probing.questions.question import (
-    COLUMNS,
-    MORE_COLUMNS,
-    Question,
-    columns_of,
-    rounds,
-    share_judged,
-    side_by_side,
-)
+from lvm_probe.probing.questions.ask import ask as answer
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import COLUMNS, MORE_COLUMNS
 from tests.probing.synthetic_tables import at, changed, made_up
 
 
-def ask(table: TokenTable, question: Question, *more: Any) -> pd.DataFrame:
-    return findings(table, question, *more).results
+def ask(table: TokenTable, question: Question, **more: Any) -> pd.DataFrame:
+    return answer(table, question, **more).frame
 
 
 def quick(**fields: Any) -> Question:
-    return Question(**{"permutations": 0, "ks": (1, 5)} | fields)
+    """A question that is answered fast: no null, and nearest neighbours at two k."""
+    knn = fields.get("method", "knn") == "knn"
+    return Question(**{"permutations": 0, **({"ks": (1, 5)} if knn else {})} | fields)
 
 
 @pytest.mark.parametrize("method", ["knn", "lda"])
-@pytest.mark.parametrize("protocol", ["paper", "nested", "speaker"])
+@pytest.mark.parametrize("protocol", ["paper", "nested", "utterance", "speaker"])
 def test_a_planted_signal_is_found(protocol: Any, method: Any) -> None:
     found = ask(made_up(speakers=3, each=96, signal=6), quick(protocol=protocol, method=method, permutations=2))
     k = 5 if method == "knn" else 0
@@ -94,12 +86,12 @@ def test_the_pooled_row_counts_every_speaker_s_tokens() -> None:
 
 def test_one_speaker_is_what_classify_says() -> None:
     table = made_up(speakers=2)
-    found = ask(table, quick(features=("z2",), speakers=("MS1",), lda_dims=2, ks=(3,)))
+    found = ask(table, quick(protocol="nested", features=("z2",), speakers=("MS1",), lda_dims=2, ks=(3,)))
     rows = (table.tokens["speaker"] == "MS1").to_numpy()
     codes = np.unique(table.tokens["label"][rows], return_inverse=True)[1]
     outcome = classify(table.matrix("z2")[rows], codes, protocol="nested", lda_dims=2, ks=(3,))
     assert at(found, speaker="MS1")["accuracy"] == outcome.accuracy[0]
-    alone = ask(table.select(rows), quick(features=("z2",), lda_dims=2, ks=(3,)))
+    alone = ask(table.select(rows), quick(protocol="nested", features=("z2",), lda_dims=2, ks=(3,)))
     for frame in (found, alone):  # a pooled row would only repeat it
         assert frame["speaker"].tolist() == ["MS1"]
 
@@ -192,7 +184,7 @@ def test_closures_are_left_out_on_demand() -> None:
         ]
     }  # fmt: skip
     assert list(labels.values()) == [[72, 3], [72, 3], [72, 2], [96, 2], [48, 2]]
-    with pytest.raises(InputError, match=r"made-up: no row is a closure .*\(bcl dcl .*; leave out --closures drop"):
+    with pytest.raises(InputError, match=r"made-up: no row is one of TIMIT's closures \(bcl .*; leave out --closures"):
         ask(table, quick(keep_closures=False))
 
 
@@ -209,7 +201,7 @@ def test_the_variance_of_one_sample_is_refused_with_the_cure() -> None:
     table.features["z1_var"] = np.full_like(table.features["z1"], np.nan)
     for target in ("phoneme", "gender"):
         with pytest.raises(InputError, match="made-up: feature 'z1_var' is unknown.* with --samples 2 or more"):
-            ask(table, quick(features=("z2+z1_var",), target=target))
+            ask(table, quick(features=("z2+z1_var",), target=target, protocol="nested"))
 
 
 def test_joined_features_are_columns_side_by_side() -> None:
@@ -226,30 +218,10 @@ def test_columns_are_those_that_features_are_made_of() -> None:
     sizes = {name: 4 for name in ("z1", "z1_var", "z1_logms", "z2", "h1", "mel")}
     extraction = {"features": sizes, "layers": ["z1", "z2"]}
     assert columns_of(extraction, ()) == {"z1", "z2", "z1_logms", "mel"}
-    assert columns_of(extraction, ("h1+z1_var", "h1")) == {"h1", "z1_var"}
-    assert columns_of(extraction, ("h1", "z9")) is None  # so that the error can name all that there are
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1.0, np.inf])  # threads; copies of this process, on Linux; processes
-def test_work_is_shared_in_order_and_errors_come_through(seconds, monkeypatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
-    made = list(side_by_side(np.add, lambda i: (np.full(3, i), float(i)), 20, seconds))
-    np.testing.assert_array_equal(made, np.outer(range(0, 40, 2), np.ones(3)))
-    assert not list(side_by_side(np.add, lambda i: (i, i), 0, seconds))
-    with pytest.raises(InputError, match="k are 0"):
-        list(side_by_side(_refused, lambda i: ("k are 0",), 20, seconds))
-
-
-def _refused(why: str) -> None:
-    raise InputError(why)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
-def test_a_copy_that_is_killed_is_an_error_and_none_is_left(monkeypatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2))
-    with pytest.raises(InputError, match="want of memory"):
-        list(side_by_side(os._exit, lambda i: (1,), 8, 1.0))
-    assert not multiprocessing.active_children()
+    assert columns_of(extraction, (Feature(("h1", "z1_var")), Feature(("h1",)))) == {"h1", "z1_var"}
+    assert (
+        columns_of(extraction, (Feature(("h1",)), Feature(("z9",)))) is None
+    )  # so that the error can name all that there are
 
 
 def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
@@ -264,17 +236,24 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"ks": (999,)}, "made-up: speaker FS0, feature z1: k = 999, .* use k up to 47"),
+        ({"ks": (999,)}, "made-up: speaker FS0, feature z1: k = 999, .* use k up to 32"),
         ({"ks": (48,)}, "speaker FS0, feature z1: k = 48"),
-        ({"ks": (0,)}, "k = 0"),
+        ({"ks": (48,), "protocol": "nested"}, "speaker FS0, feature z1: k = 48"),
+        ({"ks": (0,)}, r"ks are \[0\]; give one number of neighbours or more"),
         ({"lda_dims": 99}, "made-up: speaker FS0, feature z1: 99 LDA dimensions, .* use 3 or fewer"),
-        ({"lda_dims": -1}, "LDA dimensions are -1"),
+        ({"lda_dims": -1}, "lda_dims is -1; give 0 or more"),
         ({"protocol": "speaker", "ks": (97,)}, "feature z1: k = 97, .* use k up to 96"),
         ({"features": ("z9",)}, "made-up: no feature 'z9'; it has z1, z2, mel"),
         ({"speakers": ("X",)}, "made-up: no speaker X; it has FS0, FS2, MS1"),
         ({"speakers": ("FS0",), "protocol": "speaker"}, "made-up: .*needs two or more"),
-        ({"target": "gender", "speakers": ("FS0", "FS2")}, "target gender has one class among 6 rows"),
-        ({"target": "gender", "protocol": "speaker"}, "gender M is of 1 speaker, and leaving that one out needs 2"),
+        (
+            {"target": "gender", "protocol": "nested", "speakers": ("FS0", "FS2")},
+            "target gender has one class",
+        ),
+        (
+            {"target": "gender", "protocol": "speaker"},
+            "only one speaker has gender M, and holding",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_cure(fields: dict[str, Any], says: str) -> None:
@@ -290,10 +269,10 @@ def test_a_speaker_with_one_phone_is_named() -> None:
         ask(changed(table, label=labels), quick())
 
 
-@pytest.mark.parametrize("protocol", ["paper", "nested", "speaker"])
+@pytest.mark.parametrize("protocol", ["paper", "nested", "utterance", "speaker"])
 def test_defaults_fit_the_smallest_speaker(protocol: Any) -> None:
     found = ask(made_up(speakers=2, each=16), Question(protocol=protocol, features=("z1",), permutations=0))
-    assert found["k"].max() == (16 if protocol == "speaker" else 15)
+    assert found["k"].max() == {"speaker": 16, "utterance": 10}.get(protocol, 15)
     assert set(found["lda_dims"]) == {3}
 
 
@@ -388,37 +367,29 @@ def test_without_mel_or_a_second_speaker_there_is_no_difference() -> None:
     assert ask(table, quick(speakers=("FS0",)))["minus_mel"].isna().all()
 
 
-def test_a_null_that_costs_a_fit_a_row_judges_a_thousand(monkeypatch) -> None:
-    """Unless told; and what stands beside it says how many it was."""
-    monkeypatch.setattr(question_module, "NULL_REFITTED", 20)
-    table = made_up(speakers=2, each=48)
-    found = ask(table, quick(features=("z1",), permutations=None))
-    assert set(found["permutations"]) == {1}
-    assert found.groupby("speaker")["null_n"].first().tolist() == [20, 10, 10]  # together, and of each
-    for fields in ({"lda_dims": 0}, {"protocol": "speaker"}, {"protocol": "paper"}):
-        found = ask(table, quick(features=("z1",), permutations=None, **fields))
-        assert (found["permutations"] == 10).all()
-        assert (found["null_n"] == 10 * found["n"]).all()
-    found = ask(table, quick(features=("z1",), permutations=2))
-    assert (found["null_n"] == 2 * found["n"]).all()
-
-
 @pytest.mark.parametrize(
-    ("fields", "rows", "expected"),
+    ("fields", "expected"),
     [
-        ({}, 357, (2, 1.0)), ({}, 100, (10, 1.0)), ({}, 5000, (1, 0.2)), ({"method": "lda"}, 5000, (1, 0.2)),
-        ({"lda_dims": 0}, 1000, (5, 1.0)), ({"protocol": "speaker"}, 900, (5, 1.0)),
-        ({"protocol": "speaker"}, 100_000, (1, 1.0)), ({"method": "logistic"}, 400, (2, 1.0)),
-        ({"target": "height-cm", "rows": "utterance"}, 500, (10, 1.0)),
-        ({"target": "gender", "protocol": "speaker"}, 630, (100, 1.0)), ({"permutations": 7}, 10**6, (7, 1.0)),
+        ({}, 10), ({"protocol": "speaker"}, 10), ({"protocol": "nested"}, 2),
+        ({"protocol": "nested", "lda_dims": 0}, 10),
+        ({"method": "lda", "protocol": "nested"}, 2), ({"method": "logistic"}, 2), ({"target": "speaker"}, 10),
+        ({"target": "gender"}, 100), ({"target": "gender", "method": "logistic"}, 20),
+        ({"target": "height-cm", "method": "ridge"}, 100),
     ],
 )  # fmt: skip
-def test_as_many_permutations_as_tell_the_null(fields, rows, expected) -> None:
-    question = Question(**fields)
-    assert (rounds(question, rows), share_judged(question, rows)) == expected
+def test_permutations_depend_on_what_a_row_is_and_what_a_fit_costs(fields: dict[str, Any], expected: int) -> None:
+    assert Question(**fields).default_permutations == expected
 
 
-def test_too_few_permutations_tell_no_p() -> None:
+@pytest.mark.parametrize("protocol", ["utterance", "nested"])
+def test_the_null_judges_all_rows(protocol: Any) -> None:
+    table = made_up(speakers=2, each=48)
+    found = ask(table, quick(features=("z1",), permutations=None, protocol=protocol))
+    assert set(found["permutations"]) == {10 if protocol == "utterance" else 2}
+    assert (found["null_n"] == found["permutations"] * found["n"]).all()
+
+
+def test_too_few_permutations_give_no_p() -> None:
     table = made_up(speakers=4)
     asked = partial(quick, target="gender", protocol="speaker", features=("mel",), ks=(1,), lda_dims=0)
     assert ask(table, asked(permutations=18))["p_null"].isna().all()
@@ -429,10 +400,10 @@ def test_no_permutations_no_null() -> None:
     assert ask(made_up(speakers=2), quick(features=("z1",)))["null_accuracy"].isna().all()
 
 
-def test_progress_is_told() -> None:
-    heard: list[tuple[int, int]] = []
-    ask(made_up(speakers=2), quick(), lambda done, of: heard.append((done, of)))
-    assert heard == [(i + 1, 8) for i in range(8)]
+def test_progress_is_reported() -> None:
+    calls: list[tuple[int, int]] = []
+    ask(made_up(speakers=2), quick(), progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(i + 1, 8) for i in range(8)]
 
 
 def test_paper_stands_beside_every_honest_figure() -> None:
@@ -451,22 +422,22 @@ def test_the_untrained_model_stands_beside(protocol: Any) -> None:
     table = made_up(speakers=3)
     twin = made_up(speakers=3, signal=0, seed=5)
     twin.features["mel"] = table.features["mel"]
-    found = findings(table, quick(protocol=protocol), untrained=twin).results
+    found = answer(table, quick(protocol=protocol), untrained=twin).frame
     alone = ask(twin, quick(protocol=protocol))
     key = ["feature", "speaker", "k"]
     both = found[found["feature"] != "mel"].merge(alone, on=key, suffixes=("", "_there"))
     np.testing.assert_allclose(both["untrained_accuracy"], both["accuracy_there"])
     assert found[found["feature"] == "mel"]["untrained_accuracy"].isna().all()
     with pytest.raises(InputError, match="not the same tokens"):
-        findings(table, quick(), untrained=made_up(speakers=2))
+        answer(table, quick(), untrained=made_up(speakers=2))
 
 
 def test_confusions_count_every_pooled_row() -> None:
     table = made_up(speakers=3)
     for protocol in ("nested", "speaker"):
-        found = findings(table, quick(protocol=protocol, features=("z1",)))
+        found = answer(table, quick(protocol=protocol, features=("z1",)))
         for k, some in found.confusion.groupby("k"):
-            row = at(found.results, speaker="", k=k)
+            row = at(found.frame, speaker="", k=k)
             assert some["count"].sum() == row["n"] == 144
             right = some[some["label"] == some["predicted"]]
             assert right["count"].sum() / 144 == pytest.approx(row["accuracy"])
@@ -477,10 +448,10 @@ def test_confusions_count_every_pooled_row() -> None:
 def test_classes_of_one_speaker_are_left_out_where_that_speaker_is() -> None:
     table = made_up(speakers=6)
     dialects = table.tokens["speaker"].map({f"{'FM'[s % 2]}S{s}": f"DR{min(s // 2, 2)}" for s in range(5)})
-    found = findings(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
+    found = answer(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
     assert found.notes == ("left out, for only one speaker has it: dialect DR2 (1 rows)",)
-    assert set(found.results["n"]) == {4}
-    assert set(found.results["n_classes"]) == {2}
+    assert set(found.frame["n"]) == {4}
+    assert set(found.frame["n_classes"]) == {2}
 
 
 def test_matched_dimensions_are_the_smallest_feature_s() -> None:
@@ -492,7 +463,7 @@ def test_matched_dimensions_are_the_smallest_feature_s() -> None:
     assert alone["accuracy"] == pytest.approx(
         at(ask(table, quick()), feature="z2", speaker="", k=5)["accuracy"], abs=0.03
     )
-    with pytest.raises(InputError, match="--match-dims -1: give 1 or more"):
+    with pytest.raises(InputError, match="match_dims is -1; give 0 or more"):
         ask(table, quick(match_dims=-1))
 
 
@@ -506,7 +477,7 @@ def test_normalising_by_speaker_takes_the_voice_out() -> None:
         for how in ("none", "speaker")
     )
     assert normal > plain + 0.2
-    with pytest.raises(InputError, match="--normalise speaker: takes out what tells speakers apart"):
+    with pytest.raises(InputError, match="normalise: over each speaker's rows it removes what tells speakers apart"):
         ask(table, quick(target="gender", protocol="speaker", normalise="speaker"))
 
 

@@ -28,9 +28,9 @@ from lvm_probe.models.registry import preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.features import cluster, extraction, token_table
-from lvm_probe.probing.features.cluster import DaskWorkers, connected
+from lvm_probe.probing.features.cluster import DaskExecutor, connect
 from lvm_probe.probing.features.extraction import Extracted, Job, Settings, extract
-from lvm_probe.probing.features.source_files import Given
+from lvm_probe.probing.features.source_spec import SourceSpec
 from tests.probing import miniature
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """Two speakers with six sentences each, in a dozen parts."""
-    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 1)
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: 1)
     root = miniature.timit_nltk(tmp_path / "corpus")
     for speaker in ("fvmh0", "mcpm0"):
         for number in range(4):
@@ -99,8 +99,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("part-*")}
 
 
-def on(client: Any, given: Path, **options: Any) -> DaskWorkers:
-    return DaskWorkers(client, Given(checkpoint=str(given)), "cpu", 1.0, **options)
+def on(client: Any, given: Path, **options: Any) -> DaskExecutor:
+    return DaskExecutor(client, SourceSpec(checkpoint=str(given)), "cpu", 1.0, **options)
 
 
 def alone(model: Path, corpus: Corpus, out: Path) -> Extracted:
@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_costs_only_its_part(running: str, model: Path, 
     one = alone(model, corpus, tmp_path / "one")
     notices: list[str] = []
     heard: list[float] = []
-    with connected(running) as client:
+    with connect(running) as client:
         victim, pid = next(iter(client.run(os.getpid).items()))
         in_its_hands: list[str] = []
 
@@ -124,14 +124,14 @@ def test_a_worker_that_is_killed_costs_only_its_part(running: str, model: Path, 
                 in_its_hands.extend(client.processing()[victim])
                 os.kill(pid, signal.SIGKILL)
 
-        workers = on(client, model, notice=notices.append)
+        executor = on(client, model, notice=notices.append)
         given = checkpoint.load(model)
         try:
-            two = extract(given, corpus, tmp_path / "two", SETTINGS, progress=progress, workers=workers)
+            two = extract(given, corpus, tmp_path / "two", SETTINGS, progress=progress, executor=executor)
         finally:
             os.kill(pid, signal.SIGKILL)  # a halted worker would keep the other tests waiting
     assert in_its_hands
-    assert notices == [f"worker {victim} has gone; what it was at is done by another"]
+    assert notices == [f"worker {victim} has gone; another one does its part"]
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert len(contents(tmp_path / "one")) == 12
     assert two == one
@@ -141,25 +141,30 @@ def test_a_worker_that_is_killed_costs_only_its_part(running: str, model: Path, 
 def test_the_command_gives_the_table_of_one_process_to_the_last_bit(
     running: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Also of relative paths, of an encoder, and of a recording that cannot be read, told in the same words."""
-    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 2)
+    """Also for relative paths, encoders, and a recording that cannot be read, with the same message."""
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: 2)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     root = miniature.librispeech(tmp_path / "corpus")
     miniature.zero_the_middle(miniature.noise(root / "dev-clean/103/1240/103-1240-0001.flac"))
     Path("mine.py").write_text(ENCODER)
+    Path("own/models").mkdir(parents=True)
+    Path("own/models/level.py").write_text("from own.steps import encode\n")
+    Path("own/steps.py").write_text(ENCODER)
     shutil.copy(model, "model.safetensors")
     argv = ("extract", "--corpus", "corpus", "--units", "utterance", "--also", "halves,mfcc")
     for name, given in {
         "checkpoint": ("--ckpt", "model.safetensors", "--samples", "5", "--memory", "1e-3"),
         "encoder": ("--encoder", "mine.py:encode"),
+        "module": ("--encoder", "own.models.level:encode"),
         "untrained": ("--ckpt", "model.safetensors", "--samples", "2", "--untrained", "--seed", "3"),
     }.items():
         assert main([*argv, *given, "--out", f"{name}-1"]) == 0
-        said = capfd.readouterr()
+        local = capfd.readouterr()
         assert main([*argv, *given, "--out", f"{name}-2", "--cluster", running]) == 0
-        told = capfd.readouterr()
-        assert re.findall("left out: .*", told.err) == re.findall("left out: .*", said.err) != []
-        assert told.out.splitlines()[:2] == said.out.splitlines()[:2]
+        clustered = capfd.readouterr()
+        assert re.findall("left out: .*", clustered.err) == re.findall("left out: .*", local.err) != []
+        assert clustered.out.splitlines()[:2] == local.out.splitlines()[:2]
         first, second = contents(Path(f"{name}-1")), contents(Path(f"{name}-2"))
         assert len(first) == 2
         assert second == first
@@ -179,20 +184,20 @@ def test_what_was_interrupted_goes_on_either_way(
         if len(done) == 3:
             raise KeyboardInterrupt
 
-    with connected(running) as client:
-        workers = on(client, model)
-        ways = [workers, None] if first == "on workers" else [None, workers]
+    with connect(running) as client:
+        executor = on(client, model)
+        ways = [executor, None] if first == "on workers" else [None, executor]
         with pytest.raises(KeyboardInterrupt):
-            extract(given, corpus, tmp_path / "t", SETTINGS, progress=stop_after_three, workers=ways[0])
-        result = extract(given, corpus, tmp_path / "t", SETTINGS, workers=ways[1])
+            extract(given, corpus, tmp_path / "t", SETTINGS, progress=stop_after_three, executor=ways[0])
+        result = extract(given, corpus, tmp_path / "t", SETTINGS, executor=ways[1])
         assert 1 <= result.parts_done <= 10  # a worker ends what it is at
-        assert extract(given, corpus, tmp_path / "t", SETTINGS, workers=workers).parts_done == 0
+        assert extract(given, corpus, tmp_path / "t", SETTINGS, executor=executor).parts_done == 0
     assert contents(tmp_path / "t") == contents(tmp_path / "whole")
 
 
-def refusal(workers: DaskWorkers, given: Checkpoint, corpus: Corpus, out: Path, **options: Any) -> str:
+def refusal(executor: DaskExecutor, given: Checkpoint, corpus: Corpus, out: Path, **options: Any) -> str:
     with pytest.raises(InputError) as refused:
-        extract(given, corpus, out, SETTINGS, workers=workers, **options)
+        extract(given, corpus, out, SETTINGS, executor=executor, **options)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -203,10 +208,10 @@ def test_a_worker_that_sees_something_else_refuses(
     other, given = tmp_path / "other.safetensors", checkpoint.load(model)
     with torch.random.fork_rng(devices=[]):
         checkpoint.save(other, CWVAE(preset("cwvae", "tiny").config), {})
-    with connected(running) as client:
+    with connect(running) as client:
 
-        def says(workers: DaskWorkers, out: str) -> str:
-            said = refusal(workers, given, corpus, tmp_path / out)
+        def says(executor: DaskExecutor, out: str) -> str:
+            said = refusal(executor, given, corpus, tmp_path / out)
             assert re.match(r"worker tcp://127.0.0.1:\d+: ", said)
             return said
 
@@ -215,7 +220,7 @@ def test_a_worker_that_sees_something_else_refuses(
         assert "none.safetensors: no such checkpoint" in says(on(client, tmp_path / "none.safetensors"), "b")
         assert "no CUDA device here" in says(replace(on(client, model), device="cuda"), "c")
         with monkeypatch.context() as patch:
-            patch.setattr(cluster, "versions", lambda: dict.fromkeys(cluster.SAME, "0.0.1"))
+            patch.setattr(cluster, "versions", lambda: dict.fromkeys(cluster.PACKAGES, "0.0.1"))
             assert re.search(r"\(lvm-probe [^ ]+ here and 0.0.1 there, torch ", says(on(client, model), "d"))
         with monkeypatch.context() as patch:
             patch.setattr(cluster, "audio_sizes", lambda part: {str(u.audio): 1 for u in part.utterances})
@@ -227,75 +232,64 @@ def test_a_worker_that_sees_something_else_refuses(
     assert not any(contents(tmp_path / out) for out in "abcde")
 
 
-def order(model: Path, corpus: Corpus, out: Path) -> cluster.Order:
-    """What a coordinator would send, of a table that is done."""
+def described(model: Path, corpus: Corpus, out: Path) -> cluster.JobDescription:
+    """What a client would send, for a table that is complete."""
     alone(model, corpus, out)
     job = Job(extraction.ModelSource.of(checkpoint.load(model), SETTINGS, torch.device("cpu"), 1.0), SETTINGS,
-              token_table.read_extraction(out)["features"], out, extraction.claimed(out))  # fmt: skip
-    return on(None, model)._order(job)
+              token_table.read_extraction(out)["features"], out, extraction.read_description(out))  # fmt: skip
+    return on(None, model)._describe(job)
 
 
 def test_a_worker_must_see_the_command_s_folder(
     model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0)
-    ours = order(model, corpus, tmp_path / "t")
-    job = cluster._job(ours)
-    assert job.do(0, replace(corpus, utterances=corpus.utterances[:1])) == {}
-    with pytest.raises(InputError, match="_extraction.json: written on another machine, and not to be seen here"):
-        cluster._job(replace(ours, out=tmp_path / "elsewhere"))
+    ours = described(model, corpus, tmp_path / "t")
+    job = cluster._open_job(ours)
+    assert job.write_part(0, replace(corpus, utterances=corpus.utterances[:1])) == {}
+    with pytest.raises(InputError, match="_extraction.json: written on another machine, but not visible here"):
+        cluster._open_job(replace(ours, out=tmp_path / "elsewhere"))
     token_table.write_json(tmp_path / "t" / token_table.EXTRACTION, {})
     with pytest.raises(InputError, match="another folder than the command's, or another extraction began in it"):
-        cluster._job(ours)
-    with pytest.raises(InputError, match="holds another extraction by now"):
-        job.do(0, replace(corpus, utterances=corpus.utterances[:1]))
+        cluster._open_job(ours)
+    with pytest.raises(InputError, match="no longer holds this extraction"):
+        job.write_part(0, replace(corpus, utterances=corpus.utterances[:1]))
 
 
-def test_the_order_is_small_and_knows_an_encoder_s_layers(tmp_path: Path) -> None:
+def test_a_description_is_small_and_knows_an_encoder_s_layers(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(ENCODER)
     corpus = open_corpus(miniature.timit_nltk(tmp_path / "corpus"))
-    given = Given(encoder=str(tmp_path / "mine.py"))
+    given = SourceSpec(encoder=str(tmp_path / "mine.py"))
     opened = given.open(torch.device("cpu"))
     source = extraction._source(opened, corpus, Settings(), torch.device("cpu"), 1.0)
     job = Job(source, Settings(), extraction.feature_sizes(source, Settings()), tmp_path, "")
-    ours = DaskWorkers(None, given, "cpu", 1.0)._order(job)
+    ours = DaskExecutor(None, given, "cpu", 1.0)._describe(job)
     assert [layer.mean.shape for layer in ours.example] == [(1, 3), (1, 2)]
-    assert ours.threads == torch.get_num_threads()
-    theirs = cluster._source(ours, torch.device("cpu"))
+    theirs = cluster._open_source(ours, torch.device("cpu"))
     pcm = np.arange(8000, dtype=np.int16)
     for name, values in source.pooled("u", pcm, corpus.utterances[0].phonemes).items():
         np.testing.assert_array_equal(theirs.pooled("u", pcm, corpus.utterances[0].phonemes)[name], values)
 
 
 def test_nobody_answers(model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening
         closed = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         for address in (closed, "tcp://127.0.0.1", "here", "", "pigeon://127.0.0.1:1"):
             with (
                 pytest.raises(InputError, match=re.escape(f"--cluster {address}: no Dask scheduler answers there (")),
-                connected(address),
+                connect(address),
             ):
                 pass
 
 
 def test_the_package_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=re.escape("pip install 'lvm-probe[cluster]'")), connected("tcp://x:1"):
+    with pytest.raises(InputError, match=re.escape("pip install 'lvm-probe[cluster]'")), connect("tcp://x:1"):
         pass
     code = "import sys, lvm_probe.app.cli; lvm_probe.app.cli.parser(); sys.exit('distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_workers_compute_on_the_command_s_number_of_threads(
-    model: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = order(model, corpus, tmp_path / "t")
-    part, asked = replace(corpus, utterances=corpus.utterances[:1]), []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    assert cluster.do_part(replace(ours, threads=3), 0, part, cluster.audio_sizes(part)) == {}
-    assert asked == [3]
 
 
 class Stub:
@@ -331,5 +325,5 @@ def test_clusters_that_will_not_do(model: Path, corpus: Corpus, tmp_path: Path) 
         assert says in refusal(on(Stub(workers), model), given, corpus, tmp_path / "t")
     assert contents(tmp_path / "t") == {}
     alone(model, corpus, tmp_path / "t")
-    whole = extract(given, corpus, tmp_path / "t", SETTINGS, workers=on(Stub({}), model))  # nothing is left to do
+    whole = extract(given, corpus, tmp_path / "t", SETTINGS, executor=on(Stub({}), model))  # nothing is left to do
     assert whole.parts_done == 0

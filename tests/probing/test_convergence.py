@@ -19,7 +19,7 @@ from lvm_probe.probing.diagnostics.convergence import Convergence, _Estimate, ch
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.extraction import Settings, extract
 from lvm_probe.probing.features.extraction_settings import Estimator
-from lvm_probe.probing.questions.classification import ask
+from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 from tests.probing import miniature
 
@@ -55,7 +55,7 @@ def test_a_row_is_what_a_table_of_so_many_samples_holds(
 ) -> None:
     extract(tiny, corpus, tmp_path / "t", Settings(samples=3, estimator=estimator))
     extracted = token_table.load(tmp_path / "t")
-    results = ask(extracted, Question(features=("z1", "z2"), ks=(5,), permutations=0)).results
+    results = ask(extracted, Question(protocol="nested", features=("z1", "z2"), ks=(5,), permutations=0)).frame
     rows = found.rows[(found.rows["estimator"] == estimator) & (found.rows["samples"] == 3)].set_index("layer")
     spoken = extracted.tokens["label"] != "h#"
     for layer in ("z1", "z2"):

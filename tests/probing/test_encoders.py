@@ -1,5 +1,8 @@
 """Encoders of anybody's: what they may return, what is refused, and the columns that come of it."""
 
+import hashlib
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.recordings import UnreadableRecording
-from lvm_probe.probing.features import encoders, token_table
-from lvm_probe.probing.features.encoders import Encoder, EncoderSource, Layer, fitted, from_file, layers
+from lvm_probe.probing.features import token_table
+from lvm_probe.probing.features.encoder_import import import_encoder
+from lvm_probe.probing.features.encoders import Encoder, EncoderSource, Layer, as_layers, fit_length
 from lvm_probe.probing.features.extraction import Settings, extract
+from lvm_probe.probing.features.source_spec import SourceSpec
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
 
@@ -52,7 +57,7 @@ def blocks(wave: np.ndarray, stride: int = 100) -> np.ndarray:
     ],
 )
 def test_every_form_becomes_layers(found: Any, names: list[str]) -> None:
-    checked = layers(found)
+    checked = as_layers(found)
     assert [layer.name for layer in checked] == names
     for layer in checked:
         assert (layer.mean.dtype, layer.mean.shape, type(layer.stride)) == (np.float32, (10, 2), int)
@@ -75,25 +80,25 @@ def test_every_form_becomes_layers(found: Any, names: list[str]) -> None:
         ((MEAN + 1e39, None, 64), "holds NaN or infinity"),
         ((MEAN, MEAN[:, :1], 64), r"variance of layer 'layer1' has shape \(10, 1\)"),
         ((MEAN, MEAN + np.inf, 64), "variance of layer 'layer1' holds NaN"),
-        ((MEAN, -MEAN, 64), "least value -19; give one .* nowhere negative"),
+        ((MEAN, -MEAN, 64), "minimum -19; give one .* without negative values"),
         ((MEAN, None, 0), "layer 'layer1' has a stride of 0"),
         (Layer("a", MEAN, None, 64.0), "layer 'a' has a stride of 64.0; give a whole number"),  # type: ignore[arg-type]
         ({"my layer": (MEAN, None, 64)}, "'my layer': no identifier"),
         ({"mel": (MEAN, None, 64)}, "'mel': the table has a column of that name"),
         ({"start": (MEAN, None, 64)}, "'start': the table has a column of that name"),
-        ({"a_var": (MEAN, None, 64)}, "layer 'a_var' ends as the columns made from layers do"),
+        ({"a_var": (MEAN, None, 64)}, "layer 'a_var' is named like a column derived from a layer"),
         ([Layer("a", MEAN, None, 64), Layer("a", MEAN, None, 64)], "two layers have one name"),
     ],
 )
 def test_what_is_no_layer_is_refused(found: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        layers(found)
+        as_layers(found)
 
 
 def test_missing_steps_repeat_the_last_and_surplus_ones_go() -> None:
     layer = Layer("a", MEAN, MEAN, 320)
     for samples, steps in ((3200, 10), (3199, 10), (3201, 11), (3839, 12), (2881, 10), (2880, 9), (2561, 9)):
-        found = fitted(layer, samples, 16_000)
+        found = fit_length(layer, samples, 16_000)
         assert found.variance is not None
         assert len(found.mean) == len(found.variance) == steps == -(-samples // 320)
         kept = min(steps, 10)
@@ -101,14 +106,14 @@ def test_missing_steps_repeat_the_last_and_surplus_ones_go() -> None:
         np.testing.assert_array_equal(found.mean[kept:], np.tile(MEAN[-1], (steps - kept, 1)))
     for samples in (10 * 320 + 801, 10 * 320 - 801):  # 50 ms are 800 samples
         with pytest.raises(InputError, match="layer 'a' has 10 steps of 320 samples for .* give its true stride"):
-            fitted(layer, samples, 16_000)
+            fit_length(layer, samples, 16_000)
 
 
 def test_convolutions_without_padding_fit_at_any_length() -> None:
     """wav2vec 2.0: a field of view of 400 samples every 320."""
     for samples in range(16_000, 16_400):
         steps = (samples - 400) // 320 + 1
-        assert len(fitted(Layer("a", np.ones((steps, 1)), None, 320), samples, 16_000).mean) == -(-samples // 320)
+        assert len(fit_length(Layer("a", np.ones((steps, 1)), None, 320), samples, 16_000).mean) == -(-samples // 320)
 
 
 # As a source
@@ -182,7 +187,9 @@ def test_layers_must_be_the_same_for_every_utterance(corpus: Corpus, tmp_path: P
     def encode(wave: np.ndarray) -> Any:
         return (blocks(wave)[:, : 2 if next(calls) < 2 else 1], None, 100)
 
-    with pytest.raises(InputError, match=r"mine: layers layer1 \(1 dims .* but layer1 \(2 dims a 100 samples\) on the"):
+    with pytest.raises(
+        InputError, match=r"mine: layers layer1 \(1 dims, .* but layer1 \(2 dims, 100 samples per step\) on the"
+    ):
         extract(Encoder("mine", encode), corpus, tmp_path / "t", Settings())
 
 
@@ -208,41 +215,97 @@ def test_the_first_utterance_that_can_be_read_shows_the_layers(tmp_path: Path) -
         EncoderSource.of(encoder, replace(corpus, utterances=corpus.utterances[:1]), seed=0, halves=False)
 
 
-# From a file
+# From a file or a module
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] in ("own", "helpers", "mine", "broken")]:
+        del sys.modules[name]
 
 
 def written(tmp_path: Path, text: str, name: str = "mine.py") -> Path:
-    (tmp_path / name).write_text(text)
-    return tmp_path / name
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
-def test_functions_classes_and_objects(tmp_path: Path) -> None:
-    path = written(
-        tmp_path,
-        "import torch\nimport helper_beside\n"
-        "def encode(wave): return helper_beside.CONSTANT\n"
-        "class Plain:\n    sample_rate = 8000\n    def encode(self, wave): return 2\n"
-        "class Net(torch.nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        self.w = torch.nn.Linear(2, 1)\n"
-        "    def encode(self, wave): return self.training\n"
-        "thing = Plain()\n",
-    )
-    written(tmp_path, "CONSTANT = 1\n", "helper_beside.py")
-    for spec, value, rate in (("", 1, 16000), (":encode", 1, 16000), (":Plain", 2, 8000), (":thing", 2, 8000)):
-        encoder = from_file(f"{path}{spec}", CPU)
+OWN = """\
+import torch
+from helpers.constants import CONSTANT
+
+def encode(wave): return CONSTANT
+
+class Plain:
+    sample_rate = 8000
+    def encode(self, wave): return 2
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Linear(2, 1)
+    def encode(self, wave): return self.training
+
+drawn = torch.randn(3)
+thing = Plain()
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "beside"), [("own/mine.py", "helpers"), ("own/mine.py", "own/helpers"), ("own.mine", "helpers")]
+)
+def test_functions_classes_and_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, beside: str
+) -> None:
+    """From a file or a module, with the user's other modules beside the file or in the current folder."""
+    written(tmp_path, OWN, "own/mine.py")
+    written(tmp_path, "CONSTANT = 1\n", f"{beside}/constants.py")
+    monkeypatch.chdir(tmp_path)
+    for name, value, rate in (("", 1, 16000), (":encode", 1, 16000), (":Plain", 2, 8000), (":thing", 2, 8000)):
+        encoder = import_encoder(f"{place}{name}", CPU)
         assert (encoder.encode(None), encoder.sample_rate) == (value, rate)
-    assert encoder.name == "mine.py:thing"
-    nets = [from_file(f"{path}:Net", CPU).encode for _ in range(2)]
+    assert encoder.name == f"{Path(place).name}:thing"
+    assert encoder.provenance == {"sha256": hashlib.sha256(OWN.encode()).hexdigest()}
+    nets = [import_encoder(f"{place}:Net", CPU).encode for _ in range(2)]
     assert nets[0](None) is False
     assert torch.equal(*(net.__self__.w.weight for net in nets))  # type: ignore[attr-defined]
+
+
+def test_a_user_s_module_comes_before_an_installed_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "installed", "", "helpers/__init__.py")
+    written(tmp_path, "", "helpers/__init__.py")
+    written(tmp_path, "CONSTANT = 1\n", "helpers/constants.py")
+    written(tmp_path, OWN)
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(tmp_path / "installed"))
+    assert import_encoder("mine:encode", CPU).encode(None) == 1
+
+
+def test_an_encoder_that_starts_threads_is_not_forked(tmp_path: Path, corpus: Corpus) -> None:
+    """They would be missing in the fork, and the encoder would wait for them for ever."""
+    text = "import threading, time\ndef start(): threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n"
+    result = "    return wave[:8000].reshape(-1, 100), None, 100\n"
+    for name, code, forkable in (
+        ("none", "def encode(wave):\n" + result, True),
+        ("at_import", text + "start()\ndef encode(wave):\n" + result, False),
+        ("at_work", text + "def encode(wave):\n    start()\n" + result, False),
+    ):
+        encoder = SourceSpec(encoder=str(written(tmp_path, code, f"{name}.py"))).open(CPU)
+        assert isinstance(encoder, Encoder)
+        assert EncoderSource.of(encoder, corpus, seed=0, halves=False).forkable == forkable
 
 
 @pytest.mark.parametrize(
     ("text", "spec", "says"),
     [
         ("x = 1", ":encode", "mine.py: has no 'encode'; name its encoder: --encoder .*mine.py:NAME"),
-        ("encode = 1", "", "encode' is a int; give a function"),
-        ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; mend the file"),
+        ("encode = 1", "", "'encode' is a int; give a function"),
+        ("def encode(:", "", "mine.py: cannot be imported .*line 1.*; fix the file"),
         ("import nowhere_to_be_found", "", r"ModuleNotFoundError at mine.py:1: No module named 'nowhere_to_be_found'"),
         ("class A:\n    def __init__(self, x): pass", ":A", r"mine.py: A\(\) cannot be made \(TypeError"),
         ("def encode(w): pass\nencode.sample_rate = '8k'", "", "encode' is '8k'"),
@@ -251,12 +314,29 @@ def test_functions_classes_and_objects(tmp_path: Path) -> None:
 def test_files_that_hold_no_encoder(tmp_path: Path, text: str, spec: str, says: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(InputError, match=says) as caught:
-        from_file(f"{path}{spec}", CPU)
+        import_encoder(f"{path}{spec}", CPU)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", ["none.py", "none.py:encode", "encode", "net.pt:encode", ""])
-def test_no_such_file(tmp_path: Path, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("none.py", "--encoder none.py: no such Python file; give FILE.py:NAME or package.module:NAME"),
+        ("none.py:encode", "--encoder none.py:encode: no such Python file"),
+        ("folder/net.pt:encode", "--encoder folder/net.pt:encode: no such Python file"),
+        ("encode", "--encoder encode: no module 'encode' in .* or among the installed packages; give FILE.py:NAME or"),
+        ("net.pt:encode", "no module 'net.pt' in"),
+        ("mine.more:encode", "no module 'mine.more' in"),
+        ("", "no module '' in"),
+        (".mine:encode", "no module '.mine' in"),
+        ("mine:other", "mine.py: has no 'other'; name its encoder: --encoder mine:NAME"),
+        ("broken:encode", r"module 'broken': cannot be imported \(ModuleNotFoundError at broken.py:1: No module named"),
+    ],
+)
+def test_no_such_encoder(tmp_path: Path, spec: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=f"--encoder {spec}: no such Python file; give FILE.py:NAME"):
-        encoders.from_file(spec, CPU)
+    written(tmp_path, "def encode(wave): pass")
+    written(tmp_path, "import nowhere_to_be_found", "broken.py")
+    with pytest.raises(InputError, match=says) as caught:
+        import_encoder(spec, CPU)
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,7 @@
+import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +18,17 @@ from lvm_probe.analysis.mel import log_mel
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.io.files import UNFINISHED
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import FAMILIES, preset
+from lvm_probe.probing import parallel
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import extraction, token_table
+from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction import Mel, Settings, extract
 from lvm_probe.probing.features.pooling import LOG_FLOOR
 from lvm_probe.probing.features.sources import ModelSource
@@ -52,7 +58,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 1)
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: 1)
 
 
 def only(corpus: Corpus, *ids: str) -> Corpus:
@@ -276,6 +282,142 @@ def test_an_interrupted_extraction_goes_on_to_the_same_table(
     assert contents(tmp_path / "t") == contents(tmp_path / "whole")
 
 
+# Several workers
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with three cores, where even a short corpus is worth several processes."""
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 3)
+    monkeypatch.setattr(extraction, "PARALLEL_SECONDS", 0)
+
+
+def test_the_table_does_not_depend_on_workers_or_threads(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None, workers: None
+) -> None:
+    """To the last bit; also where PyTorch has computed on two threads before the workers are forked."""
+    settings = Settings(samples=3, also=("mfcc", "stats", "states", "halves"))
+    first = extract(tiny, corpus, tmp_path / "1", settings, workers=1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        torch.randn(500, 500) @ torch.randn(500, 500)
+        for count in (1, 2, 9, None):
+            progress: list[float] = []
+            out = tmp_path / f"of-{count}"
+            assert extract(tiny, corpus, out, settings, workers=count, progress=progress.append) == first
+            assert contents(out) == contents(tmp_path / "1")
+            assert sum(progress) == pytest.approx(corpus.seconds)
+            assert torch.get_num_threads() == 2
+            assert not multiprocessing.active_children()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_every_part_is_computed_on_one_thread(corpus: Corpus, tmp_path: Path, workers: None) -> None:
+    def encode(wave: np.ndarray) -> Any:
+        return {f"on_{torch.get_num_threads()}": (np.ones((80, 1)), None, 100)}
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for count in (1, 2):
+            result = extract(Encoder("mine", encode), corpus, tmp_path / f"{count}", Settings(), workers=count)
+            assert "on_1" in result.features
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_killed_worker_is_one_line_and_costs_only_its_part(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(samples=2)
+    extract(tiny, corpus, tmp_path / "whole", settings)
+    write, parent = token_table.write_part, os.getpid()
+
+    def out_of_memory(folder: Path, index: int, *rest: Any) -> None:
+        if index == 2 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(folder, index, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(token_table, "write_part", out_of_memory)
+        with pytest.raises(
+            InputError, match="worker process was killed, .* lack of memory; use fewer --workers"
+        ) as error:
+            extract(tiny, corpus, tmp_path / "t", settings, workers=2)
+    assert "\n" not in str(error.value)
+    assert not multiprocessing.active_children()
+    done = contents(tmp_path / "t")
+    assert {"part-00000.parquet", "part-00001.parquet"} <= done.keys() < contents(tmp_path / "whole").keys()
+    assert extract(tiny, corpus, tmp_path / "t", settings, workers=2).parts_done == 4 - len(done)
+    assert contents(tmp_path / "t") == contents(tmp_path / "whole")
+
+
+def test_an_interrupted_extraction_with_workers_is_continued(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
+) -> None:
+    settings = Settings(samples=2)
+    extract(tiny, corpus, tmp_path / "whole", settings)
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(tiny, corpus, tmp_path / "t", settings, progress=interrupt, workers=2)
+    assert not multiprocessing.active_children()
+    assert not list((tmp_path / "t").glob(f".*{UNFINISHED}"))
+    done = len(contents(tmp_path / "t"))
+    assert 1 <= done < 4
+    assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 4 - done
+    assert contents(tmp_path / "t") == contents(tmp_path / "whole")
+
+
+def test_an_error_in_a_worker_is_that_of_one_process(tiny: Checkpoint, tmp_path: Path, small_parts: None) -> None:
+    corpus, bad, _ = spoilt(tmp_path / "c")
+    settings = Settings(samples=1, units=("utterance",))
+    messages = set()
+    for count in (1, 2):
+        with pytest.raises(UnreadableRecording, match=bad.name) as error:
+            extract(tiny, corpus, tmp_path / f"{count}", settings, strict=True, workers=count)
+        messages.add(str(error.value))
+    assert len(messages) == 1
+
+
+def test_the_number_of_workers(tiny: Checkpoint, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One per core, as far as memory and parts go; one where others are not worth their start, or cannot be forked."""
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    source = ModelSource(tiny.model)
+    parts = dict.fromkeys(range(40), corpus)
+
+    def count(asked: int | None = None, device: torch.device = cpu, some: Any = parts, memory_gb: float = 0.01) -> int:
+        return extraction._worker_count(asked, source, device, some, memory_gb)
+
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 3)
+    assert (count(), count(5), count(50), count(1)) == (3, 5, 40, 1)
+    assert count(memory_gb=1e6) == 1
+    assert count(some={0: corpus, 1: corpus}) == 1  # 4 s of audio
+    assert count(some={}) == 1
+    assert count(2, some={}) == 0
+    assert count(device=cuda) == 1
+    with pytest.raises(InputError, match="--workers 2: one process feeds a GPU"):
+        extraction._check_workers(2, cuda)
+    for number in (0, -1):
+        with pytest.raises(InputError, match=f"--workers {number}: give a whole number from 1"):
+            extraction._check_workers(number, cpu)
+    encoder = EncoderSource(Encoder("mine", lambda wave: None), ())
+    assert extraction._worker_count(None, encoder, cpu, parts, 0.01) == 1
+    monkeypatch.setattr(parallel, "can_fork", lambda: False)
+    assert count() == 1
+    with pytest.raises(InputError, match="--workers 2: needs Linux"):
+        extraction._check_workers(2, cpu)
+
+
+def test_parts_keep_several_workers_busy_and_do_not_grow(corpus: Corpus) -> None:
+    assert [extraction.part_size(n) for n in (1, 140, 251, 600, 281_241)] == [4, 4, 7, 16, 16]
+    assert [len(part.utterances) for part in extraction.split(corpus)] == [4]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -385,7 +527,7 @@ def test_what_was_left_out_is_said_again_and_not_counted(tiny: Checkpoint, tmp_p
 def test_a_restored_file_is_picked_up(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, a_part: int
 ) -> None:
-    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", a_part)
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: a_part)
     corpus, bad, whole = spoilt(tmp_path / "c")
     if size == "other size":
         bad.write_bytes(bad.read_bytes() + bytes(10))

@@ -1,5 +1,6 @@
 """Features that know nothing, asked for every target: the honest protocols say so, the paper's does not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,8 @@ import pytest
 from scipy.stats import binom
 
 from lvm_probe.probing.features.token_table import TokenTable, as_columns
-from lvm_probe.probing.questions import classification, height
+from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.targets import default_protocol
 from tests.probing.synthetic_tables import at
 
 PHONES = ("iy", "aa", "s", "tcl", "m", "l", "t", "v")
@@ -42,13 +42,10 @@ def noise(dims: int, each: int = 24, speakers: int = 24, seed: int = 0) -> Token
 @pytest.mark.parametrize("target", ["phoneme", "manner", "place", "word", "gender", "height", "dialect", "speaker"])
 def test_noise_is_at_chance_for_every_target(target: Any, dims: int) -> None:
     table = noise(dims)
-    question = Question(target=target, protocol=default_protocol(target), ks=(5,), permutations=0, features=("z1",))
-    for protocol in {question.protocol, "nested" if target in ("phoneme", "manner", "place", "word") else "speaker"}:
-        if (target, protocol) == ("speaker", "speaker"):
-            continue
-        row = at(
-            classification.ask(table, Question(**vars(question) | {"protocol": protocol})).results, speaker="", k=5
-        )
+    question = Question(target=target, ks=(5,), permutations=0, features=("z1",))
+    others = {"speaker": ("utterance",), "gender": (), "height": (), "dialect": ()}.get(target, ("nested", "speaker"))
+    for protocol in {question.protocol, *others}:
+        row = at(ask(table, replace(question, protocol=protocol)).frame, speaker="", k=5)
         # Guesses right by luck alone do not beat the share of the commonest class, except by the luck of the draw.
         assert row["accuracy"] <= binom.ppf(0.9999, row["n"], row["chance"]) / row["n"]
 
@@ -58,14 +55,14 @@ def test_paper_reads_knowledge_out_of_the_same_noise(target: Any) -> None:
     of_tokens = target in ("phoneme", "manner", "place")
     table = noise(72, each=120, speakers=4) if of_tokens else noise(72)  # fewer dimensions than rows
     question = Question(target=target, protocol="paper", ks=(5,), permutations=0, features=("z1",))
-    row = at(classification.ask(table, question).results, speaker="", k=5)
+    row = at(ask(table, question).frame, speaker="", k=5)
     assert row["accuracy"] > row["chance"] + 0.25
     assert row["accuracy"] > binom.ppf(1 - 1e-9, row["n"], row["chance"]) / row["n"]
 
 
 def test_noise_does_not_know_heights() -> None:
     table = noise(256)
-    found = height.ask(table, Question(target="height-cm", protocol="speaker", method="ridge", permutations=0))
-    row = at(found.results, gender="")
+    found = ask(table, Question(target="height-cm", method="ridge", permutations=0))
+    row = at(found.frame, gender="")
     assert row["mae_cm"] > 0.8 * row["baseline_mae_cm"]
     assert row["p_baseline"] > 0.001

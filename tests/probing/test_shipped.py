@@ -12,8 +12,8 @@ from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.features import extraction, token_table
-from lvm_probe.probing.questions import classification
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.ask import ask
+from lvm_probe.probing.questions.question import Protocol, Question
 
 NAME = "cwvae-small"
 PINNED = {
@@ -23,7 +23,7 @@ PINNED = {
     "vrnn-small": (12.3004, 9.5920, 0.4316),
 }
 """Bits per frame, PCM code length and KL of three sentences of one speaker."""
-PINNED_ACCURACY: dict[classification.Protocol, dict[str, float]] = {
+PINNED_ACCURACY: dict[Protocol, dict[str, float]] = {
     "paper": {"z1": 0.3733, "z1+z2": 0.5433, "mel": 0.6733},
     "nested": {"z1": 0.2267, "z1+z2": 0.3233, "mel": 0.5067},
 }
@@ -65,6 +65,6 @@ def test_what_it_knows_is_pinned(shipped: checkpoint.Checkpoint, speaker: Corpus
     loaded = token_table.load(tmp_path / "latents")
     for protocol, pinned in PINNED_ACCURACY.items():
         question = Question(protocol=protocol, ks=(5,), permutations=0, features=tuple(pinned))
-        found = classification.ask(loaded, question).results.set_index("feature")["accuracy"]
+        found = ask(loaded, question).frame.set_index("feature")["accuracy"]
         # 300 tokens: other processors round otherwise, and six that nearly tie would move it by 0.02.
         assert found.to_dict() == pytest.approx(pinned, abs=0.02), protocol

@@ -208,7 +208,7 @@ def test_rows_are_counted_by_unit_and_utterances_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "t")
     token_table.write_part(folder, 0, [token(0, unit="word"), token(1)], values(2), SIZES)
     token_table.write_part(folder, 1, [token(2, utterance="V"), token(3), token(4)], values(3), SIZES)
-    assert token_table.counted(folder, 2) == ({"word": 1, "phoneme": 4}, {"U", "V"})
+    assert token_table.count_rows(folder, 2) == ({"word": 1, "phoneme": 4}, {"U", "V"})
 
 
 def test_a_part_keeps_its_note_and_readers_do_not_mind(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
 @pytest.fixture(autouse=True)
 def _in_this_process_and_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    monkeypatch.setattr(extraction, "UTTERANCES_A_PART", 3)
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: 3)
 
 
 def ended(capsys: pytest.CaptureFixture[str], argv: list[str]) -> tuple[int, str]:

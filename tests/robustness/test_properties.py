@@ -221,7 +221,7 @@ def test_a_table_is_read_back_completely_and_in_order(tmp_path: Path, made: Any)
         wanted = np.concatenate([values[name] for values in arrays]).astype(np.float32)
         assert loaded.features[name].shape == (len(everything), size)
         np.testing.assert_array_equal(loaded.features[name], wanted)
-    units, utterances = token_table.counted(folder, len(rows))
+    units, utterances = token_table.count_rows(folder, len(rows))
     assert sum(units.values()) == len(everything)
     assert utterances == {row["utterance"] for row in everything}
     assert pd.read_parquet(folder)["token_id"].tolist() == [row["token_id"] for row in everything]

@@ -23,10 +23,9 @@ from lvm_probe.app.explorer.scatter import hover_texts, picture, scatter
 from lvm_probe.app.explorer.token_card import heard, speaker_of, word_at
 from lvm_probe.app.explorer.views import MOST_TOKENS, MapView, plain
 from lvm_probe.figures import style
+from lvm_probe.probing.features.feature import Feature, default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.classification import MOST_K
-from lvm_probe.probing.questions.question import default_features
-from lvm_probe.probing.questions.targets import default_protocol
+from lvm_probe.probing.questions.question import MAX_K, default_protocol
 
 ANSWER = "the kNN's answer"
 PLAYABLE_NEIGHBOURS = 5
@@ -68,8 +67,11 @@ class Shown:
         """What the kNN is asked of the tokens whose class is known; the names of the classes, and those rows."""
         known = np.flatnonzero(self.labels != projections.UNKNOWN)
         names, codes = np.unique(self.labels[known].astype(str), return_inverse=True)
-        _, speakers = np.unique(self.tokens["speaker"].to_numpy(dtype=object)[known].astype(str), return_inverse=True)
-        asked = Asked(self.points[known], codes, speakers, self.ask, default_protocol(self.ask))  # type: ignore[arg-type]
+        speakers, utterances = (
+            np.unique(self.tokens[name].to_numpy(dtype=object)[known].astype(str), return_inverse=True)[1]
+            for name in ("speaker", "utterance")
+        )
+        asked = Asked(self.points[known], codes, speakers, utterances, self.ask, default_protocol(self.ask))  # type: ignore[arg-type]
         return asked, names, known
 
 
@@ -134,7 +136,7 @@ def _controls(given: Given, view: MapView) -> MapView | None:
         if unit != "phoneme":
             colours = [c for c in colours if c not in ("phoneme", "manner", "place")]
         colour = _pick("Colour by", colours, view.colour or ask)
-        k = st.slider("k: neighbours that vote", 1, MOST_K, min(max(view.k, 1), MOST_K), key="map k")
+        k = st.slider("k: neighbours that vote", 1, MAX_K, min(max(view.k, 1), MAX_K), key="map k")
         with st.expander("Which tokens"):
             everyone = sorted(tokens["speaker"].astype(str).unique())
             kept = [speaker for speaker in view.speakers if speaker in everyone]
@@ -162,7 +164,7 @@ def _some(label: str, column: pd.Series, chosen: str) -> str:
 def _features(table: TokenTable) -> list[str]:
     """The usual ones first, then all others that say something of a token by themselves."""
     rest = [name for name in table.features if not name.endswith("_var")]
-    return list(dict.fromkeys([*default_features(table), *rest]))
+    return list(dict.fromkeys([*map(str, default_features(table)), *rest]))
 
 
 @st.cache_resource(show_spinner=False)
@@ -203,7 +205,7 @@ def shown_of(table: TokenTable, view: MapView, key: tuple[Any, ...] = ()) -> Sho
         table.tokens, view.unit, speakers=view.speakers, gender=view.gender, split=view.split, silence=view.silence
     )
     tokens = table.tokens.iloc[rows].reset_index(drop=True)
-    parts = view.feature.split("+")
+    parts = Feature.parse(view.feature).parts
     if missing := [part for part in parts if part not in table.features]:
         raise InputError(f"{table.path}: no feature {missing[0]}; choose another")
     values = np.concatenate([table.features[part][rows] for part in parts], axis=1).astype(np.float64)
@@ -239,7 +241,7 @@ def _answers(shown: Shown) -> tuple[np.ndarray, np.ndarray]:
 
     def make() -> tuple[np.ndarray, np.ndarray]:
         asked, names, known = _asked(shown)
-        found = np.full((len(shown.labels), MOST_K), NOT_JUDGED)
+        found = np.full((len(shown.labels), MAX_K), NOT_JUDGED)
         with _progress("Asking the kNN about every token, once") as told:
             found[known] = judged(asked, told)
         return found, names
@@ -459,7 +461,7 @@ def _opinion(shown: Shown, view: MapView, place: int) -> None:
         return
     truth, taken = shown.labels[place], names[said.taken_for]
     votes = pd.Series(names[said.codes]).value_counts(sort=False).sort_values(ascending=False, kind="stable")
-    how = "LDA fitted without this token" if asked.protocol == "nested" else "LDA fitted without this speaker"
+    how = f"LDA fitted without this {'token' if asked.protocol == 'nested' else asked.protocol}"
     among = "the same speaker's tokens" if asked.alone else "other speakers' tokens" if asked.protocol == "speaker" \
         else "all other tokens"  # fmt: skip
     right = taken == truth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,20 +20,28 @@ from lvm_probe.app.explorer.neighbours import Asked, judged
 from lvm_probe.app.explorer.projections import questions_of
 from lvm_probe.app.explorer.token_card import heard, speaker_of
 from lvm_probe.app.explorer.views import QuestionsView, plain
-from lvm_probe.app.report import recalls
 from lvm_probe.figures import accuracy_over_k, confusion, style
+from lvm_probe.probing.features.feature import Feature, default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import classification, targets
-from lvm_probe.probing.questions.question import SHOWN_KS, Findings, Question, default_features
-from lvm_probe.probing.questions.targets import Protocol
+from lvm_probe.probing.questions.ask import ask
+from lvm_probe.probing.questions.question import (
+    PHONEME_TARGETS,
+    PROTOCOLS,
+    SPEAKER_ATTRIBUTES,
+    Protocol,
+    Question,
+    default_protocol,
+)
+from lvm_probe.probing.questions.results import SHOWN_KS, Answer, recall_of
+from lvm_probe.probing.questions.rows import select_rows
 
 PERMUTATIONS = 3
 """Of the null: enough to see where it lies; `probe knn` makes more."""
 
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 _TITLES = {
     "paper": "paper: LDA has seen the token (leaks)",
     "nested": "nested: LDA fitted without the token",
+    "utterance": "utterance: LDA fitted without the utterance",
     "speaker": "speaker: LDA fitted without the speaker",
 }
 _STATE = "questions view"
@@ -80,27 +88,37 @@ def _controls(given: Given, view: QuestionsView) -> QuestionsView:
             format_func=lambda name: style.feature_look(name).label, key="questions Features",
         )  # fmt: skip
         asks = _questions(chosen[0])
-        ask = st.selectbox("Ask for", asks, index=asks.index(view.ask) if view.ask in asks else 0, key="questions Ask")
-        possible = [protocol for protocol in PROTOCOLS if ask != "speaker" or protocol != "speaker"]
-        usual_protocol = targets.default_protocol(ask)  # type: ignore[arg-type]
-        kept_protocols = [p for p in view.protocols if p in possible] if ask == view.ask else []
+        target = st.selectbox(
+            "Ask for", asks, index=asks.index(view.ask) if view.ask in asks else 0, key="questions Ask"
+        )
+        unfit = "speaker" if target == "speaker" else "utterance" if target in SPEAKER_ATTRIBUTES else ""
+        possible = [protocol for protocol in PROTOCOLS if protocol != unfit]
+        usual_protocol = default_protocol(target)  # type: ignore[arg-type]
+        kept_protocols = [p for p in view.protocols if p in possible] if target == view.ask else []
         protocols = st.multiselect(
-            "Protocols", possible, default=kept_protocols or [usual_protocol], key=f"protocols {ask}",
-            help="How tokens are held out. `paper` fits LDA on all of them, as Havtorn et al. did, which leaks; "
-            "`nested` fits it again without each token; `speaker` without each speaker.",
+            "Protocols", possible, default=kept_protocols or [usual_protocol], key=f"protocols {target}",
+            help="How tokens are held out. `paper` fits LDA on all of them, as Havtorn et al. did, which leaks. "
+            "The others fit it again without each token (`nested`), utterance or speaker.",
         )  # fmt: skip
         phones = view.phones
-        if ask in ("phoneme", "manner", "place"):
+        if target in PHONEME_TARGETS:
             sets = ["as labelled", "timit61", "timit48", "timit39"]
             at = sets.index(phones) if phones in sets else 0
             phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
     return replace(
-        view, tables=tuple(tables), features=tuple(picked), ask=ask, protocols=tuple(protocols), phones=phones
+        view, tables=tuple(tables), features=tuple(picked), ask=target, protocols=tuple(protocols), phones=phones
     )
 
 
 def _features(table: TokenTable) -> list[str]:
-    return list(dict.fromkeys([*default_features(table), *(n for n in table.features if not n.endswith("_var"))]))
+    return list(
+        dict.fromkeys(
+            [
+                *map(str, default_features(table)),
+                *(n for n in table.features if not n.endswith("_var")),
+            ]
+        )
+    )
 
 
 def _questions(table: TokenTable) -> list[str]:
@@ -115,17 +133,17 @@ def _questions(table: TokenTable) -> list[str]:
 
 
 def _question(view: QuestionsView, table: TokenTable, protocol: Protocol) -> Question:
-    folded = view.ask in ("phoneme", "manner", "place") and view.phones != "as labelled"
+    folded = view.ask in PHONEME_TARGETS and view.phones != "as labelled"
     return Question(
         target=view.ask,  # type: ignore[arg-type]
         protocol=protocol,
         phones=view.phones if folded else None,  # type: ignore[arg-type]
-        features=tuple(f for f in view.features if set(f.split("+")) <= set(table.features)),
+        features=tuple(f for f in map(Feature.parse, view.features) if f.is_among(table.features)),
         permutations=PERMUTATIONS,
     )
 
 
-def _found(given: Given, view: QuestionsView) -> list[Findings] | None:
+def _found(given: Given, view: QuestionsView) -> list[Answer] | None:
     """The answers: those kept from before, or on demand; None, and a button or a sentence, where there are none yet."""
     asked = [
         (given.tables[name], _question(view, given.tables[name], protocol))  # type: ignore[arg-type]
@@ -152,7 +170,7 @@ def _found(given: Given, view: QuestionsView) -> list[Findings] | None:
                     bar.progress((i + done / of) / len(keys), f"Asking: {done} of {of} runs, {i + 1} of {len(keys)}")
 
             named = replace(table, name=next(n for n, t in given.tables.items() if t is table))
-            findings.append(_memory().get(key, partial(classification.ask, named, question, told)))
+            findings.append(_memory().get(key, partial(ask, named, question, progress=told)))
     except _ERRORS as error:
         st.warning(plain(error))
         return None
@@ -164,8 +182,8 @@ def _found(given: Given, view: QuestionsView) -> list[Findings] | None:
     return findings
 
 
-def _answer(given: Given, view: QuestionsView, findings: list[Findings]) -> None:
-    results = pd.concat([found.results for found in findings], ignore_index=True)
+def _answer(given: Given, view: QuestionsView, findings: list[Answer]) -> None:
+    results = pd.concat([found.frame for found in findings], ignore_index=True)
     counts = pd.concat([found.confusion for found in findings], ignore_index=True)
     dark = st.context.theme.type == "dark"
     pooled = _pooled(results)
@@ -183,7 +201,7 @@ def _answer(given: Given, view: QuestionsView, findings: list[Findings]) -> None
                              required=True, key="questions k")  # fmt: skip
     _table(pooled[pooled["k"] == k])
     st.subheader(f"Recognised {view.ask}s")
-    recall = recalls(counts[counts["k"] == k])
+    recall = recall_of(counts[counts["k"] == k])
     protocol = protocols[0] if len(protocols) == 1 else st.segmented_control(
         "Protocol", protocols, default=protocols[-1], required=True, key="recall protocol"
     )  # fmt: skip
@@ -195,7 +213,7 @@ def _answer(given: Given, view: QuestionsView, findings: list[Findings]) -> None
 
 def _rows(view: QuestionsView, protocol: str) -> str:
     """What a row of this question is: token, utterance or speaker."""
-    return targets.Selection(target=view.ask, protocol=protocol).row  # type: ignore[arg-type]
+    return Question(target=view.ask, protocol=protocol).row_unit  # type: ignore[arg-type]
 
 
 def _pooled(results: pd.DataFrame) -> pd.DataFrame:
@@ -224,7 +242,7 @@ def _table(rows: pd.DataFrame) -> None:
         shown = shown.drop(columns="table")
     percent = {
         "accuracy": "accuracy", "ci_low": "from", "ci_high": "to", "null_accuracy": "null", "chance": "majority",
-        "paper_accuracy": "paper reads", "minus_mel": "minus Mel",
+        "paper_accuracy": "paper protocol", "minus_mel": "difference to Mel",
     }  # fmt: skip
     columns: dict[str, Any] = {
         name: st.column_config.NumberColumn(title, format="percent") for name, title in percent.items()
@@ -306,12 +324,15 @@ def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: str, c
     key = ("predictions", str(table.path), feature, replace(question, features=()))
 
     def make() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
-        found = targets.asked(table, question)
+        found = select_rows(table, question)
         kept = np.isin(found.labels.astype(str), sorted(classes))
         names, codes = np.unique(found.labels[kept].astype(str), return_inverse=True)
         tokens = found.table.tokens[kept].reset_index(drop=True)
-        _, speakers = np.unique(tokens["speaker"].astype(str), return_inverse=True)
-        asked = Asked(found.table.matrix(feature)[kept], codes, speakers, view.ask, question.protocol)
+        speakers, utterances = (
+            np.unique(tokens[name].astype(str), return_inverse=True)[1] for name in ("speaker", "utterance")
+        )
+        points = found.table.matrix(feature)[kept]
+        asked = Asked(points, codes, speakers, utterances, view.ask, protocol)  # type: ignore[arg-type]
         with st.spinner("Finding the tokens"):
             return tokens, codes, judged(asked), names
 

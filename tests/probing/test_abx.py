@@ -3,15 +3,16 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.analysis.abx import abx
-from lvm_probe.probing.questions.discrimination import ask
-from lvm_probe.probing.questions.question import COLUMNS, MORE_COLUMNS, Question
+from lvm_probe.probing.questions.ask import ask
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import COLUMNS, MORE_COLUMNS
 from tests.probing.synthetic_tables import at, made_up
 
 
 @pytest.mark.parametrize("mode", ["within", "across"])
 def test_rows_are_what_abx_says(mode: str) -> None:
     table = made_up(speakers=6, each=24)
-    found = ask(table, Question(method="abx", distance="euclidean"), mode).results  # type: ignore[arg-type]
+    found = ask(table, Question(method="abx", protocol=mode, distance="euclidean")).frame  # type: ignore[arg-type]
     assert list(found.columns) == COLUMNS + MORE_COLUMNS
     codes = np.unique(table.tokens["label"], return_inverse=True)[1]
     groups = np.unique(table.tokens["speaker"], return_inverse=True)[1]
@@ -31,13 +32,14 @@ def test_rows_are_what_abx_says(mode: str) -> None:
 
 
 def test_the_untrained_model_stands_beside() -> None:
-    table, twin = made_up(speakers=2), made_up(speakers=2, signal=0)
-    row = at(ask(table, Question(method="abx"), "within", untrained=twin).results, feature="z1", speaker="")
+    table, untrained = made_up(speakers=2), made_up(speakers=2, signal=0)
+    row = at(ask(table, Question(method="abx"), untrained=untrained).frame, feature="z1", speaker="")
     assert row["untrained_accuracy"] < row["accuracy"]
 
 
-def test_refusals() -> None:
-    with pytest.raises(InputError, match="ABX compares tokens, and gender is of speakers"):
-        ask(made_up(), Question(method="abx", target="gender"), "within")
+def test_one_speaker_has_no_other_to_compare_with() -> None:
     with pytest.raises(InputError, match="ABX across speakers needs two or more"):
-        ask(made_up(), Question(method="abx", speakers=("FS0",)), "across")
+        ask(made_up(), Question(method="abx", protocol="across", speakers=("FS0",)))
+    (row,) = ask(made_up(), Question(method="abx", features=("z1",), speakers=("FS0",))).frame.to_dict("records")
+    assert (row["speaker"], row["interval"]) == ("FS0", "none")
+    assert np.isnan(row["ci_low"])

@@ -8,7 +8,8 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.token_table import TokenTable, as_columns
-from lvm_probe.probing.questions.targets import TARGETS, Selection, asked, default_protocol, height_classes, same_rows
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import check_same_tokens, height_classes, rows_to_judge, select_rows
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -41,27 +42,29 @@ def with_words() -> TokenTable:
 
 def test_token_targets_have_a_row_a_token() -> None:
     table = with_words()
-    found = asked(table, Selection("phoneme"))
+    found = select_rows(table, Question(target="phoneme"))
     assert found.labels[:6].tolist() == ["sh", "iy", "hh", "ae", "dcl", "d"]
     assert len(found.table.tokens) == 24
-    manner = asked(table, Selection("manner"))
+    manner = select_rows(table, Question(target="manner"))
     assert manner.labels[:6].tolist() == ["fricative", "vowel", "semivowel", "vowel", "closure", "stop"]
-    place = asked(table, Selection("place"))
+    place = select_rows(table, Question(target="place"))
     assert place.labels[:6].tolist() == ["postalveolar", "front", "glottal", "front", "alveolar", "alveolar"]
-    words = asked(table, Selection("word", least=1))
+    words = select_rows(table, Question(target="word", min_count=1))
     assert words.labels.tolist() == ["she", "had"] * 4
     np.testing.assert_array_equal(words.table.features["z1"][0], table.features["z1"][6])
-    assert asked(table, Selection("word", least=4)).labels.tolist() == ["she", "had"] * 4
-    with pytest.raises(InputError, match="no word occurs 5 times; lower --least"):
-        asked(table, Selection("word"))
+    assert select_rows(table, Question(target="word", min_count=4)).labels.tolist() == ["she", "had"] * 4
+    with pytest.raises(InputError, match="no word occurs 5 times; lower --min-count"):
+        select_rows(table, Question(target="word"))
 
 
 def test_folded_labels_keep_manner_and_lose_the_place_of_closures() -> None:
     table = with_words()
-    assert asked(table, Selection("manner", phones="timit48")).labels[4] == "closure"
-    assert asked(table, Selection("place", phones="timit48")).labels.tolist().count("alveolar") == 4  # d, and no vcl
+    assert select_rows(table, Question(target="manner", phones="timit48")).labels[4] == "closure"
+    assert (
+        select_rows(table, Question(target="place", phones="timit48")).labels.tolist().count("alveolar") == 4
+    )  # d, and no vcl
     with pytest.raises(InputError, match="unknown phone label 'AH0', .* manner is known of TIMIT's labels only"):
-        asked(changed(table, label="AH0"), Selection("manner"))
+        select_rows(changed(table, label="AH0"), Question(target="manner"))
 
 
 def test_every_label_has_a_place_or_is_silent() -> None:
@@ -75,32 +78,37 @@ def test_every_label_has_a_place_or_is_silent() -> None:
 
 def test_types_are_what_a_memorising_probe_goes_by() -> None:
     table = with_words()
-    context = asked(table, Selection("phoneme")).types
+    context = select_rows(table, Question(target="phoneme")).types
     np.testing.assert_array_equal(context[:6], context[6:12])  # the same neighbours in every sentence
     assert len(np.unique(context)) == 6
     np.testing.assert_array_equal(
-        asked(table, Selection("manner")).types[:6],
+        select_rows(table, Question(target="manner")).types[:6],
         np.unique(["sh", "iy", "hh", "ae", "dcl", "d"], return_inverse=True)[1],
     )
-    assert asked(table, Selection("gender", "nested")).types.tolist() == [0, 0, 1, 1]
-    assert asked(table, Selection("speaker", "nested")).types.tolist() == [0, 1, 2, 3]
+    assert select_rows(table, Question(target="gender", protocol="nested")).types.tolist() == [0, 0, 1, 1]
+    assert select_rows(table, Question(target="speaker", protocol="nested")).types.tolist() == [0, 1, 2, 3]
     order = np.random.default_rng(0).permutation(len(table))
     mixed_up = {name: values[order] for name, values in table.columns.items()}
     shuffled = TokenTable("t", table.path, {}, mixed_up, {"z1": table.features["z1"][order]})
-    mixed = asked(shuffled, Selection("phoneme"))
+    mixed = select_rows(shuffled, Question(target="phoneme"))
     back = dict(zip(mixed.table.tokens["token_id"], mixed.types, strict=True))
-    ids = asked(table, Selection("phoneme")).table.tokens["token_id"]
+    ids = select_rows(table, Question(target="phoneme")).table.tokens["token_id"]
     np.testing.assert_array_equal([back[i] for i in ids], context)
 
 
 def test_attributes_have_one_row_a_speaker_an_utterance_or_a_token() -> None:
     table = with_words()
-    assert asked(table, Selection("gender", "speaker")).labels.tolist() == ["F", "M"]
-    assert asked(table, Selection("gender", "nested")).labels.tolist() == ["F", "F", "M", "M"]
-    assert asked(table, Selection("gender", "speaker", rows="utterance")).labels.tolist() == ["F", "F", "M", "M"]
-    tokens = asked(table, Selection("gender", "speaker", rows="token"))
+    assert select_rows(table, Question(target="gender", protocol="speaker")).labels.tolist() == ["F", "M"]
+    assert select_rows(table, Question(target="gender", protocol="nested")).labels.tolist() == ["F", "F", "M", "M"]
+    assert select_rows(table, Question(target="gender", protocol="speaker", rows="utterance")).labels.tolist() == [
+        "F",
+        "F",
+        "M",
+        "M",
+    ]
+    tokens = select_rows(table, Question(target="gender", protocol="speaker", rows="token"))
     assert len(tokens.labels) == 24  # the phonemes; words would say the same twice
-    first = asked(table, Selection("speaker", "nested"))
+    first = select_rows(table, Question(target="speaker", protocol="nested"))
     rows = table.tokens[(table.tokens["utterance"] == "FA_SX1") & (table.tokens["unit"] == "phoneme")]
     weights = (rows["end"] - rows["start"]).to_numpy()
     mean = np.average(table.features["z1"][rows.index], axis=0, weights=weights)
@@ -112,48 +120,40 @@ def test_heights_are_classes_or_centimetres() -> None:
     assert height_classes(heights, (175, 185)).tolist() == ["<175", "175-185", "175-185", "175-185", ">185"]
     assert height_classes(heights, (180.0,)).tolist() == ["<180", "<180", ">=180", ">=180", ">=180"]
     table = with_words()
-    assert asked(table, Selection("height", "speaker")).labels.tolist() == ["<175", ">185"]
-    centimetres = asked(table, Selection("height-cm", "speaker"))
+    assert select_rows(table, Question(target="height", protocol="speaker")).labels.tolist() == ["<175", ">185"]
+    centimetres = select_rows(table, Question(target="height-cm", method="ridge", protocol="speaker"))
     assert centimetres.labels.tolist() == [160.0, 190.0]
     assert centimetres.labels.dtype == np.float64
     unknown = changed(table, height_cm=np.where(table.tokens["speaker"] == "FA", np.nan, 190.0))
-    assert asked(unknown, Selection("height", "speaker")).labels.tolist() == [">185"]
+    assert select_rows(unknown, Question(target="height", protocol="speaker")).labels.tolist() == [">185"]
     with pytest.raises(InputError, match="no rows with a known height are left"):
-        asked(changed(table, height_cm=np.nan), Selection("height", "speaker"))
+        select_rows(changed(table, height_cm=np.nan), Question(target="height", protocol="speaker"))
 
 
 def test_one_gender_alone() -> None:
-    assert set(asked(with_words(), Selection("phoneme", gender="M")).table.tokens["speaker"]) == {"MB"}
+    assert set(select_rows(with_words(), Question(target="phoneme", gender="M")).table.tokens["speaker"]) == {"MB"}
 
 
-def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
-    by = {target: default_protocol(target) for target in TARGETS}
-    assert {target for target, protocol in by.items() if protocol == "nested"} == {
-        "phoneme", "manner", "place", "speaker",
-    }  # fmt: skip
+def test_rows_that_the_table_lacks_are_refused() -> None:
+    with pytest.raises(InputError, match="no word rows, only phoneme; extract them: probe extract --units word"):
+        select_rows(made_up(speakers=2), Question(target="word"))
 
 
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"target": "speaker", "protocol": "speaker"}, "leaves out the very speaker"),
-        ({"target": "speaker", "rows": "speaker"}, "nobody could be recognised"),
-        ({"target": "phoneme", "rows": "utterance"}, "has one row a token; leave it out"),
-        ({"target": "gender", "phones": "timit39"}, "folds phonemes, and the target is gender"),
-        ({"target": "gender", "rows": "speaker", "protocol": "nested"}, "is protocol speaker; use that"),
-        ({"target": "height", "protocol": "speaker", "height_edges": ()}, "one height in cm or more"),
-        ({"target": "word", "speakers": ("FS0",)}, "no word rows, only phoneme; extract them: probe extract --units"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        asked(made_up(speakers=2), Selection(**fields))
+def test_speakers_with_one_utterance_are_left_out_by_name() -> None:
+    """Under `utterance` they would have no rows to train on."""
+    table = made_up(speakers=3)
+    single = table.tokens["utterance"].where(table.tokens["speaker"] != "MS1", "MS1_SX1")
+    rows, notes = rows_to_judge(changed(table, utterance=single), Question())
+    assert rows.speakers.tolist() == ["FS0", "FS2"]
+    assert notes == ("left out, for protocol utterance needs two utterances of a speaker: MS1 (48 rows)",)
+    for protocol in ("nested", "speaker", "paper"):
+        assert len(rows_to_judge(changed(table, utterance=single), Question(protocol=protocol))[0]) == 3 * 48
+    with pytest.raises(InputError, match="trains on a speaker's other utterances, and FS0, FS2, MS1 have one each"):
+        rows_to_judge(changed(table, utterance=table.tokens["speaker"] + "_SX1"), Question())
 
 
 def test_other_tokens_are_not_the_same_rows() -> None:
     table = made_up(speakers=2)
-    found = asked(table, Selection())
-    assert same_rows(asked(table, Selection()), found).table is not None
-    fewer = asked(table.select(np.arange(96) > 0), Selection())
+    check_same_tokens(table, table)
     with pytest.raises(InputError, match="not the same tokens as latents/made-up; extract both"):
-        same_rows(fewer, found)
+        check_same_tokens(table.select(np.arange(96) > 0), table)

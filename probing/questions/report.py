@@ -1,0 +1,277 @@
+"""Results in words: what was asked, a table, and sentences that claim no more than the numbers do."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lvm_probe.probing.questions.results import SHOWN_KS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORTED_K = 5
+"""The k of the sentences: fixed beforehand, so that no result chooses it."""
+
+MIN_SPEAKERS_FOR_TEST = 6
+"""With fewer, no outcome of a two-sided sign-flip test has p < 0.05."""
+
+_METHODS = {
+    "knn": "k nearest neighbours",
+    "lda": "a linear discriminant classifier",
+    "logistic": "logistic regression",
+    "ridge": "ridge regression",
+    "abx cosine": "ABX with cosine distance",
+    "abx euclidean": "ABX with Euclidean distance",
+}
+
+
+def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """What was asked, the results at a few k, and what they say.
+
+    Args:
+        frame: results of one target and method, under one protocol or several, of one table or several.
+        notes: what was left out, and why.
+    """
+    rows, cells = _shown(frame)
+    return "\n".join([_asked(rows), "", *_aligned(cells), "", *_sentences(rows, notes)])
+
+
+def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """The same for a notebook."""
+    rows, (head, *body) = _shown(frame)
+    lines = ["".join(f"<th>{html.escape(name)}</th>" for name in head)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    said = "<br>".join(html.escape(sentence) for sentence in _sentences(rows, notes))
+    return f"<p>{html.escape(_asked(rows))}</p><table>{table}</table><p>{said}</p>"
+
+
+def by_speaker(frame: pd.DataFrame) -> str:
+    """Accuracy of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
+    rows = _at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all"))
+    return _wide(rows, ["speaker"], "accuracy")
+
+
+def by_class(recall: pd.DataFrame) -> str:
+    """Recall of every class in per cent at one k: a row per class, a column per protocol and feature."""
+    return _wide(_at_reported_k(recall), ["label", "n"], "recall")
+
+
+def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
+    columns = ["table", "protocol", "feature"] if len(set(rows["table"])) > 1 else ["protocol", "feature"]
+    wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False) * 100
+    return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
+
+
+def _shown(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
+    """The rows of all speakers (of a table of one speaker, that speaker's), and their table at a few k."""
+    all_speakers = frame["speaker"] == ""
+    rows = frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
+    columns = _HEIGHT_COLUMNS if "mae_cm" in rows else _ACCURACY_COLUMNS
+    if len(set(rows["table"])) > 1:
+        columns = {"table": lambda row: str(row["table"]), **columns}
+    records = rows[rows["k"].isin(_shown_ks(rows["k"]))].to_dict("records")
+    table = [list(columns), *([cell(row) for cell in columns.values()] for row in records)]
+    used = [i for i in range(len(columns)) if any(cells[i] for cells in table[1:])]
+    return rows, [[cells[i] for i in used] for cells in table]
+
+
+def _at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
+    k = REPORTED_K if REPORTED_K in set(frame["k"]) else max(_shown_ks(frame["k"]))
+    return frame[frame["k"] == k]
+
+
+def _shown_ks(ks: pd.Series) -> list[int]:
+    return [k for k in SHOWN_KS if k in set(ks)] or sorted(set(ks))[:5]
+
+
+def _asked(rows: pd.DataFrame) -> str:
+    """One sentence that says what was asked."""
+    first = rows.iloc[0]
+    method = _METHODS[first["method"]]
+    if first["lda_dims"] > 0 and first["method"] == "knn":
+        method += f" among {first['lda_dims']:.0f} linear discriminants"
+    if first["match_dims"]:
+        method += f", features reduced to {first['match_dims']:.0f} dimensions inside the fold"
+    if first["normalise"] != "none":
+        method += f", features normalised by {first['normalise']}"
+    who = f" of speaker {first['speaker']}" if len(set(rows["speaker"])) == 1 and first["speaker"] else ""
+    height = "mae_cm" in rows
+    target = "height" if height else first["target"]
+    rows_are = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
+    unit = "errors in cm" if height else "accuracy in per cent"
+    return f"Predicting the {target}{who} by {method}: {rows_are}; {unit}."
+
+
+def _percent(value: float) -> str:
+    return "" if value != value else f"{100 * value:.1f}"
+
+
+def _points(value: float) -> str:
+    return "" if value != value else f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
+
+
+def _p(value: float) -> str:
+    return "" if value != value else f"{value:.4f}"
+
+
+def _cm(value: float, sign: str = "") -> str:
+    return "" if value != value else f"{value:{sign}.2f}"
+
+
+def _interval(low: str, high: str) -> str:
+    return f"{low}-{high}" if low else ""
+
+
+_Columns = dict[str, Callable[[Mapping[Any, Any]], str]]
+
+_FIRST_COLUMNS: _Columns = {
+    "feature": lambda row: row["feature"],
+    "protocol": lambda row: row["protocol"],
+    "k": lambda row: str(row["k"]) if row["k"] else "",
+}
+_ACCURACY_COLUMNS: _Columns = {
+    **_FIRST_COLUMNS,
+    "accuracy": lambda row: _percent(row["accuracy"]),
+    "95 % interval": lambda row: _interval(_percent(row["ci_low"]), _percent(row["ci_high"])),
+    "balanced accuracy": lambda row: "" if row["method"].startswith("abx") else _percent(row["balanced_accuracy"]),
+    "majority": lambda row: "" if row["method"].startswith("abx") else _percent(row["chance"]),
+    "null": lambda row: _percent(row["null_accuracy"]),
+    "p (null)": lambda row: _p(row["p_null"]) if row["rows"] != "token" else "",
+    "untrained": lambda row: _percent(row["untrained_accuracy"]),
+    "selectivity": lambda row: _points(row["selectivity"]),
+    "paper protocol": lambda row: _percent(row["paper_accuracy"]),
+    "difference to Mel (points)": lambda row: _points(row["minus_mel"]),
+    "p (Mel)": lambda row: _p(row["p_minus_mel"]),
+}
+_HEIGHT_COLUMNS: _Columns = {
+    **_FIRST_COLUMNS,
+    "gender": lambda row: row["gender"] or "both",
+    "error": lambda row: _cm(row["mae_cm"]),
+    "95 % interval": lambda row: _interval(_cm(row["mae_low"]), _cm(row["mae_high"])),
+    "gender mean": lambda row: _cm(row["baseline_mae_cm"]),
+    "p (gender mean)": lambda row: _p(row["p_baseline"]),
+    "null": lambda row: _cm(row["null_mae_cm"]),
+    "p (null)": lambda row: _p(row["p_null"]),
+    "untrained": lambda row: _cm(row["untrained_mae_cm"]),
+    "difference to Mel (cm)": lambda row: (
+        "" if row["minus_mel_cm"] != row["minus_mel_cm"] else f"{row['minus_mel_cm']:+.2f}"
+    ),
+    "p (Mel)": lambda row: _p(row["p_minus_mel"]),
+}
+_LEFT_ALIGNED = {"table", "feature", "protocol", "gender"}
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """The table in columns of equal width; a long head takes two lines."""
+    heads, body = table[0], table[1:]
+    lines = [_in_two(name) for name in heads]
+    top = [[line[0] for line in lines]] if any(line[0] for line in lines) else []
+    cells = [*top, [line[1] for line in lines], *body]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    align = [str.ljust if name in _LEFT_ALIGNED else str.rjust for name in heads]
+    return ["  ".join(a(c, w) for a, c, w in zip(align, row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _in_two(head: str) -> tuple[str, str]:
+    """A head of more than 13 characters in two lines of about the same length; the first is empty otherwise."""
+    if len(head) <= 13:
+        return "", head
+    words = head.split()
+    at = min(range(1, len(words)), key=lambda i: max(len(" ".join(words[:i])), len(" ".join(words[i:]))))
+    return " ".join(words[:at]), " ".join(words[at:])
+
+
+def _sentences(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
+    said = _height_sentences(rows) if "mae_cm" in rows else _accuracy_sentences(rows)
+    return said + [f"Note: {note}." for note in notes]
+
+
+def _accuracy_sentences(rows: pd.DataFrame) -> list[str]:
+    at_k = _at_reported_k(rows)
+    k = int(at_k.iloc[0]["k"])
+    first = rows.iloc[0]
+    abx = first["method"].startswith("abx")
+    # Nearest neighbours without LDA fit nothing, so nothing leaks.
+    fitted = (first["method"] != "knn" or first["lda_dims"] > 0) and not abx
+    protocols = set(rows["protocol"])
+    said = []
+    for (table, protocol), some in at_k.groupby(["table", "protocol"], sort=False):
+        where = f"{table}, {protocol}" if len(set(rows["table"])) > 1 else str(protocol)
+        where += f", k={k}" if k else ""
+        said += [_against_mel(where, row) for _, row in some.iterrows() if row["minus_mel"] == row["minus_mel"]]
+        if first["rows"] == "speaker":
+            said += [_against_null(where, row) for _, row in some.iterrows() if row["p_null"] == row["p_null"]]
+    honest = at_k[(at_k["protocol"] != "paper") & at_k["optimism"].notna()]
+    if fitted and len(honest):
+        largest = honest.iloc[int(honest["optimism"].abs().argmax())]
+        points, which = 100 * largest["optimism"], f"({largest['feature']}, compared with {largest['protocol']})"
+        said.append(
+            f"On the same rows the paper protocol overestimates accuracy by up to {points:.1f} points {which}."
+            if points >= 0
+            else f"On the same rows the accuracy under the paper protocol is up to {-points:.1f} points lower {which}."
+        )
+    if protocols & {"paper", "nested"} and first["target"] in ("gender", "height", "dialect"):
+        said.append(
+            "Under paper and nested the training rows include the same speaker, in the null too, which permutes whole "
+            f"speakers: only accuracy above the null is evidence of {first['target']}."
+        )
+    if fitted and "paper" in protocols:
+        hint = "" if protocols > {"paper"} else "; add another --protocol to see by how much"
+        said.append(f"The paper protocol fits LDA to the rows it judges, so its accuracies are biased upward{hint}.")
+    if abx:
+        said.append("Chance is 50; every pair of labels counts the same. Nothing is fitted.")
+    unit = first["interval"]
+    intervals = f"Intervals: bootstrap over {unit}." if unit != "none" else "One speaker: no interval."
+    said.append(intervals + _null_sentence(rows))
+    return said
+
+
+def _null_sentence(rows: pd.DataFrame) -> str:
+    """How many permutations the null of each protocol is the mean of."""
+    counts = rows[rows["permutations"] > 0].groupby("protocol", sort=False)["permutations"].first()
+    if counts.empty:
+        return ""
+    said = {n: f"{n:.0f} permutation{'s' if n > 1 else ''} of the labels" for n in counts}
+    if len(said) == 1:
+        return f" Null: mean over {said[counts.iloc[0]]}."
+    return " Null: mean over " + ", ".join(f"{said[n]} ({protocol})" for protocol, n in counts.items()) + "."
+
+
+def _against_mel(where: str, row: pd.Series) -> str:
+    gap, p = 100 * row["minus_mel"], row["p_minus_mel"]
+    if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
+        verdict = f"{gap:+.1f} points to Mel; {row['speakers']} speakers are too few for a test"
+    elif p < 0.05:
+        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel (paired over speakers, p={p:.4f})"
+    else:
+        verdict = f"not significantly different from Mel ({gap:+.1f} points, p={p:.2f})"
+    return f"{where}: {row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
+
+
+def _against_null(where: str, row: pd.Series) -> str:
+    better = "better" if row["p_null"] < 0.05 else "not significantly better"
+    return (
+        f"{where}: {row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
+        f"{_percent(row['null_accuracy'])} on average, p={row['p_null']:.3f})."
+    )
+
+
+def _height_sentences(rows: pd.DataFrame) -> list[str]:
+    said = []
+    for row in rows[rows["gender"] == ""].to_dict("records"):
+        gap, p = row["minus_baseline_cm"], row["p_baseline"]
+        verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than the mean of the gender"
+        if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
+            verdict += f"; {row['speakers']} speakers are too few for a test"
+        else:
+            verdict += f" (p={p:.4f})" if p < 0.05 else f", which may be chance (p={p:.2f})"
+        said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
+    if set(rows["protocol"]) & {"paper", "nested"}:
+        said.append(
+            "Under paper and nested the training rows include the same speaker: their errors say nothing of height."
+        )
+    said.append("Errors are mean absolute errors within the gender; intervals: bootstrap over speakers.")
+    return said

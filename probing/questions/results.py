@@ -1,0 +1,142 @@
+"""Results: tidy rows that hold an accuracy or error and everything needed to judge it; and confusions of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvm_probe.analysis.predictions import Outcome
+from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.questions.plan import Plan
+from lvm_probe.probing.questions.question import Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = [
+    "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
+    "accuracy", "balanced_accuracy", "ci_low", "ci_high", "chance", "null_accuracy",
+]  # fmt: skip
+"""Columns that every result has; accuracies are fractions."""
+
+MORE_COLUMNS = [
+    "p_null", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
+    "minus_mel", "p_minus_mel", "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "permutations", "null_n", "speakers", "interval",
+]  # fmt: skip
+
+HEIGHT_COLUMNS = [
+    "gender", "mae_cm", "mae_low", "mae_high", "baseline_mae_cm", "null_mae_cm", "untrained_mae_cm", "correlation",
+    "minus_baseline_cm", "p_baseline", "minus_mel_cm",
+]  # fmt: skip
+"""Columns of `height-cm` only, in centimetres; its accuracies are empty."""
+
+CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
+
+SHOWN_KS = (1, 5, 10, 20, 50)
+"""The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
+
+MIN_PERMUTATIONS_FOR_P = 19
+"""With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question. `print(answer)` shows what the command prints.
+
+    Attributes:
+        question: with its defaults filled in.
+        frame: the results, one row per feature, speaker (and all speakers together) and k; see `COLUMNS`.
+        confusion: how often each label was taken for each, over all speakers; see `CONFUSION_COLUMNS`.
+        notes: what was left out, and why.
+    """
+
+    question: Question
+    frame: pd.DataFrame
+    confusion: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def recall(self) -> pd.DataFrame:
+        """Of every label, the share that was recognised, and what it was most often taken for instead."""
+        return recall_of(self.confusion)
+
+    def __str__(self) -> str:
+        from lvm_probe.probing.questions.report import as_text
+
+        return as_text(self.frame, self.notes)
+
+    def _repr_html_(self) -> str:
+        from lvm_probe.probing.questions.report import as_html
+
+        return as_html(self.frame, self.notes)
+
+
+def common_columns(plan: Plan, feature: Feature) -> dict[str, Any]:
+    """The columns that all rows of a feature share."""
+    question = plan.question
+    size = plan.rows.table.matrix(feature, slice(0)).shape[1]
+    return {
+        "table": plan.rows.table.name,
+        "feature": str(feature),
+        "target": question.target,
+        "method": question.method,
+        "protocol": question.protocol,
+        "rows": question.row_unit,
+        "dims": min(size, question.match_dims or size),
+        "match_dims": question.match_dims or 0,
+        "normalise": question.normalise,
+        "permutations": question.permutations or 0,
+    }
+
+
+def results_frame(rows: Sequence[Mapping[str, Any]], question: Question) -> pd.DataFrame:
+    """A data frame of result rows, each of which holds a value, or an array over `k`, by the name of its column."""
+    import pandas as pd
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
+
+    columns = COLUMNS + MORE_COLUMNS + (HEIGHT_COLUMNS if question.target == "height-cm" else [])
+    frame = pd.DataFrame({name: column(name) for name in columns})
+    frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
+    frame["null_n"] = frame["permutations"] * frame["n"]
+    frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
+    return frame
+
+
+def confusion_frame(outcomes: Mapping[Feature, Outcome], plan: Plan) -> pd.DataFrame:
+    """How often each class was taken for each, at the ks that are shown."""
+    import pandas as pd
+
+    frames = []
+    for feature, outcome in outcomes.items():
+        shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
+        shape = (len(shown), len(plan.rows.classes), len(plan.rows.classes))
+        cells = (np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown])
+        pairs, counts = np.unique(np.ravel_multi_index(cells, shape), return_counts=True)
+        at_k, label, predicted = np.unravel_index(pairs, shape)
+        frames.append(pd.DataFrame(common_columns(plan, feature) | {
+            "k": np.take(outcome.ks, shown)[at_k], "label": plan.rows.classes[label],
+            "predicted": plan.rows.classes[predicted], "count": counts,
+        }))  # fmt: skip
+    return (
+        pd.concat(frames, ignore_index=True)[CONFUSION_COLUMNS] if frames else pd.DataFrame(columns=CONFUSION_COLUMNS)
+    )
+
+
+def recall_of(confusion: pd.DataFrame) -> pd.DataFrame:
+    """Of every label, the share that was recognised, and what it was most often taken for instead."""
+    key = ["table", "feature", "target", "method", "protocol", "k", "label"]
+    counts = confusion.assign(right=confusion["count"].where(confusion["label"] == confusion["predicted"], 0))
+    recall = counts.groupby(key, sort=False)[["count", "right"]].sum()
+    wrong = confusion[confusion["label"] != confusion["predicted"]]
+    worst = wrong.sort_values("count", ascending=False, kind="stable").drop_duplicates(key).set_index(key)
+    recall["recall"] = recall["right"] / recall["count"]
+    recall["taken_for"] = worst["predicted"]
+    recall["taken_for_share"] = worst["count"] / recall["count"]
+    return recall.rename(columns={"count": "n"}).drop(columns="right").reset_index()

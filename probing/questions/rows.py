@@ -1,0 +1,384 @@
+"""The rows of a token table that a question is about: which tokens, with which labels.
+
+A token target (phoneme, manner, place, word) has one row per token. For an attribute of the speaker (gender, height,
+dialect), and for the speaker itself, a row is a token or the mean over an utterance or a speaker, see
+`Question.row_unit`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
+from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.question import Question, RowUnit
+
+MIN_WORDS = 5
+"""Fewest tokens of a word that is asked for, unless the question says otherwise."""
+
+_DIALECT_SENTENCE = re.compile(r"(?i:_SA[12])$")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a question.
+
+    Attributes:
+        table: the rows with their features.
+        labels: one per row; text, or centimetres for `height-cm`.
+        types: for a control task (Hewitt and Liang 2019), what a probe could know a row by without knowing its class:
+            the label with its neighbours' for a phoneme or word, the phoneme for a class of phonemes, the speaker for
+            an attribute, the utterance for a speaker.
+    """
+
+    table: TokenTable
+    labels: np.ndarray
+    types: Int[np.ndarray, " rows"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def _classes_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self.labels.astype(str), return_inverse=True)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels that occur, as text, ascending."""
+        return self._classes_and_codes[0]
+
+    @property
+    def codes(self) -> Int[np.ndarray, " rows"]:
+        """Each row's label as its place among `classes`."""
+        return self._classes_and_codes[1]
+
+    @cached_property
+    def _speakers_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self.table.columns["speaker"].astype(str), return_inverse=True)
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """Ids of the speakers, ascending."""
+        return self._speakers_and_codes[0]
+
+    @property
+    def speaker_codes(self) -> Int[np.ndarray, " rows"]:
+        """Each row's speaker as the place among `speakers`."""
+        return self._speakers_and_codes[1]
+
+    @cached_property
+    def utterance_codes(self) -> Int[np.ndarray, " rows"]:
+        """A number for each row's utterance."""
+        return np.unique(self.table.columns["utterance"].astype(str), return_inverse=True)[1]
+
+    def where(self, chosen: Bool[np.ndarray, " rows"]) -> Rows:
+        """The rows where `chosen` is true."""
+        if chosen.all():
+            return self
+        return Rows(self.table.select(chosen), self.labels[chosen], self.types[chosen])
+
+
+def select_rows(table: TokenTable, question: Question) -> Rows:
+    """Select the rows that a question is about.
+
+    Raises:
+        InputError: no rows are left, or the table lacks what the question names.
+    """
+    table = _restricted(table, question)
+    match question.target:
+        case "phoneme" | "manner" | "place":
+            rows = _phonemes(table, question)
+        case "word":
+            rows = _words(table, question)
+        case "height-cm":
+            table = table.select(_is_known(table.columns["gender"]))  # heights are compared within a gender
+            rows = _of_speakers(table, question, "height_cm")
+            rows = replace(rows, labels=rows.labels.astype(np.float64))
+        case "height":
+            rows = _of_speakers(table, question, "height_cm")
+            rows = replace(rows, labels=height_classes(rows.labels.astype(np.float64), tuple(question.height_edges)))
+        case "gender" | "dialect" | "speaker":
+            rows = _of_speakers(table, question, question.target)
+    if len(rows) == 0:
+        raise _nothing_left(table, question)
+    return rows
+
+
+def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, tuple[str, ...]]:
+    """The rows of a question without those that its protocol cannot judge, and notes that name what was left out.
+
+    Under `utterance` a speaker with a single utterance has no rows to train on; under `speaker` an attribute or word
+    that one speaker alone has is unknown wherever that speaker is held out.
+
+    Raises:
+        InputError: as `select_rows`; or too little remains.
+    """
+    rows = select_rows(table, question)
+    if question.protocol == "utterance" and question.one_speaker_at_a_time:
+        return _without_single_utterances(rows)
+    if question.protocol == "speaker" and question.target in ("word", "gender", "height", "dialect"):
+        return _without_classes_of_one_speaker(rows, question)
+    return rows, ()
+
+
+def points_of(
+    rows: Rows, feature: Feature, question: Question, which: Any = slice(None)
+) -> Float[np.ndarray, "rows dims"]:
+    """A feature's values in the chosen rows, normalised as the question says.
+
+    Raises:
+        InputError: the table lacks the feature, or it is the variance over a single Monte Carlo draw.
+    """
+    table = rows.table
+    points = table.matrix(feature, which)
+    for part in feature.parts:
+        if part.endswith("_var") and not np.isfinite(table.features[part][which]).all():
+            raise InputError(
+                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
+                "extract into another folder with --samples 2 or more"
+            )
+    if question.normalise == "none":
+        return points
+    units = rows.speaker_codes if question.normalise == "speaker" else rows.utterance_codes
+    _, unit, sizes = np.unique(units[which], return_inverse=True, return_counts=True)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(unit, column) for column in values.T], axis=1) / sizes[:, None]
+
+    points -= mean(points)[unit]
+    deviation = np.sqrt(mean(points**2))
+    return points / np.where(deviation > 0, deviation, 1.0)[unit]
+
+
+def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:
+    """Refuse an untrained model's table that holds other tokens.
+
+    Raises:
+        InputError: the tokens differ.
+    """
+    ours, theirs = table.columns["token_id"], untrained.columns["token_id"]
+    if len(ours) != len(theirs) or (ours != theirs).any():
+        raise InputError(
+            f"{untrained.path}: not the same tokens as {table.path}; extract both from the same corpus with the same "
+            "--units and --split"
+        )
+
+
+def differs(feature: Feature, untrained: TokenTable, table: TokenTable) -> bool:
+    """Whether the untrained model's table has the feature with other values; Mel is the same in both."""
+    if not feature.is_among(untrained.features):
+        return False
+    return not all(np.array_equal(untrained.features[part], table.features[part]) for part in feature.parts)
+
+
+def height_classes(heights: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    """Classes of heights in cm.
+
+    Example:
+        >>> height_classes(np.array([170.0, 180.0, 190.0]), (175, 185)).tolist()
+        ['<175', '175-185', '>185']
+        >>> height_classes(np.array([170.0, 180.0]), (175,)).tolist()
+        ['<175', '>=175']
+    """
+    edges = sorted(edges)
+    middle = [f"{a:g}-{b:g}" for a, b in pairwise(edges)]
+    names = np.array([f"<{edges[0]:g}", *middle, f"{'>' if middle else '>='}{edges[-1]:g}"], dtype=object)
+    place = np.searchsorted(edges, heights, side="right")
+    if middle:
+        place[heights == edges[-1]] -= 1
+    return names[place]
+
+
+def _nothing_left(table: TokenTable, question: Question) -> InputError:
+    return InputError(f"{table.path}: no rows with a known {question.target} are left; widen the selection")
+
+
+def _restricted(table: TokenTable, question: Question) -> TokenTable:
+    """The tokens of the speakers, gender and kinds that the question is restricted to."""
+    columns = table.columns
+    if unknown := sorted(set(question.speakers) - set(columns["speaker"])):
+        known = ", ".join(sorted(set(columns["speaker"])))
+        raise InputError(f"{table.path}: no speaker {', '.join(unknown)}; it has {known}")
+    dialect = np.array([_DIALECT_SENTENCE.search(id) is not None for id in columns["utterance"]], dtype=bool)
+    closures = (columns["unit"] == "phoneme") & _is_among(columns["label"], phones.CLOSURES)
+    if not question.keep_sa and not dialect.any():
+        raise InputError(
+            f"{table.path}: no utterance is a dialect sentence (..._SA1, ..._SA2), which only TIMIT has; "
+            "leave out --sa drop"
+        )
+    if not question.keep_closures and not closures.any():
+        raise InputError(
+            f"{table.path}: no row is one of TIMIT's closures ({' '.join(sorted(phones.CLOSURES))}); "
+            "leave out --closures drop"
+        )
+    chosen = np.ones(len(table), dtype=bool)
+    if question.speakers:
+        chosen &= _is_among(columns["speaker"], question.speakers)
+    if question.gender:
+        chosen &= columns["gender"] == question.gender
+    if not question.keep_sa:
+        chosen &= ~dialect
+    if not question.keep_closures:
+        chosen &= ~closures
+    if not chosen.any():
+        raise InputError(f"{table.path}: no rows are left; widen the selection")
+    return table.select(chosen)
+
+
+def _phonemes(table: TokenTable, question: Question) -> Rows:
+    table = _of_unit(table, "phoneme")
+    labels = table.columns["label"]
+    types = _in_context(table)
+    chosen = np.ones(len(labels), dtype=bool)
+    if not question.keep_silence:
+        chosen = ~_is_among(labels, phones.NON_PHONEMES)
+    if question.phones is not None or question.target != "phoneme":
+        if unknown := sorted(set(labels[chosen]) - phones.TIMIT61):
+            need, cure = (
+                ("--phones folds", "leave --phones out to take the labels as they are")
+                if question.target == "phoneme"
+                else (f"have a {question.target}", f"{question.target} is known of TIMIT's labels only")
+            )
+            raise InputError(
+                f"{table.path}: unknown phone label {unknown[0]!r}, none of the 61 of TIMIT that {need}; {cure}"
+            )
+        names = {label: _phone_class(str(label), question) for label in set(labels[chosen])}
+        if question.target != "phoneme":
+            types = np.unique(labels.astype(str), return_inverse=True)[1]
+        labels = np.array([names.get(label) for label in labels], dtype=object)
+        chosen &= np.array([label is not None for label in labels], dtype=bool)
+    return _frequent(Rows(table, labels, types).where(chosen), question.min_count or 1)
+
+
+def _phone_class(label: str, question: Question) -> str | None:
+    folded = phones.fold(label, question.phones or "timit61", silences=True)
+    if folded is None or question.target == "phoneme":
+        return folded
+    return phones.manner(folded) if question.target == "manner" else phones.place(folded)
+
+
+def _words(table: TokenTable, question: Question) -> Rows:
+    table = _of_unit(table, "word")
+    labels = np.array([label.lower() for label in table.columns["label"]], dtype=object)
+    min_count = MIN_WORDS if question.min_count is None else question.min_count
+    rows = _frequent(Rows(table, labels, _in_context(table)), min_count)
+    if len(rows) == 0:
+        raise InputError(f"{table.path}: no word occurs {min_count} times; lower --min-count, or give more utterances")
+    return rows
+
+
+def _frequent(rows: Rows, min_count: int) -> Rows:
+    """Without the labels that have fewer rows."""
+    return rows.where(np.bincount(rows.codes)[rows.codes] >= min_count)
+
+
+def _without_single_utterances(rows: Rows) -> tuple[Rows, tuple[str, ...]]:
+    pairs = np.unique(np.stack([rows.speaker_codes, rows.utterance_codes]), axis=1)
+    single = np.bincount(pairs[0]) < 2
+    if not single.any():
+        return rows, ()
+    names = _listed(rows.speakers[single])
+    if single.all():
+        raise InputError(
+            f"{rows.table.path}: protocol utterance trains on a speaker's other utterances, and {names} "
+            f"{'has' if len(single) == 1 else 'have'} one each; give more utterances, or use --protocol speaker or "
+            "nested"
+        )
+    left_out = single[rows.speaker_codes]
+    note = f"left out, for protocol utterance needs two utterances of a speaker: {names} ({left_out.sum()} rows)"
+    return rows.where(~left_out), (note,)
+
+
+def _without_classes_of_one_speaker(rows: Rows, question: Question) -> tuple[Rows, tuple[str, ...]]:
+    pairs = np.unique(np.stack([rows.codes, rows.speaker_codes]), axis=1)
+    single = np.bincount(pairs[0]) < 2
+    if not single.any() or len(single) < 2:
+        return rows, ()
+    names = _listed(rows.classes[single])
+    if (~single).sum() < 2:
+        raise InputError(
+            f"{rows.table.path}: only one speaker has {question.target} {names}, and holding a speaker out needs two "
+            "speakers of each of two classes; give more speakers, or use --protocol nested"
+        )
+    left_out = single[rows.codes]
+    note = f"left out, for only one speaker has it: {question.target} {names} ({left_out.sum()} rows)"
+    return rows.where(~left_out), (note,)
+
+
+def _listed(names: np.ndarray, most: int = 8) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:
+    """Rows of an attribute of the speaker, or of the speaker's id; rows that lack it are left out."""
+    table = _speech(table, question.keep_silence)
+    table = table.select(_is_known(table.columns[column]))
+    if len(table) == 0:
+        raise _nothing_left(table, question)
+    if question.row_unit != "token":
+        table = _averaged(table, question.row_unit)
+    by = "utterance" if question.target == "speaker" else "speaker"
+    types = np.unique(table.columns[by].astype(str), return_inverse=True)[1]
+    return Rows(table, table.columns[column].astype(object), types)
+
+
+def _of_unit(table: TokenTable, unit: str) -> TokenTable:
+    chosen = table.columns["unit"] == unit
+    if not chosen.any():
+        units = ", ".join(sorted(set(table.columns["unit"])))
+        raise InputError(f"{table.path}: no {unit} rows, only {units}; extract them: probe extract --units {unit}")
+    return table.select(chosen)
+
+
+def _speech(table: TokenTable, keep_silence: bool) -> TokenTable:
+    """The rows that an attribute of the speaker is averaged over: phonemes, else words, else utterances."""
+    units = table.columns["unit"]
+    unit = next(unit for unit in ("phoneme", "word", "utterance") if (units == unit).any())
+    chosen = units == unit
+    if unit == "phoneme" and not keep_silence:
+        chosen &= ~_is_among(table.columns["label"], phones.SILENCES)
+    return table.select(chosen)
+
+
+def _averaged(table: TokenTable, by: RowUnit) -> TokenTable:
+    """One row per speaker or utterance: the mean of its rows, weighted by their duration."""
+    columns = table.columns
+    groups, first, place = np.unique(columns[by], return_index=True, return_inverse=True)
+    seconds = (columns["end"] - columns["start"]) / columns["sample_rate"]
+    shares = seconds / np.bincount(place, seconds)[place]
+    order = np.argsort(place, kind="stable")
+    begin = np.searchsorted(place[order], np.arange(len(groups)))
+    means = {k: np.add.reduceat((shares[:, None] * v)[order], begin, axis=0) for k, v in table.features.items()}
+    return replace(table, columns={name: values[first] for name, values in columns.items()}, features=means)
+
+
+def _in_context(table: TokenTable) -> Int[np.ndarray, " rows"]:
+    """A code for every row's label together with its neighbours' labels in the utterance."""
+    labels, label = np.unique(table.columns["label"].astype(str), return_inverse=True)
+    _, utterance = np.unique(table.columns["utterance"], return_inverse=True)
+    order = np.lexsort((table.columns["start"], utterance))
+    label, joined = label[order] + 1, utterance[order][1:] == utterance[order][:-1]
+    before = np.concatenate([[0], label[:-1] * joined])  # 0 at either end of an utterance
+    after = np.concatenate([label[1:] * joined, [0]])
+    types = np.empty(len(table), dtype=np.intp)
+    base = len(labels) + 1
+    types[order] = np.unique((before * base + label) * base + after, return_inverse=True)[1]
+    return types
+
+
+def _is_known(values: np.ndarray) -> Bool[np.ndarray, " rows"]:
+    return np.array([value is not None and value == value for value in values], dtype=bool)
+
+
+def _is_among(values: np.ndarray, names: Collection[str]) -> Bool[np.ndarray, " rows"]:
+    return np.array([value in names for value in values], dtype=bool)
