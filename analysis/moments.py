@@ -27,7 +27,6 @@ class Moments:
 
     Attributes:
         counts: points in each class; 0 for a class that does not occur.
-        mean: mean of all points.
         means: mean of each class; anything finite for a class that does not occur.
         variance: of each feature over all points, dividing by their number; 0 for a constant feature.
         within: scatter about the class means, summed over the points.
@@ -36,7 +35,6 @@ class Moments:
     """
 
     counts: Int[np.ndarray, "*folds classes"]
-    mean: Float[np.ndarray, "*folds dims"]
     means: Float[np.ndarray, "*folds classes dims"]
     variance: Float[np.ndarray, "*folds dims"]
     within: Float[np.ndarray, "*folds dims dims"]
@@ -51,6 +49,11 @@ class Moments:
     def n_classes(self) -> Int[np.ndarray, "*folds"]:
         """Number of classes that occur."""
         return np.asarray((self.counts > 0).sum(axis=-1))
+
+    @property
+    def mean(self) -> Float[np.ndarray, "*folds dims"]:
+        """Mean of all points."""
+        return (self.counts[..., None, :] @ self.means)[..., 0, :] / self.n[..., None]
 
     @property
     def inverse_variance(self) -> Float[np.ndarray, "*folds dims"]:
@@ -95,7 +98,6 @@ def moments(points: Float[np.ndarray, "points dims"], codes: Int[np.ndarray, " p
     variance = _constant_as_zero(points.var(axis=0))
     return Moments(
         counts=counts,
-        mean=points.mean(axis=0),
         means=means,
         variance=variance,
         within=residuals.T @ residuals,
@@ -111,14 +113,16 @@ def moments_without(
 ) -> Iterator[tuple[Sequence[Rows], Moments]]:
     """The moments of the points that each fold leaves, in stacks of some folds at a time.
 
-    A fold leaves n' points, n_c' of them in class c. With the residuals r = x - m_c of all points, y = x - m, and
-    sums over the held-out points (of class c for δ_c), the means move by
+    A fold leaves n' points, n_c' of them in class c. With the residuals r = x - m_c from the class means of all points,
+    summed over the held-out points (those of class c, for δ_c), the class means move by
 
-        δ_c = -Σ r / n_c'        δ = -Σ y / n'
+        δ_c = -Σ r / n_c'
 
-        within' = within - Σ r rᵀ - Σ_c n_c' δ_c δ_cᵀ        variance' = (n variance - Σ y²) / n' - δ²
+    The scatter within classes and that of all points are
 
-    and the points that remain in c have the residuals r - δ_c.
+        W' = W - Σ r rᵀ - Σ_c n_c' δ_c δ_cᵀ        W' + Σ_c n_c' (m_c' - m')(m_c' - m')ᵀ
+
+    and the points that stay in class c have the residuals r - δ_c.
 
     Args:
         points: features, standardised over all points.
@@ -138,7 +142,7 @@ def moments_without(
     """
     n, dims = points.shape
     counts, means, residuals = about_class_means(points, codes, n_classes)
-    mean, scatter, within = points.mean(axis=0), n * points.var(axis=0), residuals.T @ residuals
+    scatter, within = n * points.var(axis=0), residuals.T @ residuals
     order = np.argsort(codes, kind="stable")  # so that a class is a block of rows
     place, by_class, ends = np.argsort(order), residuals[order], np.cumsum(counts)
     squares = by_class**2
@@ -150,31 +154,32 @@ def moments_without(
         fold_of = np.repeat(np.arange(len(some)), [len(rows) for rows in some])
         class_of = fold_of * n_classes + codes[held_out]
         left = counts - np.bincount(class_of, minlength=len(some) * n_classes).reshape(-1, n_classes)
-        n_left = left.sum(axis=1)[:, None]
         sums = _sums(class_of, residuals[held_out], len(some) * n_classes).reshape(-1, n_classes, dims)
-        class_shifts = -sums / np.maximum(left, 1)[..., None]
-        y = points[held_out] - mean
-        shift = -_sums(fold_of, y, len(some)) / n_left
-        variance = (scatter - _sums(fold_of, y**2, len(some))) / n_left - shift**2
+        shifts = -sums / np.maximum(left, 1)[..., None]
+        scatters = np.empty((len(some), dims, dims))
+        for f, rows in enumerate(some):
+            moved = np.flatnonzero(left[f] < counts)
+            lost = np.vstack([residuals[rows], np.sqrt(left[f, moved])[:, None] * shifts[f, moved]])
+            np.subtract(within, lost.T @ lost, out=scatters[f])
+
+        n_left = left.sum(axis=1)[:, None]
+        from_mean = means + shifts
+        from_mean -= (left[:, None] @ from_mean) / n_left[..., None]
+        variance = np.diagonal(scatters, axis1=1, axis2=2) / n_left + np.einsum(
+            "fc,fcd,fcd->fd", left / n_left, from_mean, from_mean
+        )
         few_digits = np.flatnonzero((variance * n_left < _FEW_DIGITS * scatter).any(axis=1))
         variance = _constant_as_zero(variance)
 
         inverse = _inverse(variance)
-        scaled = class_shifts * inverse[:, None]
+        scaled = shifts * inverse[:, None]
         products = np.empty((n, len(some)))
         for c, (begin, end) in enumerate(zip(ends - counts, ends, strict=True)):
             products[begin:end] = by_class[begin:end] @ scaled[:, c].T
         # |(r - δ) / σ|² of every point that stays
-        norms = squares @ inverse.T - 2 * products + np.vecdot(scaled, class_shifts).T[codes[order]]
+        norms = squares @ inverse.T - 2 * products + np.vecdot(scaled, shifts).T[codes[order]]
         norms[place[held_out], fold_of] = 0
-        fourth = np.vecdot(norms, norms, axis=0)
-
-        scatters = np.empty((len(some), dims, dims))
-        for f, rows in enumerate(some):
-            moved = np.flatnonzero(left[f] < counts)
-            lost = np.vstack([residuals[rows], np.sqrt(left[f, moved])[:, None] * class_shifts[f, moved]])
-            np.subtract(within, lost.T @ lost, out=scatters[f])
-        found = Moments(left, mean + shift, means + class_shifts, variance, scatters, fourth)
+        found = Moments(left, means + shifts, variance, scatters, np.vecdot(norms, norms, axis=0))
         for f in few_digits:
             others = np.delete(np.arange(n), some[f])
             fresh = moments(points[others], codes[others], n_classes)

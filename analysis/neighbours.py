@@ -149,11 +149,13 @@ def _squared_distances(queries: np.ndarray, columns: Iterable[np.ndarray]) -> Fl
 
     The dimensions are added in order, so the distance of two points is the same wherever they are compared.
     """
-    squares = np.zeros(())
+    squares: np.ndarray | float = 0.0
     for query, column in zip(queries.T, columns, strict=True):
         differences = query[:, None] - column
-        squares = squares + differences * differences
-    return squares
+        differences *= differences
+        differences += squares
+        squares = differences
+    return np.asarray(squares)
 
 
 def _nearest(distances: Float[np.ndarray, "queries points"], k: int) -> Int[np.ndarray, "queries k"]:
