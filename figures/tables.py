@@ -140,7 +140,7 @@ class Evaluated:
     def configuration(self) -> str:
         if self.latents:
             return f"L = {len(self.latents)}, Dz = {', '.join(map(str, self.latents))}"
-        return {"uniform": "without_inference", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
+        return {"uniform": "uninformed", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
 
     def printed(self, rows: Sequence[published_values.Printed]) -> list[published_values.Printed]:
         """The paper's models that this one is a relative of: family, stride and, of a CW-VAE, layers that fit."""

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from lvm_probe import InputError
 from lvm_probe.analysis import lda
-from lvm_probe.analysis.moments import Moments, moments, standardised
+from lvm_probe.analysis.moments import moments, standardised
 from lvm_probe.analysis.shrinkage import intensity, shrunk_covariance
 from tests import reference
 from tests.analysis.labelled_folds import each, folds_without, labelled, mixed, without
@@ -64,14 +65,7 @@ def test_axes_whiten_and_an_empty_class_plays_no_part() -> None:
     fold = moments(space, labels, 6)
     axes = lda.discriminants(fold, 0.2, 5)
     np.testing.assert_allclose(axes.T @ shrunk_covariance(fold, 0.2) @ axes, np.eye(5), atol=1e-10)
-    wider = Moments(
-        np.append(fold.counts, 0),
-        fold.mean,
-        np.vstack([fold.means, np.zeros(6)]),
-        fold.variance,
-        fold.within,
-        fold.fourth,
-    )
+    wider = replace(fold, counts=np.append(fold.counts, 0), means=np.vstack([fold.means, np.zeros(6)]))
     np.testing.assert_allclose(pdist(space @ lda.discriminants(wider, 0.2, 5)), pdist(space @ axes), rtol=1e-8)
 
 
