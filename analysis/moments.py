@@ -179,8 +179,8 @@ def moments_without(
         # |(r - δ) / σ|² of every point that stays
         norms = squares @ inverse.T - 2 * products + np.vecdot(scaled, shifts).T[codes[order]]
         norms[place[held_out], fold_of] = 0
-        found = Moments(left, means + shifts, variance, scatters, np.vecdot(norms, norms, axis=0))
-        for f in few_digits:
+        found = Moments(left, means + shifts, variance, scatters, np.einsum("pf,pf->f", norms, norms))
+        for f in few_digits.tolist():
             others = np.delete(np.arange(n), some[f])
             fresh = moments(points[others], codes[others], n_classes)
             for field in fields(Moments):

@@ -33,7 +33,7 @@ def checked_shrinkage(shrinkage: Shrinkage) -> Shrinkage:
     raise InputError(f'shrinkage is {shrinkage!r}; use "ledoit-wolf", "none" or a number from 0 to 1')
 
 
-def intensity(fold: Moments, shrinkage: Shrinkage) -> Amount:
+def intensity(fold: Moments, shrinkage: Shrinkage) -> Float[np.ndarray, "*folds"]:
     """The intensity λ of the shrinkage for these moments, in [0, 1]."""
     match shrinkage:
         case "ledoit-wolf":
@@ -44,7 +44,7 @@ def intensity(fold: Moments, shrinkage: Shrinkage) -> Amount:
             return np.full(fold.n.shape, float(shrinkage))
 
 
-def ledoit_wolf(fold: Moments) -> Amount:
+def ledoit_wolf(fold: Moments) -> Float[np.ndarray, "*folds"]:
     """The intensity of the shrinkage with the least expected squared error.
 
     Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
@@ -55,7 +55,8 @@ def ledoit_wolf(fold: Moments) -> Amount:
     squared_norm = np.vecdot((fold.within**2 @ inverse[..., None])[..., 0], inverse) / n**2
     distance = squared_norm - p * _mean_share_within(fold) ** 2  # of the sample covariance from its target
     error = (fold.fourth / n - squared_norm) / n  # of the sample covariance from the true one, estimated
-    return np.divide(error, distance, out=np.zeros(n.shape), where=(distance > 0) & (p > 1)).clip(0, 1)
+    amount = np.divide(error, distance, out=np.zeros(n.shape), where=(distance > 0) & (p > 1))
+    return np.asarray(amount.clip(0, 1))
 
 
 def shrunk_covariance(fold: Moments, amount: Amount) -> Float[np.ndarray, "*folds dims dims"]:
@@ -70,7 +71,7 @@ def shrunk_covariance(fold: Moments, amount: Amount) -> Float[np.ndarray, "*fold
     Raises:
         InputError: the covariance is singular.
     """
-    varies, n = fold.variance > 0, fold.n
+    varies, n, amount = fold.variance > 0, fold.n, np.asarray(amount)
     spare, p = n - fold.n_classes, varies.sum(axis=-1)
     if (spare == 0).any():
         raise InputError(
@@ -85,7 +86,7 @@ def shrunk_covariance(fold: Moments, amount: Amount) -> Float[np.ndarray, "*fold
     covariance = fold.within * ((1 - amount) / n)[..., None, None]
     if not varies.all():
         covariance *= varies[..., None, :] & varies[..., None]
-    ridge = amount * _mean_share_within(fold)
+    ridge = np.asarray(amount * _mean_share_within(fold))
     dims = np.arange(fold.variance.shape[-1])
     covariance[..., dims, dims] += ridge[..., None] * fold.variance + ~varies
     if (ridge <= 10 * _COLLINEAR).any():  # a larger one leaves every feature some variance of its own
@@ -106,7 +107,8 @@ def _check_regular(covariance: np.ndarray) -> None:
         )
 
 
-def _mean_share_within(fold: Moments) -> Amount:
+def _mean_share_within(fold: Moments) -> Float[np.ndarray, "*folds"]:
     """μ: the mean over the features of variance within classes / variance."""
     p = np.maximum((fold.variance > 0).sum(axis=-1), 1)
-    return np.vecdot(np.diagonal(fold.within, axis1=-2, axis2=-1), fold.inverse_variance) / fold.n / p
+    within = np.vecdot(np.diagonal(fold.within, axis1=-2, axis2=-1), fold.inverse_variance) / fold.n
+    return np.asarray(within / p)
