@@ -49,8 +49,8 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
         default=None,
         help="A, B and X of one speaker, or X of another; may be given twice (default: both)"
         if abx
-        else "may be given several times (default: utterance for phonemes and their classes, nested for the target "
-        "speaker, speaker for words and attributes of the speaker)",
+        else "may be given several times (default: utterance for phonemes, their classes and the target speaker; "
+        "speaker for words and attributes of the speaker)",
     )
     if not abx:
         sub.add_argument(
@@ -129,8 +129,8 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
             "--permutations",
             type=int,
             default=None,
-            help="label permutations for the null (default: 10; 100 where one row is a speaker; 2 for tokens under "
-            "nested and logistic regression)",
+            help="permutations of the labels for the null (default: 5 where a row is a token, 10 for utterances, 100 "
+            "for speakers; fewer for logistic regression and under `nested`)",
         )
     if not ridge:
         sub.add_argument(

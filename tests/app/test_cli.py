@@ -197,9 +197,9 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
 def test_the_printed_table_says_what_the_null_is_of(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("knn", "--latents", latents, "--features", "mel", "--k", 5)
     quietly(*argv)
-    assert "Null: mean over 10 permutations of the labels." in capsys.readouterr().out
+    assert "Null: mean over 5 permutations of the labels." in capsys.readouterr().out
     quietly(*argv, "--protocol", "paper", "--protocol", "nested")
-    said = "Null: mean over 10 permutations of the labels (paper), 2 permutations of the labels (nested)."
+    said = "Null: mean over 5 permutations of the labels (paper), 2 permutations of the labels (nested)."
     assert said in capsys.readouterr().out
     quietly(*argv, "--permutations", 0)
     assert "Null" not in capsys.readouterr().out
