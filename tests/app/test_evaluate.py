@@ -56,7 +56,7 @@ def test_several_models_and_baselines_make_a_table(
     assert pd.isna(frame.loc[3, "kl_z2"])
     assert json.loads(files[1].read_text())["results"][2]["bits_per_frame"] == cwvae["bits_per_frame"]
     latex = files[2].read_text()
-    assert latex.startswith(r"\begin{tabular}{ll")
+    assert "\n\\begin{tabular}{ll" in latex
     assert latex.count(r"\\") == 5
     assert r"$\leq$" in latex
 
@@ -65,13 +65,14 @@ def test_the_printed_table_lines_up_and_says_what_its_columns_mean(
     trained: Path, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quietly("evaluate", "--ckpt", "uniform", "--ckpt", trained, "--corpus", small)
-    head, *rows = capsys.readouterr().out.splitlines()
+    title, _, head, *rows = capsys.readouterr().out.splitlines()
+    assert title == "Likelihoods"
     assert "bits per frame" in head
     assert rows[0].startswith("uniform")
     assert "≤" in rows[1]
     assert "≤" not in rows[0]
     assert head.index("bits per frame") + len("bits per frame") == rows[0].index("16.000") + len("16.000")
-    assert "PCM code length" in rows[2]
+    assert "PCM code length: bits per frame of the 16-bit recording" in " ".join(rows[3:])
 
 
 def test_chunks_give_the_same_figure(trained: Path, small: Path, probe: Probe) -> None:
