@@ -10,7 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.features.feature import Feature, default_features
 
 if TYPE_CHECKING:
-    from lvm_probe.analysis.lda import Shrinkage
+    from lvm_probe.analysis.shrinkage import Shrinkage
     from lvm_probe.probing.corpora.phones import PhoneSet
     from lvm_probe.probing.features.token_table import TokenTable
 
