@@ -282,4 +282,8 @@ class Question:
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""
-        return tuple(map(Feature.parse, self.features)) or default_features(table)
+        features = tuple(map(Feature.parse, self.features)) or default_features(table)
+        if not features:
+            known = ", ".join(table.features)
+            raise InputError(f"{table.path}: neither layers of a model nor Mel; name features among {known}")
+        return features
