@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import lvm_probe
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT
 from lvm_probe.app.output import Output
-from lvm_probe.models.io.provenance import package_version, package_versions
-from lvm_probe.probing.progress import bar
+from lvm_probe.models.io.provenance import package_version
 
 SUMMARY = "explore token tables in a browser: map, questions, audio, changed latents"
 EXAMPLES = ("probe explore --demo", "probe explore --latents latents/timit --corpus TIMIT --ckpt cwvae-small")
@@ -94,19 +94,8 @@ def demo_table() -> Path:
         parts = token_table.read_extraction(folder)["parts"]
         if all((folder / token_table.part_name(i)).exists() for i in range(parts)):
             return folder
-    import torch
-
-    from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.probing.corpora import open_corpus
-    from lvm_probe.probing.features import extraction
-
-    corpus = open_corpus(_demo_corpus())
-    settings = extraction.Settings(draws=DEMO_DRAWS, estimator="posterior-mean", units=("phoneme", "word"))
-    with bar(corpus.seconds, "extract, once") as advance:
-        extraction.extract(
-            checkpoint.load(DEMO_CHECKPOINT), corpus, folder, settings, device=torch.device("cpu"),
-            versions=package_versions(), progress=advance,
-        )  # fmt: skip
+    corpus, model = lvm_probe.open_corpus(_demo_corpus()), lvm_probe.load_model(DEMO_CHECKPOINT, device="cpu")
+    lvm_probe.extract(corpus, model, folder, samples=DEMO_DRAWS, units=("phoneme", "word"))
     return folder
 
 

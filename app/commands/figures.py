@@ -149,7 +149,7 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
         if made_from and made_from != corpus.fingerprint():
             notices.append(
                 f"{corpus.name} ({len(corpus.utterances)} utterances) is not the corpus that {first.name} was made "
-                "from: likelihoods and KL are those of other recordings than the probes'"
+                "from: likelihoods and KL are of other recordings than those probed"
             )
     for notice in notices:
         print(f"notice: {notice}", file=sys.stderr)
