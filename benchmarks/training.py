@@ -1,13 +1,12 @@
-"""Times training: seconds of audio that forward, backward and Adam handle per second of wall time.
+"""Times training: seconds of audio per second of wall time, through forward pass, backward pass and Adam.
 
     python benchmarks/training.py --family cwvae --preset small --batch 8 --segment 16384 --updates 10 --loop both
     python benchmarks/training.py --family vrnn --preset paper --batch 16 --segment 48000
 
-Runs in one process on random 16-bit noise; what the audio says does not change the work. `--loop plain` puts
-autograd through the steps of the recurrence in the place of the loop that is differentiated by hand; `both` prints the
-ratio. Parts are those of the forward pass; the loop's backward pass is in `backward`. The share of the machine's limit
-counts the products of all layers, three times each for forward and backward, against what F.linear reaches at the shape
-of the layer with most of them.
+Runs in one process on random 16-bit noise. `--loop plain` replaces the recurrence with the hand-written backward pass
+(CW-VAE, VRNN) by autograd through its steps; `both` prints the ratio. `encode` to `likelihood` are parts of the forward
+pass. The share of the machine's limit counts the products of all layers, three times each for forward and backward,
+against what F.linear reaches at the shape of the layer with most of them.
 """
 
 import argparse
@@ -19,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from sys import path
-from typing import Any
 
 import torch
 
@@ -28,12 +26,9 @@ path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import gflops, synchronize
 
-import lvm_probe.models.layers.cwvae_cell
-import lvm_probe.models.layers.srnn_chain
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.cwvae_scan import Weights
 from lvm_probe.models.layers.srnn_chain import Chain
-from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
+from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.models.training.recipe import Preset
@@ -41,71 +36,34 @@ from lvm_probe.models.training.trainer import autocast, learning_rate, training_
 from lvm_probe.models.trajectory import Trajectory
 
 
-def plain_scan(
-    gates: torch.Tensor, evidence: torch.Tensor, noise: torch.Tensor, weights: Weights, posterior: Posterior, _: None
+def plain_infer(
+    cell: Cell, context: torch.Tensor | None, encoded: torch.Tensor, noise: torch.Tensor, _: None
 ) -> Trajectory:
-    """The loop of `Cell.step` in plain PyTorch, differentiated by autograd."""
-    rows, latent = noise.shape[1:]
-    hidden = weights.h_to_all.shape[0]
-    splits = (2 * hidden, hidden, hidden, hidden)
-    gates, evidence = gates.to(noise.dtype), evidence.to(noise.dtype)
-    h, z = noise.new_zeros(rows, hidden), noise.new_zeros(rows, latent)
-    from_h = weights.h_bias.expand(rows, -1)
-    out = []
+    """`Cell.infer` by `Cell.step`, differentiated by autograd."""
+    gates, evidence = cell.gate_inputs(context, encoded), cell.encoder_to_evidence(encoded)
+    rows = noise.shape[1]
+    h, z, steps = noise.new_zeros(rows, cell.hidden), noise.new_zeros(rows, cell.latent), []
     for gate, e, eps in zip(gates, evidence, noise, strict=True):
-        n_in, ru_in = (gate + z @ weights.z_to_gates).split((hidden, 2 * hidden), 1)
-        ru_h, n_h, _, _ = from_h.split(splits, 1)
-        reset, update = torch.sigmoid(ru_in + ru_h).chunk(2, 1)
-        h = (1 - update) * torch.tanh(n_in + reset * n_h) + update * h
-        from_h = torch.addmm(weights.h_bias, h, weights.h_to_all)
-        _, _, to_prior, to_evidence = from_h.split(splits, 1)
-        z, distributions = _latent(to_prior, to_evidence + e, weights, posterior, eps)
-        out.append((h, z, *distributions))
-    all_h, all_z, *g = (torch.stack(x) for x in zip(*out, strict=True))
+        h, z, p, q = cell.step(gate.expand(rows, -1), e.expand(rows, -1), eps, z, h)
+        steps.append((h, z, p.mean, p.log_precision, q.mean, q.log_precision))
+    all_h, all_z, *g = (torch.stack(x) for x in zip(*steps, strict=True))
     return Trajectory(all_h, all_z, Gaussian(*g[:2]), Gaussian(*g[2:]))
-
-
-def plain_chain(
-    units: torch.Tensor,
-    noise: torch.Tensor,
-    z: torch.Tensor,
-    weights: lvm_probe.models.layers.srnn_chain.Weights,
-    posterior: Posterior,
-) -> tuple[torch.Tensor, Gaussian, Gaussian]:
-    """The loop of `Chain.step` in plain PyTorch, differentiated by autograd."""
-    out = []
-    for unit, eps in zip(units.to(noise.dtype), noise, strict=True):
-        networks = (unit + z @ weights.z_to_units).chunk(len(weights.heads), 1)
-        z, distributions = _latent(networks[0], networks[-1], weights, posterior, eps)
-        out.append((z, *distributions))
-    all_z, *g = (torch.stack(x) for x in zip(*out, strict=True))
-    return all_z, Gaussian(*g[:2]), Gaussian(*g[2:])
-
-
-def _latent(
-    to_prior: torch.Tensor, to_evidence: torch.Tensor, weights: Any, posterior: Posterior, eps: torch.Tensor
-) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    networks = (to_prior, to_evidence)[-len(weights.heads) :]
-    heads = zip(networks, weights.heads, weights.heads_bias, strict=True)
-    p, e = ([gaussian_of(torch.relu(units) @ w + b) for units, w, b in heads] * 2)[:2]
-    q = posterior_of(posterior, p, e)
-    return q.mean + q.std * eps, (p.mean, p.log_precision, q.mean, q.log_precision)
 
 
 @contextlib.contextmanager
 def loop(how: str) -> Iterator[None]:
-    """Puts the named loop into the cells and chains."""
-    fast = lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan
+    """Make cells use the loop with the hand-written backward pass ("fast") or the one by autograd ("plain")."""
+    fast = Cell.infer
     if how == "plain":
-        lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan = plain_scan, plain_chain
+        Cell.infer = plain_infer  # type: ignore[method-assign]
     try:
         yield
     finally:
-        lvm_probe.models.layers.cwvae_cell.scan, lvm_probe.models.layers.srnn_chain.scan = fast
+        Cell.infer = fast  # type: ignore[method-assign]
 
 
 class Bench:
-    """A model in training on the same random batch again and again."""
+    """A model that is trained on the same random batch again and again."""
 
     def __init__(self, name: str, chosen: Preset, batch: int, segment: int, precision: str, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -145,7 +103,7 @@ class Bench:
         return dict(zip(names, (b - a for a, b in pairwise(marks)), strict=True))
 
     def run(self, loops: Sequence[str], updates: int) -> dict[str, dict[str, float]]:
-        """Median seconds of each part with each loop, turn by turn, after two updates of each to warm up."""
+        """Median seconds of each part with each loop, in turn, after two updates of each to warm up."""
         timed: dict[str, list[dict[str, float]]] = {how: [] for how in loops}
         for turn in range(updates + 2):
             for how in loops:
@@ -178,7 +136,7 @@ class Bench:
         for hook in hooks:
             hook.remove()
         loops = [module for module in self.model.modules() if isinstance(module, Cell | Chain)]
-        for module, layer in zip(loops, layers, strict=False):  # they multiply without calling their layers
+        for module, layer in zip(loops, layers, strict=False):  # their loops multiply without calling the layers
             rows = layer.z.shape[0] * layer.z.shape[1]
             inside = [part for part in module.children() if isinstance(part, torch.nn.Linear) and part not in called]
             calls.extend((rows, part.in_features, part.out_features) for part in inside)
@@ -190,7 +148,7 @@ class Bench:
 
 
 def peak_memory(device: str) -> float:
-    """GiB: the process's largest resident size, or the GPU's largest allocation."""
+    """GiB: the largest resident size of the process, or the largest allocation on the GPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -205,7 +163,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--loop", choices=("fast", "plain", "both"), default="fast")
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--threads", type=int, default=0, help="default: PyTorch's choice")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked = parser.parse_args()
     if asked.threads:

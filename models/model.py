@@ -1,7 +1,9 @@
-"""What every model of the family is: encode an utterance, infer latents, decode them to a distribution of audio.
+"""The contract of all models: encode an utterance, infer latents, decode them to a distribution of every audio sample.
 
-A model states distributions; losses, metrics and training live elsewhere. Waveforms are 16-bit PCM, (batch, samples),
-zero-padded behind. Sequences at a latent rate have time first.
+A model states distributions. Losses, metrics and training live elsewhere.
+
+Waveforms are 16-bit PCM of shape (batch, samples), zero-padded at the end. Sequences of time steps have time first.
+Layers of latents are numbered from the one with the shortest stride, z1, upwards.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, assert_never, get_args
 
 import torch
 from jaxtyping import Float, Int, Int16
@@ -19,19 +21,27 @@ from torch.nn import functional as F
 
 from lvm_probe import InputError
 from lvm_probe.models.likelihood import mulaw
+from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
 from lvm_probe.models.trajectory import Trajectory
 
 Companding = Literal["mulaw16", "mulaw8", "linear"]
 
+_GIVEN_LOG_PRECISION = 60.0
+"""Of latents that are given instead of inferred: a standard deviation of 1e-13."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What all configurations have: the compandings of each sample that the encoder sees, and the output.
+    """What all configurations have.
 
-    16-bit μ-law alone is what the paper feeds its encoders. With 8-bit μ-law and ten times the waveform beside it the
-    amplified quiet noise of the 16-bit μ-law does not drown the speech.
+    Attributes:
+        inputs: the compandings of each audio sample that the encoder sees. Havtorn et al. (2022) use 16-bit μ-law
+            alone, which amplifies quiet noise; with 8-bit μ-law and ten times the waveform besides, it does not mask
+            the speech.
+        output: the distribution of an audio sample.
+        sample_rate: in Hz.
     """
 
     inputs: tuple[Companding, ...] = ("mulaw16", "mulaw8", "linear")
@@ -39,7 +49,7 @@ class ModelConfig:
     sample_rate: int = 16_000
 
     def check(self, positive: Sequence[object], not_negative: Sequence[object] = ()) -> None:
-        """InputError unless the given sizes are whole numbers in their range and the inputs known."""
+        """Raise InputError unless the given sizes are whole numbers in their range and the inputs are known."""
         sizes = (*positive, *not_negative, self.sample_rate)
         if any(not isinstance(size, int) for size in sizes):
             raise InputError(f"sizes must be whole numbers; got {self}")
@@ -52,10 +62,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What one pass over a batch states: a trajectory per latent layer (lowest first) and p(x | latents, past).
+    """What one pass over a batch states.
 
-    `waveform` is the auxiliary linear estimate of 2·μlaw255(x), which only training looks at; deterministic models
-    have none.
+    Attributes:
+        layers: a trajectory for each layer of latents, lowest first.
+        output: p(x | latents, past audio) of every audio sample.
+        waveform: the auxiliary linear estimate of 2·μlaw255(x), for training only; deterministic models have none.
     """
 
     layers: tuple[Trajectory, ...]
@@ -63,17 +75,51 @@ class ForwardPass:
     waveform: Float[Tensor, "batch samples"] | None
 
 
-class SpeechModel(nn.Module, ABC):
-    """The contract of the family.
+class PosteriorModule(nn.Module):
+    """The part of a model that infers one layer of latents.
 
-    `stride` is the lowest step in samples; `strides` and `latents` are those of the latent layers, lowest first, and
-    empty for a deterministic model. `encode_reach` and `decode_reach` say how many samples before and after a step
-    the encoder and the decoder look at (None: the whole utterance), which is what evaluation in chunks goes by.
+    Attributes:
+        posterior: how the posterior is made from prior and evidence; "prior" infers nothing.
+        given: latents that take the place of the inferred ones, if set.
+    """
+
+    posterior: Posterior
+    given: Float[Tensor, "steps 1 latent"] | None = None
+
+    @staticmethod
+    def certain(z: Float[Tensor, "*time rows latent"]) -> Gaussian:
+        """The posterior of latents that are given."""
+        return Gaussian(z, torch.full_like(z, _GIVEN_LOG_PRECISION))
+
+
+class SpeechModel(nn.Module, ABC):
+    """The contract of all families. CONTRIBUTING.md shows how to add one.
+
+    Precision: the trainer may run `encode`, `infer` and `decode` under `torch.autocast` with bfloat16 (`--precision`),
+    in which linear layers compute in bfloat16. The model keeps in the precision of its weights what accumulates over
+    time steps and what enters a divergence: recurrences, latents, priors and posteriors. It disables autocast around
+    them, as `layers.gru.run` does. Likelihoods are computed in single precision or better in any case.
+
+    Attributes:
+        family: name in the registry, in checkpoints and on the command line.
+        Config: its configuration, a frozen dataclass that extends `ModelConfig`.
+        presets: by name; "small" and "tiny" at least.
+        decoder_sees_audio: whether p(x_t | ...) depends on past audio other than through the latents.
+        prior_sees_audio: whether p(z_t | ...) depends on past audio other than through the latents.
+        config: of this model.
+        stride: audio samples per step of the lowest layer.
+        strides: audio samples per step of each layer of latents, lowest first; empty without latents.
+        latents: size of each layer of latents, lowest first; empty without latents.
+        encode_reach: audio samples before and after a step that `encode` looks at; None for the whole utterance.
+            Evaluation in chunks relies on it.
+        decode_reach: the same for `decode`, in what it looks at of encoding and latents.
     """
 
     family: ClassVar[str]
     Config: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Preset]]
+    decoder_sees_audio: ClassVar[bool]
+    prior_sees_audio: ClassVar[bool]
 
     config: Any
     stride: int
@@ -86,7 +132,18 @@ class SpeechModel(nn.Module, ABC):
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
-        """Everything that depends on the audio alone, time first; the samples of an utterance share it."""
+        """Everything that depends on the audio alone, so that Monte Carlo draws of an utterance can share it.
+
+        Args:
+            pcm: zero-padded 16-bit PCM.
+            lengths: audio samples of each row before the padding.
+
+        Returns:
+            Sequences of features, time first.
+
+        Raises:
+            InputError: if `pcm` is not int16.
+        """
 
     def infer(
         self,
@@ -94,10 +151,16 @@ class SpeechModel(nn.Module, ABC):
         noise: Sequence[Float[Tensor, "_time rows _latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Sample the posterior: one trajectory per layer, lowest first.
+        """Draw latents from the posterior.
 
-        `noise` is standard normal per layer. The encoding may have one row for many rows of noise. The recurrence
-        starts from zero, or goes on from the last step of `before`. A deterministic model has nothing to infer.
+        Args:
+            encoded: what `encode` returns, or a stretch of it. One row may stand for all rows of noise.
+            noise: standard normal, for each layer.
+            before: what `infer` returned for the stretch of time before this one. The recurrence continues from its
+                last step; without it, from zeros.
+
+        Returns:
+            A trajectory for each layer, lowest first; none for a deterministic model.
         """
         return ()
 
@@ -108,11 +171,26 @@ class SpeechModel(nn.Module, ABC):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """The distribution of every sample, and the auxiliary waveform if the model has one."""
+        """The distribution of every audio sample, and the auxiliary waveform if the model has one.
+
+        Args:
+            encoded: what `encode` returns.
+            layers: what `infer` returns.
+            lengths: audio samples of each row before the padding.
+        """
 
     @abstractmethod
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1] from the prior, by the conditioning that training sees. The generator is the CPU's."""
+        """Generate audio from the prior, with the same conditioning as in training.
+
+        Args:
+            samples: audio samples of a waveform.
+            rows: waveforms.
+            generator: on the CPU; all randomness comes from it.
+
+        Returns:
+            Waveforms in [-1, 1].
+        """
 
     def forward(
         self,
@@ -120,35 +198,58 @@ class SpeechModel(nn.Module, ABC):
         lengths: Int[Tensor, " batch"],
         noise: Sequence[Float[Tensor, "_time batch _latent"]],
     ) -> ForwardPass:
-        """Encode, sample the posterior once and decode."""
+        """Encode, draw the latents once and decode."""
         encoded = self.encode(pcm, lengths)
         layers = self.infer(encoded, noise)
         return ForwardPass(layers, *self.decode(encoded, layers, lengths))
 
     @property
-    def posterior_modules(self) -> tuple[Any, ...]:
-        """The parts whose attribute `posterior` says how a layer is inferred, lowest first; none without latents."""
+    def posterior_modules(self) -> tuple[PosteriorModule, ...]:
+        """The parts that infer the layers of latents, lowest first; none without latents."""
         return ()
 
     def without_inference(self, layer: int) -> SpeechModel:
-        """A copy in which the given layer (0 the lowest) is not inferred: its posterior is its prior.
+        """A copy that draws one layer from its prior instead of its posterior.
 
-        Its ELBO is a bound too. How far it lies below the model's own is what inferring the layer is worth.
+        Its ELBO is a bound too. The difference to the model's own is what inferring the layer is worth.
+
+        Args:
+            layer: 0 for the lowest.
         """
         other = copy.deepcopy(self)
         other.posterior_modules[layer].posterior = "prior"
         return other
 
+    def with_latents(self, layer: int, z: Float[Tensor, "steps latent"]) -> SpeechModel:
+        """A copy whose latents of one layer are given instead of inferred.
+
+        States and lower layers follow from them by the model's own equations.
+
+        Args:
+            layer: 0 for the lowest.
+            z: for all steps of the padded recording that the copy shall be used on, in one call of `infer`.
+        """
+        other = copy.deepcopy(self)
+        other.posterior_modules[layer].given = z.to(self.parameter).unsqueeze(1)
+        return other
+
     @classmethod
     def seeded(cls, config: Any, seed: int) -> SpeechModel:
-        """A model with random weights that depend on the seed alone; where training with that seed begins."""
+        """An untrained model whose random weights depend on the seed alone; training with that seed starts from it.
+
+        Example:
+            >>> from lvm_probe.models.registry import family, preset
+            >>> model = family("vrnn").seeded(preset("vrnn", "tiny").config, seed=0)
+            >>> model.strides, model.latents
+            ((64,), (8,))
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(config)
 
     @property
     def coarsest_stride(self) -> int:
-        """Utterances are padded to a multiple of this, the highest stride."""
+        """The longest stride; utterances are padded to a multiple of it."""
         return max((self.stride, *self.strides))
 
     @property
@@ -162,13 +263,20 @@ class SpeechModel(nn.Module, ABC):
         return next(self.parameters())
 
     def pad(self, pcm: Int16[Tensor, "batch samples"]) -> Int16[Tensor, "batch padded"]:
-        """Zero-pad behind to whole steps of the highest layer."""
+        """Add zeros at the end, to whole steps of the layer with the longest stride."""
         return F.pad(pcm, (0, -pcm.shape[1] % self.coarsest_stride))
 
     def noise(
         self, samples: int, rows: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "_time rows _latent"], ...]:
-        """Standard normal noise for every layer (lowest first) of `samples` samples of audio, on the CPU."""
+        """Standard normal noise of every layer, lowest first, on the CPU.
+
+        Args:
+            samples: audio samples before padding.
+            rows: sequences.
+            generator: on the CPU.
+            dtype: of the noise.
+        """
         whole = -(-samples // self.coarsest_stride) * self.coarsest_stride
         return tuple(
             torch.randn(whole // s, rows, z, generator=generator, dtype=dtype)
@@ -177,7 +285,11 @@ class SpeechModel(nn.Module, ABC):
 
 
 def compand(pcm: Int16[Tensor, "batch samples"], inputs: Sequence[Companding], dtype: torch.dtype) -> Tensor:
-    """The compandings side by side, (batch, samples, inputs)."""
+    """The compandings of every audio sample along a new last axis, (batch, samples, inputs).
+
+    Raises:
+        InputError: if `pcm` is not int16.
+    """
     x = mulaw.from_pcm(pcm, dtype)
     return torch.stack([_compand(x, how) for how in inputs], -1)
 
@@ -190,3 +302,5 @@ def _compand(x: Tensor, how: Companding) -> Tensor:
             return 2 * mulaw.encode(x, 255)
         case "linear":
             return 10 * x
+        case _:
+            assert_never(how)

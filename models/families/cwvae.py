@@ -121,6 +121,8 @@ class CWVAE(SpeechModel):
 
     family = "cwvae"
     Config = CWVAEConfig
+    decoder_sees_audio = False
+    prior_sees_audio = False
     presets = _PRESETS
 
     def __init__(self, config: CWVAEConfig) -> None:

@@ -61,6 +61,8 @@ class Unconditional(SpeechModel):
 
     family = "dmol"
     Config = UnconditionalConfig
+    decoder_sees_audio = False
+    prior_sees_audio = False
     presets = {  # noqa: RUF012
         "small": _OPTIMAL,
         "optimal": _OPTIMAL,

@@ -41,6 +41,8 @@ class LSTM(SpeechModel):
 
     family = "lstm"
     Config = LSTMConfig
+    decoder_sees_audio = True
+    prior_sees_audio = False
     presets = stacked_presets(
         small=Preset(LSTMConfig(hidden=256), SMALL, "s=64, d=256; trains on two cores in half an hour"),
         paper=Preset(

@@ -63,6 +63,8 @@ class SRNN(SpeechModel):
 
     family = "srnn"
     Config = SRNNConfig
+    decoder_sees_audio = True
+    prior_sees_audio = True
     presets = stacked_presets(
         small=Preset(SRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
         paper=Preset(

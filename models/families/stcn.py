@@ -34,7 +34,7 @@ from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.model import PosteriorModule, SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
@@ -89,7 +89,7 @@ _TINY = Preset(
 )
 
 
-class Conditional(nn.Module):
+class Conditional(PosteriorModule):
     """f_p or f_q: a Gaussian of `latent` dimensions from d and the latents above (0: the topmost layer)."""
 
     def __init__(self, filters: int, above: int, latent: int, std: float) -> None:
@@ -116,6 +116,8 @@ class STCN(SpeechModel):
 
     family = "stcn"
     Config = STCNConfig
+    decoder_sees_audio = False
+    prior_sees_audio = True
     presets = {  # noqa: RUF012
         "small": _SMALL,
         "small-dense": _with(_SMALL, "small with dense connections to the output", dense=True),
@@ -188,7 +190,10 @@ class STCN(SpeechModel):
                 evidence = self.posterior_modules[l]
                 h, d = past[l].to(eps.dtype), present[l].to(eps.dtype)
                 prior = _expanded(self.priors[l](h, above), eps)
-                posterior = posterior_of(evidence.posterior, prior, _expanded(evidence(d, above), eps))
+                if evidence.given is None:
+                    posterior = posterior_of(evidence.posterior, prior, _expanded(evidence(d, above), eps))
+                else:
+                    posterior = evidence.certain(evidence.given.expand_as(eps))
                 above = torch.addcmul(posterior.mean, posterior.std, eps)
                 layers.append(Trajectory(h.expand(-1, eps.shape[1], -1), above, prior, posterior))
         return tuple(reversed(layers))

@@ -50,6 +50,8 @@ class VRNN(SpeechModel):
 
     family = "vrnn"
     Config = VRNNConfig
+    decoder_sees_audio = True
+    prior_sees_audio = True
     presets = stacked_presets(
         small=Preset(VRNNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
         paper=Preset(

@@ -54,6 +54,8 @@ class WaveNet(SpeechModel):
 
     family = "wavenet"
     Config = WaveNetConfig
+    decoder_sees_audio = True
+    prior_sees_audio = False
     presets = stacked_presets(
         small=Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour"),
         paper=Preset(

@@ -1,7 +1,7 @@
-"""The coder's parts. Every one maps (batch, time, channel), and every product is a matrix product.
+"""Convolutional parts of the CW-VAE's encoder and decoder, as matrix products on (batch, time, channel).
 
-Masking: zeroing what a kernel can read outside its own step is what keeps an utterance's latents independent
-of the padding behind it. So each part that looks sideways zeroes its input beyond the utterance's last step.
+A part whose kernel is wider than a step sets its input to zero beyond the utterance's last step. So latents do not
+depend on how much padding follows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor
 
 
 def masked(x: Float[Tensor, "batch time channel"], keep: Float[Tensor, "batch time 1"] | None) -> Tensor:
+    """x, set to zero where `keep` is zero; None keeps everything."""
     return x if keep is None else x * keep.to(x.dtype)
 
 
 class ResidualBlock(nn.Module):
-    """x + Linear(ReLU(conv3(LayerNorm(x)))), the norm over the channels of one frame.
+    """x + Linear(ReLU(conv3(LayerNorm(x)))), normalised over the channels of each step.
 
-    The residual block of Conv-TasNet (Luo & Mesgarani 2019) with a dense kernel, and normalised frame by
-    frame: the paper's norm over the whole padded time axis makes latents depend on their company.
+    The residual block of Conv-TasNet (Luo and Mesgarani 2019) with a dense kernel. A norm over the whole padded time
+    axis, as Havtorn et al. (2022) have it, would make an utterance's latents depend on the rest of its batch.
     """
 
     def __init__(self, channels: int) -> None:
@@ -63,7 +64,7 @@ class ResidualStack(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Concatenate `factor` steps and mix them: exact strides, no overlap."""
+    """Concatenate `factor` steps and mix them linearly, without overlap."""
 
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Sub-pixel upsampling: one linear layer writes `factor` steps."""
+    """Sub-pixel upsampling: one linear layer outputs `factor` steps."""
 
     def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
         super().__init__()
@@ -92,9 +93,9 @@ class Upsample(nn.Module):
 
 
 class Framing(nn.Module):
-    """Strided convolution of the waveform as a matrix product: kernel twice the stride, centred on its step.
+    """Strided convolution of the waveform, with a kernel of twice the stride s centred on its step.
 
-    Step t reads samples [t·s - s/2, t·s + 3s/2).
+    Step t sees samples [t·s - s/2, t·s + 3s/2).
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:

@@ -1,35 +1,32 @@
-"""The recurrent loop of one CW-VAE layer over time, differentiated by hand.
+"""The recurrent loop of a CW-VAE layer with a hand-written backward pass.
 
-The loop is the only part of the model that cannot be one matrix product, and at 250 steps a second it
-decides the speed. `Cell.step` in `cwvae_cell.py` states the equations; this file computes the same loop with
-as few operations a step as it can: products with the context and the evidence are hoisted out of it, and the
-backward pass carries only what the recurrence needs, so that all weight gradients are one product each after
-the loop. Plain PyTorch on any device; tested against autograd through `Cell.step` in float64.
+`Cell.step` in `cwvae_cell.py` states the equations. This file computes the same loop with as few operations per step as
+possible: products with context and evidence are moved out of the loop, the backward loop carries only what the
+recurrence needs, and every weight gradient is one product after it. On one CPU thread a training update takes 1.3
+(CW-VAE) to 1.5 times (VRNN) as long when autograd differentiates the plain loop instead (`benchmarks/training.py`).
+The tests compare both in float64. Plain PyTorch, on any device.
 
-How the posterior comes from prior and evidence is a choice (`models.likelihood.gaussian.Posterior`): their product, the
-evidence alone, the evidence as a residual on the prior's mean, or the prior alone. All are one set of formulas with
-other shares.
-
-Symbols, per step, of `rows` independent sequences: h state (H), z latent (Z), r u n the GRU's reset gate,
-update gate and candidate, a hidden units of the prior and the evidence network (2 × P), o their outputs
-(2 × 2Z): means m and log precisions l. Suffixes p, e, q: prior, evidence, posterior; share is the prior's
-share of the posterior's precision.
+Symbols, for each step and `rows` independent sequences: h state (H); z latent (Z); r, u, n the GRU's reset gate, update
+gate and candidate; a the hidden units of the prior's and of the evidence's network (2 × P); o their outputs (2 × 2Z),
+means m and log precisions l. Suffixes p, e, q: prior, evidence, posterior. `share` is the prior's share of the
+posterior's precision.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lvm_probe.models.layers.gru import weight_gradient
 from lvm_probe.models.likelihood.gaussian import LOG_PRECISION_RANGE, Gaussian, Posterior
 from lvm_probe.models.trajectory import Trajectory
 
 
 class Weights(NamedTuple):
-    """The recurrent weights of one cell, as right factors; gate columns [n, r, u] for z, [r, u, n] for h."""
+    """The recurrent weights of a cell as right factors; gate columns are [n, r, u] for z and [r, u, n] for h."""
 
     z_to_gates: Float[Tensor, "latent three_hidden"]
     h_to_all: Float[Tensor, "hidden three_hidden_and_two_units"]
@@ -46,11 +43,20 @@ def scan(
     posterior: Posterior = "product",
     before: Trajectory | None = None,
 ) -> Trajectory:
-    """Run the posterior through time, from zero states or on from the last step of `before`.
+    """Run the posterior through time, in the precision of `noise`.
 
-    `gates` is the context's contribution to the gates with their biases ([n, r, u]), `evidence` the encoder's
-    to the evidence network's hidden units; either may have one row that stands for all. `noise` is standard
-    normal and gets no gradient; neither does `before`. Computes in the type of `noise`.
+    Args:
+        gates: what the context contributes to the gates, with their biases, columns [n, r, u]. One row may stand for
+            all.
+        evidence: what the encoder contributes to the hidden units of the evidence network. One row may stand for all.
+        noise: standard normal. It gets no gradient.
+        weights: of the recurrence.
+        posterior: how the posterior is made from prior and evidence.
+        before: the stretch of time before this one, whose last step is where the recurrence continues, without a
+            gradient; zero states without.
+
+    Returns:
+        States, latents and distributions.
     """
     rows = noise.shape[1]
     if before is None:
@@ -69,7 +75,7 @@ def _forward(
     new = noise.new_empty
     all_h, all_z, all_mean = new(time, rows, hidden), new(time, rows, latent), new(time, rows, latent)
     all_o, all_log = new(time, 2, rows, 2 * latent), new(time, rows, latent)
-    # What only the backward pass needs is overwritten at every step unless it is wanted.
+    # Without gradients, what only the backward pass needs shares the memory of one step.
     all_gates, all_n_hid, all_a, all_share = (
         x if keep else x.expand(time, *x.shape[1:])
         for x in (
@@ -118,14 +124,14 @@ def _forward(
         torch.clamp(from_h_a, min=0, out=a)
         torch.baddbmm(w.heads_bias, a, w.heads, out=o)
         logs.clamp_(*LOG_PRECISION_RANGE)
-        combine(posterior, m_p, l_p, m_e, l_e, share, mean, l_q)
+        _combine(posterior, m_p, l_p, m_e, l_e, share, mean, l_q)
         torch.mul(l_q, -0.5, out=deviation).exp_()
         z = torch.addcmul(mean, eps, deviation, out=z_t)
     outputs = (all_h, all_z, all_o[:, 0, :, :latent], all_o[:, 0, :, latent:], all_mean, all_log)
     return outputs, (all_gates, all_n_hid, all_a, all_o, all_share)
 
 
-def combine(
+def _combine(
     posterior: Posterior,
     m_p: Tensor,
     l_p: Tensor,
@@ -135,7 +141,7 @@ def combine(
     mean: Tensor,
     l_q: Tensor,
 ) -> None:
-    """Writes the posterior's mean and log precision, and the prior's share of them where it has one."""
+    """Write the posterior's mean and log precision, and for a product the prior's share."""
     match posterior:
         case "product":
             torch.sub(l_p, l_e, out=share).sigmoid_()
@@ -150,43 +156,39 @@ def combine(
         case "prior":
             mean.copy_(m_p)
             l_q.copy_(l_p)
+        case _:
+            assert_never(posterior)
 
 
-def head_gradients(
+def _head_gradients(
     posterior: Posterior, o: Tensor, share: Tensor, mean: Tensor, l_q: Tensor, noise: Tensor, outer: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor]:
-    """d loss / d o as `fixed + slope · (what comes back to z from the next step)`: fixed and slope, both like o.
+    """d loss / d o as `fixed + slope · (gradient that z gets from the next step)`: fixed and slope, both shaped like o.
 
-    `outer` is the gradient of z and of the means and log precisions of prior and posterior. With a direct posterior o
-    may be the evidence's outputs alone.
+    `outer` holds the gradients of z and of the means and log precisions of prior and posterior.
     """
     d_z, d_mp, d_lp, d_mq, d_lq = outer
     latent = mean.shape[-1]
     if posterior == "product":
         to_mean = to_log = torch.stack((share, 1 - share), 1)
-        apart = o[..., :latent] - mean.unsqueeze(1)
+        offset = o[..., :latent] - mean.unsqueeze(1)
     else:
-        to_log = o.new_tensor([1.0, 0.0] if posterior == "prior" else [0.0, 1.0]).view(2, 1, 1)[-o.shape[1] :]
+        to_log = o.new_tensor([1.0, 0.0] if posterior == "prior" else [0.0, 1.0]).view(2, 1, 1)
         to_mean = torch.ones_like(to_log) if posterior == "residual" else to_log
-        apart = torch.zeros_like(to_log)
+        offset = torch.zeros_like(to_log)
     logs = o[..., latent:]
     inside = (logs > LOG_PRECISION_RANGE[0]) & (logs < LOG_PRECISION_RANGE[1])
-    wiggle = (0.5 * noise * torch.exp(-0.5 * l_q)).unsqueeze(1)
+    spread = (0.5 * noise * torch.exp(-0.5 * l_q)).unsqueeze(1)
     slope, d_o = torch.empty_like(o), torch.empty_like(o)
     slope[..., :latent] = to_mean
-    slope[..., latent:] = (to_mean * apart - to_log * wiggle) * inside
+    slope[..., latent:] = (to_mean * offset - to_log * spread) * inside
     d_o[..., :latent] = to_mean * d_mq.unsqueeze(1)
     d_o[:, 0, :, :latent] += d_mp
-    d_o[..., latent:] = to_log * d_lq.unsqueeze(1) + to_mean * apart * d_mq.unsqueeze(1)
+    d_o[..., latent:] = to_log * d_lq.unsqueeze(1) + to_mean * offset * d_mq.unsqueeze(1)
     d_o[:, 0, :, latent:] += d_lp
     d_o[..., latent:] *= inside
     d_o.addcmul_(slope, d_z.repeat(1, 1, 2).unsqueeze(1))
     return d_o, slope
-
-
-def summed_product(x: Tensor, y: Tensor) -> Tensor:
-    """A weight's gradient: Σ over time and rows of xᵀ y."""
-    return x.flatten(0, 1).t() @ y.flatten(0, 1)
 
 
 class _Scan(torch.autograd.Function):
@@ -221,9 +223,9 @@ class _Scan(torch.autograd.Function):
         n, r, u = act[..., :hidden], act[..., hidden : 2 * hidden], act[..., 2 * hidden :]
         h_before = torch.cat((h0.unsqueeze(0), h[:-1]))
         z_before = torch.cat((z0.unsqueeze(0), z[:-1]))
-        d_o, slope = head_gradients(ctx.posterior, o, share, mean, l_q, noise, tuple(to_z))
+        d_o, slope = _head_gradients(ctx.posterior, o, share, mean, l_q, noise, tuple(to_z))
 
-        # d loss / d gate inputs [n, r, u, n from h] = gate slope · (d loss / d h); scaled in the loop
+        # d loss / d gate inputs [n, r, u, n from h] = slope of the gate · d loss / d h, which the loop multiplies in
         d_gates = act.new_empty(time, rows, 4, hidden)
         torch.mul(1 - u, 1 - n.square(), out=d_gates[:, :, 0])
         torch.mul(d_gates[:, :, 0], n_hid * r * (1 - r), out=d_gates[:, :, 1])
@@ -237,7 +239,7 @@ class _Scan(torch.autograd.Function):
         alive = (a > 0).to(a.dtype)
         d_a = torch.empty_like(a)
         carry_h, carry_z = h.new_zeros(rows, hidden), z.new_zeros(rows, latent)
-        carry_zz = carry_z.unsqueeze(1).expand(-1, 2, -1)  # z moves means and log precisions alike
+        carry_zz = carry_z.unsqueeze(1).expand(-1, 2, -1)  # means and log precisions both act through z
         flat = d_gates.flatten(2)
         views = zip(
             d_o.unbind(),
@@ -266,9 +268,9 @@ class _Scan(torch.autograd.Function):
 
         d_prior, d_evidence = d_a[:, 0], d_a[:, 1]
         to_h = torch.cat((flat[..., hidden:], d_prior, d_evidence), -1)
-        # h enters its own step's heads and the next step's gates
+        # h acts on the heads of its own step and on the gates of the next
         d_weight = torch.cat(
-            (summed_product(h_before, to_h[..., : 3 * hidden]), summed_product(h, to_h[..., 3 * hidden :])), 1
+            (weight_gradient(h_before, to_h[..., : 3 * hidden]), weight_gradient(h, to_h[..., 3 * hidden :])), 1
         )
         gates_shape, gates_type, evidence_shape, evidence_type = ctx.inputs
         return (
@@ -278,9 +280,9 @@ class _Scan(torch.autograd.Function):
             None,
             None,
             None,
-            summed_product(z_before, flat[..., : 3 * hidden]),
+            weight_gradient(z_before, flat[..., : 3 * hidden]),
             d_weight,
             to_h.sum((0, 1)),
-            torch.stack([summed_product(a[:, i], d_o[:, i]) for i in (0, 1)]),
+            torch.stack([weight_gradient(a[:, i], d_o[:, i]) for i in (0, 1)]),
             d_o.sum((0, 2)).unsqueeze(1),
         )

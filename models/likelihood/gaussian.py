@@ -36,6 +36,11 @@ class Gaussian:
         return Gaussian(self.mean[part], self.log_precision[part])
 
     @staticmethod
+    def stack(steps: Sequence[Gaussian]) -> Gaussian:
+        """Join along a new first axis."""
+        return Gaussian(torch.stack([g.mean for g in steps]), torch.stack([g.log_precision for g in steps]))
+
+    @staticmethod
     def concatenate(parts: Sequence[Gaussian]) -> Gaussian:
         """Join along the first axis."""
         return Gaussian(torch.cat([g.mean for g in parts]), torch.cat([g.log_precision for g in parts]))

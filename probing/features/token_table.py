@@ -6,7 +6,6 @@ that does not begin with `_` or `.` for data, hence the name.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from lvm_probe import InputError
@@ -118,16 +116,9 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a CSV file, whole or not at all: by Arrow, in a fifth of the time, where no text needs quotes."""
+    """Write a CSV file, whole or not at all."""
     with write_atomically(path) as temporary:
-        try:
-            rows = pa.Table.from_pandas(frame, preserve_index=False)
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerow(frame.columns)
-                file.flush()
-                pa_csv.write_csv(rows, file.buffer, pa_csv.WriteOptions(include_header=False, quoting_style="none"))
-        except pa.ArrowException:
-            frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -261,7 +252,7 @@ def _source(extraction: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def columns_of_rows(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of tokens as the columns of a `TokenTable`."""
     return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
 
@@ -368,9 +359,22 @@ def count_rows(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
 
 
 def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
-    """Read a token table; InputError when it is missing, unfinished, damaged or holds values not finite.
+    """Load a token table, such as `lvm_probe.extract` and `probe extract` write.
 
-    With all its features, or `only` these, of those that it has.
+    Args:
+        folder: the table's folder.
+        only: load only these features, of those that it has (default: all).
+
+    Returns:
+        The table, in memory.
+
+    Raises:
+        InputError: it is missing, unfinished or damaged, or a feature holds NaN or infinity.
+
+    Example:
+        >>> import lvm_probe
+        >>> table = lvm_probe.load_table("latents/cwvae")  # doctest: +SKIP
+        >>> table.tokens.groupby("speaker").size()  # doctest: +SKIP
     """
     folder = Path(folder)
     extraction = read_extraction(folder)

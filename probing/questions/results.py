@@ -13,6 +13,7 @@ from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.plan import Plan
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ MIN_PERMUTATIONS_FOR_P = 19
 """With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Answer:
     """The answer to a question. `print(answer)` shows what the command prints.
 
@@ -65,7 +66,7 @@ class Answer:
         """Of every label, the share that was recognised, and what it was most often taken for instead."""
         return recall_of(self.confusion)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from lvm_probe.probing.questions.report import as_text
 
         return as_text(self.frame, self.notes)
@@ -79,7 +80,7 @@ class Answer:
 def common_columns(plan: Plan, feature: Feature) -> dict[str, Any]:
     """The columns that all rows of a feature share."""
     question = plan.question
-    size = plan.rows.table.matrix(feature, slice(0)).shape[1]
+    size = size_of(plan.rows, feature)
     return {
         "table": plan.rows.table.name,
         "feature": str(feature),

@@ -295,8 +295,12 @@ def test_given_the_latents_a_stack_sees_only_what_was_before_it(name) -> None:
         model.decode(e, l, lengths)[0].parameters[0] for e, l in ((encoded_of_other, same), (encoded, layers))
     )
     torch.testing.assert_close(ours[: at + stride], wanted[: at + stride], rtol=1e-8, atol=1e-8)
-    remembers = model.family not in ("cwvae", "stcn", "dmol")  # whose audio depends on latents alone, or on nothing
-    assert torch.allclose(ours[at + stride :], wanted[at + stride :], rtol=1e-8, atol=1e-8) != remembers
+    unchanged = torch.allclose(ours[at + stride :], wanted[at + stride :], rtol=1e-8, atol=1e-8)
+    assert unchanged != model.decoder_sees_audio
+    unchanged = all(
+        torch.allclose(x.prior.mean, y.prior.mean, rtol=1e-6, atol=1e-6) for x, y in zip(same, layers, strict=True)
+    )
+    assert unchanged != model.prior_sees_audio
 
 
 @EVERY
@@ -351,6 +355,30 @@ def test_a_layer_that_is_not_inferred_follows_its_prior(name) -> None:
         torch.testing.assert_close(parameters[:, :1500], passed.output.parameters[:, :1500], rtol=1e-4, atol=1e-4)
         again = model(pcm, lengths, noise)  # the model itself is left alone
         assert all(torch.equal(x.z, y.z) for x, y in zip(again.layers, own.layers, strict=True))
+
+
+@EVERY
+@torch.no_grad()
+def test_given_latents_have_the_consequences_that_inferred_ones_have(name) -> None:
+    model = miniature.model(name).double()
+    samples = max(2 * model.coarsest_stride, 8 * model.stride)
+    pcm, lengths = miniature.batch([samples])
+    encoded, noise = model.encode(pcm, lengths), noise_for(model, samples, 1)
+    own = model.infer(encoded, noise)
+    for l, layer in enumerate(own):
+        z = 1.1 * layer.z + 0.1
+        given = model.with_latents(l, z[:, 0]).infer(encoded, noise)
+        noises = list(noise)
+        for _ in range(len(z)):  # each round settles one more step
+            wanted = model.infer(encoded, noises)
+            noises[l] = (z - wanted[l].posterior.mean) / wanted[l].posterior.std
+        torch.testing.assert_close(given[l].z, z, rtol=1e-9, atol=1e-9)
+        for x, y in zip(given, model.infer(encoded, noises), strict=True):
+            # Steering rounds a little at every step.
+            for a, b in zip(flat(x)[:4], flat(y)[:4], strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)
+    again = model.infer(encoded, noise)  # the model itself is left alone
+    assert all(torch.equal(x.z, y.z) for x, y in zip(again, own, strict=True))
 
 
 def test_noise_is_standard_normal_lowest_layer_first() -> None:

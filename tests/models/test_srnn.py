@@ -19,6 +19,7 @@ from lvm_probe.models.registry import config_from_dict, config_to_dict
 from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
+from tests.models.test_family import steered
 
 STRIDE, LATENT, HIDDEN = 16, 5, 10
 KINDS = [
@@ -235,7 +236,7 @@ def test_prior_and_decoder_see_no_more_than_they_may(kind) -> None:
         here = model(pcm, lengths, noise)
         (layer,) = here.layers
         encoded = model.encode(other, lengths)
-        (there,) = model.infer(encoded, [steered(model, encoded, layer.z)])
+        (there,) = steered(model, encoded, [layer.z], lambda l, _: layer.z)
         output, _ = model.decode(encoded, (there,), lengths)
     torch.testing.assert_close(there.z, layer.z, rtol=1e-9, atol=1e-9)
     for x, y in zip(flat(there)[2:4], flat(layer)[2:4], strict=True):
@@ -244,16 +245,6 @@ def test_prior_and_decoder_see_no_more_than_they_may(kind) -> None:
     until = 5 * STRIDE
     torch.testing.assert_close(output.parameters[:, :until], here.output.parameters[:, :until], rtol=1e-9, atol=1e-9)
     assert not torch.allclose(output.parameters[:, until:], here.output.parameters[:, until:], rtol=1e-6)
-
-
-def steered(model: SRNN, encoded: tuple[torch.Tensor, ...], z: torch.Tensor) -> torch.Tensor:
-    """The noise with which the posterior given `encoded` draws z."""
-    before, noise = torch.zeros_like(z[0]), []
-    for d, a, drawn in zip(*encoded, z, strict=True):
-        posterior = model.chain.step(d, a, torch.zeros_like(drawn), before).posterior
-        noise.append((drawn - posterior.mean) / posterior.std)
-        before = drawn
-    return torch.stack(noise)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
@@ -269,7 +260,7 @@ def test_generation_conditions_as_inference_does(kind) -> None:
     with torch.no_grad():
         pcm = to_pcm(wave)
         encoded = model.encode(pcm, torch.full((rows,), samples))
-        (layer,) = model.infer(encoded, [steered(model, encoded, z)])
+        (layer,) = steered(model, encoded, [z], lambda l, _: z)
     torch.testing.assert_close(encoded[0], d, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(layer.z, z, rtol=1e-8, atol=1e-8)
     # The generator's first draws are the noise of the latents.
