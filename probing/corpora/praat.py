@@ -155,6 +155,12 @@ class _Tokens:
         self.next = self._read(token.end, token.start, token.line)
         return token.value.replace('""', '"') if kind == "text" else token.value
 
+    def take_count(self, what: str) -> int:
+        """The value of the next token, which must be a whole number."""
+        if self.next.kind == "number" and whole_number(self.next.value) < 0:
+            raise self.error(f"{self.next.value[:20]!r} is not {what}; fix it")
+        return whole_number(self.take("number", what))
+
     def error(self, message: str) -> InvalidFile:
         """An error at the next token."""
         return InvalidFile(self.path, self.next.line, self.place + message)
@@ -196,9 +202,9 @@ def _read_tiers(tokens: _Tokens) -> list[Tier]:
     tokens.take("number", "the end of the TextGrid")
     if (flag := tokens.take("flag", "the flag <exists>")) != "exists":
         raise tokens.error(f"its tiers are <{flag[:40]}>, not <exists>; save it again from Praat")
-    size = tokens.take("number", "the number of tiers")
+    size = tokens.take_count("the number of tiers")
     tiers: list[Tier] = []
-    while len(tiers) < whole_number(size):
+    while len(tiers) < size:
         tier = _read_head(tokens, len(tiers) + 1, declares_size=True)
         tiers.append(tier)
         while (token := tokens.next).kind == "number":
@@ -211,7 +217,7 @@ def _read_tiers(tokens: _Tokens) -> list[Tier]:
                 break
         tokens.place = ""
     if tokens.next.kind == "text" and tokens.next.value in _CLASSES:
-        raise tokens.error(f"the TextGrid declares {size[:20]} tiers, but here is another; fix that number")
+        raise tokens.error(f"the TextGrid declares {size} tiers, but here is another; fix that number")
     return tiers
 
 
@@ -219,16 +225,17 @@ def _read_chronological(tokens: _Tokens) -> list[Tier]:
     """The tiers of the chronological form: every interval or point comes after the number of its tier."""
     tokens.take("number", "the start of the TextGrid")
     tokens.take("number", "the end of the TextGrid")
-    size = whole_number(tokens.take("number", "the number of tiers"))
+    size = tokens.take_count("the number of tiers")
     tiers: list[Tier] = []
     while len(tiers) < size:
         tiers.append(_read_head(tokens, len(tiers) + 1, declares_size=False))
-    while tokens.next.kind == "number":
+    while tokens.next.kind != "end":
         tokens.place = ""
-        number = whole_number(tokens.next.value)
+        token = tokens.next
+        number = tokens.take_count("the number of a tier")
         if not 1 <= number <= len(tiers):
-            raise tokens.error(f"{tokens.next.value[:20]!r} is not the number of one of the {len(tiers)} tiers; fix it")
-        tokens.take("number", "the number of a tier")
+            message = f"there is no tier {number}, the TextGrid has {len(tiers)}; fix the number"
+            raise InvalidFile(tokens.path, token.line, message)
         _read_row(tokens, tiers[number - 1])
     return tiers
 

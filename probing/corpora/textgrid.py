@@ -205,20 +205,21 @@ def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Prob
 
 def _to_samples(path: Path, place: str, interval: Interval, header: AudioHeader) -> Row:
     """An interval in samples, without a sample before or after the audio. It may be empty, or end before it starts."""
+    label = " ".join(interval.label.split())
     try:
         start, end = seconds(interval.start), seconds(interval.end)
     except ValueError as error:
         message = f"{place}{str(error)[:40]!r} is not a time in seconds; fix it"
         raise InvalidFile(path, interval.line, message) from error
-    label = " ".join(interval.label.split())
-    span = f"{label[:40]!r} from {start:g} to {end:g} s"
     if max(abs(start), abs(end)) > _MAX_SECONDS:
-        raise InvalidFile(path, interval.line, f"{place}{span}: no recording is that long; fix its times")
-    first, last = to_sample(start, header.sample_rate), to_sample(end, header.sample_rate)
-    if first < -1:
-        message = f"{place}{span} starts before the audio; cut that off, or shift all times of the TextGrid"
-        raise InvalidFile(path, interval.line, message)
-    if last < first - 1:
-        raise InvalidFile(path, interval.line, f"{place}{span} ends before it starts; fix its times")
-    last -= last == header.samples + 1
-    return Row(interval.line, max(first, 0), last, label, place)
+        problem = "is longer than any recording; fix its times"
+    else:
+        first, last = to_sample(start, header.sample_rate), to_sample(end, header.sample_rate)
+        if first < -1:
+            problem = "starts before the audio; cut that off, or shift all times of the TextGrid"
+        elif last < first - 1:
+            problem = "ends before it starts; fix its times"
+        else:
+            last -= last == header.samples + 1
+            return Row(interval.line, max(first, 0), last, label, place)
+    raise InvalidFile(path, interval.line, f"{place}{label[:40]!r} from {start:g} to {end:g} s {problem}")

@@ -3,6 +3,7 @@
 It goes through the text letter by letter, computes with fractions, and trusts the declared sizes, as Praat does.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
@@ -38,9 +39,8 @@ def decode(content: bytes) -> str:
     return "\n".join("\n".join(part.split("\r")) for part in text.split("\r\n"))
 
 
-def tokens(text: str) -> list[tuple[str, str]]:
-    """The free-standing data as ("text" | "flag" | "number", value); raises ValueError where Praat finds a fault."""
-    found = []
+def tokens(text: str) -> Iterator[tuple[str, str]]:
+    """The free-standing data: "text", "flag" or "number", and the value. Raises ValueError where one is broken."""
     at = 0
     while at < len(text):
         letter = text[at]
@@ -66,7 +66,7 @@ def tokens(text: str) -> list[tuple[str, str]]:
                     break
             if at < len(text) and not is_space(text[at]):
                 raise ValueError("a quote that is not doubled")
-            found.append(("text", value))
+            yield "text", value
         elif letter == "<":
             value = ""
             at += 1
@@ -76,15 +76,14 @@ def tokens(text: str) -> list[tuple[str, str]]:
             if text[at : at + 1] != ">":
                 raise ValueError("a flag that is not closed")
             at += 1
-            found.append(("flag", value))
+            yield "flag", value
         else:
             word = ""
             while at < len(text) and not is_space(text[at]):
                 word += text[at]
                 at += 1
             if word[0] in DIGITS + "+-":
-                found.append(("number", word))
-    return found
+                yield "number", word
 
 
 def real(word: str) -> Fraction:
@@ -135,11 +134,11 @@ def whole(word: str) -> int:
 
 
 def read(text: str) -> list[Tier]:
-    """The tiers of a TextGrid, their times as fractions; raises ValueError, or IndexError at an early end."""
-    data = tokens(text)[::-1]
+    """The tiers of a TextGrid, their times as fractions; raises ValueError, or StopIteration at an early end."""
+    data = tokens(text)
 
     def take(kind: str) -> str:
-        found, value = data.pop()
+        found, value = next(data)
         if found != kind:
             raise ValueError(f"{found} {value!r}, not a {kind}")
         return value
@@ -162,8 +161,10 @@ def read(text: str) -> list[Tier]:
         take("number")
         take("number")
         tiers += [head() for _ in range(whole(take("number")))]
-        while data and data[-1][0] == "number":
-            tier = tiers[whole(take("number")) - 1]
+        for kind, word in data:
+            if kind != "number":
+                raise ValueError(f"{kind} {word!r}, not the number of a tier")
+            tier = tiers[whole(word) - 1]
             tier.rows.append(row(tier.kind))
         return tiers
     if header not in ("ooTextFile", "ooTextFile short") or take("text") != "TextGrid":

@@ -18,9 +18,10 @@ from lvm_probe.probing.corpora import open_corpus, textgrid
 from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Corpus, Problem, Segment
 from lvm_probe.probing.corpora.intake import InvalidFile, Options
-from lvm_probe.probing.corpora.praat import Tier, read_text_grid, seconds, whole_number
+from lvm_probe.probing.corpora.praat import read_text_grid, seconds, whole_number
 from tests.probing import reference_textgrid
 from tests.probing.miniature import RATE, SAMPLES, text_grid, tone
+from tests.probing.textgrid_agreement import checked, same
 
 ON_DISK = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -123,37 +124,13 @@ def encoded(draw: st.DrawFn, text: str) -> bytes:
         return text.encode()
 
 
-def checked(tiers: Sequence[Tier]) -> list[tuple[str, str, list[tuple[Any, ...]]]]:
-    """The tiers as the reference gives them, their times as numbers; raises ValueError if a time or a size is wrong."""
-    result = []
-    for tier in tiers:
-        if tier.size is not None and whole_number(tier.size) != len(tier.intervals):
-            raise ValueError("size")
-        rows: list[tuple[Any, ...]] = [(seconds(row.start), seconds(row.end), row.label) for row in tier.intervals]
-        if tier.has_points:
-            rows = [(start, label) for start, _, label in rows]
-        result.append(("TextTier" if tier.has_points else "IntervalTier", tier.name, rows))
-    return result
-
-
-def assert_same(found: Sequence[tuple[str, str, list[Any]]], wanted: Sequence[tuple[str, str, list[Any]]]) -> None:
-    """Equal up to the last digit of the times."""
-    assert [(kind, name, [row[-1] for row in rows]) for kind, name, rows in found] == [
-        (kind, name, [row[-1] for row in rows]) for kind, name, rows in wanted
-    ]
-    for (_, _, mine), (_, _, theirs) in zip(found, wanted, strict=True):
-        for row, other in zip(mine, theirs, strict=True):
-            assert row[:-1] == pytest.approx([float(time) for time in other[:-1]], rel=1e-14, abs=0)
-
-
 @ON_DISK
 @given(data=st.data(), tiers=contents())
 def test_every_spelling_is_read_as_praat_reads_it(tmp_path: Path, data: st.DataObject, tiers: Any) -> None:
     content = data.draw(text_grids(tiers))
     (tmp_path / "a.TextGrid").write_bytes(content)
     found = checked(read_text_grid(tmp_path / "a.TextGrid", []))
-    reference = reference_textgrid.read(reference_textgrid.decode(content))
-    assert_same(found, reference)
+    assert same(found, reference_textgrid.read(reference_textgrid.decode(content)))
     for (kind, name, rows), (wanted_kind, wanted_name, wanted_rows) in zip(found, tiers, strict=True):
         assert (kind, name) == (wanted_kind, wanted_name)
         assert [row[-1] for row in rows] == [label for *_, label in wanted_rows]
@@ -180,10 +157,10 @@ def test_the_reference_reads_as_praat_itself(tmp_path: Path, data: st.DataObject
         names = names if intervals else ("Get time of point", "Get label of point")
         size = int(call(grid, f"Get number of {'intervals' if intervals else 'points'}", number))
         rows = [tuple(call(grid, name, number, row) for name in names) for row in range(1, size + 1)]
-        found.append(("IntervalTier" if intervals else "TextTier", call(grid, "Get tier name", number), rows))
-    # Praat gives a tier without intervals an empty one.
-    found = [(k, n, [] if not w.rows else rows) for (k, n, rows), w in zip(found, wanted, strict=True)]
-    assert_same(found, wanted)
+        rows = rows if wanted[number - 1].rows else []  # Praat gives a tier without intervals an empty one
+        kind = "IntervalTier" if intervals else "TextTier"
+        found.append(reference_textgrid.Tier(kind, call(grid, "Get tier name", number), rows))
+    assert same(found, wanted)
 
 
 # --- numbers ------------------------------------------------------------------------------------------
@@ -225,9 +202,8 @@ def test_whole_numbers(token: str, value: int) -> None:
 
 # --- rounding -----------------------------------------------------------------------------------------
 
-SHIFT = st.sampled_from(
-    [-0.9, -0.6, -0.4, -0.1, 0, 0.1, 0.4, 0.6, 0.9]
-)  # of a time, in samples; halves may round to either
+SHIFT = st.sampled_from([-0.9, -0.6, -0.4, -0.1, 0, 0.1, 0.4, 0.6, 0.9])
+"""Of a time, in samples. No halves: in floating point they may be rounded to either side."""
 
 
 @ON_DISK
@@ -383,7 +359,7 @@ def grid(tmp_path: Path) -> Path:
         ('0 0.25 "a"\n0.2 0.5 "b"', 6, 2, "'b' at samples 3200 to 8000 overlaps the segment above it"),
         ('0.2 0.25 "a"\n0 0.1 "b"', 6, 2, "'b' at samples 0 to 1600 starts before the segment above it"),
         ('0 0.25 "a"\n0.25 0.6 "b"', 6, 2, "'b' at samples 4000 to 9600 ends 1600 samples after the audio"),
-        ('0 0.25 "a"\n0.25 1e9 "b"', 6, 2, "'b' from 0.25 to 1e[+]09 s: no recording is that long"),
+        ('0 0.25 "a"\n0.25 1e9 "b"', 6, 2, "'b' from 0.25 to 1e[+]09 s is longer than any recording"),
         ('0 0.25 "a"\n0,25 0.5 "b"', 6, 2, "'0,25' is not a time in seconds"),
         ('0 0.25 "a"\n.25 0.5 "b"', 6, 2, "there is the text 'b' where its end should be"),
         ('0 0.25 "a"\n−0.25 0.5 "b"', 6, 2, "there is the text 'b' where its end should be"),
@@ -410,7 +386,7 @@ def test_malformed_rows_are_refused_by_tier_interval_and_line(
         (f'{HEAD} 1\n"PitchTier" "phones" 0 0.5 1', ":4: tier 1: its class is 'PitchTier', not IntervalTier or"),
         ('"ooTextFile"\n"TextGrid"\n0 0.5 <absent>', ":3: its tiers are <absent>, not <exists>"),
         ('"ooTextFile"\n"Collection"\n1 "TextGrid" "a"', ": holds a 'Collection' of Praat, not a TextGrid"),
-        ('"Praat chronological TextGrid text file"\n0 1 1 "TextTier" "p" 0 1\n2 0 "a"', ":3: '2' is not the number"),
+        ('"Praat chronological TextGrid text file"\n0 1 1 "TextTier" "p" 0 1\n2 0 "a"', ":3: there is no tier 2, the"),
         ("ooBinaryFile\bTextGrid", ": is a binary file of Praat; save it from Praat as a text file"),
         ("nothing of the kind", ": not a usable TextGrid: it does not begin with"),
         ("", ": not a usable TextGrid"),
