@@ -164,6 +164,7 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
 def run(args: argparse.Namespace, method: Any) -> Output:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
     from lvm_probe import InputError
+    from lvm_probe.models.io.files import check_writable, write_csv
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
@@ -173,7 +174,7 @@ def run(args: argparse.Namespace, method: Any) -> Output:
     questions = [_question(args, method, protocol) for protocol in protocols]
     folders, tables, twins = opened(args.latents, args.untrained, _features(args))
     out = Path(args.out) if args.out else results_path(folders, method, args.target, protocols, *_choices(args))
-    token_table.check_writable(out.parent)
+    check_writable(out.parent)
     if out.is_dir():
         raise InputError(f"{out}: a folder; give --out the name of a CSV file")
     if (out.parent / token_table.EXTRACTION).exists():
@@ -190,7 +191,7 @@ def run(args: argparse.Namespace, method: Any) -> Output:
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
-    token_table.write_csv(out, frame)
+    write_csv(out, frame)
     wrote = [out]
     document: dict[str, Any] = {"notes": notes}
     if args.json:  # thousands of rows
@@ -201,7 +202,7 @@ def run(args: argparse.Namespace, method: Any) -> Output:
         confusion = pd.concat([answer.confusion for answer in answers], ignore_index=True)
         for name, some in (("recall", recall), ("confusion", confusion)):
             wrote.append(out.with_name(f"{out.stem}-{name}.csv"))
-            token_table.write_csv(wrote[-1], some)
+            write_csv(wrote[-1], some)
         if args.json:
             document["recall"] = rows_as_json(recall)
         if args.by_class:
