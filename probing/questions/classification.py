@@ -1,7 +1,7 @@
 """Classes by nearest neighbours, linear discriminants or logistic regression.
 
-Beside every accuracy stand the majority line, the accuracy on permuted labels, that of the protocol `paper` on the same
-rows, that of the untrained model where its table is given, and the difference to Mel.
+Every accuracy comes with what it has to be compared with: the majority line, the accuracy on permuted labels, under the
+protocol `paper` on the same rows, of the untrained model where its table is given, and the difference to Mel.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lvm_probe.probing.questions.rows import Rows
 
 @dataclass(frozen=True)
 class Run:
-    """What one feature got right in one pool, and what stands beside it.
+    """The predictions of one feature in one pool, and what they are compared with.
 
     Attributes:
         rows: of the plan.
@@ -100,24 +100,26 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
 
 
 def run(job: Job) -> Run:
-    """Judge the rows of a pool by one feature, and run what stands beside it."""
+    """Predict the classes of a pool from one feature, and run the comparisons."""
     question, labels, groups = job.question, job.labels, job.groups
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
-    beside: dict[str, Any] = {}
+    compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
         predict = partial(_predictions, job.points, groups=groups, question=question)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
-            beside |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
+            compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
             as_paper = replace(question, protocol="paper")
-            beside["paper"] = _predictions(job.points, labels, groups=groups, question=as_paper).correct
+            compared["paper"] = _predictions(job.points, labels, groups=groups, question=as_paper).correct
         if job.untrained is not None:
-            beside["untrained"] = _predictions(job.untrained, labels, groups=groups, question=question).correct
+            compared["untrained"] = _predictions(job.untrained, labels, groups=groups, question=question).correct
         if question.control and len(np.unique(job.types)) < len(labels):
-            beside["control"] = control_accuracy(labels, job.types, predict, rng=rng, rounds=question.control).accuracy
-    return Run(job.pool.rows, replace(outcome, neighbours=None), **beside)
+            compared["control"] = control_accuracy(
+                labels, job.types, predict, rng=rng, rounds=question.control
+            ).accuracy
+    return Run(job.pool.rows, replace(outcome, neighbours=None), **compared)
 
 
 def joined(runs: Sequence[Run]) -> Outcome:
@@ -155,7 +157,7 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
 
 
 def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
-    """The parts of a run of all speakers; of their nulls the mean only is known."""
+    """A run of all speakers, divided by speaker; of each null only the mean over permutations is known."""
     parts = []
     for code in np.unique(codes):
         mine = codes == code
@@ -166,7 +168,7 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
 
 
 def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
-    """Accuracies over all rows of the runs, and what stands beside them."""
+    """Accuracies over all rows of the runs, and what they are compared with."""
     outcome = joined(runs)
     sizes = [run.outcome.n for run in runs]
     row = {

@@ -97,10 +97,11 @@ def pools_of(rows: Rows, question: Question) -> tuple[Pool, ...]:
 
 
 def held_out_together(rows: Rows, question: Question) -> Int[np.ndarray, " rows"]:
-    """A number for each row: rows of one number are held out together, and share their label where it is permuted.
+    """A number for each row's utterance under `utterance` and for the target `speaker`, for its speaker otherwise.
 
-    Utterances under `utterance` and for the target `speaker`, for permuted speakers would still be told apart; speakers
-    otherwise. `paper` and `nested` use them for the null only.
+    `utterance` and `speaker` hold out the rows of one number together. Under every protocol, the null of an attribute
+    exchanges the labels of whole speakers. For the target `speaker` that would only rename them, so it exchanges those
+    of whole utterances.
     """
     by_utterance = question.protocol == "utterance" or question.target == "speaker"
     return rows.utterance_codes if by_utterance else rows.speaker_codes

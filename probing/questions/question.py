@@ -81,6 +81,12 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
 
 
+def uses(method: Method, field: str) -> bool:
+    """Whether questions by this method use a field of `Question`, for one of their targets at least."""
+    targets = _TARGETS_WITH.get(field, TARGETS)
+    return method in _METHODS_WITH.get(field, (method,)) and not set(targets).isdisjoint(TARGETS_OF[method])
+
+
 def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     """The protocol that holds out what would give the answer away.
 
@@ -276,4 +282,8 @@ class Question:
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""
-        return tuple(map(Feature.parse, self.features)) or default_features(table)
+        features = tuple(map(Feature.parse, self.features)) or default_features(table)
+        if not features:
+            known = ", ".join(table.features)
+            raise InputError(f"{table.path}: neither layers of a model nor Mel; name features among {known}")
+        return features

@@ -88,7 +88,7 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
 def _row(
     plan: Plan, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Errors over some of the rows, and what stands beside them."""
+    """Errors over some of the rows, and what they are compared with."""
     errors, speakers = run.outcome.errors[mine], plan.rows.speaker_codes[mine]
     usual = run.outcome.baseline_errors[mine]
     interval = cluster_bootstrap_interval(errors, speakers, rng=rng)

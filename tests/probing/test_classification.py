@@ -528,3 +528,5 @@ def test_the_better_pooling_is_asked_for_by_default() -> None:
     assert ask(table, quick())["feature"].unique().tolist() == ["z1", "z2", "z1+z2", "z1_logms+z2", "mel"]
     del table.features["z2"]
     assert ask(table, quick())["feature"].unique().tolist() == ["z1", "z1_logms", "mel"]
+    with pytest.raises(InputError, match="neither layers of a model nor Mel; name features among mfcc, stats"):
+        ask(made_up(speakers=2, dims={"mfcc": 13, "stats": 6}), quick())

@@ -41,7 +41,7 @@ def test_several_protocols_and_tables_are_named() -> None:
     ]
     frame = pd.concat([answer.frame for answer in answers], ignore_index=True)
     text = as_text(frame)
-    assert "Null: mean over 3 permutations of the labels (paper), 2 permutations of the labels (utterance)." in text
+    assert "Null: mean over 3 (paper), 2 (utterance) permutations of the labels." in text
     assert "its accuracies are biased upward." in text
     assert "FS0" in by_speaker(frame)
     assert "iy" in by_class(pd.concat([answer.recall for answer in answers]))
