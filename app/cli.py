@@ -1,252 +1,147 @@
-"""The `probe` command: options, one library call each, one result printed.
+"""The `probe` command line: one module per command in `app.commands`, assembled here.
 
-Only the standard library is imported here, so that `probe --help` answers at once.
+A command module has
+
+    SUMMARY          one line for `probe --help`
+    EXAMPLES         command lines that work, shown by `probe COMMAND --help`
+    options(parser)  adds the command's options
+    run(args)        checks them, calls the library and returns an `Output`
+
+and imports heavy libraries only in `run`, so that `--help` is fast.
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from types import ModuleType
+from typing import NoReturn
 
 from lvm_probe import InputError
-from lvm_probe.app import other_commands
-from lvm_probe.app.commands import convergence, explore, extract, figures, probes, rate
-from lvm_probe.app.output import Answer, version
-from lvm_probe.probing.corpora.registry import LAYOUTS
+from lvm_probe.app.commands import (
+    abx,
+    convergence,
+    corpus,
+    demo,
+    evaluate,
+    explore,
+    extract,
+    figures,
+    gaussian_limit,
+    knn,
+    lda,
+    logistic,
+    models,
+    rate,
+    ridge,
+    sample,
+    train,
+)
+from lvm_probe.app.options import add_general
+from lvm_probe.app.output import Output
+from lvm_probe.models.io.provenance import package_version
 
-# Libraries make many objects and little garbage. Looking for it as often as usual takes a third of a command's start,
-# and at its end as long as a question about few tokens.
-gc.set_threshold(200_000, 50, 1000)
-atexit.register(gc.freeze)
+COMMANDS: dict[str, tuple[ModuleType, ...]] = {
+    "start here": (demo,),
+    "corpora": (corpus,),
+    "models": (models, train, evaluate, sample, gaussian_limit),
+    "latents": (extract,),
+    "questions to a token table": (knn, lda, logistic, ridge, abx),
+    "diagnostics": (rate, convergence),
+    "pictures": (figures, explore),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 the user's to mend, 130 interrupted."""
-    args = parser().parse_args(argv)
+    """Run one command and return its exit code: 0 on success, 2 for a user error, 130 when interrupted."""
+    args = make_parser().parse_args(argv)
     try:
-        answer: Answer = args.command(args)
+        output: Output = args.run(args)
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on (train: with --resume)", file=sys.stderr)
+        print("interrupted; run the same command again to continue (train: with --resume)", file=sys.stderr)
         return 130
     except InputError as error:
-        print(f"probe {args.name}: {error}", file=sys.stderr)
+        print(f"probe {args.command}: {error}", file=sys.stderr)
         return 2
     try:
-        print(json.dumps(answer.document, allow_nan=False) if args.json else answer.text, flush=True)
+        print(json.dumps(output.document, allow_nan=False) if args.json else output.text, flush=True)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone (`probe ... | head`); that is not an error
+        sys.stderr.close()  # the reader has closed the pipe (`probe ... | head`), which is no error
     return 0
 
 
-class Parser(argparse.ArgumentParser):
-    """Refuses bad options in one line, as every other error of the user's is reported."""
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    listing = [
+        f"{heading}:\n" + "\n".join(f"  {_name(command):<15} {command.SUMMARY}" for command in commands)
+        for heading, commands in COMMANDS.items()
+    ]
+    parser = _Parser(
+        prog="probe",
+        usage="probe COMMAND [options]",
+        description="Train sequential latent variable models of raw speech, and measure what their latents encode.\n\n"
+        + "\n\n".join(listing),
+        epilog="`probe COMMAND --help` shows the options of a command and an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    subparsers = parser.add_subparsers(
+        metavar="COMMAND", dest="command", required=True, prog="probe", help=argparse.SUPPRESS
+    )
+    for command in (command for commands in COMMANDS.values() for command in commands):
+        subparser = subparsers.add_parser(
+            _name(command),
+            description=f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}.",
+            epilog="\n".join(["examples:", *(f"  {example}" for example in command.EXAMPLES)]),
+            formatter_class=_HelpFormatter,
+            add_help=False,
+        )
+        command.options(subparser)
+        add_general(subparser)
+        subparser.usage = _usage(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def _name(command: ModuleType) -> str:
+    """The command's name: its module's, with hyphens."""
+    return command.__name__.rpartition(".")[2].replace("_", "-")
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """The usage line with what is required only; argparse would list every option."""
+    words = [
+        " ".join([*action.option_strings[:1], str(action.metavar or action.dest.upper())])
+        for action in parser._actions
+        if action.required
+    ]
+    return " ".join([parser.prog, *words, "[options]"])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a bad option on one line, like every other user error."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-class Defaults(argparse.ArgumentDefaultsHelpFormatter):
-    """Names the defaults that are values, where the help does not say its own."""
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps line breaks of descriptions, and adds defaults that are values unless the help text names its own."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.default is None or action.default is False or "(default" in (action.help or "")
-        return action.help if told else super()._get_help_string(action)
+        if action.default is None or action.default is False or "(default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
 
 
-class Version(argparse.Action):
-    """Looks the version up when it is asked for, which takes longer than all else in `probe --help`."""
+class _Version(argparse.Action):
+    """Reads the version only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(version())
+        print(f"lvm-probe {package_version()}")
         parser.exit()
-
-
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = Parser(
-        prog="probe",
-        description="Train sequential latent variable models of raw speech, and find out without fooling "
-        "yourself what their latents know.",
-        epilog="Start with `probe demo`. Each command explains itself: `probe knn --help`.",
-    )
-    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
-    table = top.add_subparsers(metavar="command", required=True)
-
-    def add(name: str, help: str, run: Any, **kwargs: Any) -> argparse.ArgumentParser:
-        sub = table.add_parser(
-            name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
-            formatter_class=Defaults,
-            **kwargs,
-        )
-        sub.set_defaults(command=run, name=name)
-        sub.add_argument("--json", action="store_true", help="print one JSON document; logs go to standard error")
-        sub.add_argument("--seed", type=_seed, default=0, help="seed of everything random")
-        return sub
-
-    def device(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
-
-    def corpus(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--layout",
-            choices=("auto", *LAYOUTS),
-            default="auto",
-            help="how the corpus is laid out",
-        )
-        sub.add_argument("--strict", action="store_true", help="stop at the first bad utterance")
-        sub.add_argument("--no-resample", action="store_true", help="refuse audio of another rate")
-        sub.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
-        sub.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
-
-    sub = add("demo", "everything, end to end, on an embedded corpus", other_commands.demo)
-    sub.add_argument("--out", default="demo-out", help="folder for latents, tables and pictures")
-    device(sub)
-
-    add("models", "list model families, presets and shipped checkpoints", other_commands.models)
-
-    sub = add("corpus", "say what a corpus holds, and every problem found", other_commands.corpus)
-    sub.add_argument("path", help="the corpus's folder")
-    corpus(sub)
-
-    sub = add("train", "train a model and keep the checkpoint that validates best", other_commands.train)
-    sub.add_argument("family", help="model family (see `probe models`)")
-    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus to train on")
-    sub.add_argument("--split", default=None, help="split to train on (default: train, or all where nothing is split)")
-    sub.add_argument("--preset", default="small", help="size and recipe (see `probe models`)")
-    sub.add_argument("--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events")
-    sub.add_argument("--updates", type=int, default=None, help="length of the recipe (default: the preset's)")
-    sub.add_argument("--batch", type=int, default=None, help="segments a batch (default: the preset's)")
-    sub.add_argument("--learning-rate", type=float, default=None, help="peak rate (default: the preset's)")
-    sub.add_argument(
-        "--upper-free-nats",
-        type=float,
-        default=None,
-        metavar="X",
-        help="multiply the free nats of the layers above the lowest by X (default: the preset's)",
-    )
-    sub.add_argument("--strides", type=_sizes, default=None, help="samples a step, lowest layer first, as 64,512")
-    sub.add_argument("--latents", type=_sizes, default=None, help="latent dimensions, lowest layer first, as 128,64")
-    sub.add_argument(
-        "--likelihood",
-        choices=("dmol", "gaussian"),
-        default=None,
-        help="discretized mixture of logistics, or mixture of Gaussians normalised by the training audio",
-    )
-    sub.add_argument("--components", type=int, default=None, help="of the mixture; 1 gaussian is a plain Gaussian")
-    sub.add_argument("--target", choices=("mulaw", "linear"), default=None, help="scale on which audio is modelled")
-    sub.add_argument("--min-std", type=float, default=None, help="floor of a gaussian's standard deviations")
-    sub.add_argument("--hold-out", type=float, default=0.1, help="share of the speakers kept for validation")
-    sub.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16"),
-        default="auto",
-        help="bf16 where the hardware multiplies it natively (auto)",
-    )
-    sub.add_argument("--compile", action="store_true", help="compile encoder and decoder (for CUDA)")
-    sub.add_argument("--devices", type=int, default=1, metavar="N", help="processes that share each batch")
-    sub.add_argument("--resume", action="store_true", help="go on from the run folder's last state")
-    corpus(sub)
-    device(sub)
-
-    sub = add(
-        "evaluate", "likelihood of a corpus under one or several models, in bits per frame", other_commands.evaluate
-    )
-    sub.add_argument(
-        "--ckpt",
-        required=True,
-        action="append",
-        help="checkpoint file, run folder or shipped name, or a baseline: uniform, flac; may be given several times",
-    )
-    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
-    sub.add_argument(
-        "--split",
-        default=None,
-        help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was "
-        "trained on this corpus (default: all)",
-    )
-    sub.add_argument(
-        "--iwae", type=int, default=0, metavar="K", help="also the importance-weighted bound with K samples"
-    )
-    sub.add_argument(
-        "--without",
-        action="append",
-        metavar="LAYER",
-        help="also the bound when this layer (as z2) is left to its prior: what inferring it is worth; may be repeated",
-    )
-    sub.add_argument("--chunk", type=float, default=60, metavar="S", help="longer recordings go in chunks of S seconds")
-    sub.add_argument(
-        "--out", action="append", metavar="FILE", help="also write the table: .csv, .json or .tex; may be repeated"
-    )
-    corpus(sub)
-    device(sub)
-
-    sub = add(
-        "sample", "listen to a model: audio from its prior, or what it makes of a recording", other_commands.sample
-    )
-    sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
-    sub.add_argument("--out", default="samples", metavar="DIR", help="folder for the WAV files")
-    sub.add_argument("--seconds", type=float, default=3.0, help="length of each sample")
-    sub.add_argument("--count", type=int, default=4, help="how many samples")
-    sub.add_argument("--reconstruct", action="append", metavar="FILE", help="encode and decode this recording instead")
-    device(sub)
-
-    sub = add(
-        "gaussian-limit",
-        "largest log likelihood that Gaussians of a least width can reach",
-        other_commands.gaussian_limit,
-    )
-    sub.add_argument("--frames", type=float, default=49_367.3, help="samples an utterance (TIMIT's test set: 49,367.3)")
-
-    sub = add("convergence", "how many Monte Carlo samples a checkpoint needs", convergence.run)
-    convergence.options(sub)
-    corpus(sub)
-    device(sub)
-
-    sub = add("rate", "what the layers spend their bits on, and how long they remember", rate.run)
-    rate.options(sub)
-    corpus(sub)
-    device(sub)
-
-    sub = add("extract", "turn a corpus into a token table of latents and Mel features", extract.run)
-    extract.options(sub)
-    corpus(sub)
-    device(sub)
-
-    sub = add("figures", "draw what the paper shows from token tables and checkpoints, on one page", figures.run)
-    figures.options(sub)
-    corpus(sub)
-    device(sub)
-
-    sub = add("explore", "see, hear and question the latents in a browser", explore.run)
-    explore.options(sub)
-
-    for name, what in probes.COMMANDS.items():
-        sub = add(name, what, lambda args: probes.run(args, args.name))
-        probes.options(sub, name)
-    return top
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 63):
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
-    return int(text)
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 64,512") from None
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': sizes are counted from 1")
-    return sizes
 
 
 if __name__ == "__main__":

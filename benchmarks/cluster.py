@@ -83,7 +83,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     corpus = open_corpus(asked.corpus.absolute())
-    settings = Settings(samples=asked.samples, estimator=asked.estimator, units=tuple(asked.units.split(",")))
+    settings = Settings(draws=asked.samples, estimator=asked.estimator, units=tuple(asked.units.split(",")))
     loaded, ours = checkpoint.load(asked.ckpt), psutil.Process()
     few: Corpus = replace(corpus, utterances=corpus.utterances[:2])
     with tempfile.TemporaryDirectory() as temporary:

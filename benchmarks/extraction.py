@@ -41,7 +41,7 @@ from lvm_probe.probing.features.sources import ModelSource
 PAPERS_CODE = {"cwvae paper": 65.0, "vrnn paper": 5.8, "srnn paper": 4.1}
 """Wall seconds for a second of audio, 100 samples, on two cores (its fastest run)."""
 
-PAPERS_WAY = Settings(samples=100, estimator="sample")
+PAPERS_WAY = Settings(draws=100, estimator="sample")
 
 
 class Watch:

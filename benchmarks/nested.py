@@ -35,8 +35,9 @@ from lvm_probe.analysis import downdate, few, protocols
 from lvm_probe.analysis.lda import standardised
 from lvm_probe.analysis.protocols import nested
 from lvm_probe.app import cli
+from lvm_probe.probing import parallel
 from lvm_probe.probing.features import token_table
-from lvm_probe.probing.questions import classification, parallel
+from lvm_probe.probing.questions import classification
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEAKERS, CLASSES = 14, 58

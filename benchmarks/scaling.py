@@ -79,7 +79,7 @@ def model(ckpt: str, seconds: int, samples: int) -> str:
     from lvm_probe.probing.features.sources import ModelSource
 
     torch.set_num_threads(1)
-    settings = Settings(samples=samples, estimator="posterior-mean")
+    settings = Settings(draws=samples, estimator="posterior-mean")
     source = ModelSource.of(checkpoint.load(ckpt), settings, torch.device("cpu"), 1.0)
     before = peak()
     pcm = (1000 * np.random.default_rng(0).normal(size=seconds * source.sample_rate)).astype(np.int16)

@@ -54,7 +54,7 @@ def data(material: Material) -> pd.DataFrame:
     from lvm_probe.analysis.mel import log_mel
     from lvm_probe.probing.corpora.audio import to_float
     from lvm_probe.probing.corpora.recordings import read_pcm
-    from lvm_probe.probing.diagnostics.kl_rate import spending
+    from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
     chosen = _chosen(corpus, material.seed)
     rate = model.config.sample_rate
@@ -71,7 +71,7 @@ def data(material: Material) -> pd.DataFrame:
         material.progress(f"autocorrelation, {utterance.id}")
         try:
             pcm = read_pcm(utterance, rate)
-            spent = spending(model, utterance.id, pcm, PATHS, material.seed)
+            spent = layer_kl(model, utterance.id, pcm, PATHS, material.seed)
         except InputError as error:
             raise LeftOut(str(error)) from None
         mel = log_mel(to_float(pcm), sample_rate=rate, hop=hop)

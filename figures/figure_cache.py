@@ -167,7 +167,7 @@ def table_digest(table: TokenTable) -> str:
 @cache
 def _code() -> str:
     """SHA-256 of the modules of this folder that draw."""
-    about = ("figure_cache.py", "registry.py", "html_report.py")
+    about = ("figure_cache.py", "registry.py", "html_report.py", "collection.py", "report_contents.py")
     sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in about)
     return hashlib.sha256("".join(_digest(path) for path in sources).encode()).hexdigest()
 

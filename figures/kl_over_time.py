@@ -54,14 +54,14 @@ def data(material: Material) -> pd.DataFrame:
     model, corpus = model_and_corpus(material)
     from lvm_probe.probing.corpora.audio import FULL_SCALE
     from lvm_probe.probing.corpora.recordings import read_pcm
-    from lvm_probe.probing.diagnostics.kl_rate import spending
+    from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
     utterance = _chosen(corpus, material.one_speaker())
     rate = model.config.sample_rate
     material.progress(f"KL over {utterance.id}")
     try:
         pcm = read_pcm(utterance, rate)
-        spent = spending(model, utterance.id, pcm, PATHS, material.seed)
+        spent = layer_kl(model, utterance.id, pcm, PATHS, material.seed)
     except InputError as error:
         raise LeftOut(str(error)) from None
     end = min(len(pcm) / rate, LONGEST)
@@ -90,10 +90,10 @@ def model_and_corpus(material: Material) -> tuple[SpeechModel, Corpus]:
         raise LeftOut("no token table holds what this shows: give the checkpoint, --ckpt")
     if material.corpus is None:
         raise LeftOut("no token table holds what this shows: give the recordings, --corpus")
-    from lvm_probe.probing.features.path_blocks import check_latents
+    from lvm_probe.probing.features.posterior_sampler import require_latents
 
     try:
-        check_latents(material.checkpoint.model, material.checkpoint.path.stem)
+        require_latents(material.checkpoint.model, material.checkpoint.path.stem)
     except InputError as error:
         raise LeftOut(str(error)) from None
     return material.checkpoint.model, material.corpus

@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from lvm_probe.probing.features.latents import Latents, Model, load_model
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.features.token_table import load as load_table
-    from lvm_probe.probing.interface import extract
+    from lvm_probe.probing.interface import ask, extract
+    from lvm_probe.probing.questions.question import Question
+    from lvm_probe.probing.questions.results import Answer
 
     __version__: str
 
 __all__ = [
+    "Answer",
     "Corpus",
     "Encoder",
     "InputError",
     "Latents",
     "Model",
+    "Question",
     "TokenTable",
+    "ask",
     "extract",
     "load_model",
     "load_table",
@@ -33,11 +38,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "probing.questions.results.Answer",
     "Corpus": "probing.corpora.corpus.Corpus",
     "Encoder": "probing.features.encoders.Encoder",
     "Latents": "probing.features.latents.Latents",
     "Model": "probing.features.latents.Model",
+    "Question": "probing.questions.question.Question",
     "TokenTable": "probing.features.token_table.TokenTable",
+    "ask": "probing.interface.ask",
     "extract": "probing.interface.extract",
     "load_model": "probing.features.latents.load_model",
     "load_table": "probing.features.token_table.load",
@@ -55,17 +63,18 @@ class InputError(ValueError):
     """
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from lvm_probe.models.io.provenance import package_version
+if not TYPE_CHECKING:  # a type checker would take any name to be there
 
-        return package_version()
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lvm_probe' has no attribute '{name}'")
-    module, _, attribute = _HOMES[name].rpartition(".")
-    found = getattr(_import_module(f"lvm_probe.{module}"), attribute)
-    globals()[name] = found
-    return found
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from lvm_probe.models.io.provenance import package_version
+
+            return package_version()
+        if name not in _HOMES:
+            raise AttributeError(f"module 'lvm_probe' has no attribute '{name}'")
+        module, _, attribute = _HOMES[name].rpartition(".")
+        globals()[name] = getattr(_import_module(f"lvm_probe.{module}"), attribute)
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

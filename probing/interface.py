@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvm_probe import InputError
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.features.encoders import Encoder
-    from lvm_probe.probing.features.extraction_settings import Estimator, Mel
+    from lvm_probe.probing.features.extraction_settings import Estimator
     from lvm_probe.probing.features.latents import Model
     from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions.question import Method, Protocol, Target
+    from lvm_probe.probing.questions.results import Answer
 
 
 def extract(
@@ -29,7 +34,9 @@ def extract(
     units: str | Sequence[str] = ("phoneme",),
     also: str | Sequence[str] = (),
     untrained: bool = False,
-    mel: Mel | None = None,
+    mel_bins: int = 80,
+    mel_window: int = 256,
+    mel_fft: int | None = None,
     memory_gb: float = 1.0,
     workers: int | None = None,
     strict: bool = False,
@@ -53,7 +60,9 @@ def extract(
         also: further features: "mfcc", "stats" (of raw frames), "states" (of a model with latents), "halves" (means
             over the halves of a token).
         untrained: the same model with random weights, as a baseline.
-        mel: bands, window and FFT size of the Mel baseline (default: 80 bands, 256 samples).
+        mel_bins: bands of the Mel baseline.
+        mel_window: samples of its windows.
+        mel_fft: size of its Fourier transform (default: the smallest that leaves no band empty).
         memory_gb: memory limit for the draws of an utterance, in gigabytes, in each worker.
         workers: number of processes that extract side by side, each on one thread; the table is the same for every
             number. By default one per core, as far as memory allows; one on a GPU, and one for a model of your own,
@@ -85,7 +94,6 @@ def extract(
     from lvm_probe.probing.features.encoders import as_encoder
     from lvm_probe.probing.features.extraction_settings import Mel, Settings
     from lvm_probe.probing.features.latents import Model
-    from lvm_probe.probing.progress import bar
 
     if not isinstance(corpus, Corpus):
         raise InputError(f"corpus: a {type(corpus).__name__}; give what lvm_probe.open_corpus returns")
@@ -98,7 +106,7 @@ def extract(
         units=_names(units),
         also=_names(also),
         untrained=untrained,
-        mel=mel or Mel(),
+        mel=Mel(mel_bins, mel_window, mel_fft),
     )
     source: Checkpoint | Encoder
     device = None
@@ -127,6 +135,71 @@ def extract(
     for reason in result.left_out:
         warnings.warn(f"left out: {reason}", stacklevel=2)
     return token_table.load(folder)
+
+
+def ask(
+    table: TokenTable,
+    target: Target = "phoneme",
+    method: Method = "knn",
+    protocol: Protocol | None = None,
+    *,
+    features: str | Sequence[str] = (),
+    untrained: Literal["auto"] | str | Path | TokenTable | None = "auto",
+    progress: bool | None = None,
+    **options: Any,
+) -> Answer:
+    """Ask what a table's features encode.
+
+    Args:
+        table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
+        target: "phoneme", "manner", "place", "word", "speaker", "gender", "dialect", "height" (in classes) or
+            "height-cm".
+        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for "height-cm") or
+            "abx".
+        protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
+            ABX "within" or "across" speakers. By default the strictest that the target allows.
+        features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).
+        untrained: the table of the same model with random weights, or its folder. "auto" takes the folder named like
+            the table's with `-untrained`, if it is there; None compares with none.
+        progress: show a progress bar on standard error (default: only in a terminal).
+        options: further fields of `Question`, such as `ks`, `speakers`, `phones`, `permutations`, `seed`.
+
+    Returns:
+        The answer. `print` shows it as the command does; `frame` is a data frame with a row per feature, speaker and k.
+
+    Raises:
+        InputError: if a name is unknown, the parts of the question do not fit together, or there are too few tokens.
+
+    Example:
+        >>> import tempfile
+        >>> import lvm_probe
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> def encode(wave):
+        ...     return abs(wave[: len(wave) // 160 * 160].reshape(-1, 160)), None, 160
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> table = lvm_probe.extract(corpus, encode, f"{folder.name}/mine")
+        >>> answer = lvm_probe.ask(table, target="manner", method="lda", features=["layer1", "mel"], permutations=1)
+        >>> answer.frame[["feature", "protocol", "speaker", "n"]]
+          feature   protocol speaker    n
+        0  layer1  utterance   FADA9  300
+        1     mel  utterance   FADA9  300
+    """
+    from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions import ask as asking
+    from lvm_probe.probing.questions.question import Question
+    from lvm_probe.probing.questions.untrained import untrained_table
+
+    if not isinstance(table, TokenTable):
+        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
+    known = [field.name for field in fields(Question)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"ask has no option '{name}'; it has {', '.join(known)}, untrained, progress")
+    question = Question(target=target, method=method, protocol=protocol, features=features, **options)
+    baseline = untrained_table(table, untrained, partial(warnings.warn, stacklevel=3))
+    with bar(1, f"{target}, {question.protocol}", unit="run", shown=progress) as advance:
+        return asking.ask(table, question, untrained=baseline, progress=lambda done, of: advance(1 / of))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,146 +1,145 @@
-"""`probe convergence`: how many Monte Carlo samples the checkpoint at hand needs."""
+"""`probe convergence`: how many Monte Carlo draws a checkpoint needs."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
 
-from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings, rows_as_json
+from lvm_probe import InputError
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings, whole_numbers
+from lvm_probe.app.output import Output, csv_file, in_columns, plural, rows_as_json, runs_bar
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lvm_probe.probing.diagnostics.convergence import Convergence
 
+SUMMARY = "error and accuracy of token means over the number of Monte Carlo draws"
+EXAMPLES = ("probe convergence --ckpt cwvae-small --corpus TIMIT --utterances 10 --samples 1,4,16 --reference 32",)
 ESTIMATORS = ("sample", "posterior-mean")
 
 
-def options(sub: argparse.ArgumentParser) -> None:
-    """The command's own options."""
-    sub.add_argument("--ckpt", required=True, help="checkpoint file, run folder or shipped name")
-    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of a corpus with aligned phones")
-    sub.add_argument("--split", default=None, help="only this split of the corpus")
-    sub.add_argument("--speaker", action="append", metavar="ID", help="only these speakers (default: all)")
-    sub.add_argument(
+def options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    model.add_argument("--ckpt", required=True, help=CKPT)
+    add_device(model)
+    corpus = add_corpus(parser, help="folder of a corpus with aligned phones")
+    add_part(corpus)
+    corpus.add_argument(
         "--utterances",
         type=int,
         default=20,
-        help="about how many: whole speakers, in an order drawn with the seed, while they fit",
+        metavar="N",
+        help="about N utterances: whole speakers, in random order, as long as they fit",
     )
-    sub.add_argument(
-        "--samples", type=_counts, default="1,2,5,10,20,50,100", metavar="N,N", help="numbers of samples to look at"
+    draws = parser.add_argument_group("Monte Carlo draws")
+    draws.add_argument(
+        "--samples", type=whole_numbers, default="1,2,5,10,20,50,100", metavar="N,N", help="numbers of draws to compare"
     )
-    sub.add_argument(
-        "--reference", type=int, default=200, help="further paths whose posterior means are what the others should find"
+    draws.add_argument(
+        "--reference",
+        type=int,
+        default=200,
+        metavar="N",
+        help="further draws, whose mean posterior means stand for the true values",
     )
-    sub.add_argument("--out", default=None, metavar="CSV", help="also write the rows to this file")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", metavar="CSV", help="write the rows to this file (default: write no file)")
 
 
-def run(args: argparse.Namespace) -> Answer:
-    """Measure, write the rows where asked, and say what they show."""
-    import time
-
-    from lvm_probe import InputError
+def run(args: argparse.Namespace) -> Output:
+    """Measure error, accuracy and cost for every number of draws."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
-    from lvm_probe.probing.features.path_blocks import check_latents
-    from lvm_probe.probing.features.token_table import check_writable, write_csv
+    from lvm_probe.probing.features.posterior_sampler import require_latents
+    from lvm_probe.probing.features.token_table import write_csv
 
-    out = Path(args.out) if args.out else None
-    if out is not None:
-        check_writable(out.parent)
-        if out.is_dir():
-            raise InputError(f"{out}: a folder; give --out the name of a CSV file")
+    out = csv_file(args.out) if args.out else None
     if args.reference < 2:
-        raise InputError(f"--reference {args.reference}: give 2 paths or more, well above the numbers of samples")
+        raise InputError(f"--reference {args.reference}: give 2 or more, well above the numbers in --samples")
     loaded = checkpoint.load(args.ckpt)
-    check_latents(loaded.model, str(args.ckpt))
+    require_latents(loaded.model, str(args.ckpt))
     model = loaded.model.to(pick_device(args.device)).eval()
-    corpus = open_corpus(args, model.config.sample_rate)
-    if args.split or args.speaker:
-        corpus = corpus.select(split=args.split, speakers=args.speaker)
-    corpus = convergence.choose(corpus, args.utterances, args.seed)
-    read = read_recordings(corpus, model.config.sample_rate, args)
+    corpus = open_corpus(args, model.config.sample_rate).select(split=args.split, speakers=args.speaker)
+    reading = read_recordings(
+        convergence.choose_utterances(corpus, args.utterances, args.seed), model.config.sample_rate, args
+    )
     began = time.monotonic()
-    with bar(read.corpus.seconds, "paths") as done, bar(1, "probe", unit="run", delay=1) as asked:
-        found = convergence.converge(
+    with (
+        bar(reading.corpus.seconds, "draws") as advance,
+        runs_bar("probe", delay=1) as advance_probe,
+    ):
+        result = convergence.measure(
             model,
-            read.corpus,
-            read.recordings,
-            samples=args.samples,
+            reading.corpus,
+            reading.recordings,
+            draws=sorted(set(args.samples)),
             reference=args.reference,
             seed=args.seed,
-            progress=done,
-            asking=lambda i, n: asked(1 / n),
+            progress=advance,
+            probe_progress=advance_probe,
         )
-    wall = time.monotonic() - began
+    seconds = time.monotonic() - began
     if out is not None:
-        write_csv(out, found.rows)
+        write_csv(out, result.rows)
     document = {
-        "results": rows_as_json(found.rows),
+        "results": rows_as_json(result.rows),
         "checkpoint": str(loaded.path),
         "reference": args.reference,
         "seed": args.seed,
-        "tokens": found.tokens,
-        "utterances": found.utterances,
-        "speakers": [speaker.id for speaker in read.corpus.speakers],
-        "audio_seconds": found.seconds,
-        "timed_seconds": found.timed_seconds,
-        "wall_seconds": wall,
+        "tokens": result.tokens,
+        "utterances": result.utterances,
+        "speakers": [speaker.id for speaker in reading.corpus.speakers],
+        "audio_seconds": result.seconds,
+        "timed_seconds": result.timed_seconds,
+        "wall_seconds": seconds,
         "k": convergence.K,
-        "left_out": list(read.left_out),
+        "left_out": list(reading.left_out),
         "wrote": [str(out)] if out else [],
     }
-    of = f"{_plural(found.utterances, 'utterance')}, {_plural(found.speakers, 'speaker')}, {found.seconds:.0f} s"
     heading = (
-        f"{args.ckpt}: Monte Carlo error of the means of {found.tokens:,} phonemes ({of}), and accuracy of "
-        f"k={convergence.K} nearest neighbours under `nested`; in {wall:.0f} s"
+        f"{args.ckpt}: Monte Carlo error of the means of {plural(result.tokens, 'phoneme')} "
+        f"({plural(result.utterances, 'utterance')}, {plural(result.speakers, 'speaker')}, {result.seconds:.0f} s) and "
+        f"accuracy of k={convergence.K} nearest neighbours under protocol nested; took {seconds:.0f} s"
     )
-    return Answer(document, "\n".join([heading, "", as_text(found), *([f"wrote {out}"] if out else [])]))
+    return Output(document, "\n".join([heading, "", as_text(result), *([f"wrote {out}"] if out else [])]))
 
 
-def as_text(found: Convergence) -> str:
-    """A block a layer, both estimators side by side, and what they say."""
-    lines: list[str] = []
-    for layer, rows in found.rows.groupby("layer", sort=False):
-        lines += [str(layer), *_block(rows), ""]
-    for layer, rows in found.rows.groupby("layer", sort=False):
-        lines += _sentences(str(layer), rows)
+def as_text(result: Convergence) -> str:
+    """For each layer a table with both estimators, then a summary."""
     from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
-    reference = found.rows[found.rows["estimator"] == "reference"].iloc[0]
-    few = ", too few to speak for others" if 1 < found.speakers < MIN_SPEAKERS_FOR_TEST else ""
+    lines: list[str] = []
+    for layer, rows in result.rows.groupby("layer", sort=False):
+        lines += [str(layer), *_table(rows), ""]
+    for layer, rows in result.rows.groupby("layer", sort=False):
+        lines += _sentences(str(layer), rows)
+    reference = result.rows[result.rows["estimator"] == "reference"].iloc[0]
+    few = ", too few to generalise" if 1 < result.speakers < MIN_SPEAKERS_FOR_TEST else ""
     lines.append(
-        f"Error: rms over tokens and dimensions, over the tokens' own spread, in per cent; against the posterior means "
-        f"of {reference['samples']} other paths, whose own error is taken off. By variance: what the Monte Carlo "
-        f"variances predict. Accuracy in per cent; intervals: bootstrap over {reference['interval']}{few}. Seconds of "
-        f"computing for each of audio were taken on one utterance of {found.timed_seconds:.1f} s."
+        "Error: rms over tokens and dimensions in per cent of the tokens' spread, against the posterior means of "
+        f"{reference['samples']} other draws, whose own error is subtracted. Predicted: the error that the Monte Carlo "
+        f"variances predict. Accuracy in per cent; intervals: bootstrap over {reference['interval']}{few}. Cost: "
+        f"seconds of computing per second of audio, for one utterance of {result.timed_seconds:.1f} s."
     )
     return "\n".join(lines)
 
 
-def _block(rows: pd.DataFrame) -> list[str]:
-    single = ["error", "by variance", "accuracy", "95 %"]
-    header = ["paths", *single, *single, "s per s"]
-    body = []
+def _table(rows: pd.DataFrame) -> list[str]:
     by = {name: some.set_index("samples") for name, some in rows.groupby("estimator")}
+    table = [["draws", *["error", "predicted", "accuracy", "95 %"] * len(ESTIMATORS), "cost"]]
     for n in by["sample"].index:
-        cells = [f"{n:,}"]
-        for estimator in ESTIMATORS:
-            cells += _cells(by[estimator].loc[n])
-        body.append([*cells, f"{by['sample'].loc[n, 'seconds_per_second']:.2f}"])
-    last = by["reference"].iloc[0]
-    n = f"ref {by['reference'].index[0]:,}"
-    body.append([n, "", "", "", "", *_cells(last), f"{last['seconds_per_second']:.2f}"])
-    widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
-    group = sum(widths[1:5]) + 2 * 3
-    over = " " * (widths[0] + 2) + "  ".join(f"{estimator:-^{group}}" for estimator in ESTIMATORS)
-    return [
-        over,
-        *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [header, *body]),
-    ]
+        cells = [cell for estimator in ESTIMATORS for cell in _cells(by[estimator].loc[n])]
+        table.append([f"{n:,}", *cells, f"{by['sample'].loc[n, 'seconds_per_second']:.2f}"])
+    n, reference = f"{by['reference'].index[0]:,} (reference)", by["reference"].iloc[0]
+    table.append([n, "", "", "", "", *_cells(reference), f"{reference['seconds_per_second']:.2f}"])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    width = sum(widths[1:5]) + 2 * 3
+    headings = " " * (widths[0] + 2) + "  ".join(f"{estimator:-^{width}}" for estimator in ESTIMATORS)
+    return [headings, *in_columns(table)]
 
 
 def _cells(row: pd.Series) -> list[str]:
@@ -155,40 +154,28 @@ def _cells(row: pd.Series) -> list[str]:
 def _sentences(layer: str, rows: pd.DataFrame) -> list[str]:
     samples, means = (rows[rows["estimator"] == estimator] for estimator in ESTIMATORS)
     most = samples.iloc[-1]
-    few = means[means["error"] <= most["error"]]
-    counted = _plural(most["samples"], "sample")
-    where = f"{layer}: averaging {counted} leaves an error of {_percent(most['error'])} % of the tokens' spread"
-    if few.empty:
-        said = [f"{where}; averaging posterior means leaves more at every number of paths looked at."]
+    enough = means[means["error"] <= most["error"]]
+    claim = (
+        f"{layer}: averaging {plural(most['samples'], 'draw')} of the latents leaves an error of "
+        f"{_percent(most['error'])} % of the tokens' spread"
+    )
+    if enough.empty:
+        sentences = [f"{claim}; averaging posterior means leaves more at every number of draws tried."]
     else:
-        first = few.iloc[0]
-        said = [
-            f"{where}; averaging posterior means needs no more than {_plural(first['samples'], 'path')} for that "
+        first = enough.iloc[0]
+        sentences = [
+            f"{claim}; averaging posterior means reaches that with {plural(first['samples'], 'draw')} "
             f"({_percent(first['error'])} %)."
         ]
     known = rows[(rows["predicted_error"] > 0) & (rows["error"] > 0)]
     ratios = known["predicted_error"] / known["error"]
     if len(ratios):
-        said.append(
-            f"{layer}: the error that the Monte Carlo variances predict is {ratios.min():.2f} to {ratios.max():.2f} "
-            "times the error found."
+        sentences.append(
+            f"{layer}: the error predicted from the Monte Carlo variances is {ratios.min():.2f} to {ratios.max():.2f} "
+            "times the measured error."
         )
-    return said
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return sentences
 
 
 def _percent(value: float) -> str:
     return "" if value != value else f"{100 * value:.2f}"
-
-
-def _counts(text: str) -> Sequence[int]:
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 1,10,100") from None
-    if min(counts) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': samples are counted from 1")
-    return sorted(set(counts))

@@ -1,64 +1,66 @@
-"""`probe demo`: the whole line on the embedded synthetic corpus with a shipped checkpoint."""
+"""`probe demo`: extract, probe and draw, on the embedded synthetic corpus with a shipped checkpoint."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import lvm_probe
+from lvm_probe.app.options import add_device
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
 
-    from lvm_probe.app.output import Answer
+SUMMARY = "run everything end to end on an embedded synthetic corpus"
+EXAMPLES = ("probe demo --out demo-out",)
 
 CHECKPOINT = "cwvae-small"
 PERMUTATIONS = 3
-SAMPLES = 16
+DRAWS = 16
 
 
-def run(out: Path, *, seed: int, device: torch.device, versions: dict[str, str]) -> Answer:
-    """Extract, probe under both protocols, draw; says what it wrote and what that shows."""
+def options(parser: argparse.ArgumentParser) -> None:
+    add_device(parser.add_argument_group("model"))
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", default="demo-out", metavar="DIR", help="folder for latents, tables and pictures")
+
+
+def run(args: argparse.Namespace) -> Output:
+    """Extract, probe phonemes under two protocols, draw two figures."""
     import pandas as pd
 
-    from lvm_probe.app.output import Answer, bar, rows_as_json
     from lvm_probe.figures import accuracy_over_k, lda_scatter
-    from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.lock import locked
-    from lvm_probe.probing.corpora import open_corpus
     from lvm_probe.probing.corpora.demo import CORPUS
-    from lvm_probe.probing.features import extraction, token_table
+    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.question import Protocol, Question
     from lvm_probe.probing.questions.report import as_text
 
-    corpus = open_corpus(CORPUS)
-    latents = out / "latents"
-    settings = extraction.Settings(samples=SAMPLES, estimator="posterior-mean", seed=seed)
-    token_table.check_writable(latents)
-    with locked(latents), bar(corpus.seconds, "extract") as done:
-        extraction.extract(
-            checkpoint.load(CHECKPOINT), corpus, latents, settings, device=device, versions=versions, progress=done
-        )
-    tokens = token_table.load(latents)
+    out = Path(args.out)
+    corpus = lvm_probe.open_corpus(CORPUS)
+    model = lvm_probe.load_model(CHECKPOINT, device=args.device)
+    tokens = lvm_probe.extract(corpus, model, out / "latents", samples=DRAWS, seed=args.seed)
     answers = []
     protocols: tuple[Protocol, ...] = ("paper", "utterance")
     for protocol in protocols:
-        question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=seed)
-        with bar(1, f"knn, {protocol}", unit="run") as done:
-            answers.append(ask(tokens, question, progress=lambda i, n, d=done: d(1 / n)).frame)  # type: ignore[misc]
+        question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=args.seed)
+        with runs_bar(f"knn, {protocol}") as progress:
+            answers.append(ask(tokens, question, progress=progress).frame)
     results = pd.concat(answers, ignore_index=True)
     token_table.write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
-    who = corpus.speakers[0].id
-    scatter = lda_scatter.draw_speaker(tokens, who, "z1", out / "lda-scatter-z1")
-    text = (
-        f"{len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers through {CHECKPOINT}, "
-        f"posterior means over {SAMPLES} samples\n\n{as_text(results)}\n\n"
-        "The corpus is synthetic: these figures show how the tool works, not what the model knows of speech.\n\n"
-        "wrote\n"
-        f"  {latents}/  the token table: pandas.read_parquet reads it\n"
-        f"  {out}/knn-phoneme.csv  every k, speaker and protocol\n"
-        f"  {out}/accuracy-over-k.png (.pdf, .svg, .csv)  the paper's protocol beside the honest one\n"
-        f"  {out}/lda-scatter-z1.png (.pdf, .svg, .csv)  phonemes of {who} in two discriminants of z1"
-    )
-    wrote = [latents, out / "knn-phoneme.csv", *curves, *scatter]
-    return Answer({"wrote": [str(path) for path in wrote], "results": rows_as_json(results)}, text)
+    speaker = corpus.speakers[0].id
+    scatter = lda_scatter.draw_speaker(tokens, speaker, "z1", out / "lda-scatter-z1")
+    text = f"""\
+{len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers, encoded by {CHECKPOINT}; posterior \
+means averaged over {DRAWS} Monte Carlo draws
+
+{as_text(results)}
+
+The corpus is synthetic: these figures show how the tool works, not what the model has learned about speech.
+
+wrote
+  {out}/latents/  token table, read by pandas.read_parquet
+  {out}/knn-phoneme.csv  accuracy for every k, speaker and protocol
+  {out}/accuracy-over-k.png (.pdf, .svg, .csv)  accuracy over k under both protocols
+  {out}/lda-scatter-z1.png (.pdf, .svg, .csv)  phonemes of {speaker} in two discriminants of z1"""
+    wrote = [out / "latents", out / "knn-phoneme.csv", *curves, *scatter]
+    return Output({"wrote": [str(path) for path in wrote], "results": rows_as_json(results)}, text)

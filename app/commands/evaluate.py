@@ -1,14 +1,18 @@
-"""`probe evaluate`: the likelihood of a corpus under one or several models, and the closed form beside it."""
+"""`probe evaluate`: the likelihood of a corpus under one or several models."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.commands.train import bits, collapse_warnings
-from lvm_probe.app.output import Answer, bar, open_corpus, pick_device, read_recordings
+from lvm_probe import InputError
+from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
+from lvm_probe.app.output import Output, in_columns
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,12 +21,50 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
+SUMMARY = "likelihood of a corpus under one or several models, in bits per frame"
+EXAMPLES = (
+    "probe evaluate --ckpt cwvae-small --corpus TIMIT --split test",
+    "probe evaluate --ckpt cwvae-small --ckpt flac --ckpt uniform --corpus TIMIT --out likelihoods.tex",
+)
 FORMATS = (".csv", ".json", ".tex")
+LAYERS = ("z1", "z2", "z3", "z4", "z5")
 
 
-def run(args: argparse.Namespace) -> Answer:
-    """Evaluate each model on the same recordings; one document, or a table where there are several."""
-    from lvm_probe import InputError
+def options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("models")
+    model.add_argument(
+        "--ckpt", required=True, action="append", help=f"{CKPT}, or a baseline: uniform, flac; repeatable"
+    )
+    add_device(model)
+    corpus = add_corpus(parser)
+    corpus.add_argument(
+        "--split",
+        metavar="NAME",
+        help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was trained on this "
+        "corpus (default: all)",
+    )
+    bounds = parser.add_argument_group("bounds")
+    bounds.add_argument(
+        "--iwae", type=int, default=0, metavar="K", help="also the importance-weighted bound with K draws"
+    )
+    bounds.add_argument(
+        "--without",
+        action="append",
+        metavar="LAYER",
+        help="also the bound with this layer (such as z2) left at its prior, which shows what inferring it gains; "
+        "repeatable",
+    )
+    bounds.add_argument(
+        "--chunk", type=float, default=60, metavar="S", help="evaluate long recordings in chunks of S seconds"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", action="append", metavar="FILE", help=f"write the table: {', '.join(FORMATS)}; repeatable"
+    )
+
+
+def run(args: argparse.Namespace) -> Output:
+    """Evaluate each model on the same recordings; one document, or a table if there are several models."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.baselines import BASELINES
     from lvm_probe.probing.features.token_table import check_writable
@@ -30,55 +72,51 @@ def run(args: argparse.Namespace) -> Answer:
     files = [Path(name) for name in args.out or []]
     for file in files:
         if file.suffix not in FORMATS:
-            raise InputError(f"{file}: the table is written as {', '.join(FORMATS)}; choose one of these endings")
+            raise InputError(f"{file}: tables are written as {', '.join(FORMATS)}; choose one of these endings")
         check_writable(file.parent)
-    if args.iwae < 0 or not args.chunk > 0:
-        raise InputError(
-            f"--iwae {args.iwae}, --chunk {args.chunk}: give numbers that are not negative, a chunk above 0"
-        )
+    if args.iwae < 0:
+        raise InputError(f"--iwae {args.iwae}: give 0 (no such bound) or more")
+    if not args.chunk > 0:
+        raise InputError(f"--chunk {args.chunk}: give a number of seconds above 0")
+    for layer in args.without or []:
+        if layer not in LAYERS:
+            raise InputError(f"--without {layer}: name a layer of latents, such as z2")
     names = list(dict.fromkeys(args.ckpt))
-    strange = [layer for layer in args.without or [] if layer not in ("z1", "z2", "z3", "z4", "z5")]
-    if strange:
-        raise InputError(f"--without {strange[0]}: name a layer of latents, such as z2")
     loaded = {name: None if name in BASELINES else checkpoint.load(name) for name in names}
-    models = [c for c in loaded.values() if c is not None]
-    rates = {c.model.config.sample_rate for c in models} or {16_000}
+    models = [found for found in loaded.values() if found is not None]
+    rates = sorted({found.model.config.sample_rate for found in models}) or [16_000]
     if len(rates) > 1:
-        raise InputError(f"{', '.join(names)}: made for different sample rates ({rates}); evaluate them one by one")
-    (rate,) = rates
-    corpus = _selected(open_corpus(args, rate), args.split, models)
-    read = read_recordings(corpus, rate, args)
-    documents = [_document(name, found, read, rate, args) for name, found in loaded.items()]
+        raise InputError(
+            f"{', '.join(names)}: trained at different sample rates ({', '.join(map(str, rates))} Hz); "
+            "evaluate them one by one"
+        )
+    corpus = _select(open_corpus(args, rates[0]), args.split, models)
+    reading = read_recordings(corpus, rates[0], args)
+    documents, texts = zip(*(_evaluate(name, loaded[name], reading, rates[0], args) for name in names), strict=True)
     frame = table(documents)
     for file in files:
         _write(file, frame, documents)
-    wrote = [str(file) for file in files]
-    extra = {"speakers": len(read.corpus.speakers), "left_out": list(read.left_out), "seed": args.seed, "wrote": wrote}
-    if len(documents) == 1:
-        (document,) = documents
-        text = [document.pop("text"), *(f"warning: {w}" for w in document["warnings"]), *(f"wrote {w}" for w in wrote)]
-        return Answer(document | extra, "\n".join(text))
-    for document in documents:
-        document.pop("text")
-    notes = [f"warning: {d['name']}: {w}" for d in documents for w in d["warnings"]]
-    text = [as_text(frame), _footnote(read, frame), *notes, *(f"wrote {w}" for w in wrote)]
-    return Answer({"results": documents} | extra, "\n".join(text))
+    document = documents[0] if len(documents) == 1 else {"results": list(documents)}
+    document |= {"speakers": len(reading.corpus.speakers), "left_out": list(reading.left_out), "seed": args.seed}
+    lines = [texts[0]] if len(documents) == 1 else [*in_columns(_cells(frame, "≤ "), left=2), _footnote(reading, frame)]
+    for d in documents:
+        lines += [f"warning: {'' if len(documents) == 1 else d['name'] + ': '}{warning}" for warning in d["warnings"]]
+    lines += [f"wrote {file}" for file in files]
+    return Output(document | {"wrote": [str(file) for file in files]}, "\n".join(lines))
 
 
-def _selected(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -> Corpus:
-    """The part of the corpus asked for; `validation` is the speakers that all models held out, the same for all."""
-    from lvm_probe import InputError
-
+def _select(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -> Corpus:
+    """The split asked for; `validation` is the speakers that every model held out, if they are the same."""
     if split != "validation" or "validation" in corpus.splits:
         return corpus.select(split=split) if split else corpus
     if not models:
-        raise InputError("--split validation: name a checkpoint too; the speakers it held out are meant")
-    held = {found.path: set(found.provenance.get("validation_speakers", [])) for found in models}
-    first = held[models[0].path]
-    for path, speakers in held.items():
-        if not speakers or not speakers <= {s.id for s in corpus.speakers}:
+        raise InputError("--split validation: name a checkpoint too, for these are the speakers that it held out")
+    held_out = {found.path: set(found.provenance.get("validation_speakers", [])) for found in models}
+    first = held_out[models[0].path]
+    for path, speakers in held_out.items():
+        if not speakers or not speakers <= {speaker.id for speaker in corpus.speakers}:
             raise InputError(
-                f"{corpus.root}: not the corpus that {path} was trained on: its validation speakers are not here"
+                f"{corpus.root}: not the corpus that {path} was trained on: its validation speakers are missing here"
             )
         if speakers != first:
             raise InputError(
@@ -88,31 +126,30 @@ def _selected(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -
     return corpus.select(speakers=sorted(first))
 
 
-def _document(
-    name: str, found: Checkpoint | None, read: LoadedRecordings, rate: int, args: argparse.Namespace
-) -> dict[str, Any]:
+def _evaluate(
+    name: str, loaded: Checkpoint | None, reading: LoadedRecordings, rate: int, args: argparse.Namespace
+) -> tuple[dict[str, Any], str]:
+    """One model's figures, as a document and as text; `loaded` is None for a baseline."""
     from lvm_probe.models.likelihood import baselines, elbo
     from lvm_probe.models.likelihood.importance import importance_bound
+    from lvm_probe.models.likelihood.summary import collapse_warnings, summary
 
-    how = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
-    with bar(read.corpus.seconds, f"evaluate {name}") as done:
-
-        def show(samples: int) -> None:
-            done(samples / rate)
-
-        if found is not None:
-            found.model.to(pick_device(args.device))
-            result = elbo.evaluate(found.model, read.recordings, progress=show, **how)
+    recordings, seconds = reading.recordings, reading.corpus.seconds
+    chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
+    model = loaded.model.to(pick_device(args.device)) if loaded else None
+    with bar(seconds, f"evaluate {name}") as advance:
+        if model is not None:
+            result = elbo.evaluate(model, recordings, progress=lambda n: advance(n / rate), **chunked)
         elif name == "flac":
-            result = baselines.flac(read.recordings, rate, progress=show)
+            result = baselines.flac(recordings, rate, progress=lambda n: advance(n / rate))
         else:
-            result = baselines.uniform(read.recordings, progress=show)
+            result = baselines.uniform(recordings, progress=lambda n: advance(n / rate))
     document: dict[str, Any] = {
         "name": name,
-        "family": found.model.family if found else name,
-        "strides": list(found.model.strides or (found.model.stride,)) if found else [],
-        "latents": list(found.model.latents) if found else [],
-        "parameters": sum(p.numel() for p in found.model.parameters()) if found else 0,
+        "family": model.family if model else name,
+        "strides": list(model.strides or (model.stride,)) if model else [],
+        "latents": list(model.latents) if model else [],
+        "parameters": sum(p.numel() for p in model.parameters()) if model else 0,
         "bits_per_frame": result.bits_per_frame,
         "bound": bool(result.kl),
         "density": result.density,
@@ -124,42 +161,39 @@ def _document(
         "kl_nats_per_step": {layer: kl.tolist() for layer, kl in result.kl_nats_per_step.items()},
         "frames": result.samples,
         "utterances": result.utterances,
-        "checkpoint": str(found.path) if found else name,
-        "warnings": collapse_warnings(result.active_units, found.model.latents) if found else [],
+        "checkpoint": str(loaded.path) if loaded else name,
+        "warnings": collapse_warnings(result.active_units, model.latents) if model else [],
     }
     kind = "one-sample ELBO" if result.kl else "log likelihood"
-    document["text"] = (
-        f"{bits(result)}\n{kind} {result.elbo:,.0f} nats over {result.samples:,} frames of {result.utterances} "
-        f"utterances, {len(read.corpus.speakers)} speakers ({result.nats_per_utterance:,.0f} nats an utterance)"
-    )
-    for layer in args.without or []:
-        if found is None or layer not in result.kl_bits_per_frame:
-            continue
-        with bar(read.corpus.seconds, f"{name} without {layer}") as done:
-            other = found.model.without_inference(int(layer[1:]) - 1)
-            worse = elbo.evaluate(other, read.recordings, progress=lambda n: done(n / rate), **how)
-        document.setdefault("bits_per_frame_without", {})[layer] = worse.bits_per_frame
-        saved = worse.bits_per_frame - result.bits_per_frame
-        document["text"] += (
-            f"\nwith {layer} left to its prior: {worse.bits_per_frame:.3f} bits per frame, so inferring it saves "
-            f"{saved:.3f} beyond its cost of {result.kl_bits_per_frame[layer]:.3f}"
+    lines = [
+        summary(result),
+        f"{kind} {result.elbo:,.0f} nats over {result.samples:,} frames of {result.utterances} utterances, "
+        f"{len(reading.corpus.speakers)} speakers ({result.nats_per_utterance:,.0f} nats per utterance)",
+    ]
+    if model is None:
+        return document, "\n".join(lines)
+    for layer in (layer for layer in args.without or [] if layer in result.kl_bits_per_frame):
+        with bar(seconds, f"{name} without {layer}") as advance:
+            at_prior = model.without_inference(int(layer[1:]) - 1)
+            without = elbo.evaluate(at_prior, recordings, progress=lambda n: advance(n / rate), **chunked)
+        document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
+        lines.append(
+            f"with {layer} left at its prior: {without.bits_per_frame:.3f} bits per frame; inferring it saves "
+            f"{without.bits_per_frame - result.bits_per_frame:.3f} net of its KL of "
+            f"{result.kl_bits_per_frame[layer]:.3f}"
         )
-    if args.iwae and found is not None:
-        with bar(read.corpus.seconds, f"bound {name}") as done:
-            tighter = importance_bound(
-                found.model, read.recordings, args.iwae, progress=lambda n: done(n / rate), **how
-            )
+    if args.iwae:
+        with bar(seconds, f"bound {name}") as advance:
+            bound = importance_bound(model, recordings, args.iwae, progress=lambda n: advance(n / rate), **chunked)
         document["iwae_samples"] = args.iwae
-        document["iwae_bits_per_frame"] = tighter.bits_per_frame
-        document["iwae_pcm_bits_per_frame"] = tighter.pcm_bits_per_frame
-        document["text"] += (
-            f"\nimportance-weighted bound, {args.iwae} samples: {tighter.bits_per_frame:.3f} bits per frame"
-        )
-    return document
+        document["iwae_bits_per_frame"] = bound.bits_per_frame
+        document["iwae_pcm_bits_per_frame"] = bound.pcm_bits_per_frame
+        lines.append(f"importance-weighted bound with {args.iwae} draws: {bound.bits_per_frame:.3f} bits per frame")
+    return document, "\n".join(lines)
 
 
 def table(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a model: what papers print of it."""
+    """One row per model: the figures that papers report."""
     import pandas as pd
 
     layers = list(dict.fromkeys(layer for d in documents for layer in d["kl_bits_per_frame"]))
@@ -175,12 +209,11 @@ def table(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             row[f"kl_{layer}"] = d["kl_bits_per_frame"].get(layer)
             row[f"active_{layer}"] = d["active_units"].get(layer)
         rows.append(row | {"frames": d["frames"], "utterances": d["utterances"], "checkpoint": d["checkpoint"]})
-    frame = pd.DataFrame(rows)
-    return frame.astype({f"active_{layer}": "Int64" for layer in layers})
+    return pd.DataFrame(rows).astype({f"active_{layer}": "Int64" for layer in layers})
 
 
-def _printed(frame: pd.DataFrame, bound: str) -> list[list[str]]:
-    """Header and cells of the table for people; `bound` is the sign before an upper bound on the bits."""
+def _cells(frame: pd.DataFrame, bound: str) -> list[list[str]]:
+    """Head and rows of the printed table; `bound` is the sign before an upper bound on the bits."""
 
     def number(value: Any, form: str) -> str:
         return "" if value is None or value != value else format(value, form)
@@ -188,7 +221,7 @@ def _printed(frame: pd.DataFrame, bound: str) -> list[list[str]]:
     layers = [column[3:] for column in frame.columns if column.startswith("kl_")]
     iwae = "iwae_bits_per_frame" in frame.columns
     head = ["model", "stride", "parameters", "bits per frame", *(["IWAE"] if iwae else []), "PCM code length"]
-    rows = [[*head, "nats an utterance", *(f"KL {layer}" for layer in layers)]]
+    rows = [[*head, "nats per utterance", *(f"KL {layer}" for layer in layers)]]
     for _, row in frame.iterrows():
         sign = bound if row["bound"] else ""
         cells = [row["name"], row["strides"], number(row["parameters"], ",d") if row["parameters"] else ""]
@@ -199,21 +232,9 @@ def _printed(frame: pd.DataFrame, bound: str) -> list[list[str]]:
     return rows
 
 
-def as_text(frame: pd.DataFrame) -> str:
-    """The table in columns: names to the left, numbers to the right."""
-    rows = _printed(frame, "≤ ")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
 def as_latex(frame: pd.DataFrame) -> str:
     """The table as a LaTeX tabular with the rules of booktabs."""
-    head, *rows = _printed(frame, r"$\leq$ ")
+    head, *rows = _cells(frame, r"$\leq$ ")
     special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#"}
 
     def line(cells: Sequence[str]) -> str:
@@ -224,41 +245,23 @@ def as_latex(frame: pd.DataFrame) -> str:
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _footnote(read: LoadedRecordings, frame: pd.DataFrame) -> str:
-    said = (
-        f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, {len(read.corpus.speakers)} "
-        "speakers. Bits per frame as the paper's equation 11, on its uniform bins; the PCM code length is what a "
-        "compressor would need and the only column to hold beside FLAC."
+def _footnote(reading: LoadedRecordings, frame: pd.DataFrame) -> str:
+    text = (
+        f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, "
+        f"{len(reading.corpus.speakers)} speakers. Bits per frame: equation 11 of Havtorn et al. (2022), uniform bins "
+        "of 16-bit μ-law. PCM code length: bits per frame of the 16-bit recording itself, the only column that "
+        "compares with FLAC. ≤: one-sample ELBO, an upper bound."
     )
-    return said + (" *: a density, no code length." if frame["density"].any() else "")
+    return text + (" *: a density, not a code length." if frame["density"].any() else "")
 
 
 def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
-    import json
-
     from lvm_probe.models.io.files import write_atomically
     from lvm_probe.probing.features.token_table import write_csv
 
     if file.suffix == ".csv":
         write_csv(file, frame)
         return
-    rows = [{k: v for k, v in document.items() if k != "text"} for document in documents]
-    text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": rows}, indent=1)
+    text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": documents}, indent=1)
     with write_atomically(file) as temporary:
         temporary.write_text(text)
-
-
-def gaussian_limit(frames: float) -> Answer:
-    """Table 5 of `papers/001` by equation 13; beside the printed values where the frames are the paper's."""
-    from lvm_probe.models.likelihood.baselines import PAPER_SAMPLES, TABLE_5, largest_gaussian_likelihood, table_5
-
-    if frames == PAPER_SAMPLES:
-        rows = [vars(row) for row in table_5()]
-    else:
-        rows = [{"min_std": std, "nats": largest_gaussian_likelihood(std, frames)} for std in TABLE_5]
-    lines = [f"largest log likelihood of {frames:,} frames under Gaussians of at least this standard deviation"]
-    lines += ["min std       nats" + ("      paper" if "paper_nats" in rows[0] else "")]
-    for row in rows:
-        paper = f"{row['paper_nats']:>11,}" if "paper_nats" in row else ""
-        lines.append(f"{row['min_std']:<7g}{row['nats']:>11,.0f}{paper}  {row.get('note', '')}".rstrip())
-    return Answer({"frames": frames, "results": rows}, "\n".join(lines))

@@ -1,101 +1,105 @@
-"""`probe extract`: a token table from a corpus and a checkpoint, an encoder of one's own, or a torchaudio model."""
+"""`probe extract`: a token table from a corpus and a checkpoint, your own encoder, or a torchaudio model."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import (
-    Answer,
-    alone,
-    bar,
-    open_corpus,
-    package_versions,
-    pick_device,
-    say_changed,
-    say_left_out,
-)
+from lvm_probe import InputError
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, names, open_corpus
+from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files, print_left_out
+from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.cluster import DaskExecutor
     from lvm_probe.probing.features.source_spec import SourceSpec
 
+SUMMARY = "turn a corpus into a token table of latents and Mel features"
+EXAMPLES = (
+    "probe extract --ckpt cwvae-small --corpus TIMIT --out latents/timit",
+    "probe extract --ckpt cwvae-small --corpus TIMIT --untrained --out latents/timit-untrained",
+)
+
 MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "memory": 1.0}
-"""Options of a checkpoint alone, and their defaults: nothing else is sampled."""
+"""Options that only a checkpoint has, and their defaults: nothing else is sampled."""
 
 
-def options(sub: argparse.ArgumentParser) -> None:
-    given = sub.add_mutually_exclusive_group(required=True)
-    given.add_argument("--ckpt", help="checkpoint file, run folder or shipped name")
-    given.add_argument(
+def options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model (one of the first three)")
+    source = model.add_mutually_exclusive_group(required=True)
+    source.add_argument("--ckpt", help=CKPT)
+    source.add_argument(
         "--encoder",
         metavar="FILE.py:NAME",
-        help="your own encode(wave), also as package.module:NAME; the current folder is importable; see "
+        help="your own encode(wave), or package.module:NAME, with the current folder importable; see "
         "docs/own-features.md",
     )
-    given.add_argument(
-        "--torchaudio", metavar="MODEL", help="a speech model as torchaudio builds it, such as hubert_base"
+    source.add_argument("--torchaudio", metavar="MODEL", help="a speech model of torchaudio, such as hubert_base")
+    model.add_argument("--weights", metavar="FILE", help="state dict of the torchaudio model; nothing is downloaded")
+    model.add_argument(
+        "--layer", type=int, action="append", metavar="L", help="layer of the torchaudio model, from 1; repeatable"
     )
-    sub.add_argument("--weights", metavar="FILE", help="state dict of the torchaudio model; nothing is downloaded")
-    sub.add_argument("--layer", type=int, action="append", metavar="L", help="layer of it, from 1; may be repeated")
-    sub.add_argument("--corpus", required=True, metavar="PATH", help="folder of the corpus")
-    sub.add_argument("--split", default=None, help="only this split of the corpus")
-    sub.add_argument("--out", required=True, metavar="TABLE", help="folder of the token table")
-    sub.add_argument(
+    model.add_argument("--untrained", action="store_true", help="random weights instead, as a baseline")
+    add_part(add_corpus(parser), speakers=False)
+    rows = parser.add_argument_group("rows and columns of the table")
+    rows.add_argument("--units", type=names, default="phoneme", metavar="UNIT,UNIT", help="phoneme, word, utterance")
+    rows.add_argument(
+        "--also",
+        type=names,
+        default="",
+        metavar="WHAT,WHAT",
+        help="more features: mfcc; stats (frame statistics); states (h1, ... of a model with latents); halves (means "
+        "over a token's first and second half) (default: none)",
+    )
+    rows.add_argument("--mel-bins", type=int, default=80, metavar="N", help="Mel bands")
+    rows.add_argument("--mel-window", type=int, default=256, metavar="N", help="audio samples in a Mel window")
+    rows.add_argument("--mel-fft", type=int, metavar="N", help="FFT size (default: the smallest without an empty band)")
+    draws = parser.add_argument_group("Monte Carlo draws (of a checkpoint's latents)")
+    draws.add_argument(
         "--samples",
         type=int,
-        default=None,
-        help="Monte Carlo samples an utterance (default: 12 with posterior-mean, 100 with sample)",
+        metavar="N",
+        help="draws per utterance (default: 12; 100 with --estimator sample)",
     )
-    sub.add_argument(
+    draws.add_argument(
         "--estimator",
         choices=("sample", "posterior-mean"),
-        default=None,
-        help="average the samples (the paper: 100), or the posterior means along them (default: posterior-mean)",
+        help="average the drawn latents, as the paper does, or the posterior means along them, which needs fewer draws "
+        "(default: posterior-mean)",
     )
-    sub.add_argument("--units", default="phoneme", help="comma-separated: phoneme, word, utterance")
-    sub.add_argument(
-        "--also",
-        default="",
-        metavar="WHAT",
-        help="more features, comma-separated: mfcc, stats (of raw frames), states (h1, ... of a model with latents), "
-        "halves (means of a token's halves, of layers and Mel) (default: none)",
-    )
-    sub.add_argument("--untrained", action="store_true", help="the same model with random weights, as a baseline")
-    sub.add_argument(
-        "--memory",
-        type=float,
-        default=None,
-        metavar="GB",
-        help="memory limit for the Monte Carlo draws, in each worker (default: 1.0)",
-    )
-    sub.add_argument(
+    draws.add_argument("--memory", type=float, metavar="GB", help="memory limit of each worker (default: 1.0)")
+    compute = parser.add_argument_group("computing")
+    add_device(compute)
+    compute.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that extract side by side, each on one thread; the table is the same for every N (default: "
-        "one per core, as far as memory allows; one on a GPU)",
+        help="processes that extract side by side, each on one thread; the table does not depend on N (default: one "
+        "per core, as far as memory allows; one on a GPU)",
     )
-    sub.add_argument(
+    compute.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="Dask scheduler, such as tcp://host:8786, whose workers extract instead (pip install "
         "'lvm-probe[cluster]'); corpus, checkpoint and table must have the same paths on all machines, and --device is "
-        "that of the workers; the table is the same",
+        "that of the workers; the table is the same (default: this machine alone)",
     )
-    sub.add_argument("--mel-bins", type=int, default=80, help="Mel bands")
-    sub.add_argument("--mel-window", type=int, default=256, help="samples of a Mel frame's window")
-    sub.add_argument("--mel-fft", type=int, default=None, help="FFT size (default: the shortest with no empty band)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", required=True, metavar="TABLE", help="folder of the token table; an interrupted run continues there"
+    )
 
 
-@alone
-def run(args: argparse.Namespace) -> Answer:
-    import time
-
+@exclusive_output_folder
+def run(args: argparse.Namespace) -> Output:
+    """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.features import extraction, token_table
 
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> Answer:
     token_table.check_writable(out)
     _check(args)
     spec = _spec(args)
-    args.corpus = str(Path(args.corpus).expanduser().absolute())  # the table says of a file where it lay
+    args.corpus = str(Path(args.corpus).expanduser().absolute())  # error messages and the table name its files
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
     }
@@ -111,20 +115,18 @@ def run(args: argparse.Namespace) -> Answer:
         samples=args.samples,
         estimator=sampling["estimator"],
         seed=args.seed,
-        units=_names(args.units),
+        units=args.units,
         untrained=args.untrained,
         mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
-        also=_names(args.also),
+        also=args.also,
     )
     began = time.monotonic()
     with _executor(args, spec, sampling["memory"]) as executor:
         device = pick_device("cpu" if executor else args.device)
         opened = spec.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
-        corpus = open_corpus(args, rate)
-        if args.split:
-            corpus = corpus.select(split=args.split)
-        with bar(corpus.seconds, "extract") as done:
+        corpus = open_corpus(args, rate).select(split=args.split)
+        with bar(corpus.seconds, "extract") as advance:
             result = extraction.extract(
                 opened,
                 corpus,
@@ -134,19 +136,19 @@ def run(args: argparse.Namespace) -> Answer:
                 memory_gb=sampling["memory"],
                 strict=args.strict,
                 versions=package_versions(),
-                progress=done,
+                progress=advance,
                 workers=args.workers,
                 executor=executor,
             )
-    wall = time.monotonic() - began
-    say_left_out(result.left_out)
-    changed = say_changed(corpus, result.left_out)
+    seconds = time.monotonic() - began
+    print_left_out(result.left_out)
+    changed = print_changed_files(corpus, result.left_out)
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
         "features": result.features,
         "audio_seconds": result.audio_seconds,
-        "wall_seconds": wall,
+        "wall_seconds": seconds,
         "parts": result.parts,
         "parts_done": result.parts_done,
         "left_out": list(result.left_out),
@@ -154,24 +156,19 @@ def run(args: argparse.Namespace) -> Answer:
         "table": str(out),
     }
     counts = ", ".join(f"{count:,} {unit} rows" for unit, count in result.tokens.items())
-    names = ", ".join(f"{name} ({size})" for name, size in result.features.items())
-    target = "phoneme" if result.tokens.get("phoneme") else "gender"
-    resumed = "" if result.parts_done == result.parts else f" ({result.parts - result.parts_done} parts were there)"
+    features = ", ".join(f"{name} ({size})" for name, size in result.features.items())
+    target = next((unit for unit in ("phoneme", "word") if result.tokens.get(unit)), "gender")
+    there = result.parts - result.parts_done
+    resumed = f" ({there} of {result.parts} parts were there already)" if there else ""
     text = (
-        f"{counts}\nfeatures: {names}\n{result.audio_seconds:.0f} s of speech in {wall:.0f} s{resumed}\n"
+        f"{counts}\nfeatures: {features}\n{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
         f"table: {out}\nnext: probe knn --target {target} --latents {out}"
     )
-    return Answer(document, text)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return Output(document, text)
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse options that what is given has no use for."""
-    from lvm_probe import InputError
-
+    """Refuse options that do not apply to the model."""
     for name in MONTE_CARLO:
         if not args.ckpt and getattr(args, name) is not None:
             raise InputError(f"--{name}: only a --ckpt is sampled; leave it out")
@@ -180,11 +177,11 @@ def _check(args: argparse.Namespace) -> None:
     if args.cluster and args.workers is not None:
         raise InputError("--workers: those of --cluster are started on its machines; leave it out")
     if args.encoder and args.untrained:
-        raise InputError("--untrained: your encoder's weights are its own affair; leave it out")
+        raise InputError("--untrained: needs --ckpt or --torchaudio; give an encoder with random weights instead")
 
 
 def _spec(args: argparse.Namespace) -> SourceSpec:
-    """The name of the model."""
+    """The model by name."""
     from lvm_probe.probing.features.source_spec import SourceSpec
 
     return SourceSpec(

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import Answer, bar, rows_as_json
+from lvm_probe.app.output import Output, rows_as_json
 from lvm_probe.probing.features.feature import Feature, columns_of
+from lvm_probe.probing.progress import bar
 from lvm_probe.probing.questions.question import HEIGHT_EDGES, PROTOCOLS_OF, TARGETS_OF, Question, default_protocol
+from lvm_probe.probing.questions.untrained import SUFFIX, untrained_folder, untrained_table
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable
@@ -28,9 +30,6 @@ MOST_NUMBERS = 10_000
 
 MAX_NAMED_SPEAKERS = 3
 """Speakers that a file's name lists; more are counted."""
-
-UNTRAINED = "-untrained"
-"""What the untrained model's table is called after the trained one's, to be found without being named."""
 
 
 def options(sub: argparse.ArgumentParser, method: Any) -> None:
@@ -73,7 +72,7 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
         "--untrained",
         default=None,
         metavar="TABLE",
-        help=f"the untrained model's table (default: the table named like this one with {UNTRAINED} if it is there; "
+        help=f"the untrained model's table (default: the table named like this one with {SUFFIX} if it is there; "
         "`none` for none)",
     )
     if not ridge:
@@ -162,7 +161,7 @@ def options(sub: argparse.ArgumentParser, method: Any) -> None:
         sub.add_argument("--plot", action="store_true", help="draw accuracy over k beside the CSV")
 
 
-def run(args: argparse.Namespace, method: Any) -> Answer:
+def run(args: argparse.Namespace, method: Any) -> Output:
     """Ask every table under every protocol; write the rows, the confusions and the recalls."""
     from lvm_probe import InputError
     from lvm_probe.probing.features import token_table
@@ -214,7 +213,7 @@ def run(args: argparse.Namespace, method: Any) -> Answer:
 
         wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document["wrote"] = [str(path) for path in wrote]
-    return Answer(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
+    return Output(document, "\n".join([*parts, *(f"wrote {path}" for path in wrote)]))
 
 
 def results_path(
@@ -254,38 +253,17 @@ def opened(
     tables = [token_table.load(folder, only) for folder, only in zip(folders, columns, strict=True)]
     if len({loaded.name for loaded in tables}) < len(tables):
         tables = [replace(loaded, name=str(loaded.path)) for loaded in tables]
-    if untrained == "none":
-        return folders, tables, [None] * len(tables)
-    if untrained is not None:
-        if len(tables) > 1:
-            raise InputError(f"--untrained {untrained}: of which of the {len(tables)} tables? ask one at a time")
-        return folders, tables, [_untrained(Path(untrained), tables[0])]
-    besides = [folder.with_name(folder.name + UNTRAINED) for folder in folders]
-    given = set(folders)
-    twins = [
-        _untrained(beside, loaded, found=True)
-        if (beside / token_table.EXTRACTION).exists() and beside not in given
-        else None
-        for beside, loaded in zip(besides, tables, strict=True)
-    ]
-    return folders, tables, twins
+    if untrained not in (None, "none") and len(tables) > 1:
+        raise InputError(f"--untrained {untrained}: of which of the {len(tables)} tables? ask one at a time")
 
+    asked = {folder.absolute() for folder in folders}
 
-def _untrained(folder: Path, trained: TokenTable, *, found: bool = False) -> TokenTable | None:
-    """The untrained model's table; one merely `found` beside is left alone when it is another model's or unfinished."""
-    from lvm_probe import InputError
-    from lvm_probe.probing.features import token_table
-
-    extraction = token_table.read_extraction(folder)
-    same = extraction.get("model") == trained.extraction.get("model") and extraction.get("untrained")
-    if not same:
-        if found:
-            print(f"notice: {folder}: not the untrained model of {trained.path}; left alone", file=sys.stderr)
+    def of(loaded: TokenTable) -> TokenTable | None:
+        if untrained == "none" or (untrained is None and untrained_folder(loaded.path) in asked):
             return None
-        raise InputError(
-            f"{folder}: not the untrained model of {trained.path}; make it with `probe extract --untrained`"
-        )
-    return token_table.load(folder, trained.features)
+        return untrained_table(loaded, untrained or "auto", lambda line: print(f"notice: {line}", file=sys.stderr))
+
+    return folders, tables, [of(loaded) for loaded in tables]
 
 
 def _choices(args: argparse.Namespace) -> tuple[list[str], list[str]]:

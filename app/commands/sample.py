@@ -1,4 +1,4 @@
-"""`probe sample`: WAV files from a model's prior, or of what it makes of a recording."""
+"""`probe sample`: WAV files drawn from a model's prior, or a model's reconstruction of recordings."""
 
 from __future__ import annotations
 
@@ -6,72 +6,69 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvm_probe.app.output import Answer, bar, pick_device
+from lvm_probe import InputError
+from lvm_probe.app.options import CKPT, add_device
+from lvm_probe.app.output import Output
+from lvm_probe.models.device import pick_device
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from lvm_probe.models.model import SpeechModel
+SUMMARY = "write audio drawn from a model's prior, or reconstructions of recordings"
+EXAMPLES = ("probe sample --ckpt cwvae-small --seconds 2 --count 3 --out samples",)
+MAX_SECONDS = 600
 
-MOST_SECONDS = 600
+
+def options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    model.add_argument("--ckpt", required=True, help=CKPT)
+    add_device(model)
+    what = parser.add_argument_group("what to write")
+    what.add_argument("--seconds", type=float, default=3.0, help="length of each file")
+    what.add_argument("--count", type=int, default=4, metavar="N", help="number of files")
+    what.add_argument(
+        "--reconstruct", action="append", metavar="FILE", help="encode and decode this recording instead; repeatable"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", default="samples", metavar="DIR", help="folder for the WAV files")
 
 
-def run(args: argparse.Namespace) -> Answer:
+def run(args: argparse.Namespace) -> Output:
     """Write `sample-N.wav`; or for each recording a copy at the model's rate, its reconstruction and a draw."""
     import torch
 
-    from lvm_probe import InputError
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.mulaw import to_pcm
+    from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
     from lvm_probe.probing.features.token_table import check_writable
 
-    if not 0 < args.seconds <= MOST_SECONDS or args.count < 1:
-        raise InputError(f"--seconds {args.seconds}, --count {args.count}: give 0 to {MOST_SECONDS} seconds, 1 or more")
+    if not 0 < args.seconds <= MAX_SECONDS:
+        raise InputError(f"--seconds {args.seconds}: give a length above 0 and up to {MAX_SECONDS}")
+    if args.count < 1:
+        raise InputError(f"--count {args.count}: give 1 or more")
     out = Path(args.out)
     check_writable(out)
-    loaded = checkpoint.load(args.ckpt)
-    model = loaded.model.to(pick_device(args.device))
+    model = checkpoint.load(args.ckpt).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     generator = torch.Generator().manual_seed(args.seed)
-    wrote: list[Path] = []
+    waves: dict[str, Tensor] = {}
     for name in args.reconstruct or []:
-        pcm = torch.from_numpy(read_pcm_file(Path(name), rate))
+        pcm, stem = torch.from_numpy(read_pcm_file(Path(name), rate)), Path(name).stem
         centre, drawn = reconstruct(model, pcm, generator)
-        for end, wave in (("", pcm), ("-reconstructed", to_pcm(centre)), ("-drawn", to_pcm(drawn))):
-            wrote.append(_write(out / f"{Path(name).stem}{end}.wav", wave, rate))
+        waves |= {stem: pcm, f"{stem}-reconstructed": to_pcm(centre), f"{stem}-drawn": to_pcm(drawn)}
     if not args.reconstruct:
-        samples = max(1, round(args.seconds * rate))
-        with bar(args.seconds * args.count, "sample", delay=1) as done:
-            waves = model.sample(samples, args.count, generator)
-            done(args.seconds * args.count)
-        wrote = [_write(out / f"sample-{i}.wav", to_pcm(wave), rate) for i, wave in enumerate(waves, 1)]
-    document = {"wrote": [str(path) for path in wrote], "sample_rate": rate, "seed": args.seed}
-    return Answer(document, "\n".join(f"wrote {path}" for path in wrote))
+        with bar(args.seconds * args.count, "sample", delay=1) as advance:
+            samples = model.sample(max(1, round(args.seconds * rate)), args.count, generator)
+            advance(args.seconds * args.count)
+        waves = {f"sample-{i}": to_pcm(wave) for i, wave in enumerate(samples, 1)}
+    wrote = [str(_write_wav(out / f"{stem}.wav", wave, rate)) for stem, wave in waves.items()]
+    document = {"wrote": wrote, "sample_rate": rate, "seed": args.seed}
+    return Output(document, "\n".join(f"wrote {path}" for path in wrote))
 
 
-def reconstruct(model: SpeechModel, pcm: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The expectation of p(x | z) and a draw from it, for one z of the posterior; both waveforms in [-1, 1].
-
-    A model that sees past audio sees the recording's own, so that of it this is the prediction one step ahead.
-    """
-    import torch
-
-    from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
-
-    device = model.parameter.device
-    lengths = torch.tensor([len(pcm)])
-    padded = model.pad(pcm.unsqueeze(0)).to(device)
-    noise = [n.to(device) for n in model.noise(len(pcm), 1, generator)]
-    with torch.inference_mode():
-        outputs = [piece.output for piece in chunks(model, padded, lengths.to(device), noise, MOST_SAMPLES)]
-        centre = torch.cat([output.centre().cpu() for output in outputs], 1)
-        drawn = torch.cat([output.sample(generator) for output in outputs], 1)
-    return centre[0, : len(pcm)], drawn[0, : len(pcm)]
-
-
-def _write(path: Path, pcm: Tensor, rate: int) -> Path:
+def _write_wav(path: Path, pcm: Tensor, rate: int) -> Path:
     import soundfile
 
     from lvm_probe.models.io.files import write_atomically

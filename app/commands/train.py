@@ -1,83 +1,182 @@
-"""`probe train`: a model, a recipe and a corpus to a checkpoint."""
+"""`probe train`: fit a model family to a corpus."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.app.output import (
-    Answer,
-    alone,
-    bar,
-    open_corpus,
-    package_versions,
-    pick_device,
-    read_recordings,
-    say_changed,
-)
+from lvm_probe import InputError
+from lvm_probe.app.options import add_corpus, add_device, open_corpus, read_recordings, whole_numbers
+from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
-    from lvm_probe.models.likelihood.elbo import Evaluation
     from lvm_probe.models.training.recipe import Preset
     from lvm_probe.models.training.trainer import Progress
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
+SUMMARY = "train a model and keep the checkpoint with the best validation bound"
+EXAMPLES = (
+    "probe train cwvae --corpus TIMIT --preset tiny --out runs/first",
+    "probe train vrnn --corpus TIMIT --likelihood gaussian --target linear --out runs/vrnn",
+)
 
-@alone
-def run(args: argparse.Namespace) -> Answer:
-    from lvm_probe import InputError
-    from lvm_probe.probing.features.token_table import check_writable
 
-    chosen = _chosen(args)
-    overrides = {"updates": args.updates, "batch": args.batch, "learning_rate": args.learning_rate}
-    overrides |= {"upper_free_nats": args.upper_free_nats}
-    for name, value in overrides.items():
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
-    recipe = replace(chosen.recipe, **{k: v for k, v in overrides.items() if v is not None})
-    out = Path(args.out)
-    check_writable(out)
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
+def options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    model.add_argument("family", metavar="FAMILY", help="model family (`probe models` lists them)")
+    model.add_argument("--preset", default="small", help="size and training recipe (`probe models` lists them)")
+    model.add_argument(
+        "--strides", type=whole_numbers, metavar="N,N", help="audio samples per step, lowest layer first, as 64,512"
+    )
+    model.add_argument(
+        "--latents", type=whole_numbers, metavar="N,N", help="latent dimensions, lowest layer first, as 128,64"
+    )
+    corpus = add_corpus(parser)
+    corpus.add_argument(
+        "--split", metavar="NAME", help="split to train on (default: train, or everything if the corpus has no splits)"
+    )
+    corpus.add_argument(
+        "--hold-out", type=float, default=0.1, metavar="SHARE", help="share of the speakers held out for validation"
+    )
+    output = parser.add_argument_group("output distribution")
+    output.add_argument(
+        "--likelihood",
+        choices=("dmol", "gaussian"),
+        help="discretized mixture of logistics, or mixture of Gaussians normalised by the training audio",
+    )
+    output.add_argument("--components", type=int, metavar="N", help="mixture components; 1 gaussian: plain Gaussian")
+    output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
+    output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
+    training = parser.add_argument_group("training (defaults: the preset's)")
+    training.add_argument("--updates", type=int, metavar="N", help="length of the training")
+    training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
+    training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
+    training.add_argument(
+        "--upper-free-nats", type=float, metavar="X", help="multiply the free nats of the layers above the lowest by X"
+    )
+    compute = parser.add_argument_group("computing")
+    add_device(compute)
+    compute.add_argument("--devices", type=int, default=1, metavar="N", help="processes that share each batch")
+    compute.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="auto: bf16 where the hardware multiplies it natively",
+    )
+    compute.add_argument("--compile", action="store_true", help="compile encoder and decoder (for CUDA)")
+    run_folder = parser.add_argument_group("output")
+    run_folder.add_argument(
+        "--out", required=True, metavar="RUN", help="run folder: checkpoints, log.csv, TensorBoard events"
+    )
+    run_folder.add_argument("--resume", action="store_true", help="continue from the last state in the run folder")
+
+
+@exclusive_output_folder
+def run(args: argparse.Namespace) -> Output:
+    """Train, or continue a run; the document has the best checkpoint and its validation figures."""
+    preset, out = _preset(args), Path(args.out)
     from lvm_probe.models.families.dmol import Unconditional
-    from lvm_probe.models.registry import family
-    from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import LAST, Trainer, normalised_output
 
-    if args.resume and not (out / LAST).exists():
-        raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
-    if not args.resume and (out / LAST).exists():
-        raise InputError(f"{out}: holds a run already; go on with --resume or choose another --out")
-    if not args.resume and (out / BEST).exists():
-        raise InputError(f"{out}: holds a checkpoint already; choose another --out")
-    corpus = _training_part(args, chosen.config.sample_rate)
+    _check_run_folder(out, args.resume)
+    rate = preset.config.sample_rate
+    corpus = _training_part(args, rate)
     parts = corpus.hold_out_speakers(args.hold_out, args.seed)
-    ours, theirs = (read_recordings(part, chosen.config.sample_rate, args) for part in parts)
+    training, validation = (read_recordings(part, rate, args) for part in parts)
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,
         "corpus_fingerprint": corpus.fingerprint(),
-        "train_seconds": round(ours.corpus.seconds, 1),
-        "train_speakers": [s.id for s in ours.corpus.speakers],
-        "validation_speakers": [s.id for s in theirs.corpus.speakers],
+        "train_seconds": round(training.corpus.seconds, 1),
+        "train_speakers": [speaker.id for speaker in training.corpus.speakers],
+        "validation_speakers": [speaker.id for speaker in validation.corpus.speakers],
         "versions": package_versions(),
     }
-    if args.family == Unconditional.family:  # the one that needs no updates
-        return _fitted(args, chosen, out, ours, theirs, provenance)
-    output = normalised_output(chosen.config.output, ours.recordings)
-    model = family(args.family).seeded(replace(chosen.config, output=output), args.seed)
+    if args.family == Unconditional.family:  # has a a direct fit, without updates
+        document, text = _fit(args, preset, training, validation, provenance)
+    else:
+        document, text = _train(args, preset, training, validation, provenance)
+    both = replace(training.corpus, utterances=(*training.corpus.utterances, *validation.corpus.utterances))
+    document["left_out"] = [*training.left_out, *validation.left_out]
+    document["changed"] = print_changed_files(both)
+    return Output(document, "\n".join([text, *(f"warning: {warning}" for warning in document["warnings"])]))
+
+
+def _preset(args: argparse.Namespace) -> Preset:
+    """The preset with the changes that the options ask for."""
+    from lvm_probe.models.registry import override_config, preset
+
+    chosen = preset(args.family, args.preset)
+    recipe = {name: getattr(args, name) for name in ("updates", "batch", "learning_rate", "upper_free_nats")}
+    recipe = {name: value for name, value in recipe.items() if value is not None}
+    for name, value in recipe.items():
+        if not 0 < value < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
+    output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
+    config = override_config(
+        chosen.config,
+        strides=args.strides or (),
+        latents=args.latents or (),
+        output={name: value for name, value in output.items() if value is not None},
+    )
+    return replace(chosen, config=config, recipe=replace(chosen.recipe, **recipe))
+
+
+def _check_run_folder(out: Path, resume: bool) -> None:
+    """Raise InputError when there is no run to resume, or one that would be overwritten."""
+    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
+    from lvm_probe.models.training.trainer import LAST
+
+    if resume and not (out / LAST).exists():
+        raise InputError(f"{out}: no {LAST} to resume from; leave out --resume to start, or name the run's folder")
+    if not resume and (out / LAST).exists():
+        raise InputError(f"{out}: holds a run already; continue it with --resume or choose another --out")
+    if not resume and (out / BEST).exists():
+        raise InputError(f"{out}: holds a checkpoint already; choose another --out")
+
+
+def _training_part(args: argparse.Namespace, sample_rate: int) -> Corpus:
+    """The split to train on; a test split is never taken unasked."""
+    corpus = open_corpus(args, sample_rate)
+    split = args.split or ("train" if "train" in corpus.splits else None)
+    if split is None and len(corpus.splits) > 1:
+        raise InputError(f"{corpus.root}: splits {', '.join(corpus.splits)}; name the one to train on with --split")
+    return corpus.select(split=split) if split else corpus
+
+
+def _train(
+    args: argparse.Namespace,
+    preset: Preset,
+    training: LoadedRecordings,
+    validation: LoadedRecordings,
+    provenance: dict[str, Any],
+) -> tuple[dict[str, Any], str]:
+    """Train by gradient descent, on several processes where asked."""
+    from lvm_probe.models.likelihood.summary import collapse_warnings
+    from lvm_probe.models.registry import family
+    from lvm_probe.models.training import distributed
+    from lvm_probe.models.training.trainer import Trainer, normalised_output
+
+    output = normalised_output(preset.config.output, training.recordings)
+    model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     device = pick_device(args.device)
-    ranks = distributed.launch_processes(args.devices, device.type, recipe.batch)
+    ranks = distributed.launch_processes(args.devices, device.type, preset.recipe.batch)
     trainer = Trainer(
         model,
-        recipe,
-        ours.recordings,
-        theirs.recordings,
-        out,
+        preset.recipe,
+        training.recordings,
+        validation.recordings,
+        Path(args.out),
         seed=args.seed,
         device=ranks.device or device,
         precision=args.precision,
@@ -90,146 +189,75 @@ def run(args: argparse.Namespace) -> Answer:
     if ranks.rank:  # the first process reports
         trainer.run(lambda progress: None)
         sys.exit(0)
-    with _training_bar(trainer.update, recipe.updates) as report:
+    with _training_bar(trainer.update, preset.recipe.updates) as report:
         best = trainer.run(report)
-    warnings = collapse_warnings(trainer.active_units, model.latents)
     document = {
         "checkpoint": str(best),
         "updates": trainer.update,
         "validation_bits_per_frame": trainer.best,
         "active_units": trainer.active_units,
-        "warnings": warnings,
+        "warnings": collapse_warnings(trainer.active_units, model.latents),
         "seconds": round(trainer.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "left_out": [*ours.left_out, *theirs.left_out],
-        "changed": _changed(ours, theirs),
     }
     text = (
-        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation "
-        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}\nnext: probe extract --ckpt {out} --corpus ... "
-        f"--out latents/{out.name}"
+        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound "
+        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}\nnext: probe extract --ckpt {args.out} --corpus ... "
+        f"--out latents/{Path(args.out).name}"
     )
-    return Answer(document, "\n".join([text, *(f"warning: {warning}" for warning in warnings)]))
+    return document, text
 
 
-def _training_part(args: argparse.Namespace, sample_rate: int) -> Corpus:
-    """The split of the corpus that is there to be trained on."""
-    from lvm_probe import InputError
-
-    corpus = open_corpus(args, sample_rate)
-    split = args.split or ("train" if "train" in corpus.splits else None)
-    if split is None and len(corpus.splits) > 1:
-        raise InputError(f"{corpus.root}: splits {', '.join(corpus.splits)}; name the one to train on with --split")
-    if split:
-        corpus = corpus.select(split=split)
-    return corpus
-
-
-def _fitted(
+def _fit(
     args: argparse.Namespace,
-    chosen: Preset,
-    out: Path,
-    ours: LoadedRecordings,
-    theirs: LoadedRecordings,
+    preset: Preset,
+    training: LoadedRecordings,
+    validation: LoadedRecordings,
     provenance: dict[str, Any],
-) -> Answer:
-    """The distribution without a network, at the maximum of its likelihood."""
-    import time
-
+) -> tuple[dict[str, Any], str]:
+    """Fit the one distribution without a network, which takes no updates."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
     from lvm_probe.models.families import dmol
     from lvm_probe.models.likelihood import elbo
+    from lvm_probe.models.likelihood.summary import summary
 
+    path, rate = Path(args.out) / BEST, preset.config.sample_rate
     began = time.monotonic()
-    with bar(ours.corpus.seconds, "fit", delay=1) as done:
-        model = dmol.fit(
-            chosen.config, ours.recordings, progress=lambda samples: done(samples / chosen.config.sample_rate)
-        )
-    result = elbo.evaluate(model, theirs.recordings, seed=args.seed)
+    with bar(training.corpus.seconds, "fit", delay=1) as advance:
+        model = dmol.fit(preset.config, training.recordings, progress=lambda samples: advance(samples / rate))
+    result = elbo.evaluate(model, validation.recordings, seed=args.seed)
     seconds = round(time.monotonic() - began, 1)
-    more = {"validation_bits_per_frame": result.bits_per_frame, "training_seconds": seconds, "seed": args.seed}
-    checkpoint.save(out / BEST, model, provenance | more)
+    figures = {"validation_bits_per_frame": result.bits_per_frame, "training_seconds": seconds, "seed": args.seed}
+    checkpoint.save(path, model, provenance | figures)
     document = {
-        "checkpoint": str(out / BEST),
+        "checkpoint": str(path),
         "updates": 0,
         "validation_bits_per_frame": result.bits_per_frame,
         "active_units": {},
         "warnings": [],
         "seconds": seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "left_out": [*ours.left_out, *theirs.left_out],
-        "changed": _changed(ours, theirs),
     }
-    text = f"fitted in {seconds:.1f} s; validation {bits(result)}\ncheckpoint: {out / BEST}"
-    return Answer(document, text)
+    return document, f"fitted in {seconds:.1f} s; validation: {summary(result)}\ncheckpoint: {path}"
 
 
-def _changed(ours: LoadedRecordings, theirs: LoadedRecordings) -> list[str]:
-    """Says which recordings have changed since they were read, and so are no longer what this was trained on."""
-    return say_changed(replace(ours.corpus, utterances=(*ours.corpus.utterances, *theirs.corpus.utterances)))
+@contextlib.contextmanager
+def _training_bar(first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar with smoothed bits per frame, and a line for every validation."""
+    from tqdm import tqdm
 
+    from lvm_probe.models.likelihood.summary import summary
 
-def _chosen(args: argparse.Namespace) -> Preset:
-    """The preset with what the options change of it."""
-    from lvm_probe.models.registry import override_config, preset
+    smooth = 0.0
+    with tqdm(total=last, initial=first, unit="update", dynamic_ncols=True, disable=None) as bar:
 
-    chosen = preset(args.family, args.preset)
-    output = {"likelihood": args.likelihood, "components": args.components, "target": args.target}
-    output |= {"min_std": args.min_std}
-    config = override_config(
-        chosen.config,
-        strides=args.strides or (),
-        latents=args.latents or (),
-        output={name: value for name, value in output.items() if value is not None},
-    )
-    return replace(chosen, config=config)
+        def report(progress: Progress) -> None:
+            nonlocal smooth
+            bar.update(progress.update - bar.n)
+            smooth = 0.98 * smooth + 0.02 * progress.bits_per_frame if smooth else progress.bits_per_frame
+            bar.set_postfix_str(f"{smooth:.2f} bits per frame", refresh=False)
+            if progress.validation is not None:
+                bar.write(f"update {progress.update}: validation {summary(progress.validation)}", file=sys.stderr)
 
-
-def collapse_warnings(active: dict[str, int], latents: tuple[int, ...]) -> list[str]:
-    """In plain words, which layers carry nothing."""
-    from lvm_probe.models.likelihood.elbo import ACTIVE_NATS
-
-    return [
-        f"{layer} carries nothing: none of its {size} dimensions moves {ACTIVE_NATS} nats a step from its prior, so "
-        "what a probe finds in it does not come from the recording"
-        for (layer, units), size in zip(active.items(), latents, strict=True)
-        if units == 0
-    ]
-
-
-class _training_bar:
-    """A progress bar that shows bits per frame, and a line for every validation."""
-
-    def __init__(self, first: int, last: int) -> None:
-        self.first, self.last = first, last
-
-    def __enter__(self) -> Any:
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=self.last, initial=self.first, unit="update", dynamic_ncols=True, disable=None)
-        self.smooth = 0.0
-        return self.report
-
-    def report(self, progress: Progress) -> None:
-        self.bar.update(progress.update - self.bar.n)
-        self.smooth = (
-            progress.bits_per_frame if not self.smooth else 0.98 * self.smooth + 0.02 * progress.bits_per_frame
-        )
-        self.bar.set_postfix_str(f"{self.smooth:.2f} bits per frame", refresh=False)
-        if progress.validation is not None:
-            self.bar.write(f"update {progress.update}: validation {bits(progress.validation)}", file=sys.stderr)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-
-def bits(result: Evaluation) -> str:
-    """A line for an evaluation: bits per frame, each layer's share and active units, and the PCM's code length."""
-    active = result.active_units
-    layers = [
-        f"{layer} {kl:.4f} with {active[layer]} of {len(dimensions)} active"
-        for (layer, kl), dimensions in zip(result.kl_bits_per_frame.items(), result.kl, strict=True)
-    ]
-    kl = f" (KL {', '.join(layers)})" if layers else ""
-    return f"{result.bits_per_frame:.3f} bits per frame{kl}, PCM code length {result.pcm_bits_per_frame:.3f}"
+        yield report

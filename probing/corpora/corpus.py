@@ -6,6 +6,7 @@ Positions are integer samples at the audio file's own rate, with exclusive ends.
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -188,7 +189,7 @@ class Problem:
         return text.encode(errors="backslashreplace").decode()  # file names that are not UTF-8 stay printable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """A corpus as `open_corpus` reads it.
 
@@ -227,6 +228,20 @@ class Corpus:
             speaker = utterance.speaker
             if described.setdefault(speaker.id, speaker) != speaker:
                 raise InputError(f"{utterance.audio}: speaker {speaker.id} is described in two ways in this corpus")
+
+    def __repr__(self) -> str:
+        genders = Counter(speaker.gender or "unknown gender" for speaker in self.speakers)
+        by_gender = ", ".join(f"{count} {gender}" for gender, count in sorted(genders.items()))
+        phonemes, words = (sum(len(getattr(u, kind)) for u in self.utterances) for kind in ("phonemes", "words"))
+        lines = [
+            f"Corpus {self.root} ({self.name})",
+            f"  utterances  {len(self.utterances):,}, {self.seconds / 60:.1f} minutes",
+            f"  speakers    {len(self.speakers):,} ({by_gender})",
+            f"  segments    {phonemes:,} phonemes, {words:,} words",
+        ]
+        if self.problems:
+            lines.append(f"  problems    {len(self.problems):,}, listed in .problems")
+        return "\n".join(lines)
 
     @cached_property
     def speakers(self) -> tuple[Speaker, ...]:

@@ -223,14 +223,15 @@ def _run_in_processes(
     job: Job, parts: Mapping[int, Corpus], workers: int, progress: Callable[[float], None]
 ) -> Results:
     advice = "use fewer --workers or lower --memory, and run the same command again: it does only what is missing"
-    numbers = list(parts)
-    with one_thread():  # before the fork: threads of OpenMP that exist then are missing in the workers
+    with one_thread():  # before the fork, which OpenMP's threads do not survive
         try:
-            written = parallel.run_forked(lambda index: job.write_part(index, parts[index]), numbers, workers, advice)
+            written = parallel.run(
+                lambda index: job.write_part(index, parts[index]), list(parts), workers=workers, advice=advice
+            )
             with contextlib.closing(written):
-                for place, left_out in written:
-                    progress(parts[numbers[place]].seconds)
-                    yield numbers[place], left_out
+                for index, left_out in zip(parts, written, strict=True):
+                    progress(parts[index].seconds)
+                    yield index, left_out
         finally:
             remove_unfinished(job.out)  # what a worker was writing when it was killed
 

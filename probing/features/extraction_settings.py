@@ -1,26 +1,35 @@
-"""How an extraction is to be done: whatever changes a row of the table."""
+"""How an extraction turns recordings into rows: everything that changes a value of the table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lvm_probe import InputError
 from lvm_probe.analysis.mfcc import COEFFICIENTS
 
 UNITS = ("phoneme", "word", "utterance")
 ALSO = ("mfcc", "stats", "states", "halves")
-"""What `--also` adds: cepstra, frame statistics, the states of a model with latents, means of a token's halves."""
+"""Further features: cepstra, statistics of raw frames, a latent model's states, means over the halves of a token."""
 
 Estimator = Literal["sample", "posterior-mean"]
-SAMPLES: dict[Estimator, int] = {"sample": 100, "posterior-mean": 12}
-"""Of each estimator where nothing else is said: the paper's, and as many as err less in every layer of the shipped
-checkpoints (10 about as much; `probe convergence`)."""
+DEFAULT_DRAWS: dict[Estimator, int] = {"sample": 100, "posterior-mean": 12}
+"""Of `sample` the paper's 100; 12 posterior means have a smaller error in every layer of the shipped checkpoints
+(`probe convergence`)."""
 
 
 @dataclass(frozen=True)
 class Mel:
-    """The Mel baseline: the paper's window of 256 and 80 bands; its hop is the lowest stride, or 64 where that is 1."""
+    """The Mel baseline; its hop is the lowest stride of the model, or 64 where that is 1.
+
+    Attributes:
+        bins: number of bands.
+        window: audio samples in a frame's window.
+        n_fft: length of the FFT; None for the shortest power of two that leaves no band empty.
+
+    Raises:
+        InputError: a number is out of range.
+    """
 
     bins: int = 80
     window: int = 256
@@ -37,13 +46,23 @@ class Mel:
 
 @dataclass(frozen=True)
 class Settings:
-    """How latents become tokens. What changes a row is here, and in `_extraction.json`.
+    """How latents become rows; `_extraction.json` repeats it.
 
-    `posterior-mean` averages the posterior's means along the sampled paths, which has the same expectation as averaging
-    z (`sample`, the paper's way) and less noise.
+    Attributes:
+        draws: Monte Carlo draws per utterance. Users call them `samples`; here a sample is always an audio sample.
+        estimator: `sample` averages the drawn latents, as Havtorn et al. (2022) do; `posterior-mean` averages the
+            posterior means along the drawn paths, which have the same expectation and a smaller variance.
+        seed: seed of the draws, and of an untrained model's weights.
+        units: which segments become rows.
+        untrained: whether the model's weights are replaced by random ones.
+        mel: the Mel baseline.
+        also: further features, among `ALSO`.
+
+    Raises:
+        InputError: a value is unknown or out of range.
     """
 
-    samples: int = SAMPLES["posterior-mean"]
+    draws: int = DEFAULT_DRAWS["posterior-mean"]
     estimator: Estimator = "posterior-mean"
     seed: int = 0
     units: tuple[str, ...] = ("phoneme",)
@@ -53,19 +72,19 @@ class Settings:
 
     @classmethod
     def of(cls, *, samples: int | None = None, estimator: Estimator = "posterior-mean", **others: Any) -> Settings:
-        """Settings with as many samples as the estimator takes by default, where no number is given."""
-        usual = cls(estimator=estimator, **others)
-        return replace(usual, samples=SAMPLES[estimator] if samples is None else samples)
+        """Settings from the user's options; without `samples`, as many draws as the estimator needs."""
+        settings = cls(estimator=estimator, **others)
+        return replace(settings, draws=DEFAULT_DRAWS[estimator] if samples is None else samples)
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"--samples {self.samples}: at least one sample is needed")
+        if self.draws < 1:
+            raise InputError(f"--samples {self.draws}: at least one draw is needed")
         if not self.units or set(self.units) - set(UNITS):
             raise InputError(f"--units {','.join(self.units) or '(none)'}: choose among {', '.join(UNITS)}")
         if set(self.also) - set(ALSO):
             raise InputError(f"--also {','.join(self.also)}: choose among {', '.join(ALSO)}")
-        if self.estimator not in ("sample", "posterior-mean"):
-            raise InputError(f"--estimator {self.estimator}: choose sample or posterior-mean")
+        if self.estimator not in get_args(Estimator):
+            raise InputError(f"--estimator {self.estimator}: choose {' or '.join(get_args(Estimator))}")
         if "mfcc" in self.also and self.mel.bins < COEFFICIENTS:
             raise InputError(f"--also mfcc: {COEFFICIENTS} coefficients need as many --mel-bins, not {self.mel.bins}")
         object.__setattr__(self, "units", tuple(dict.fromkeys(self.units)))

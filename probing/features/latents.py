@@ -10,7 +10,7 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float32, Int16
-from lvm_probe.probing.corpora.audio import resample, to_float, to_pcm
+from lvm_probe.probing.corpora import audio
 from lvm_probe.probing.corpora.corpus import Segment
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Model:
         estimator: Estimator = "posterior-mean",
         seed: int = 0,
         utterance: str = "",
-        resampling: bool = True,
+        resample: bool = True,
     ) -> dict[str, Latents]:
         """Infer the latents of one recording, as `lvm_probe.extract` does for every utterance of a corpus.
 
@@ -107,7 +107,7 @@ class Model:
             seed: of the draws.
             utterance: name that the draws depend on besides the seed. With an utterance's id they are the draws that
                 `lvm_probe.extract` takes for it.
-            resampling: whether audio at another rate is resampled; if not, it is refused.
+            resample: whether audio at another rate is resampled; if not, it is refused.
 
         Returns:
             The latents of each layer, lowest first: `z1`, `z2`, ...; of a deterministic model its state, `h1`.
@@ -129,12 +129,13 @@ class Model:
         settings = Settings.of(samples=samples, estimator=estimator, seed=seed)
         pcm = _checked(wave, sample_rate)
         if sample_rate != self.sample_rate:
-            if not resampling:
+            if not resample:
                 raise InputError(
                     f"wave: {sample_rate} Hz, but {self.name} takes {self.sample_rate} Hz; resample it, or leave out "
-                    "resampling=False"
+                    "resample=False"
                 )
-            pcm = to_pcm(resample(to_float(pcm), sample_rate, self.sample_rate, "wave"))
+            resampled = audio.resample(audio.to_float(pcm), sample_rate, self.sample_rate, "wave")
+            pcm = audio.to_pcm(resampled)
         # Every step of every layer is a token of its own, so that these are the figures of a token table.
         steps = {name: _steps(stride, len(pcm)) for name, stride in self.strides.items()}
         pooled = ModelSource(self.network, settings).pooled(utterance, pcm, [s for of in steps.values() for s in of])
@@ -170,7 +171,7 @@ def _checked(wave: Any, sample_rate: int) -> Int16[np.ndarray, " samples"]:
         raise InputError("wave: holds NaN or infinity; remove them first")
     if peak > 1:
         raise InputError(f"wave: reaches {peak:.4g}; scale floating-point audio to [-1, 1], or give int16")
-    return to_pcm(values)
+    return audio.to_pcm(values)
 
 
 def load_model(name: str | Path, *, device: str | torch.device = "auto") -> Model:

@@ -261,7 +261,7 @@ def _source(extraction: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def as_columns(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def columns_of_rows(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of tokens as the columns of a `TokenTable`."""
     return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
 
@@ -368,9 +368,22 @@ def count_rows(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
 
 
 def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
-    """Read a token table; InputError when it is missing, unfinished, damaged or holds values not finite.
+    """Load a token table, such as `lvm_probe.extract` and `probe extract` write.
 
-    With all its features, or `only` these, of those that it has.
+    Args:
+        folder: the table's folder.
+        only: load only these features, of those that it has (default: all).
+
+    Returns:
+        The table, in memory.
+
+    Raises:
+        InputError: it is missing, unfinished or damaged, or a feature holds NaN or infinity.
+
+    Example:
+        >>> import lvm_probe
+        >>> table = lvm_probe.load_table("latents/cwvae")  # doctest: +SKIP
+        >>> table.tokens.groupby("speaker").size()  # doctest: +SKIP
     """
     folder = Path(folder)
     extraction = read_extraction(folder)

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from lvm_probe import InputError
+from lvm_probe.probing import parallel
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import abx, classification, parallel, regression
+from lvm_probe.probing.questions import abx, classification, regression
 from lvm_probe.probing.questions.plan import Plan, Pool, pools_of
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer, confusion_frame, results_frame

@@ -44,7 +44,7 @@ MIN_PERMUTATIONS_FOR_P = 19
 """With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Answer:
     """The answer to a question. `print(answer)` shows what the command prints.
 
@@ -65,7 +65,7 @@ class Answer:
         """Of every label, the share that was recognised, and what it was most often taken for instead."""
         return recall_of(self.confusion)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from lvm_probe.probing.questions.report import as_text
 
         return as_text(self.frame, self.notes)

@@ -1,4 +1,4 @@
-"""`probe convergence`: how many samples a checkpoint needs."""
+"""`probe convergence`: how many Monte Carlo draws a checkpoint needs."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def test_convergence_prints_and_writes_the_same_rows(tiny: Path, small: Path, pr
 def test_convergence_in_words(tiny: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convergence", "--ckpt", str(tiny), "--corpus", str(small), *FEW]) == 0
     out = capsys.readouterr().out
-    assert "z1: averaging 4 samples leaves an error of" in out
-    assert "too few to speak for others" in out
+    assert "z1: averaging 4 draws of the latents leaves an error of" in out
+    assert "too few to generalise" in out
     assert "nan" not in out
 
 

@@ -122,8 +122,8 @@ def test_the_gaussian_table_comes_from_its_formula(probe: Probe, capsys: pytest.
     ("more", "says"),
     [
         (["--out", "table.xls"], "choose one of these endings"),
-        (["--iwae", "-1"], "not negative"),
-        (["--chunk", "0"], "a chunk above 0"),
+        (["--iwae", "-1"], "--iwae -1: give 0"),
+        (["--chunk", "0"], "--chunk 0.0: give a number of seconds above 0"),
         (["--without", "z"], "name a layer of latents"),
         (["--split", "validation"], "name a checkpoint too"),
     ],

@@ -109,7 +109,7 @@ def test_refusals(
         (("--ckpt", tiny, "--workers", 0), "--workers 0: give a whole number from 1"),
         (("--ckpt", tiny, "--workers", 2, "--cluster", "tcp://x:1"), "--workers: those of --cluster are started"),
         (("--encoder", "no.such:encode"), "--encoder no.such:encode: no module 'no.such' in"),
-        (("--encoder", encoder, "--untrained"), "--untrained: your encoder's weights"),
+        (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt or --torchaudio"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
         (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
         (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),

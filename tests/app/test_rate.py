@@ -1,4 +1,4 @@
-"""`probe rate`: what the layers spend their bits on."""
+"""`probe rate`: KL rates per layer and phone class, and autocorrelation times."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_rate_of_some_speakers_in_words(tiny: Path, small: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "3 utterances, 1 speaker, " in out
     assert "vowel" in out
-    assert "Of 3 utterances: too few to speak for others." in out
+    assert "3 utterances: too few to generalise, so there are no intervals." in out
     assert "95 %" not in out
     assert "nan" not in out
 

@@ -38,7 +38,7 @@ def test_a_mixture_without_a_network_is_fitted_in_no_updates(probe: Probe, tmp_p
         ("cwvae", ["--strides", "64,96"], "rising multiples"),
         ("cwvae", ["--latents", "8,8,8"], "a stride each"),
         ("cwvae", ["--strides", "64,a"], "no list of whole numbers"),
-        ("cwvae", ["--strides", "0"], "counted from 1"),
+        ("cwvae", ["--strides", "0"], "give whole numbers from 1"),
         ("vrnn", ["--latents", "8,8"], "one latent"),
         ("lstm", ["--latents", "8"], "no latents to choose"),
         ("vrnn", ["--components", "0"], "components must be"),

@@ -34,7 +34,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
 
 def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
     given = material()
-    found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), samples=autocorrelation.PATHS)
+    found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), draws=autocorrelation.PATHS)
     times = found.timescales.set_index("series")
     for name in ("z1", "z2", "mel"):
         one = data[data["series"] == name]

@@ -12,7 +12,7 @@ from lvm_probe.figures import kl_over_time
 from lvm_probe.figures.inputs import LeftOut
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.recordings import read_pcm
-from lvm_probe.probing.diagnostics.kl_rate import spending
+from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 from tests.figures.contract import kept, overlapping
 from tests.figures.speech import checkpoint, demo, material
 from tests.probing import miniature
@@ -30,7 +30,7 @@ def test_steps_hold_the_bits_of_the_layers(data: pd.DataFrame) -> None:
     assert kl_over_time.SHORTEST <= utterance.seconds <= kl_over_time.LONGEST
     model = checkpoint().model
     pcm = read_pcm(utterance, 16_000)
-    for layer, stride, spent in zip(("z1", "z2"), model.strides, spending(model, utterance.id, pcm, 8), strict=True):
+    for layer, stride, spent in zip(("z1", "z2"), model.strides, layer_kl(model, utterance.id, pcm, 8), strict=True):
         steps = data[data["name"] == layer]
         np.testing.assert_allclose(steps["value"] * stride / 16_000, spent.bits)
         np.testing.assert_allclose(steps["start"].to_numpy()[1:], steps["end"].to_numpy()[:-1])

@@ -14,7 +14,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner
-from lvm_probe.probing.features.token_table import TOKEN_FIELDS, TokenTable, as_columns
+from lvm_probe.probing.features.token_table import TOKEN_FIELDS, TokenTable, columns_of_rows
 
 LABELS = [*"bdgptkszfmnlrw", *("dx", "bcl", "dcl", "gcl", "kcl", "tcl", "sh", "dh")]
 LABELS += ["iy", "ih", "ey", "ae", "aa", "ah", "ao", "ix"]
@@ -172,7 +172,7 @@ def test_one_speaker_of_a_token_table_without_silences(tmp_path: Path) -> None:
         token | {"speaker": speaker, "label": label, "utterance": utterance}
         for speaker, label, utterance in zip(speakers, labels, utterances, strict=True)
     ]
-    table = TokenTable("t", Path("t"), {}, as_columns(rows), {"z1": points[:, :8], "z2": points[:, 8:]})
+    table = TokenTable("t", Path("t"), {}, columns_of_rows(rows), {"z1": points[:, :8], "z2": points[:, 8:]})
     written = lda_scatter.draw_speaker(table, "FAAA0", "z1+z2", tmp_path / "f")
     drawn = pd.read_csv(written[-1])
     assert len(drawn) == 150 - labels[:150].count("pau")

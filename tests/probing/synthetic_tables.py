@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvm_probe.probing.features.token_table import TokenTable, as_columns
+from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 
 PHONES = ("iy", "aa", "s", "t")
 DIMS = {"z1": 12, "z2": 6, "mel": 10}
@@ -39,7 +39,7 @@ def made_up(
                 value[2] += 2 * signal * (name[0] == "F")
                 values.append(value)
     arrays = {name: np.array(values, dtype=np.float32) for name, values in features.items()}
-    return TokenTable("made-up", Path("latents/made-up"), {}, as_columns(rows), arrays)
+    return TokenTable("made-up", Path("latents/made-up"), {}, columns_of_rows(rows), arrays)
 
 
 def changed(table: TokenTable, features: dict[str, np.ndarray] | None = None, **columns: Any) -> TokenTable:

@@ -34,7 +34,7 @@ from lvm_probe.probing.features.source_spec import SourceSpec
 from tests.probing import miniature
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = Settings(samples=3)
+SETTINGS = Settings(draws=3)
 
 ENCODER = """\
 import numpy as np
@@ -288,7 +288,7 @@ def test_the_package_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=re.escape("pip install 'lvm-probe[cluster]'")), connect("tcp://x:1"):
         pass
-    code = "import sys, lvm_probe.app.cli; lvm_probe.app.cli.parser(); sys.exit('distributed' in sys.modules)"
+    code = "import sys, lvm_probe.app.cli; lvm_probe.app.cli.make_parser(); sys.exit('distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

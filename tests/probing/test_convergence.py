@@ -15,7 +15,13 @@ from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.recordings import open_recordings
-from lvm_probe.probing.diagnostics.convergence import Convergence, _Estimate, choose, converge, relative_errors
+from lvm_probe.probing.diagnostics.convergence import (
+    Convergence,
+    _Estimate,
+    choose_utterances,
+    measure,
+    relative_errors,
+)
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.extraction import Settings, extract
 from lvm_probe.probing.features.extraction_settings import Estimator
@@ -46,14 +52,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def found(tiny: Checkpoint, corpus: Corpus) -> Convergence:
-    return converge(tiny.model.eval(), corpus, open_recordings(corpus, 16_000), samples=NS, reference=REFERENCE)
+    return measure(tiny.model.eval(), corpus, open_recordings(corpus, 16_000), draws=NS, reference=REFERENCE)
 
 
 @pytest.mark.parametrize("estimator", ["sample", "posterior-mean"])
 def test_a_row_is_what_a_table_of_so_many_samples_holds(
     estimator: Estimator, found: Convergence, tiny: Checkpoint, corpus: Corpus, tmp_path: Path
 ) -> None:
-    extract(tiny, corpus, tmp_path / "t", Settings(samples=3, estimator=estimator))
+    extract(tiny, corpus, tmp_path / "t", Settings(draws=3, estimator=estimator))
     extracted = token_table.load(tmp_path / "t")
     results = ask(extracted, Question(protocol="nested", features=("z1", "z2"), ks=(5,), permutations=0)).frame
     rows = found.rows[(found.rows["estimator"] == estimator) & (found.rows["samples"] == 3)].set_index("layer")
@@ -85,7 +91,7 @@ def test_rows_are_all_there_and_errors_fall(found: Convergence) -> None:
 
 def test_memory_does_not_change_the_result(found: Convergence, tiny: Checkpoint, corpus: Corpus) -> None:
     model = tiny.model.eval()
-    other = converge(model, corpus, open_recordings(corpus, 16_000), samples=NS, reference=REFERENCE, memory_gb=1e-9)
+    other = measure(model, corpus, open_recordings(corpus, 16_000), draws=NS, reference=REFERENCE, memory_gb=1e-9)
     for name in ("error", "predicted_error", "reference_error", "spread"):
         # Single precision, in batches of another size; an error is a difference of such numbers.
         np.testing.assert_allclose(other.rows[name], found.rows[name], rtol=1e-3, atol=1e-6)
@@ -137,28 +143,28 @@ def of_speakers(counts: Sequence[int]) -> Corpus:
 
 def test_speakers_are_taken_whole_while_they_fit() -> None:
     corpus = of_speakers([3, 3, 3, 3])
-    chosen = choose(corpus, 7)
+    chosen = choose_utterances(corpus, 7)
     assert len(chosen.utterances) == 6
     assert len(chosen.speakers) == 2
-    assert choose(corpus, 7) == chosen
-    assert len({choose(corpus, 7, seed).speakers for seed in range(20)}) > 1
-    assert choose(corpus, 100).utterances == corpus.utterances
-    assert len(choose(of_speakers([9, 9]), 4).utterances) == 4
-    assert len(choose(of_speakers([9, 9]), 4).speakers) == 1
-    mixed = choose(of_speakers([9, 2, 9, 1]), 4)
+    assert choose_utterances(corpus, 7) == chosen
+    assert len({choose_utterances(corpus, 7, seed).speakers for seed in range(20)}) > 1
+    assert choose_utterances(corpus, 100).utterances == corpus.utterances
+    assert len(choose_utterances(of_speakers([9, 9]), 4).utterances) == 4
+    assert len(choose_utterances(of_speakers([9, 9]), 4).speakers) == 1
+    mixed = choose_utterances(of_speakers([9, 2, 9, 1]), 4)
     assert {s.id for s in mixed.speakers} == {"S1", "S3"}  # those who fit, wherever they stand
 
 
 def test_refusals(tiny: Checkpoint, corpus: Corpus) -> None:
     silent = replace(corpus, utterances=tuple(replace(u, phonemes=u.phonemes[:1]) for u in corpus.utterances))
     with pytest.raises(InputError, match="no phonemes"):
-        choose(silent, 4)
+        choose_utterances(silent, 4)
     with pytest.raises(InputError, match="--utterances 0"):
-        choose(corpus, 0)
+        choose_utterances(corpus, 0)
     mine = open_recordings(corpus, 16_000)
-    for samples, reference in (((0, 1), 10), ((1,), 1), ((), 10)):
+    for draws, reference in (((0, 1), 10), ((1,), 1), ((), 10)):
         with pytest.raises(InputError, match="--reference"):
-            converge(tiny.model, corpus, mine, samples=samples, reference=reference)
+            measure(tiny.model, corpus, mine, draws=draws, reference=reference)
     lstm = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
     with pytest.raises(InputError, match="nothing is sampled"):
-        converge(lstm, corpus, mine)
+        measure(lstm, corpus, mine)

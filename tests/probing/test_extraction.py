@@ -84,7 +84,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_segment_is_a_row_and_silences_are_too(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    result = extract(tiny, corpus, tmp_path / "t", Settings(samples=2))
+    result = extract(tiny, corpus, tmp_path / "t", Settings(draws=2))
     frame = pd.read_parquet(tmp_path / "t")
     assert result.tokens == {"phoneme": 4 * len(miniature.PHONES)} == {"phoneme": len(frame)}
     assert result.features == {"z1": 8, "z1_var": 8, "z1_logms": 8, "z2": 4, "z2_var": 4, "z2_logms": 4, "mel": 80}
@@ -104,7 +104,7 @@ def test_every_segment_is_a_row_and_silences_are_too(tiny: Checkpoint, corpus: C
     [(("word",), 8), (("utterance",), 4), (("word", "phoneme", "utterance"), 32), (("word", "word"), 8)],
 )
 def test_units(tiny: Checkpoint, corpus: Corpus, tmp_path: Path, units: tuple[str, ...], rows: int) -> None:
-    result = extract(tiny, corpus, tmp_path / "t", Settings(samples=1, units=units))
+    result = extract(tiny, corpus, tmp_path / "t", Settings(draws=1, units=units))
     frame = frame_of(tmp_path / "t")
     assert sum(result.tokens.values()) == len(frame) == rows
     assert frame.index.is_unique
@@ -115,7 +115,7 @@ def test_units(tiny: Checkpoint, corpus: Corpus, tmp_path: Path, units: tuple[st
 
 
 def test_extraction_json_says_how_the_table_was_made(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    settings = Settings(samples=3, estimator="posterior-mean", seed=5)
+    settings = Settings(draws=3, estimator="posterior-mean", seed=5)
     extract(tiny, corpus, tmp_path / "t", settings, versions={"torch": "2"})
     said = token_table.read_extraction(tmp_path / "t")
     assert said["checkpoint"]["sha256"] == tiny.sha256
@@ -132,7 +132,7 @@ def test_latents_are_those_of_one_slow_pass_a_sample(tiny: Checkpoint, corpus: C
     utterance = corpus.utterances[0]
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
     segments = [*utterance.phonemes, Segment("short", 700, 710), Segment("end", 7990, 8000)]
-    settings = Settings(samples=5, estimator=estimator, seed=3)
+    settings = Settings(draws=5, estimator=estimator, seed=3)
     found = features(tiny.model, utterance, segments, settings)
     expected = reference_pooling.latents(tiny.model, utterance.id, pcm, segments, 5, estimator, 3, LOG_FLOOR)
     for name in LATENTS:
@@ -146,7 +146,7 @@ def test_latents_of_every_family_are_those_of_one_slow_pass_a_sample(family: str
     utterance = corpus.utterances[0]
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
     segments = [*utterance.phonemes, Segment("end", 7990, 8000)]
-    settings = Settings(samples=4, estimator="sample")
+    settings = Settings(draws=4, estimator="sample")
     assert extraction.feature_sizes(ModelSource(model, settings), settings) == {
         "z1": 8,
         "z1_var": 8,
@@ -163,7 +163,7 @@ def test_a_model_without_latents_gives_its_states(corpus: Corpus) -> None:
     model = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
     utterance = corpus.utterances[0]
     pcm = (read_audio(utterance, 16000) * FULL_SCALE).astype(np.int16)
-    found = features(model, utterance, utterance.phonemes, Settings(samples=4))
+    found = features(model, utterance, utterance.phonemes, Settings(draws=4))
     assert found.keys() == extraction.feature_sizes(ModelSource(model), Settings()).keys() == {"h1", "mel"}
     with torch.no_grad():
         (states,) = model.encode(model.pad(torch.from_numpy(pcm)[None]), torch.tensor([len(pcm)]))
@@ -175,7 +175,7 @@ def test_a_model_without_latents_gives_its_states(corpus: Corpus) -> None:
 def test_mel_is_pooled_from_frames_on_the_grid_of_the_lowest_layer(tiny: Checkpoint, corpus: Corpus) -> None:
     utterance = corpus.utterances[1]
     wave = read_audio(utterance, 16000)
-    settings = Settings(samples=1, mel=Mel(bins=40, window=400))
+    settings = Settings(draws=1, mel=Mel(bins=40, window=400))
     found = features(tiny.model, utterance, utterance.phonemes, settings)["mel"]
     frames = log_mel(wave, sample_rate=16000, hop=64, window=400, bins=40)
     for row, segment in zip(found, utterance.phonemes, strict=True):
@@ -186,7 +186,7 @@ def test_mel_is_pooled_from_frames_on_the_grid_of_the_lowest_layer(tiny: Checkpo
 def test_posterior_means_vary_less_than_samples(tiny: Checkpoint, corpus: Corpus) -> None:
     utterance = corpus.utterances[0]
     by = {
-        estimator: features(tiny.model, utterance, utterance.phonemes, Settings(samples=20, estimator=estimator))
+        estimator: features(tiny.model, utterance, utterance.phonemes, Settings(draws=20, estimator=estimator))
         for estimator in ("sample", "posterior-mean")
     }
     for name in ("z1_var", "z2_var"):
@@ -198,7 +198,7 @@ def test_posterior_means_vary_less_than_samples(tiny: Checkpoint, corpus: Corpus
 
 def test_the_variance_is_that_of_the_mean(tiny: Checkpoint, corpus: Corpus) -> None:
     utterance = corpus.utterances[0]
-    runs = [features(tiny.model, utterance, utterance.phonemes, Settings(samples=8, seed=seed)) for seed in range(40)]
+    runs = [features(tiny.model, utterance, utterance.phonemes, Settings(draws=8, seed=seed)) for seed in range(40)]
     for name in ("z1", "z2"):
         over_runs = np.var([run[name] for run in runs], axis=0, ddof=1).mean()
         said = np.mean([run[name + "_var"] for run in runs])
@@ -207,7 +207,7 @@ def test_the_variance_is_that_of_the_mean(tiny: Checkpoint, corpus: Corpus) -> N
 
 
 def test_one_sample_has_no_variance(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "t", Settings(samples=1))
+    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "t", Settings(draws=1))
     loaded = token_table.load(tmp_path / "t")
     assert np.isnan(loaded.features["z1_var"]).all()
     assert np.isnan(loaded.features["z2_var"]).all()
@@ -215,15 +215,15 @@ def test_one_sample_has_no_variance(tiny: Checkpoint, corpus: Corpus, tmp_path: 
 
 
 def test_a_row_is_the_same_in_any_company(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    extract(tiny, corpus, tmp_path / "all", Settings(samples=3))
-    extract(tiny, only(corpus, "MCPM0_SX116"), tmp_path / "one", Settings(samples=3))
+    extract(tiny, corpus, tmp_path / "all", Settings(draws=3))
+    extract(tiny, only(corpus, "MCPM0_SX116"), tmp_path / "one", Settings(draws=3))
     everything, alone = frame_of(tmp_path / "all"), frame_of(tmp_path / "one")
     for name in (*LATENTS, "mel"):
         np.testing.assert_array_equal(array(everything.loc[alone.index], name), array(alone, name))
 
 
 def test_neither_units_nor_memory_change_a_row(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    settings = Settings(samples=7)
+    settings = Settings(draws=7)
     extract(tiny, corpus, tmp_path / "a", settings)
     extract(tiny, corpus, tmp_path / "b", settings, memory_gb=1e-9)  # one sample at a time
     extract(tiny, corpus, tmp_path / "c", replace(settings, units=("word", "phoneme")), memory_gb=1e-3)
@@ -235,10 +235,10 @@ def test_neither_units_nor_memory_change_a_row(tiny: Checkpoint, corpus: Corpus,
 
 def test_another_seed_gives_other_latents_and_the_same_mel(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    extract(tiny, corpus, tmp_path / "a", Settings(samples=2))
+    extract(tiny, corpus, tmp_path / "a", Settings(draws=2))
     torch.manual_seed(1)  # the global generator is not asked
-    extract(tiny, corpus, tmp_path / "again", Settings(samples=2))
-    extract(tiny, corpus, tmp_path / "b", Settings(samples=2, seed=1))
+    extract(tiny, corpus, tmp_path / "again", Settings(draws=2))
+    extract(tiny, corpus, tmp_path / "b", Settings(draws=2, seed=1))
     assert contents(tmp_path / "a") == contents(tmp_path / "again")
     a, b = frame_of(tmp_path / "a"), frame_of(tmp_path / "b")
     assert (array(a, "z1") != array(b, "z1")).any(axis=1).all()
@@ -246,10 +246,10 @@ def test_another_seed_gives_other_latents_and_the_same_mel(tiny: Checkpoint, cor
 
 
 def test_what_is_done_is_not_done_again(tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None) -> None:
-    first = extract(tiny, corpus, tmp_path / "t", Settings(samples=2))
+    first = extract(tiny, corpus, tmp_path / "t", Settings(draws=2))
     before = contents(tmp_path / "t")
     heard: list[float] = []
-    second = extract(tiny, corpus, tmp_path / "t", Settings(samples=2), progress=heard.append)
+    second = extract(tiny, corpus, tmp_path / "t", Settings(draws=2), progress=heard.append)
     assert (first.parts_done, second.parts_done, second.parts) == (4, 0, 4)
     assert second.tokens == first.tokens
     assert contents(tmp_path / "t") == before
@@ -259,7 +259,7 @@ def test_what_is_done_is_not_done_again(tiny: Checkpoint, corpus: Corpus, tmp_pa
 def test_an_interrupted_extraction_goes_on_to_the_same_table(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
 ) -> None:
-    settings = Settings(samples=2)
+    settings = Settings(draws=2)
     extract(tiny, corpus, tmp_path / "whole", settings)
 
     def interrupt_after(count: int) -> Callable[[float], None]:
@@ -296,7 +296,7 @@ def test_the_table_does_not_depend_on_workers_or_threads(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None, workers: None
 ) -> None:
     """To the last bit; also where PyTorch has computed on two threads before the workers are forked."""
-    settings = Settings(samples=3, also=("mfcc", "stats", "states", "halves"))
+    settings = Settings(draws=3, also=("mfcc", "stats", "states", "halves"))
     first = extract(tiny, corpus, tmp_path / "1", settings, workers=1)
     threads = torch.get_num_threads()
     try:
@@ -331,7 +331,7 @@ def test_every_part_is_computed_on_one_thread(corpus: Corpus, tmp_path: Path, wo
 def test_a_killed_worker_is_one_line_and_costs_only_its_part(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(samples=2)
+    settings = Settings(draws=2)
     extract(tiny, corpus, tmp_path / "whole", settings)
     write, parent = token_table.write_part, os.getpid()
 
@@ -357,7 +357,7 @@ def test_a_killed_worker_is_one_line_and_costs_only_its_part(
 def test_an_interrupted_extraction_with_workers_is_continued(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
 ) -> None:
-    settings = Settings(samples=2)
+    settings = Settings(draws=2)
     extract(tiny, corpus, tmp_path / "whole", settings)
 
     def interrupt(seconds: float) -> None:
@@ -375,7 +375,7 @@ def test_an_interrupted_extraction_with_workers_is_continued(
 
 def test_an_error_in_a_worker_is_that_of_one_process(tiny: Checkpoint, tmp_path: Path, small_parts: None) -> None:
     corpus, bad, _ = spoilt(tmp_path / "c")
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     messages = set()
     for count in (1, 2):
         with pytest.raises(UnreadableRecording, match=bad.name) as error:
@@ -421,7 +421,7 @@ def test_parts_keep_several_workers_busy_and_do_not_grow(corpus: Corpus) -> None
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"samples": 3}, "samples"),
+        ({"draws": 3}, "samples"),
         ({"seed": 1}, "seed"),
         ({"estimator": "sample"}, "estimator"),
         ({"units": ("word",)}, "expected_tokens"),
@@ -432,7 +432,7 @@ def test_parts_keep_several_workers_busy_and_do_not_grow(corpus: Corpus) -> None
 def test_other_settings_want_another_folder(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, change: dict[str, Any], named: str
 ) -> None:
-    settings = Settings(samples=2)
+    settings = Settings(draws=2)
     one = only(corpus, "FVMH0_SA1")
     extract(tiny, one, tmp_path / "t", settings)
     before = contents(tmp_path / "t")
@@ -442,9 +442,9 @@ def test_other_settings_want_another_folder(
 
 
 def test_another_corpus_wants_another_folder(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
-    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "t", Settings(samples=1))
+    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "t", Settings(draws=1))
     with pytest.raises(InputError, match="holds another extraction .*corpus"):
-        extract(tiny, only(corpus, "MCPM0_SA1"), tmp_path / "t", Settings(samples=1))
+        extract(tiny, only(corpus, "MCPM0_SA1"), tmp_path / "t", Settings(draws=1))
 
 
 def test_a_folder_without_parts_may_be_begun_otherwise(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
@@ -452,8 +452,8 @@ def test_a_folder_without_parts_may_be_begun_otherwise(tiny: Checkpoint, corpus:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(tiny, corpus, tmp_path / "t", Settings(samples=1), progress=stop)
-    extract(tiny, corpus, tmp_path / "t", Settings(samples=2))
+        extract(tiny, corpus, tmp_path / "t", Settings(draws=1), progress=stop)
+    extract(tiny, corpus, tmp_path / "t", Settings(draws=2))
     assert token_table.load(tmp_path / "t").extraction["samples"] == 2
 
 
@@ -461,25 +461,25 @@ def test_other_people_s_folders_are_left_alone(tiny: Checkpoint, corpus: Corpus,
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(InputError, match="mine: not empty and not a token table"):
-        extract(tiny, corpus, tmp_path / "mine", Settings(samples=1))
+        extract(tiny, corpus, tmp_path / "mine", Settings(draws=1))
     with pytest.raises(InputError, match="thesis.tex: cannot write here"):
-        extract(tiny, corpus, tmp_path / "mine" / "thesis.tex", Settings(samples=1))
+        extract(tiny, corpus, tmp_path / "mine" / "thesis.tex", Settings(draws=1))
     (tmp_path / "empty").mkdir()
-    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "empty", Settings(samples=1))
+    extract(tiny, only(corpus, "FVMH0_SA1"), tmp_path / "empty", Settings(draws=1))
 
 
 def test_without_alignments_the_cure_is_named(tiny: Checkpoint, tmp_path: Path) -> None:
     corpus = open_corpus(miniature.librispeech(tmp_path / "c"))
     with pytest.raises(InputError, match="no phoneme in this corpus's alignments; .*--units utterance"):
-        extract(tiny, corpus, tmp_path / "t", Settings(samples=1))
+        extract(tiny, corpus, tmp_path / "t", Settings(draws=1))
     assert not (tmp_path / "t").exists()
-    assert extract(tiny, corpus, tmp_path / "t", Settings(samples=1, units=("utterance",))).tokens == {"utterance": 4}
+    assert extract(tiny, corpus, tmp_path / "t", Settings(draws=1, units=("utterance",))).tokens == {"utterance": 4}
     assert set(frame_of(tmp_path / "t")["label"]) == {"SHE HAD"}
 
 
 def test_audio_found_damaged_is_left_out_unless_strict(tiny: Checkpoint, tmp_path: Path) -> None:
     corpus = open_corpus(miniature.librispeech(tmp_path / "c"))
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     bad = corpus.utterances[1].audio
     bad.write_bytes(bad.read_bytes()[:-200])
     with pytest.raises(UnreadableRecording, match=bad.name):
@@ -503,7 +503,7 @@ def spoilt(root: Path) -> tuple[Corpus, Path, bytes]:
 
 def test_what_was_left_out_is_said_again_and_not_counted(tiny: Checkpoint, tmp_path: Path, small_parts: None) -> None:
     corpus, bad, _ = spoilt(tmp_path / "c")
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     first = extract(tiny, corpus, tmp_path / "t", settings)
     before = contents(tmp_path / "t")
     again = extract(tiny, corpus, tmp_path / "t", settings)
@@ -531,7 +531,7 @@ def test_a_restored_file_is_picked_up(
     corpus, bad, whole = spoilt(tmp_path / "c")
     if size == "other size":
         bad.write_bytes(bad.read_bytes() + bytes(10))
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     extract(tiny, corpus, tmp_path / "t", settings)
     bad.write_bytes(whole)
     corpus = open_corpus(corpus.root)
@@ -547,12 +547,12 @@ def test_a_restored_file_is_picked_up(
 
 def test_where_something_was_left_out_another_extraction_is_still_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     corpus, bad, whole = spoilt(tmp_path / "c")
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     extract(tiny, corpus, tmp_path / "t", settings)
     before = contents(tmp_path / "t")
     bad.write_bytes(whole + bytes(10))
     with pytest.raises(InputError, match=r"holds another extraction \(its corpus, samples differ\)"):
-        extract(tiny, corpus, tmp_path / "t", replace(settings, samples=2))
+        extract(tiny, corpus, tmp_path / "t", replace(settings, draws=2))
     other = corpus.utterances[2].audio
     other.write_bytes(other.read_bytes() + bytes(10))
     with pytest.raises(InputError, match=r"holds another extraction \(its corpus differ\)"):
@@ -564,7 +564,7 @@ def test_a_part_done_again_is_interrupted_without_loss(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus, bad, whole = spoilt(tmp_path / "c")
-    settings = Settings(samples=1, units=("utterance",))
+    settings = Settings(draws=1, units=("utterance",))
     extract(tiny, corpus, tmp_path / "t", settings)
     before = contents(tmp_path / "t")
     bad.write_bytes(whole + bytes(10))
@@ -582,7 +582,7 @@ def test_a_part_done_again_is_interrupted_without_loss(
 def test_utterances_without_tokens_are_no_audio_of_the_table(tiny: Checkpoint, corpus: Corpus, tmp_path: Path) -> None:
     first, *others = corpus.utterances
     some = replace(corpus, utterances=(replace(first, words=()), *others))
-    assert extract(tiny, some, tmp_path / "t", Settings(samples=1, units=("word",))).audio_seconds == pytest.approx(1.5)
+    assert extract(tiny, some, tmp_path / "t", Settings(draws=1, units=("word",))).audio_seconds == pytest.approx(1.5)
 
 
 def test_labels_keep_their_place_when_audio_is_resampled(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -595,7 +595,7 @@ def test_labels_keep_their_place_when_audio_is_resampled(tiny: Checkpoint, tmp_p
     doubled = tuple(Segment(label, 2 * start, 2 * end) for label, start, end in spans)
     at_high = Utterance("u", speaker, tmp_path / "high.wav", 8002, 16000, phonemes=doubled)
     for name, utterance in (("low", at_low), ("high", at_high)):
-        extract(tiny, Corpus("made-up", tmp_path, (utterance,)), tmp_path / f"t-{name}", Settings(samples=2))
+        extract(tiny, Corpus("made-up", tmp_path, (utterance,)), tmp_path / f"t-{name}", Settings(draws=2))
     a, b = frame_of(tmp_path / "t-low"), frame_of(tmp_path / "t-high")
     for feature in (*LATENTS, "mel"):
         np.testing.assert_array_equal(array(a, feature), array(b, feature))
@@ -609,7 +609,7 @@ def test_a_label_up_to_the_end_fits_at_any_rate(tiny: Checkpoint, tmp_path: Path
         audio = miniature.tone(tmp_path / f"{samples}.wav", samples=samples, rate=rate)
         segments = (Segment("a", 0, samples - 1), Segment("b", samples - 1, samples))
         utterance = Utterance("u", Speaker("S"), audio, samples, rate, phonemes=segments)
-        found = features(tiny.model, utterance, segments, Settings(samples=1))
+        found = features(tiny.model, utterance, segments, Settings(draws=1))
         assert np.isfinite(found["z2"]).all()
 
 
@@ -618,9 +618,9 @@ def test_untrained_is_another_model_and_always_the_same(tiny: Checkpoint, corpus
     for seed, name in ((0, "a"), (1, "b")):
         torch.manual_seed(seed)
         state = torch.get_rng_state()
-        extract(tiny, one, tmp_path / name, Settings(samples=2, untrained=True))
+        extract(tiny, one, tmp_path / name, Settings(draws=2, untrained=True))
         assert torch.equal(torch.get_rng_state(), state)
-    extract(tiny, one, tmp_path / "trained", Settings(samples=2))
+    extract(tiny, one, tmp_path / "trained", Settings(draws=2))
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     untrained, trained = frame_of(tmp_path / "a"), frame_of(tmp_path / "trained")
     assert (array(untrained, "z1") != array(trained, "z1")).all()
@@ -631,7 +631,7 @@ def test_untrained_is_another_model_and_always_the_same(tiny: Checkpoint, corpus
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Settings(samples=0), "--samples 0"),
+        (lambda: Settings(draws=0), "--samples 0"),
         (lambda: Settings(units=("phone",)), "--units phone: choose among phoneme, word, utterance"),
         (lambda: Settings(units=()), r"--units \(none\)"),
         (lambda: Settings(estimator="median"), "--estimator median"),  # type: ignore[arg-type]
@@ -649,7 +649,7 @@ def test_settings_out_of_range_are_refused(make: Callable[[], Any], says: str) -
 @pytest.mark.parametrize("memory", [0.0, -1.0, float("nan"), float("inf")])
 def test_memory_must_be_a_positive_number(tiny: Checkpoint, corpus: Corpus, tmp_path: Path, memory: float) -> None:
     with pytest.raises(InputError, match="--memory"):
-        extract(tiny, corpus, tmp_path / "t", Settings(samples=1), memory_gb=memory)
+        extract(tiny, corpus, tmp_path / "t", Settings(draws=1), memory_gb=memory)
     assert not (tmp_path / "t").exists()
 
 
@@ -660,14 +660,14 @@ def test_latents_that_are_not_finite_name_the_file(tiny: Checkpoint, corpus: Cor
         for parameter in broken.model.parameters():
             parameter.fill_(1e38)
     with pytest.raises(InputError, match=r"sa1.wav: feature 'z\d\w*' is not finite; the checkpoint is damaged"):
-        extract(broken, corpus, tmp_path / "t", Settings(samples=1))
+        extract(broken, corpus, tmp_path / "t", Settings(draws=1))
     assert contents(tmp_path / "t") == {}
 
 
 def test_demo_corpus(tiny: Checkpoint, tmp_path: Path) -> None:
     demo = open_corpus(CORPUS)
     some = replace(demo, utterances=demo.utterances[::15])
-    result = extract(tiny, some, tmp_path / "t", Settings(samples=1, units=("phoneme", "word")))
+    result = extract(tiny, some, tmp_path / "t", Settings(draws=1, units=("phoneme", "word")))
     frame = frame_of(tmp_path / "t")
     assert len(frame) == sum(result.tokens.values())
     assert {"test", "train"} == set(frame["split"])
@@ -680,7 +680,7 @@ def test_real_speech(tiny: Checkpoint, timit_sample: Path, tmp_path: Path) -> No
     real = open_corpus(timit_sample)
     some = replace(real, utterances=real.utterances[::5])
     rows = sum(len(u.audio.with_suffix(".phn").read_text().splitlines()) for u in some.utterances)
-    result = extract(tiny, some, tmp_path / "t", Settings(samples=2, estimator="posterior-mean"))
+    result = extract(tiny, some, tmp_path / "t", Settings(draws=2, estimator="posterior-mean"))
     assert result.tokens == {"phoneme": rows}
     loaded = token_table.load(tmp_path / "t")
     assert len(loaded.tokens) == rows
@@ -690,7 +690,7 @@ def test_real_speech(tiny: Checkpoint, timit_sample: Path, tmp_path: Path) -> No
 def test_a_table_from_before_there_were_more_features_goes_on(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
 ) -> None:
-    settings = Settings(samples=1)
+    settings = Settings(draws=1)
     extract(tiny, corpus, tmp_path / "t", settings)
     said = token_table.read_extraction(tmp_path / "t")
     token_table.write_json(

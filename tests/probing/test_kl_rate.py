@@ -16,10 +16,10 @@ from lvm_probe.probing.corpora import open_corpus, phones
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
 from lvm_probe.probing.corpora.recordings import CorpusRecording, open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
-from lvm_probe.probing.diagnostics.kl_rate import _Ledger, _Memory, measure, spending
+from lvm_probe.probing.diagnostics.kl_rate import _Autocorrelation, _BitsUntil, layer_kl, measure
 from tests.probing import miniature
 
-SAMPLES = 3
+DRAWS = 3
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def model() -> SpeechModel:
 
 @pytest.fixture(scope="module")
 def rates(model: SpeechModel, corpus: Corpus) -> kl_rate.Rates:
-    return measure(model, open_recordings(corpus, 16_000), samples=SAMPLES)
+    return measure(model, open_recordings(corpus, 16_000), draws=DRAWS)
 
 
 class Renamed:
@@ -50,7 +50,7 @@ class Renamed:
 
 
 def test_the_rates_are_the_kl_of_the_elbo(model: SpeechModel, corpus: Corpus) -> None:
-    found = measure(model, open_recordings(corpus, 16_000), samples=1)
+    found = measure(model, open_recordings(corpus, 16_000), draws=1)
     evaluation = elbo.evaluate(model, [Renamed(r) for r in open_recordings(corpus, 16_000)])
     # Single precision, in batches of another size.
     layers = found.layers.set_index("layer")
@@ -90,9 +90,9 @@ def test_rates_are_those_of_loops_over_samples(model: SpeechModel, corpus: Corpu
     around = {(l, right, j): [0.0, 0] for l in range(2) for right in ("all", "vowel") for j in range(-25, 25)}
     for recording in open_recordings(corpus, 16_000):
         pcm = recording.read(0, recording.samples)
-        spent = spending(model, recording.name, pcm, SAMPLES)
+        kl = layer_kl(model, recording.name, pcm, DRAWS)
         shares = []
-        for layer, stride in zip(spent, model.strides, strict=True):
+        for layer, stride in zip(kl, model.strides, strict=True):
             share = np.zeros(len(pcm))
             for step, value in enumerate(layer.bits):
                 mine = [t for t in range(step * stride, (step + 1) * stride) if t < len(pcm)]
@@ -120,8 +120,8 @@ def test_rates_are_those_of_loops_over_samples(model: SpeechModel, corpus: Corpu
 
 
 def test_bits_of_a_step_lie_on_its_samples_in_the_recording() -> None:
-    ledger = _Ledger(np.array([8.0, 2.0]), 4, 6)  # the last step has two samples only
-    assert ledger.until(np.arange(7)).tolist() == [0, 2, 4, 6, 8, 9, 10]
+    until = _BitsUntil(np.array([8.0, 2.0]), 4, 6)  # the last step has two samples only
+    assert until(np.arange(7)).tolist() == [0, 2, 4, 6, 8, 9, 10]
 
 
 def test_contrasts_are_ratios_of_the_rates(rates: kl_rate.Rates) -> None:
@@ -140,7 +140,7 @@ def test_contrasts_are_ratios_of_the_rates(rates: kl_rate.Rates) -> None:
 
 
 def test_memory_does_not_change_the_result(model: SpeechModel, corpus: Corpus, rates: kl_rate.Rates) -> None:
-    one_by_one = measure(model, open_recordings(corpus, 16_000), samples=SAMPLES, memory_gb=1e-9)
+    one_by_one = measure(model, open_recordings(corpus, 16_000), draws=DRAWS, memory_gb=1e-9)
     for name in ("layers", "by_class", "around", "timescales"):
         # Single precision, in batches of another size; an error of the mean is a difference of such numbers.
         pd.testing.assert_frame_equal(getattr(rates, name), getattr(one_by_one, name), rtol=1e-3, atol=1e-6)
@@ -148,7 +148,7 @@ def test_memory_does_not_change_the_result(model: SpeechModel, corpus: Corpus, r
 
 def test_monte_carlo_error_falls_as_paths_do_not_agree(model: SpeechModel, corpus: Corpus) -> None:
     some = open_recordings(corpus, 16_000)[:1]
-    runs = [measure(model, some, samples=8, seed=seed).layers for seed in range(12)]
+    runs = [measure(model, some, draws=8, seed=seed).layers for seed in range(12)]
     for l in range(2):
         found = np.std([run["bits_per_second"][l] for run in runs], ddof=1)
         said = np.mean([run["standard_error"][l] for run in runs])
@@ -157,10 +157,10 @@ def test_monte_carlo_error_falls_as_paths_do_not_agree(model: SpeechModel, corpu
 
 def test_one_speaker_has_intervals_over_utterances_and_one_utterance_none(model: SpeechModel, corpus: Corpus) -> None:
     mine = open_recordings(corpus.select(speakers=["FVMH0"]), 16_000)
-    two = measure(model, mine, samples=1)
+    two = measure(model, mine, draws=1)
     assert (two.unit, two.groups, two.utterances) == ("utterance", 2, 2)
     assert two.by_class["ci_low"].notna().all()
-    one = measure(model, mine[:1], samples=1)
+    one = measure(model, mine[:1], draws=1)
     assert (one.unit, one.groups) == ("utterance", 1)
     for frame in (one.by_class, one.around, one.contrasts):
         assert frame["ci_low"].isna().all()
@@ -174,7 +174,7 @@ def test_labels_that_are_not_timits_stand_for_themselves(model: SpeechModel, tmp
                                   if s.label != "h#" else s for s in u.phonemes))
         for u in corpus.utterances
     )  # fmt: skip
-    found = measure(model, open_recordings(replace(corpus, utterances=changed), 16_000), samples=1)
+    found = measure(model, open_recordings(replace(corpus, utterances=changed), 16_000), draws=1)
     assert set(found.by_class["by"]) == {"all", "phone"}
     assert {"SH1", "IY1"} <= set(found.by_class["label"])
     assert set(found.around["right"]) == {"all"}
@@ -185,7 +185,7 @@ def test_labels_that_are_not_timits_stand_for_themselves(model: SpeechModel, tmp
 @pytest.mark.parametrize("family", ["vrnn", "srnn", "stcn"])
 def test_every_family_with_latents_has_rates(family: str, corpus: Corpus) -> None:
     other = FAMILIES[family].seeded(preset(family, "tiny").config, 3).eval()
-    found = measure(other, open_recordings(corpus, 16_000)[:2], samples=2)
+    found = measure(other, open_recordings(corpus, 16_000)[:2], draws=2)
     assert list(found.layers["layer"]) == [f"z{l + 1}" for l in range(len(other.latents))]
     assert (found.layers["bits_per_second"] > 0).all()
 
@@ -202,16 +202,16 @@ def test_timescales_stand_beside_durations(rates: kl_rate.Rates) -> None:
 def test_the_time_of_a_vector_does_not_depend_on_its_basis() -> None:
     rng = np.random.default_rng(0)
     decay = np.array([0.9, 0.5, 0.0])
-    memories = [_Memory("z1", 64, 1, 200), _Memory("z1", 64, 1, 200)]
+    correlations = [_Autocorrelation("z1", 64, 1, 200), _Autocorrelation("z1", 64, 1, 200)]
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     for _ in range(20):
         series = np.zeros((2000, 3))
         for t in range(1, 2000):
             series[t] = decay * series[t - 1] + rng.normal(size=3) * np.sqrt(1 - decay**2)
         series += rng.normal(size=3)  # constant in a recording
-        memories[0].add(0, series)
-        memories[1].add(0, series @ turn)
-    rows = [memory.row(16_000, np.ones(3, dtype=bool), rng) for memory in memories]
+        correlations[0].add(0, series)
+        correlations[1].add(0, series @ turn)
+    rows = [correlation.row(16_000, np.ones(3, dtype=bool), rng) for correlation in correlations]
     # The mean of three dimensions of variance one each; 40,000 steps know it to some 3 %.
     truth = 4 * integrated_time((decay ** np.arange(200)[:, None]).mean(1, keepdims=True))[0]
     assert rows[0]["integrated_ms"] == pytest.approx(truth, rel=0.1)
@@ -225,7 +225,7 @@ def test_refusals(model: SpeechModel, corpus: Corpus) -> None:
     with pytest.raises(InputError, match="no phonemes"):
         measure(model, open_recordings(silent, 16_000))
     with pytest.raises(InputError, match="--samples 0"):
-        measure(model, open_recordings(corpus, 16_000), samples=0)
+        measure(model, open_recordings(corpus, 16_000), draws=0)
     lstm = FAMILIES["lstm"].seeded(preset("lstm", "tiny").config, 3).eval()
     with pytest.raises(InputError, match="nothing is sampled"):
         measure(lstm, open_recordings(corpus, 16_000))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from lvm_probe.probing.features.token_table import TokenTable, as_columns
+from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 from tests.probing.synthetic_tables import at
@@ -35,7 +35,7 @@ def noise(dims: int, each: int = 24, speakers: int = 24, seed: int = 0) -> Token
                     }
                 )  # fmt: skip
     points = random.normal(size=(len(rows), dims)).astype(np.float32)
-    return TokenTable("noise", Path("latents/noise"), {}, as_columns(rows), {"z1": points})
+    return TokenTable("noise", Path("latents/noise"), {}, columns_of_rows(rows), {"z1": points})
 
 
 @pytest.mark.parametrize("dims", [2, 32, 256])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lvm_probe import InputError
-from lvm_probe.probing.questions import parallel
+from lvm_probe.probing import parallel
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_usable_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
 
 
 def row(i: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_results_come_in_order_and_errors_come_through() -> None:
 
 
 def test_one_core_does_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_usable_cores", lambda: 1)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 1)
     assert list(parallel.run(lambda i: os.getpid(), range(3))) == 3 * [os.getpid()]
 
 

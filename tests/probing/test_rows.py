@@ -7,7 +7,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.features.token_table import TokenTable, as_columns
+from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import check_same_tokens, height_classes, rows_to_judge, select_rows
 from tests.probing.synthetic_tables import changed, made_up
@@ -37,7 +37,7 @@ def with_words() -> TokenTable:
                         }
                     )  # fmt: skip
     points = np.arange(2.0 * len(rows), dtype=np.float32).reshape(-1, 2)
-    return TokenTable("t", Path("latents/t"), {}, as_columns(rows), {"z1": points})
+    return TokenTable("t", Path("latents/t"), {}, columns_of_rows(rows), {"z1": points})
 
 
 def test_token_targets_have_a_row_a_token() -> None:

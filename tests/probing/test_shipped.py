@@ -60,7 +60,7 @@ def test_their_likelihoods_are_pinned(name: str, speaker: Corpus) -> None:
 
 
 def test_what_it_knows_is_pinned(shipped: checkpoint.Checkpoint, speaker: Corpus, tmp_path: Path) -> None:
-    settings = extraction.Settings(samples=2, estimator="posterior-mean")
+    settings = extraction.Settings(draws=2, estimator="posterior-mean")
     extraction.extract(shipped, speaker, tmp_path / "latents", settings)
     loaded = token_table.load(tmp_path / "latents")
     for protocol, pinned in PINNED_ACCURACY.items():

@@ -1,5 +1,6 @@
 """Our own models as a source: halves and states against slow passes, and paths that stay the same in any company."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,15 @@ import pytest
 import torch
 
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import path_noise
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.models.trajectory import Trajectory
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import ALSO, Settings
-from lvm_probe.probing.features.sources import ModelSource, followed, side_by_side, trajectories
+from lvm_probe.probing.features.posterior_sampler import MAX_PATHS, NOISE_BYTES, PosteriorSampler
+from lvm_probe.probing.features.sources import ModelSource
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
 
@@ -37,15 +40,25 @@ def halves(steps: np.ndarray, segment: Segment, stride: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def one_pass(sampler: PosteriorSampler, paths: Sequence[int]) -> tuple[Trajectory, ...]:
+    """Paths over the whole recording at once."""
+    noise = path_noise(sampler.model, sampler.name, sampler.samples, paths, sampler.seed)
+    return sampler.model.infer(sampler.encoded, noise)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
 @pytest.mark.parametrize("family", ["cwvae", "vrnn", "srnn", "stcn"])
 def test_states_and_halves_are_those_of_one_slow_pass_a_sample(family: str, pcm: np.ndarray) -> None:
     one = model(family)
-    source = ModelSource(one, Settings(samples=3, estimator="sample", seed=2, also=ALSO), memory_gb=1e-9)
+    source = ModelSource(one, Settings(draws=3, estimator="sample", seed=2, also=ALSO), memory_gb=1e-9)
     found = source.pooled("u", pcm, SEGMENTS)
     assert {name: array.shape[1] for name, array in found.items()} == source.sizes
-    with torch.no_grad():
-        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
-        passes = [trajectories(one, "u", encoded, len(pcm), [path], 2) for path in range(3)]
+    passes = [one_pass(PosteriorSampler.of(one, "u", pcm, 2), [path]) for path in range(3)]
     assert source.layers == tuple(f"z{l + 1}" for l in range(len(one.strides)))
     for l, stride in enumerate(one.strides):
         h = np.mean([layers[l].h[:, 0].numpy() for layers in passes], axis=0)
@@ -60,8 +73,8 @@ def test_states_and_halves_are_those_of_one_slow_pass_a_sample(family: str, pcm:
 
 def test_what_is_asked_besides_changes_nothing_else(pcm: np.ndarray) -> None:
     one = model("cwvae")
-    plain = ModelSource(one, Settings(samples=2)).pooled("u", pcm, SEGMENTS)
-    more = ModelSource(one, Settings(samples=2, also=ALSO)).pooled("u", pcm, SEGMENTS)
+    plain = ModelSource(one, Settings(draws=2)).pooled("u", pcm, SEGMENTS)
+    more = ModelSource(one, Settings(draws=2, also=ALSO)).pooled("u", pcm, SEGMENTS)
     for name, values in plain.items():
         np.testing.assert_array_equal(values, more[name])
 
@@ -78,11 +91,9 @@ def test_a_deterministic_model_has_its_states_anyway(pcm: np.ndarray) -> None:
 
 def test_a_path_is_the_same_in_any_company(pcm: np.ndarray) -> None:
     one = model("cwvae")
-    with torch.no_grad():
-        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
-        together = trajectories(one, "u", encoded, len(pcm), range(4), 0)
-        some = trajectories(one, "u", encoded, len(pcm), [2, 0], 0)
-        other = trajectories(one, "v", encoded, len(pcm), [2, 0], 0)
+    together = one_pass(PosteriorSampler.of(one, "u", pcm), range(4))
+    some = one_pass(PosteriorSampler.of(one, "u", pcm), [2, 0])
+    other = one_pass(PosteriorSampler.of(one, "v", pcm), [2, 0])
     for l, layer in enumerate(together):
         # Single precision, in batches of another size.
         torch.testing.assert_close(some[l].z, layer.z[:, [2, 0]], rtol=1e-4, atol=1e-5)
@@ -92,10 +103,8 @@ def test_a_path_is_the_same_in_any_company(pcm: np.ndarray) -> None:
 @pytest.mark.parametrize("family", ["cwvae", "vrnn", "srnn", "stcn"])
 def test_paths_a_stretch_at_a_time_are_those_of_one_pass(family: str, pcm: np.ndarray) -> None:
     one = model(family)
-    with torch.no_grad():
-        encoded = one.encode(torch.from_numpy(pcm)[None], torch.tensor([len(pcm)]))
-        whole = trajectories(one, "u", encoded, len(pcm), range(3), 0)
-        stretches = list(followed(one, "u", encoded, len(pcm), range(3), 0))
+    sampler = PosteriorSampler.of(one, "u", pcm)
+    whole, stretches = one_pass(sampler, range(3)), list(sampler.draw(range(3)))
     assert len(stretches) > 1
     for l, (layer, stride) in enumerate(zip(whole, one.strides, strict=True)):
         assert [first for first, _ in (s[l] for s in stretches)] == list(
@@ -108,15 +117,17 @@ def test_paths_a_stretch_at_a_time_are_those_of_one_pass(family: str, pcm: np.nd
             torch.testing.assert_close(found, values[: -(-len(pcm) // stride)], rtol=1e-4, atol=1e-4)
 
 
-def test_as_many_paths_at_once_as_there_is_room_for() -> None:
-    one = model("cwvae")
-    second = 16_000 / 64 * 8 + 16_000 / 512 * 4  # numbers of noise
-    assert list(side_by_side(one, range(3, 300), 16_000, 1.0)) == [range(3, 131), range(131, 259), range(259, 300)]
-    assert [len(paths) for paths in side_by_side(one, range(10), 16_000, 4.5 * 16 * second / 1e9)] == [4, 4, 2]
-    assert [len(paths) for paths in side_by_side(one, range(3), 16_000, 1e-9)] == [1, 1, 1]
+def test_batches_fit_into_memory() -> None:
+    sampler = PosteriorSampler.of(model("cwvae"), "u", np.zeros(16_000, np.int16))
+    numbers = 250 * 8 + 32 * 4  # of noise for a path
+    assert list(sampler.batches(range(3, 300), 1.0)) == [range(3, 131), range(131, 259), range(259, 300)]
+    assert MAX_PATHS == 128
+    four = 4.5 * NOISE_BYTES * numbers / 1e9
+    assert [len(paths) for paths in sampler.batches(range(10), four)] == [4, 4, 2]
+    assert [len(paths) for paths in sampler.batches(range(3), 1e-9)] == [1, 1, 1]
 
 
 def test_provenance_says_what_was_sampled(tmp_path: Path) -> None:
-    said = ModelSource(model("vrnn"), Settings(samples=7, estimator="posterior-mean")).provenance
+    said = ModelSource(model("vrnn"), Settings(draws=7, estimator="posterior-mean")).provenance
     assert (said["model"]["family"], said["samples"], said["estimator"]) == ("vrnn", 7, "posterior-mean")
     assert "checkpoint" not in said

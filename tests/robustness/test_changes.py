@@ -145,7 +145,7 @@ def test_a_corpus_that_changes_after_it_was_read(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["changed"] == [f"{victim}: changed since the corpus was opened"]
-    assert f"notice: {victim}: changed since the corpus was opened; the result is of what it held before\n" in err
+    assert f"notice: {victim}: changed since the corpus was opened; the result describes its earlier content\n" in err
     assert (result["left_out"], result["tokens"]) == ([], 20)
 
 

@@ -21,7 +21,7 @@ from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.recordings import CorpusRecording
-from lvm_probe.probing.diagnostics.kl_rate import Spent, spending
+from lvm_probe.probing.diagnostics.kl_rate import LayerKL, layer_kl
 from lvm_probe.probing.features.token_table import TokenTable
 
 if TYPE_CHECKING:
@@ -220,9 +220,9 @@ def with_latents(given: Given, stretch: Stretch) -> Checkpoint | str:
 
 
 @st.cache_data(show_spinner="Inferring the latents", max_entries=64)
-def _spent(_model: SpeechModel, _stretch: Stretch, key: object, seed: int) -> tuple[Spent, ...]:
-    """`probing.diagnostics.kl_rate.spending` on the stretch; `key` stands for it and for the model."""
-    return spending(_model, _stretch.utterance.id, _stretch.pcm(_model.config.sample_rate), PATHS, seed)
+def _spent(_model: SpeechModel, _stretch: Stretch, key: object, seed: int) -> tuple[LayerKL, ...]:
+    """`probing.diagnostics.kl_rate.layer_kl` on the stretch; `key` stands for it and for the model."""
+    return layer_kl(_model, _stretch.utterance.id, _stretch.pcm(_model.config.sample_rate), PATHS, seed)
 
 
 @st.cache_data(show_spinner="Decoding", max_entries=64)
@@ -291,7 +291,7 @@ def envelope(audio: Float[np.ndarray, " n"], start: int, rate: int, most: int = 
     return Scatter(x=x, y=y, fill="toself", mode="lines", line={"width": 0.5, "color": WAVE}, hoverinfo="skip")
 
 
-def model_rows(stretch: Stretch, model: SpeechModel, spent: Sequence[Spent]) -> list[Row]:
+def model_rows(stretch: Stretch, model: SpeechModel, spent: Sequence[LayerKL]) -> list[Row]:
     """KL of every layer over time, and its posterior means."""
     from plotly.graph_objects import Scatter
 
@@ -338,7 +338,7 @@ def heat_of(
     )
 
 
-def by_kl(spent: Spent) -> tuple[np.ndarray, int]:
+def by_kl(spent: LayerKL) -> tuple[np.ndarray, int]:
     """A layer's dimensions, those of the largest KL first, and how many of them are active."""
     order = np.argsort(-spent.bits_by_dimension, kind="stable")
     active = spent.bits_by_dimension * NATS_PER_BIT / len(spent.bits) >= ACTIVE_NATS

@@ -1,0 +1,114 @@
+"""Options that several commands share, and what they open: a corpus, its recordings, a device."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lvm_probe.app.output import print_left_out
+from lvm_probe.probing.corpora.registry import LAYOUTS
+from lvm_probe.probing.progress import bar
+
+if TYPE_CHECKING:
+    from lvm_probe.probing.corpora.corpus import Corpus
+    from lvm_probe.probing.corpora.recordings import LoadedRecordings
+
+SHOWN_PROBLEMS = 20
+CKPT = "checkpoint file, run folder or shipped name"
+
+
+def add_general(parser: argparse.ArgumentParser) -> None:
+    """`--help`, `--seed` and `--json`, which every command has."""
+    group = parser.add_argument_group("general")
+    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random numbers")
+    group.add_argument("--json", action="store_true", help="print one JSON document; messages go to standard error")
+    group.add_argument("-h", "--help", action="help", help="show this help and exit")
+
+
+def add_device(group: argparse._ActionsContainer) -> None:
+    """`--device`; see `models.device.pick_device`."""
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+
+
+def add_corpus(
+    parser: argparse.ArgumentParser, *, required: bool = True, help: str = "folder of the corpus"
+) -> argparse._ArgumentGroup:
+    """The group of `--corpus` and the options of how to read it; see `open_corpus`."""
+    group = parser.add_argument_group("corpus")
+    group.add_argument("--corpus", required=required, metavar="PATH", help=help)
+    add_reading(group)
+    return group
+
+
+def add_reading(group: argparse._ActionsContainer) -> None:
+    """How to read a corpus."""
+    group.add_argument(
+        "--layout", choices=("auto", *LAYOUTS), default="auto", help="how files and annotations are laid out"
+    )
+    group.add_argument("--strict", action="store_true", help="stop at the first unusable utterance")
+    group.add_argument("--no-resample", action="store_true", help="leave out audio of another sample rate")
+    group.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
+    group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
+
+
+def add_part(group: argparse._ActionsContainer, *, speakers: bool = True) -> None:
+    """`--split` and `--speaker`: the part of the corpus to use."""
+    group.add_argument("--split", metavar="NAME", help="only this split of the corpus")
+    if speakers:
+        group.add_argument("--speaker", action="append", metavar="ID", help="only this speaker; repeatable")
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """The type of options such as `--strides 64,512`: whole numbers from 1, in the order given."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 64,512") from None
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': give whole numbers from 1")
+    return numbers
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The type of options such as `--units phoneme,word`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_problems: bool = True) -> Corpus:
+    """The corpus at `--corpus`; its problems are printed on standard error."""
+    from lvm_probe.probing import corpora
+
+    corpus = corpora.open_corpus(
+        Path(args.corpus),
+        layout=args.layout,
+        strict=args.strict,
+        resample=not args.no_resample,
+        sample_rate=sample_rate,
+        phoneme_tier=args.phoneme_tier,
+        word_tier=args.word_tier,
+    )
+    if print_problems:
+        for problem in corpus.problems[:SHOWN_PROBLEMS]:
+            print(f"{problem.severity}: {problem}", file=sys.stderr)
+        if len(corpus.problems) > SHOWN_PROBLEMS:
+            more = len(corpus.problems) - SHOWN_PROBLEMS
+            print(f"... and {more} more: probe corpus {args.corpus}", file=sys.stderr)
+    return corpus
+
+
+def read_recordings(corpus: Corpus, sample_rate: int, args: argparse.Namespace) -> LoadedRecordings:
+    """The recordings that can be read; the others are named on standard error."""
+    from lvm_probe.probing.corpora.recordings import load_recordings
+
+    with bar(corpus.seconds, "read", delay=1) as advance:
+        reading = load_recordings(corpus, sample_rate, strict=args.strict, progress=advance)
+    print_left_out(reading.left_out)
+    return reading
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 63):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
+    return int(text)

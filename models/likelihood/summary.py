@@ -1,0 +1,32 @@
+"""An evaluation in words: one line of figures, and a warning for every layer that carries no information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, Evaluation
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Bits per frame, the KL and active units of each layer, and the PCM code length, on one line."""
+    layers = [
+        f"{layer} {kl:.4f} with {evaluation.active_units[layer]} of {len(dimensions)} active"
+        for (layer, kl), dimensions in zip(evaluation.kl_bits_per_frame.items(), evaluation.kl, strict=True)
+    ]
+    kl = f" (KL {', '.join(layers)})" if layers else ""
+    return f"{evaluation.bits_per_frame:.3f} bits per frame{kl}, PCM code length {evaluation.pcm_bits_per_frame:.3f}"
+
+
+def collapse_warnings(active_units: Mapping[str, int], latents: Sequence[int]) -> list[str]:
+    """One line for every layer whose posterior has collapsed onto its prior.
+
+    Args:
+        active_units: number of active dimensions of each layer, lowest first.
+        latents: number of dimensions of each layer.
+    """
+    return [
+        f"{layer} carries nothing: the posterior of each of its {size} dimensions stays within {ACTIVE_NATS} nats per "
+        "step of the prior, so whatever a probe finds in this layer does not come from the recording"
+        for (layer, units), size in zip(active_units.items(), latents, strict=True)
+        if units == 0
+    ]

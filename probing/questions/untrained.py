@@ -1,0 +1,59 @@
+"""The table of the same model with random weights, which an answer is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lvm_probe import InputError
+
+if TYPE_CHECKING:
+    from lvm_probe.probing.features.token_table import TokenTable
+
+SUFFIX = "-untrained"
+"""What the untrained model's table is called after the trained one's, to be found without being named."""
+
+
+def untrained_folder(trained: Path) -> Path:
+    """Where "auto" looks for the untrained model's table, given the trained model's folder."""
+    folder = trained.absolute()
+    return folder.with_name(folder.name + SUFFIX)
+
+
+def untrained_table(
+    trained: TokenTable,
+    choice: Literal["auto"] | str | Path | TokenTable | None = "auto",
+    notice: Callable[[str], None] = lambda line: None,
+) -> TokenTable | None:
+    """The untrained model's table.
+
+    Args:
+        trained: the trained model's table.
+        choice: the table or its folder; None for none; "auto" for the folder named like the trained model's with
+            `-untrained`, if it is there.
+        notice: called with a line if the folder found by "auto" holds something else, which is then not used.
+
+    Raises:
+        InputError: if the table that was named is not of the same model with random weights.
+    """
+    from lvm_probe.probing.features import token_table
+
+    if choice is None:
+        return None
+    found = isinstance(choice, str) and choice == "auto"
+    if isinstance(choice, token_table.TokenTable):
+        folder, extraction = choice.path, choice.extraction
+    else:
+        folder = untrained_folder(trained.path) if found else Path(choice)
+        if found and not (folder / token_table.EXTRACTION).exists():
+            return None
+        extraction = token_table.read_extraction(folder)
+    if not extraction.get("untrained") or extraction.get("model") != trained.extraction.get("model"):
+        if found:
+            notice(f"{folder}: not the untrained model of {trained.path}; it is not used")
+            return None
+        raise InputError(
+            f"{folder}: not the untrained model of {trained.path}; make it with `probe extract --untrained`"
+        )
+    return choice if isinstance(choice, token_table.TokenTable) else token_table.load(folder, trained.features)

@@ -1,0 +1,86 @@
+"""Every command explains itself: options in groups, examples that run, and nothing heavy imported for it."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lvm_probe.app.cli import COMMANDS, main, make_parser
+from lvm_probe.probing.corpora.demo import CORPUS
+from tests.app.conftest import quietly
+
+NAMES = (
+    "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "knn", "lda", "logistic", "ridge", "abx",
+    "rate", "convergence", "gaussian-limit", "figures", "explore",
+)  # fmt: skip
+BY_NAME = {
+    command.__name__.rpartition(".")[2].replace("_", "-"): command
+    for commands in COMMANDS.values()
+    for command in commands
+}
+QUICK = {
+    "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
+    "extract": ["--samples", "1"],
+    "rate": ["--samples", "1"],
+    "convergence": ["--samples", "1,2", "--reference", "2"],
+    "figures": ["--only", "table-5", "--permutations", "0"],
+    "knn": ["--permutations", "1"],
+    "logistic": ["--permutations", "0", "--features", "mel"],
+}
+"""Options added to an example so that the test is short."""
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([*argv, "--help"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_overview_lists_every_command_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorted(BY_NAME) == sorted(NAMES)
+    overview = help_of(capsys)
+    for heading, commands in COMMANDS.items():
+        listed = overview.partition(f"\n{heading}:\n")[2].partition("\n\n")[0].splitlines()
+        assert [line.split()[0].replace("-", "_") for line in listed] == [
+            command.__name__.rpartition(".")[2] for command in commands
+        ]
+    assert max(map(len, overview.splitlines())) < 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_has_groups_defaults_and_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys, name)
+    assert text.startswith(f"usage: probe {name}")
+    if name not in ("knn", "lda", "logistic", "ridge", "abx"):
+        assert "\noptions:\n" not in text  # every option is in a group with a heading of its own
+    assert "\ngeneral:\n" in text
+    assert "--json" in text
+    assert "seed of all random numbers (default: 0)" in text
+    assert "(default: None)" not in text
+    assert "(default: False)" not in text
+    assert f"\nexamples:\n  probe {name}" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_parse(name: str) -> None:
+    for example in BY_NAME[name].EXAMPLES:
+        program, command, *options = shlex.split(example)
+        assert (program, command) == ("probe", name)
+        assert make_parser().parse_args([command, *options]).command == name
+
+
+def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the overview, on a small corpus and a tiny checkpoint; `demo` and `explore` have own tests."""
+
+    def all_but_two_sentences(folder: str, names: list[str]) -> list[str]:
+        stems = sorted({Path(name).stem for name in names if name.endswith(".FLAC")})
+        return [name for name in names if Path(name).stem in stems[2:]]
+
+    shutil.copytree(CORPUS, tmp_path / "TIMIT", ignore=all_but_two_sentences)
+    shutil.copy(tiny, tmp_path / "cwvae-small")  # a file comes before a shipped name
+    monkeypatch.chdir(tmp_path)
+    for name in (name for name in BY_NAME if name not in ("explore", "demo")):
+        for example in BY_NAME[name].EXAMPLES:
+            quietly(*shlex.split(example)[1:], *QUICK.get(name, []))
