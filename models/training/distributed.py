@@ -1,7 +1,7 @@
 """Training on several devices: each process takes its rows of every batch, and gradients are summed.
 
-Lightning Fabric starts the processes and transfers the numbers. Each process draws the same batch from the same seed, so
-N devices compute what one does, up to the order of sums.
+Lightning Fabric starts the processes and transfers the numbers. Each process draws the same batch from the same seed,
+so N devices compute what one does, up to the order of sums.
 """
 
 from __future__ import annotations
