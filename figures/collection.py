@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import seaborn
 
 from lvm_probe import InputError
 from lvm_probe.figures import html_report, registry, report_contents, style
@@ -16,7 +17,6 @@ from lvm_probe.figures.figure_cache import Answers, Folder, Piece, key, table_di
 from lvm_probe.figures.html_report import LeftOutPiece
 from lvm_probe.figures.inputs import Material, Progress
 from lvm_probe.figures.report_contents import without_paths
-from lvm_probe.probing.features.token_table import write_csv
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ def draw(
     Raises:
         InputError: a file cannot be written.
     """
-    versions = {**versions, "matplotlib": matplotlib.__version__}
+    versions = {**versions, "matplotlib": matplotlib.__version__, "seaborn": seaborn.__version__}
     inputs = _inputs(material, versions)
     keys = _keys(material, inputs)
     folder, answers = Folder(out), Answers(out, key(inputs))
     if again:
         answers.clear()
-    material = replace(material, asked=answers)
+    material = replace(material, answers=answers)
     wrote: list[Path] = []
     kept: list[Path] = []
     left_out: list[LeftOutPiece] = []
@@ -122,9 +122,7 @@ def _make(name: str, material: Material, out: Path) -> Piece | LeftOutPiece:
         return LeftOutPiece(name, str(error))
     if name in registry.TABLES:
         return Piece.of(name, table.title, table.caption, table.write(out / name), table)
-    files = [*style.save(figure, out / module.NAME), style.beside(out / module.NAME, "csv")]
-    write_csv(files[-1], data)
-    return Piece.of(name, module.TITLE, caption, files)
+    return Piece.of(name, module.TITLE, caption, style.save_with_data(figure, data, out / module.NAME))
 
 
 def _inputs(material: Material, versions: Mapping[str, str]) -> dict[str, Any]:

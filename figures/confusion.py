@@ -1,26 +1,23 @@
-"""Which phoneme is taken for which: every token judged among its own speaker's, with LDA fitted again without it.
+"""Which phoneme is predicted for which, every token classified among its speaker's others by an LDA fitted without it.
 
-Rows and columns are ordered by manner of articulation, then by place, so that confusions between neighbours in the
-mouth lie near the diagonal.
+Rows and columns are ordered by manner of articulation, then by place, so that confusions between phonemes with similar
+articulation lie near the diagonal.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from lvm_probe import InputError
-from lvm_probe.figures import style
-from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.features.feature import default_features
+from lvm_probe.figures import layout, style
+from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer
 
@@ -32,151 +29,113 @@ K = 5
 
 COLUMNS = ("feature", "label", "predicted", "count", "share")
 
-_LABEL, _LABEL_LINE = 5.0, 5.6  # points: size of a phoneme's label, and the room it needs
-_COLOURS = "magma_r"  # luminance falls evenly, so that it reads in grey
+_LABEL = 5.0  # points, size of a phoneme's label
+_PITCH = 1.15  # heights of a label from one to the next in its row
+_COLOURS = "magma_r"  # its lightness falls evenly, so that it can be read in grey
 _GAMMA = 0.5  # a confusion of one per cent can still be seen
-_SEPARATOR = "#8A8A8A"
 
 
 def question(material: Material) -> Question:
-    """What is asked of the table here, in `per_phoneme` and in `optimism`, so that it is computed once."""
+    """The question that this figure, `per_phoneme` and `optimism` share, so that it is computed once."""
     return Question(target="phoneme", protocol="nested", permutations=material.permutations, seed=material.seed)
 
 
-def whole_and_mel(material: Material) -> list[str]:
-    """The layers together, or the only one, and Mel where the table has it."""
-    layers = single_layers(material)
-    return [*(["+".join(layers)] if layers else []), *(["mel"] if "mel" in material.table.features else [])]
-
-
-def single_layers(material: Material) -> list[str]:
-    """The table's layers, lowest first."""
-    known = default_features(material.table)
-    return [
-        str(feature)
-        for feature in known
-        if len(feature.parts) == 1 and str(feature) != "mel" and "_" not in str(feature)
-    ]
-
-
 def answers(material: Material) -> Answer:
-    """The answers to `question`.
+    """The answer to `question`.
 
     Raises:
-        LeftOut: the table has neither layers nor Mel, or no phonemes of two or more kinds.
+        InputError: the table has neither layers nor Mel, or fewer than two phonemes.
     """
-    if not default_features(material.table):
-        raise LeftOut(f"{material.table.path}: neither layers of a model nor Mel")
-    return material.findings(question(material))
+    if not material.features:
+        raise InputError(f"{material.table.path}: neither layers of a model nor Mel")
+    return material.answer(question(material))
 
 
 def counts(material: Material, features: Iterable[str]) -> pd.DataFrame:
-    """How often each phoneme was taken for each, of all speakers: feature, k, label, predicted, count."""
-    found = answers(material).confusion
-    k = max((k for k in found["k"].unique() if k <= K), default=found["k"].min())
-    found = found[(found["k"] == k) & found["feature"].isin(list(features))]
-    return found[["feature", "k", "label", "predicted", "count"]].reset_index(drop=True)
+    """How often each phoneme was predicted for each, over all speakers: feature, k, label, predicted, count."""
+    rows = answers(material).confusion
+    k = max((k for k in rows["k"].unique() if k <= K), default=rows["k"].min())
+    rows = rows[(rows["k"] == k) & rows["feature"].isin(list(features))]
+    return rows[["feature", "k", "label", "predicted", "count"]].reset_index(drop=True)
 
 
 def data(material: Material) -> pd.DataFrame:
-    """One row per feature, phoneme and phoneme that it was taken for, where that happened at all.
+    """One row per feature, phoneme and phoneme predicted for it at least once.
 
-    `share` is the fraction of the phoneme's own tokens; the shares of a phoneme sum to one. `predicted` is the
-    majority among k neighbours.
+    `share` is the fraction of the phoneme's own tokens; the shares of a phoneme sum to one. `predicted` is the majority
+    among k neighbours.
 
     Raises:
-        LeftOut: the table holds no phonemes of two or more kinds.
+        InputError: the table has fewer than two phonemes.
     """
-    found = counts(material, whole_and_mel(material))
-    share = found["count"] / found.groupby(["feature", "label"])["count"].transform("sum")
-    order = {label: i for i, label in enumerate(ordered(_labels(found)))}
-    names = {name: i for i, name in enumerate(whole_and_mel(material))}
-    found = found.assign(share=share)
-    return found.sort_values(["feature", "label", "predicted"], key=lambda c: c.map(names | order), ignore_index=True)
-
-
-def ordered(labels: Iterable[str]) -> list[str]:
-    """Distinct labels by manner and place of articulation; those that are not TIMIT's last."""
-    looks = style.phone_looks(labels)
-    places = get_args(phones.Place)
-    groups = list(dict.fromkeys(look.group for look in looks.values()))
-
-    def key(label: str) -> tuple[int, int]:
-        try:
-            place = phones.place(label)
-        except InputError:
-            place = None
-        return groups.index(looks[label].group), places.index(place) if place else len(places)
-
-    return sorted(looks, key=key)
+    features = ["+".join(material.layers)] if material.layers else []
+    features += ["mel"] if "mel" in material.features else []
+    rows = counts(material, features)
+    rows["share"] = rows["count"] / rows.groupby(["feature", "label"])["count"].transform("sum")
+    ranks = {name: i for i, name in enumerate([*features, *style.articulation_order(_labels(rows))])}
+    return rows.sort_values(["feature", "label", "predicted"], key=lambda c: c.map(ranks), ignore_index=True)
 
 
 def draw(ax: Axes, data: pd.DataFrame, *, rows: bool = True) -> None:
-    """Draw the confusions of one feature: true phonemes down, what they were taken for across, shares as colour.
+    """Draw the confusions of one feature: true phonemes down, predicted ones across, shares as colour.
 
     Args:
-        ax: where; its size must be final, for the labels stand in as many ranks as they need.
-        data: columns label, predicted and share.
-        rows: name the rows too, not only the columns.
+        ax: where; its limits are set here, so its size must be final.
+        data: rows of one feature.
+        rows: label the rows too, not only the columns.
 
     Raises:
-        LeftOut: columns missing or no rows.
+        InputError: columns missing or no rows.
     """
-    _check(data)
-    labels = ordered(_labels(data))
-    at = {label: i for i, label in enumerate(labels)}
-    shares = np.full((len(labels), len(labels)), np.nan)  # never: left white
-    shares[data["label"].map(at), data["predicted"].map(at)] = data["share"]
-    groups = [look.group for look in map(style.phone_looks(labels).get, labels) if look is not None]
-    with style.applied():
-        ax.imshow(shares, cmap=_COLOURS, norm=PowerNorm(_GAMMA, 0, 1), interpolation="nearest", aspect="auto")
-        for edge in (i - 0.5 for i in range(1, len(groups)) if groups[i] != groups[i - 1]):
-            ax.axhline(edge, color=_SEPARATOR, linewidth=0.35)
-            ax.axvline(edge, color=_SEPARATOR, linewidth=0.35)
-        ax.spines[["top", "right"]].set_visible(True)
-        ax.set(xticks=[], yticks=[])
+    check_columns(data, COLUMNS, "confusions")
+    labels = style.articulation_order(_labels(data))
+    shares = data.pivot_table(index="label", columns="predicted", values="share").reindex(index=labels, columns=labels)
+    groups = [look.group for look in style.phone_styles(labels).values()]
+    edges = [i for i in range(1, len(groups)) if groups[i] != groups[i - 1]]
+    with style.theme():
+        sns.heatmap(shares, ax=ax, cmap=_COLOURS, norm=PowerNorm(_GAMMA, 0, 1), cbar=False, xticklabels=False,
+                    yticklabels=False, rasterized=True)  # fmt: skip
+        ax.set(xlabel="", ylabel="")
+        ax.hlines(edges, *ax.get_xlim(), color=style.GREY, linewidth=0.35)
+        ax.vlines(edges, *ax.get_ylim(), color=style.GREY, linewidth=0.35)
+        for spine in ax.spines.values():
+            spine.set_visible(True)
         _label(ax, labels, rows)
         for group in dict.fromkeys(groups):
             if group != "other":
-                middle = groups.index(group) + (groups.count(group) - 1) / 2
+                middle = groups.index(group) + groups.count(group) / 2
                 ax.annotate(
                     group, (middle, 1), xycoords=("data", "axes fraction"), xytext=(0, 2.5),
                     textcoords="offset points", rotation=90, ha="center", va="bottom", fontsize=_LABEL,
-                    color="#333333",
+                    color=style.DARK,
                 )  # fmt: skip
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """The features side by side, in one order and one scale of colours.
+    """The features next to each other, with the same order and the same scale of colours.
 
     Raises:
-        LeftOut: as `draw`.
+        InputError: as `draw`.
     """
-    _check(data)
+    check_columns(data, COLUMNS, "confusions")
     features = list(dict.fromkeys(data["feature"]))
-    labels = _labels(data)
-    rank = _rank(labels) / 72
+    labels_room = 0.24 + 2 * _row_height(_labels(data)) / 72
     head, between, right = 0.75, 0.14, 0.56
-    side, ranks = 0.0, 0
-    for ranks in range(1, 5):  # the more ranks of labels, the smaller the panel
-        side = (style.TWO_COLUMNS - 0.24 - ranks * rank - between - right) / 2
-        if _ranks(side * 72, len(labels)) <= ranks:
-            break
-    left, foot = 0.24 + ranks * rank, 0.26 + ranks * rank
-    width = left + len(features) * (side + between) - between + right
-    with style.applied():
-        fig = Figure(figsize=(width, foot + side + head), dpi=style.DPI)
+    side = (style.TWO_COLUMNS - labels_room - between - right) / 2
+    width = labels_room + len(features) * (side + between) - between + right
+    with style.theme():
+        fig = Figure(figsize=(width, labels_room + side + head), dpi=style.DPI)
         for i, feature in enumerate(features):
-            ax = style.axes_in(fig, left + i * (side + between), foot, side, side)
+            ax = layout.axes_in(fig, labels_room + i * (side + between), labels_room, side, side)
             draw(ax, data[data["feature"] == feature], rows=i == 0)
-            ax.set_title(style.feature_look(feature).label, pad=37)
-            ax.set_xlabel("taken for", labelpad=2 + 72 * ranks * rank)
+            ax.set_title(style.feature_style(feature).label, pad=37)
+            ax.set_xlabel("predicted phoneme")
             if i == 0:
-                ax.set_ylabel("said", labelpad=2 + 72 * ranks * rank)
-        key = style.axes_in(fig, width - right + 0.1, foot, 0.09, side)
-        bar = fig.colorbar(fig.axes[0].images[0], cax=key, ticks=[0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1])
+                ax.set_ylabel("true phoneme")
+        key = layout.axes_in(fig, width - right + 0.1, labels_room, 0.09, side)
+        ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
+        bar = fig.colorbar(fig.axes[0].collections[0], cax=key, ticks=ticks, format=lambda share, _: f"{100 * share:g}")
         bar.ax.spines["outline"].set_linewidth(0.4)
-        key.set_yticklabels(["0", "1", "5", "10", "20", "40", "60", "80", "100"])
         key.set_title("%", fontsize=style.SMALL, pad=3)
     return fig
 
@@ -184,56 +143,38 @@ def figure(data: pd.DataFrame) -> Figure:
 def caption(data: pd.DataFrame, material: Material) -> str:
     """What was counted, and how."""
     speakers = material.table.tokens["speaker"].nunique()
-    n = int(data[data["feature"] == data["feature"].iloc[0]]["count"].sum())
-    among = "the same speaker's other tokens" if speakers > 1 else "the speaker's other tokens"
+    first = data[data["feature"] == data["feature"].iloc[0]]
     return (
-        f"Confusions between phonemes (nested protocol, {material.table.name}): {n:,} tokens of "
-        f"{data['label'].nunique()} phonemes, {speakers} speaker{'s' if speakers > 1 else ''}, each token judged by "
-        f"its k = {int(data['k'].iloc[0])} nearest among {among} in the discriminants of an LDA that has not seen it. "
-        "Each row sums to 100 % of what was said. The scale of colours is a square root, so that rare confusions show. "
-        "Ordered by manner (lines), then place of articulation."
+        f"Confusions between phonemes, in {material.table.name}: {int(first['count'].sum()):,} tokens of "
+        f"{data['label'].nunique()} phonemes, {counted(speakers, 'speaker')}. Each token is classified by its k = "
+        f"{int(data['k'].iloc[0])} nearest neighbours among the same speaker's other tokens, in the discriminants of "
+        "an LDA fitted without it (protocol `nested`). Each row sums to 100 % of a true phoneme's tokens. The colour "
+        "scale is a square root, so that rare confusions can be seen. Ordered by manner (lines), then place of "
+        "articulation."
     )
 
 
-def _labels(data: pd.DataFrame) -> list[str]:
-    return sorted({*data["label"].astype(str), *data["predicted"].astype(str)})
+def _labels(data: pd.DataFrame) -> set[str]:
+    return {*data["label"].astype(str), *data["predicted"].astype(str)}
 
 
-def _check(data: pd.DataFrame) -> None:
-    if missing := [name for name in COLUMNS if name not in data]:
-        raise LeftOut(f"confusions lack the columns {', '.join(missing)}")
-    if data.empty:
-        raise LeftOut("no confusions: no phoneme was asked for")
-
-
-def _ranks(points: float, labels: int) -> int:
-    """In how many ranks so many labels must stand along so many points."""
-    return max(1, math.ceil(_LABEL_LINE * labels / points))
-
-
-def _rank(labels: list[str]) -> float:
-    """Room for the widest label, in points; it is among those of most letters."""
-    return 72 * max(style.text_width(label, _LABEL) for label in sorted(labels, key=len)[-3:]) + 3
+def _row_height(labels: Iterable[str]) -> float:
+    """Room for the widest label, in points; it is one of those with the most letters."""
+    return 72 * max(layout.text_width(label, _LABEL) for label in sorted(labels, key=len)[-3:]) + 3
 
 
 def _label(ax: Axes, labels: list[str], rows: bool) -> None:
-    """Every label under its column and beside its row, in ranks that hairlines lead to."""
-    fig = ax.get_figure(root=True)
-    if fig is None:
-        raise ValueError("these axes are in no figure")
-    ranks = _ranks(ax.get_window_extent().height / fig.dpi * 72, len(labels))
-    rank = _rank(labels)
-    line = {"arrowstyle": "-", "color": _SEPARATOR, "linewidth": 0.3, "shrinkA": 0, "shrinkB": 0}
-    white = {"boxstyle": "square,pad=0.02", "facecolor": "white", "edgecolor": "none"}
-    for i, label in enumerate(labels):
-        away = 2 + rank * (i % ranks)
-        look: dict[str, Any] = {"fontsize": _LABEL, "bbox": white, "zorder": 4 - i % ranks, "annotation_clip": False}
-        if rows:
-            ax.annotate(
-                label, (0, i), xycoords=("axes fraction", "data"), xytext=(-away, 0), textcoords="offset points",
-                ha="right", va="center", arrowprops=line | {"relpos": (1, 0.5)}, **look,
+    """Label columns, and rows if wanted, with ticks; where room is short, with major and minor ticks in turn."""
+    points = layout.size_in_points(ax)[0]
+    alternate = len(labels) * _PITCH * _LABEL > points
+    size = min(_LABEL, (2 if alternate else 1) * points / len(labels) / _PITCH)
+    for axis in (ax.xaxis, ax.yaxis) if rows else (ax.xaxis,):
+        for minor in (False, True) if alternate else (False,):
+            places = range(int(minor), len(labels), 2 if alternate else 1)
+            axis.set_ticks(
+                [i + 0.5 for i in places], [labels[i] for i in places], minor=minor, rotation=90 * (axis is ax.xaxis)
+            )
+            axis.set_tick_params(
+                which="minor" if minor else "major", labelsize=size, pad=1, width=0.3, color=style.GREY,
+                length=1.5 + (_row_height(labels) if minor else 0),
             )  # fmt: skip
-        ax.annotate(
-            label, (i, 0), xycoords=("data", "axes fraction"), xytext=(0, -away), textcoords="offset points",
-            rotation=90, ha="center", va="top", arrowprops=line | {"relpos": (0.5, 1)}, **look,
-        )  # fmt: skip

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lvm_probe import InputError
-from lvm_probe.figures.tables import Table
+from lvm_probe.figures.table_format import Table
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.token_table import EXTRACTION, TokenTable, part_name, write_json
 from lvm_probe.probing.questions.question import Question
@@ -43,13 +43,13 @@ class Piece:
     files: dict[str, str]
     head: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
-    texts: int = 1
+    text_columns: int = 1
 
     @classmethod
     def of(cls, name: str, title: str, caption: str, files: Iterable[Path], table: Table | None = None) -> Piece:
         """The piece whose files have just been written."""
         digests = {path.name: _digest(path) for path in files}
-        cells = {"head": table.head, "rows": table.rows, "texts": table.texts} if table else {}
+        cells = {"head": table.head, "rows": table.rows, "text_columns": table.text_columns} if table else {}
         return cls(name, title, caption, digests, **cells)  # type: ignore[arg-type]
 
 

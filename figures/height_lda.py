@@ -1,7 +1,7 @@
-"""Speakers' heights in the plane of two linear discriminants, layer by layer: the paper's figure 6.
+"""Speakers' heights in the plane of two linear discriminants, layer by layer (Havtorn et al. 2022, figure 6).
 
 The paper fits the axes to the utterances that it shows. Here each speaker is shown on the axes of the other speakers,
-unless the paper's way is asked for. Men only, where there are enough: among all speakers, height is known by gender.
+unless the paper's way is asked for. Men only, where there are enough: among all speakers, gender predicts height.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
-from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.probing.features.feature import default_features
+from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.wording import joined
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "height-lda"
-TITLE = "Height of speakers in two linear discriminants (figure 6)"
+TITLE = "Height of speakers in two linear discriminants (Havtorn et al. 2022, figure 6)"
 
 _GROUPS = {"men": "M", "women": "F", "speakers of both genders": None}
-_MARK_AREA = 13.0  # points squared
-_MOST_JOINED = 40  # speakers whose utterances are joined with lines; of more they would hide each other
+_AREA = 13.0  # points squared
+_MOST_CONNECTED = 40  # speakers whose utterances are connected by lines; with more they would hide each other
 
 
 def data(material: Material) -> pd.DataFrame:
     """Where each utterance lies: feature, x, y, label (height in cm), held_out, utterance, speaker, group.
 
-    Raises LeftOut without three classes of height with two speakers each.
+    Raises:
+        InputError: fewer than three classes of height with two speakers each.
     """
-    group, found = _askable(material)
-    tokens, labels = found.table.tokens, found.labels.tolist()
+    group, rows = _largest_group(material)
+    tokens, labels = rows.table.tokens, rows.labels.tolist()
     speakers = tokens["speaker"].tolist()
     held_out = material.fit != "paper"
     parts = []
-    for feature in default_features(material.table):
-        if len(feature.parts) > 1:
-            continue
-        points = found.table.matrix(feature)
+    for feature in material.single_features:
+        points = rows.table.matrix(feature)
         try:
             at = (
                 lda_scatter.project_held_out(points, labels, speakers)
@@ -47,10 +46,8 @@ def data(material: Material) -> pd.DataFrame:
                 else lda_scatter.project(points, labels, np.ones(len(points), dtype=bool))
             )
         except InputError as error:
-            raise LeftOut(f"height, feature {feature}: {error}") from None
-        part = pd.DataFrame(
-            {"feature": str(feature), "x": at[:, 0], "y": at[:, 1], "label": labels, "held_out": held_out}
-        )
+            raise InputError(f"height, feature {feature}: {error}") from None
+        part = pd.DataFrame({"feature": feature, "x": at[:, 0], "y": at[:, 1], "label": labels, "held_out": held_out})
         parts.append(part.assign(utterance=tokens["utterance"], speaker=speakers, group=group))
     return pd.concat(parts, ignore_index=True)
 
@@ -65,75 +62,82 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     Raises:
         InputError: as `figures.lda_scatter.draw`.
     """
-    looks = style.ordered_looks(data["label"].astype(str))
-    if data["speaker"].nunique() <= _MOST_JOINED:
+    styles = style.interval_styles(data["label"].astype(str))
+    if data["speaker"].nunique() <= _MOST_CONNECTED:
         means = data.groupby("speaker")[["x", "y"]].transform("mean")
-        for label, look in looks.items():
-            mine = data["label"] == label
-            gap = np.full(int(mine.sum()), np.nan)
-            x, y = (np.column_stack([data.loc[mine, a], means.loc[mine, a], gap]).ravel() for a in ("x", "y"))
-            ax.plot(x, y, color=style.blend(look.colour, "white", 0.45), linewidth=0.4, zorder=0.5)
-    lda_scatter.draw(ax, data, looks=looks, area=_MARK_AREA)
+        for label, look in styles.items():
+            here = data["label"] == label
+            gap = np.full(int(here.sum()), np.nan)
+            x, y = (np.column_stack([data.loc[here, a], means.loc[here, a], gap]).ravel() for a in ("x", "y"))
+            ax.plot(x, y, color=look.paler(0.45), linewidth=0.4, zorder=0.5)
+    lda_scatter.draw(ax, data, styles=styles, area=_AREA)
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """A panel for each layer and Mel, and the legend below."""
+    """One panel for each layer and Mel, and the legend below."""
     first = data[data["feature"] == data["feature"].iloc[0]]
     held_out = bool(first["held_out"].all())
-    text = f"{_number(first)}. Height in cm; labels mark class means."
-    if first["speaker"].nunique() <= _MOST_JOINED:
+    text = f"{_counts(first)}. Height in cm; labels mark class means."
+    if first["speaker"].nunique() <= _MOST_CONNECTED:
         text += " Thin lines: to the mean of the speaker."
     text += _warning(first)
     if not held_out:
-        text += " The paper's way: axes flatter the utterances that they were fitted on."
+        text += " The paper's way: the axes separate the utterances that they were fitted on too well."
     axes = "axes fitted on other speakers" if held_out else "axes fitted on these utterances"
-    return lda_scatter.panels(data, axes, text, looks=style.ordered_looks(data["label"].astype(str)), draw_one=draw)
+    styles = style.interval_styles(data["label"].astype(str))
+    return lda_scatter.panels(data, axes, text, styles=styles, draw_panel=draw)
 
 
 def caption(data: pd.DataFrame, material: Material) -> str:
     """What is shown, of whom, and what the axes were fitted to."""
     first = data[data["feature"] == data["feature"].iloc[0]]
-    counts = first.groupby("label")["speaker"].nunique()
-    classes = style.listed(f"{label} cm ({counts[label]})" for label in style.ordered_looks(counts.index.astype(str)))
     how = (
-        "Each speaker is shown on the axes fitted to the others, every fold's axes turned (orthogonal Procrustes) so "
-        "that its class means meet those of all"
+        "Each speaker is shown on the axes fitted to the others; the axes of every fold are rotated (orthogonal "
+        "Procrustes) so that its class means match those of all speakers"
         if first["held_out"].all()
-        else "The axes were fitted to these very utterances, as in the paper, which separates noise too where there "
-        "are many dimensions"
+        else "The axes were fitted to these very utterances, as in the paper, which separates even noise in many "
+        "dimensions"
     )
     return (
-        f"{_number(first)}, by classes of height and their speakers: {classes}. Points are utterances. "
-        f"{how}; in standard deviations within classes.{_warning(first)}"
+        f"{_counts(first)}, by height class with the number of speakers: {_classes(first['label'], first['speaker'])}. "
+        f"Points are utterances. {how}; in standard deviations within classes.{_warning(first)}"
     )
 
 
-def _number(first: pd.DataFrame) -> str:
+def _counts(first: pd.DataFrame) -> str:
     return f"{len(first):,} utterances of {first['speaker'].nunique()} {first['group'].iloc[0]}"
 
 
+def _classes(labels: pd.Series, speakers: pd.Series) -> str:
+    """`<175 cm (3) and 175-185 cm (4)`: every class with its number of speakers."""
+    counts = speakers.groupby(labels.astype(str).to_numpy()).nunique()
+    return joined(f"{label} cm ({counts[label]})" for label in style.interval_styles(counts.index))
+
+
 def _warning(first: pd.DataFrame) -> str:
-    return "" if first["group"].iloc[0] in ("men", "women") else " Height goes with gender here."
+    return "" if first["group"].iloc[0] in ("men", "women") else " Gender predicts height here."
 
 
-def _askable(material: Material) -> tuple[str, Rows]:
-    """The first of the groups that has three classes of two speakers each, and its rows without smaller classes."""
+def _largest_group(material: Material) -> tuple[str, Rows]:
+    """The first of the groups with three classes of two speakers each, and its rows without smaller classes."""
     genders = set(material.table.tokens["gender"].dropna())
-    seen = ""
+    reason = ""
     for name, gender in _GROUPS.items():
         if gender is not None and gender not in genders:
             continue
+        question = Question(target="height", protocol="speaker", rows="utterance", gender=gender)
         try:
-            asked = select_rows(
-                material.table, Question(target="height", protocol="speaker", rows="utterance", gender=gender)
-            )
+            rows = select_rows(material.table, question)
         except InputError as error:
-            seen = seen or str(error)
+            reason = reason or str(error)
             continue
-        counts = asked.table.tokens["speaker"].groupby(asked.labels.astype(str)).nunique()
+        labels, speakers = pd.Series(rows.labels.astype(str)), rows.table.tokens["speaker"]
+        counts = speakers.groupby(labels.to_numpy()).nunique()
         large = counts.index[counts >= 2]
         if len(large) >= 3:
-            return name, asked.where(np.isin(asked.labels.astype(str), large))
-        classes = style.listed(f"{label} cm ({counts[label]})" for label in style.ordered_looks(counts.index))
-        seen = f"{name} by height: {classes}; two discriminants need three classes of two speakers each"
-    raise LeftOut(seen if seen.startswith(str(material.table.path)) else f"{material.table.path}: {seen}")
+            return name, rows.where(np.isin(labels, large))
+        reason = (
+            f"{material.table.path}: {name} by height: {_classes(labels, speakers)}; two discriminants need three "
+            "classes of two speakers each"
+        )
+    raise InputError(reason)

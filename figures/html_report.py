@@ -72,7 +72,7 @@ def as_html(page: Page, folder: Path) -> str:
     drawn = [piece for piece in page.pieces if not piece.head]
     tables = [piece for piece in page.pieces if piece.head]
     figures = [_section(piece, f"Figure {i}", _image(piece, folder)) for i, piece in enumerate(drawn, 1)]
-    printed = [_section(piece, "", _table(piece.head, piece.rows, piece.texts)) for piece in tables]
+    printed = [_section(piece, "", _table(piece.head, piece.rows, piece.text_columns)) for piece in tables]
     contents = [(piece.name, piece.title) for piece in page.pieces]
     contents += [("left-out", "Left out")] if page.left_out else []
     contents += [("made", "How this was made"), *(("card", "Model card") for _ in page.cards[:1])]
@@ -111,9 +111,9 @@ def _image(piece: Piece, folder: Path) -> str:
     return f'<img alt="{escape(piece.title)}"{width} src="data:image/{kind};base64,{encoded}">'
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
-        kinds = ["" if i < texts else ' class="number"' for i in range(len(cells))]
+        kinds = ["" if i < text_columns else ' class="number"' for i in range(len(cells))]
         return "<tr>" + "".join(f"<{tag}{k}>{_cell(c)}</{tag}>" for c, k in zip(cells, kinds, strict=True)) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows)

@@ -1,26 +1,29 @@
-"""What figures are drawn from: the user's tables, and where they are given the checkpoint and the corpus.
+"""What figures are drawn from: token tables and, where they are given, checkpoints and the corpus.
 
 A figure is a module with
 
-    NAME            the stem of its files
-    TITLE           what it is called in the report
-    data(material)  the tidy table it is drawn from; raises `LeftOut` where the material does not allow it
-    figure(data)    the whole figure at its printed size, made of `draw(ax, data)` for each panel
-    caption(data, material)  a sentence or three: data, protocol, N, k, intervals, nulls
+    NAME                     the stem of its files
+    TITLE                    its heading in the report
+    data(material)           the tidy table that it is drawn from; raises InputError if the material lacks something
+    draw(ax, data)           one panel
+    figure(data)             the whole figure at its printed size
+    caption(data, material)  a few sentences: data, protocol, n, k, intervals, nulls
 
 so that the figure can be drawn again from its CSV alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lvm_probe import InputError
+from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
@@ -31,38 +34,34 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus
 
 
-class LeftOut(InputError):
-    """Why a figure cannot be drawn from this material; the others are."""
-
-
 class Progress(Protocol):
-    """Is told what is being computed, and what share of it is done (0 to 1)."""
+    """Called with what is being computed, and the share of it that is done (0 to 1)."""
 
     def __call__(self, what: str, share: float = 0.0, /) -> None: ...
 
 
-def _silent(what: str, share: float = 0.0, /) -> None:
-    """Tells nobody."""
+def _no_progress(what: str, share: float = 0.0, /) -> None:
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the user gave.
+    """The data of all figures and tables.
 
     Attributes:
         table: the tokens.
         untrained: the same tokens from the same model with random weights.
-        others: more tables, of other checkpoints on the same corpus.
-        checkpoint: the model, for what is no column of a table (KL over time).
-        checkpoints: all models whose likelihoods are compared, by the names they were given under.
-        corpus: the recordings, likewise.
-        speaker: whose phonemes a figure of one speaker shows; None takes the one with the most tokens.
-        fit: `held-out` fits the axes of LDA to other tokens than those plotted; `paper` to the same.
+        others: tables of other checkpoints on the same corpus.
+        checkpoint: the model, for figures that need more than tokens.
+        checkpoints: all models whose likelihoods are compared, by name.
+        corpus: the recordings.
+        speaker: whose phonemes are shown in figures of one speaker; None: the speaker with the most phonemes.
+        fit: `held-out` fits LDA axes to other tokens than those drawn, `paper` to the same.
         permutations: of the nulls; None takes each question's default.
         seed: of everything random.
-        asked: answers so far, so that several figures share them; see `findings`.
-        memory: other things computed so far that several figures or tables share.
-        progress: told what is being computed.
+        answers: answers so far, by the table's path and the question; see `answer`.
+        cache: other results that several figures or tables share.
+        progress: called with what is being computed.
     """
 
     table: TokenTable
@@ -75,44 +74,61 @@ class Material:
     fit: Literal["held-out", "paper"] = "held-out"
     permutations: int | None = None
     seed: int = 0
-    asked: MutableMapping[tuple[str, Question], Answer] = field(default_factory=dict)
-    memory: dict[Any, Any] = field(default_factory=dict)
-    progress: Progress = _silent
+    answers: MutableMapping[tuple[str, Question], Answer] = field(default_factory=dict)
+    cache: dict[Any, Any] = field(default_factory=dict)
+    progress: Progress = _no_progress
 
-    def findings(self, question: Question) -> Answer:
-        """The answer to a question about the table, from memory where it was asked before.
+    def answer(self, question: Question) -> Answer:
+        """The answer to a question about the table, computed once.
 
-        Raises LeftOut where the table cannot answer it.
+        Raises:
+            InputError: the table cannot answer it.
         """
         key = str(self.table.path), question
-        if key not in self.asked:
+        if key not in self.answers:
             what = f"{question.target}, {question.protocol}"
             self.progress(what)
-            try:
-                self.asked[key] = ask(
-                    self.table,
-                    question,
-                    untrained=self.untrained,
-                    progress=lambda done, of: self.progress(what, done / of),
-                )
-            except InputError as error:
-                raise LeftOut(str(error)) from None
-        return self.asked[key]
+            self.answers[key] = ask(
+                self.table,
+                question,
+                untrained=self.untrained,
+                progress=lambda done, of: self.progress(what, done / of),
+            )
+        return self.answers[key]
 
     def of(self, other: TokenTable) -> Material:
-        """The same questions to another table, whose untrained model is not known."""
+        """The same settings for another table, whose untrained model is not known."""
         return replace(self, table=other, untrained=None)
 
+    @property
+    def features(self) -> list[str]:
+        """The table's default features: each layer, the layers joined, and Mel."""
+        return [str(feature) for feature in default_features(self.table)]
+
+    @property
+    def layers(self) -> list[str]:
+        """The table's layers, lowest first."""
+        return [name for name in self.single_features if name != "mel"]
+
+    @property
+    def single_features(self) -> list[str]:
+        """Each layer, and Mel where the table has it."""
+        return [name for name in self.features if "+" not in name and "_" not in name]
+
     def one_speaker(self) -> str:
-        """The speaker of figures that show one: the one asked for, or the one with the most phonemes."""
+        """The speaker of figures that show one: the one asked for, or the one with the most phonemes.
+
+        Raises:
+            InputError: there are no phonemes (of that speaker).
+        """
         tokens = self.table.tokens
         phonemes = tokens[tokens["unit"] == "phoneme"]
         if len(phonemes) == 0:
-            raise LeftOut(f"{self.table.path}: no phoneme rows; extract them: probe extract --units phoneme")
+            raise InputError(f"{self.table.path}: no phoneme rows; extract them: probe extract --units phoneme")
         if self.speaker is None:
             return str(phonemes["speaker"].value_counts().sort_index(kind="stable").idxmax())
         if self.speaker not in set(phonemes["speaker"]):
-            raise LeftOut(f"{self.table.path}: no phonemes of speaker {self.speaker}")
+            raise InputError(f"{self.table.path}: no phonemes of speaker {self.speaker}")
         return self.speaker
 
 
@@ -124,6 +140,20 @@ class FigureModule(Protocol):
 
     def data(self, material: Material) -> pd.DataFrame: ...
 
+    def draw(self, ax: Axes, data: pd.DataFrame) -> None: ...
+
     def figure(self, data: pd.DataFrame) -> Figure: ...
 
     def caption(self, data: pd.DataFrame, material: Material) -> str: ...
+
+
+def check_columns(data: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Check the table that a figure is drawn from.
+
+    Raises:
+        InputError: columns missing, or no rows.
+    """
+    if missing := [name for name in columns if name not in data]:
+        raise InputError(f"{what} lack the columns {', '.join(missing)}; give the table that `data` returns")
+    if data.empty:
+        raise InputError(f"no {what} to draw; give the table that `data` returns")

@@ -1,4 +1,4 @@
-"""What each layer spends on one utterance, moment by moment, under its spectrogram and its phone segments."""
+"""KL rate of each layer over one utterance, below its spectrogram and its phone segments."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lvm_probe import InputError
-from lvm_probe.figures import style
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures import layout, style
+from lvm_probe.figures.inputs import Material, check_columns
 from lvm_probe.probing.corpora import phones
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 NAME = "kl-over-time"
 TITLE = "KL of each layer over one utterance"
 
-PATHS = 8
-"""Sampled paths that the KL is averaged over."""
+DRAWS = 8
+"""Monte Carlo draws that the KL is averaged over."""
 
 SHORTEST, LONGEST = 1.5, 4.0
-"""Seconds of an utterance that fits a page; of a longer one, the beginning is shown."""
+"""Seconds of an utterance that fits on a page; only the beginning of a longer one is shown."""
 
 COLUMNS = ("kind", "name", "start", "end", "hertz", "value")
 
 _HOP_SECONDS, _WINDOW_SECONDS, _BINS = 0.008, 0.025, 80
-_RANGE_DB = 65.0  # below the loudest, all is white
-_KILO = 2000.0  # from here on kilobits
+_RANGE_DB = 65.0  # anything quieter, relative to the loudest cell, is white
+_KILO = 2000.0  # bits per second from which the axis is in kilobits
 _LABEL, _LABEL_LINE = 5.0, 6.0  # points
 _WORD_LINE = 7.5  # points
 _LEVELS = 3  # heights at which phone labels that are wider than their segments alternate
@@ -42,13 +42,13 @@ _KHZ = (0.5, 1, 2, 4, 8)
 def data(material: Material) -> pd.DataFrame:
     """Everything in one long table; times in seconds from the start of the recording.
 
-    Rows of kind `spectrogram` are cells of a log-Mel spectrogram: `hertz` is the middle of the Mel bin, `value` dB
-    below the loudest cell. Rows of kind `phone` and `word` are segments with their label as `name`. Rows of kind
-    `kl` are steps of the layer `name`: `value` is the KL in bits per second, the mean over sampled paths. The first
-    row, of kind `utterance`, names it, and its `value` is the number of paths.
+    Rows of kind `spectrogram` are cells of a log-Mel spectrogram: `hertz` is the middle of the Mel bin, `value` the
+    level in dB relative to the loudest cell. Rows of kind `phone` and `word` are segments with their label as `name`.
+    Rows of kind `kl` are time steps of the layer `name`: `value` is the KL in bits per second, averaged over Monte
+    Carlo draws. The first row, of kind `utterance`, names the utterance, and its `value` is the number of draws.
 
     Raises:
-        LeftOut: no checkpoint or corpus, a model without latents, no phones of the speaker, or audio that cannot be
+        InputError: no checkpoint or corpus, a model without latents, no phones of the speaker, or audio that cannot be
             read.
     """
     model, corpus = model_and_corpus(material)
@@ -56,60 +56,54 @@ def data(material: Material) -> pd.DataFrame:
     from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
-    utterance = _chosen(corpus, material.one_speaker())
+    utterance = _choose(corpus, material.one_speaker())
     rate = model.config.sample_rate
     material.progress(f"KL over {utterance.id}")
-    try:
-        pcm = read_pcm(utterance, rate)
-        spent = layer_kl(model, utterance.id, pcm, PATHS, material.seed)
-    except InputError as error:
-        raise LeftOut(str(error)) from None
+    pcm = read_pcm(utterance, rate)
+    spent = layer_kl(model, utterance.id, pcm, DRAWS, material.seed)
     end = min(len(pcm) / rate, LONGEST)
-    named = pd.DataFrame([["utterance", utterance.id, 0.0, end, np.nan, PATHS]], columns=list(COLUMNS))
-    frames = [named, _spectrogram(pcm.astype(np.float64) / FULL_SCALE, rate, end)]
+    named = pd.DataFrame([["utterance", utterance.id, 0.0, end, np.nan, DRAWS]], columns=list(COLUMNS))
+    parts = [named, _spectrogram(pcm.astype(np.float64) / FULL_SCALE, rate, end)]
     words = [word for word in utterance.words if word.label not in phones.NON_PHONEMES]
-    frames += [_segments("phone", utterance.phonemes, utterance.sample_rate, end)]
-    frames += [_segments("word", words, utterance.sample_rate, end)]
+    parts += [_segments("phone", utterance.phonemes, utterance.sample_rate, end)]
+    parts += [_segments("word", words, utterance.sample_rate, end)]
     for l, (layer, stride) in enumerate(zip(spent, model.strides, strict=True)):
         if not np.isfinite(layer.bits).all():
-            raise LeftOut(f"{utterance.audio}: the KL is not finite; the checkpoint is damaged")
+            raise InputError(f"{utterance.audio}: the KL is not finite; the checkpoint is damaged")
         start = np.arange(len(layer.bits)) * stride / rate
         steps = pd.DataFrame({"kind": "kl", "name": f"z{l + 1}", "start": start, "end": start + stride / rate})
         steps = steps.assign(hertz=np.nan, value=layer.bits * rate / stride)
-        frames.append(steps[steps["start"] < end].assign(end=lambda s: s["end"].clip(upper=end)))
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(COLUMNS)]
+        parts.append(steps[steps["start"] < end].assign(end=lambda s: s["end"].clip(upper=end)))
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]
 
 
 def model_and_corpus(material: Material) -> tuple[SpeechModel, Corpus]:
-    """The model and the recordings of figures that need both.
+    """The model and the recordings, for figures that need both.
 
     Raises:
-        LeftOut: either was not given, or the model has no latents.
+        InputError: either was not given, or the model has no latents.
     """
     if material.checkpoint is None:
-        raise LeftOut("no token table holds what this shows: give the checkpoint, --ckpt")
+        raise InputError("this figure needs the model: give its checkpoint, --ckpt")
     if material.corpus is None:
-        raise LeftOut("no token table holds what this shows: give the recordings, --corpus")
+        raise InputError("this figure needs the recordings: give the corpus, --corpus")
     from lvm_probe.probing.features.posterior_sampler import require_latents
 
-    try:
-        require_latents(material.checkpoint.model, material.checkpoint.path.stem)
-    except InputError as error:
-        raise LeftOut(str(error)) from None
+    require_latents(material.checkpoint.model, material.checkpoint.path.stem)
     return material.checkpoint.model, material.corpus
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw one kind of rows, and of kind `kl` one layer: spectrogram, labelled segments (phones over words), or steps.
+    """Draw one panel: the spectrogram, the labelled segments (phones above words), or the KL of one layer.
 
     Args:
         ax: where; its limits are set here, so its size must be final.
         data: rows of kind `spectrogram`, of kinds `phone` and `word`, or of kind `kl` and one name.
 
     Raises:
-        LeftOut: rows of other kinds, or none.
+        InputError: rows of other kinds, or none.
     """
-    with style.applied():
+    with style.theme():
         match sorted(set(data["kind"])):
             case ["spectrogram"]:
                 _draw_spectrogram(ax, data)
@@ -118,14 +112,14 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
             case ["kl"]:
                 _draw_steps(ax, data)
             case kinds:
-                raise LeftOut(f"rows of kinds {', '.join(kinds) or 'none'} make no panel of KL over time")
+                raise InputError(f"rows of kinds {', '.join(kinds) or 'none'} make no panel of KL over time")
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """Spectrogram, segments and a panel a layer, one beneath the other on one axis of time.
+    """Spectrogram, segments and one panel per layer, above each other on one axis of time.
 
     Raises:
-        LeftOut: columns or kinds are missing.
+        InputError: columns or kinds are missing.
     """
     _check(data)
     layers = list(dict.fromkeys(data.loc[data["kind"] == "kl", "name"]))
@@ -138,21 +132,21 @@ def figure(data: pd.DataFrame) -> Figure:
     foot, head = 0.36, 0.08
     total = foot + sum(heights) + sum(gaps) + head
     end = float(data.loc[data["kind"] == "utterance", "end"].iloc[0])
-    with style.applied():
+    with style.theme():
         fig = Figure(figsize=(width, total), dpi=style.DPI)
         top = total - head
         parts = [data[data["kind"] == "spectrogram"], segments]
         parts += [data[(data["kind"] == "kl") & (data["name"] == layer)] for layer in layers]
         phone_starts = segments.loc[segments["kind"] == "phone", "start"].unique()
         for i, (part, height, gap) in enumerate(zip(parts, heights, [*gaps, 0.0], strict=True)):
-            ax = style.axes_in(fig, left, top - height, across, height)
+            ax = layout.axes_in(fig, left, top - height, across, height)
             top -= height + gap
             ax.set_xlim(0, end)
             draw(ax, part)
             ax.yaxis.set_label_coords(-0.33 / across, 0.5)
             if i > 1:
                 for start in phone_starts:
-                    ax.axvline(start, color="#d4d4d4", linewidth=0.35, zorder=0)
+                    ax.axvline(start, color=style.PALE, linewidth=0.35, zorder=0)
             if i < len(parts) - 1:
                 ax.tick_params(labelbottom=False)
             else:
@@ -161,7 +155,7 @@ def figure(data: pd.DataFrame) -> Figure:
 
 
 def caption(data: pd.DataFrame, material: Material) -> str:
-    """Whose utterance, and what each layer spends in all."""
+    """Whose utterance, and the mean KL rate of each layer."""
     about = data[data["kind"] == "utterance"].iloc[0]
     kl = data[data["kind"] == "kl"]
     bits = (kl["value"] * (kl["end"] - kl["start"])).groupby(kl["name"]).sum() / about["end"]
@@ -170,31 +164,30 @@ def caption(data: pd.DataFrame, material: Material) -> str:
     model = "" if material.checkpoint is None else f" of {material.checkpoint.path.stem}"
     return (
         f"Utterance {about['name']}: log-Mel spectrogram ({_RANGE_DB:.0f} dB from black to white), phones (tinted by "
-        "manner of articulation) and words as labelled (those that have room), and KL(q || p) of each "
-        f"layer{model} in bits per second of audio, the mean over {about['value']:.0f} sampled paths, at the layers' "
-        f"own steps ({steps}). Over the {about['end']:.1f} s shown: {rates} bits per second. Grey lines: where phones "
-        "begin."
+        "manner of articulation) and words as labelled (where there is room), and KL(q || p) of each layer"
+        f"{model} in bits per second of audio, averaged over {about['value']:.0f} Monte Carlo draws, at the time steps "
+        f"of the layers ({steps}). Mean over the {about['end']:.1f} s shown: {rates} bits per second. Grey lines: "
+        "phone boundaries."
     )
 
 
 def _check(data: pd.DataFrame) -> None:
-    if missing := [name for name in COLUMNS if name not in data]:
-        raise LeftOut(f"KL over time lacks the columns {', '.join(missing)}")
+    check_columns(data, COLUMNS, "KL over time")
     if missing := [kind for kind in ("utterance", "spectrogram", "phone", "kl") if kind not in set(data["kind"])]:
-        raise LeftOut(f"KL over time lacks rows of kind {', '.join(missing)}")
+        raise InputError(f"KL over time lacks rows of kind {', '.join(missing)}")
 
 
-def _chosen(corpus: Corpus, speaker: str) -> Utterance:
-    """The speaker's shortest utterance that fits the page, or the first; with phones."""
-    mine = [u for u in corpus.utterances if u.speaker.id == speaker and u.phonemes]
-    if not mine:
-        raise LeftOut(f"{corpus.root}: no utterance of speaker {speaker} with phones; give the corpus of the table")
-    fitting = [u for u in mine if SHORTEST <= u.seconds <= LONGEST]
-    return min(fitting, key=lambda u: u.seconds) if fitting else mine[0]
+def _choose(corpus: Corpus, speaker: str) -> Utterance:
+    """The speaker's shortest utterance with phones that fits on the page, or the first."""
+    utterances = [u for u in corpus.utterances if u.speaker.id == speaker and u.phonemes]
+    if not utterances:
+        raise InputError(f"{corpus.root}: no utterance of speaker {speaker} with phones; give the corpus of the table")
+    fitting = [u for u in utterances if SHORTEST <= u.seconds <= LONGEST]
+    return min(fitting, key=lambda u: u.seconds) if fitting else utterances[0]
 
 
 def _spectrogram(wave: np.ndarray, rate: int, end: float) -> pd.DataFrame:
-    """Cells of the log-Mel spectrogram until `end`, dB below the loudest, to a hundredth."""
+    """Cells of the log-Mel spectrogram until `end`, in dB relative to the loudest, rounded to hundredths."""
     from lvm_probe.analysis.mel import log_mel
 
     hop, window = max(1, round(_HOP_SECONDS * rate)), 2 * round(_WINDOW_SECONDS * rate / 2)
@@ -243,50 +236,43 @@ def _draw_spectrogram(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def _draw_segments(ax: Axes, data: pd.DataFrame) -> None:
-    """Phones as tinted boxes with their labels at up to three heights, words beneath."""
-    fig = ax.get_figure(root=True)
-    if fig is None:
-        raise ValueError("these axes are in no figure")
-    box = ax.get_window_extent()
-    wide, tall = (72 * size / fig.dpi for size in (box.width, box.height))
+    """Phones as tinted boxes with their labels at up to three heights, words below."""
+    wide, tall = layout.size_in_points(ax)
     begin, end = ax.get_xlim()
-    points = wide / (end - begin)  # a second
+    points = wide / (end - begin)  # per second
     ax.set_ylim(0, tall)
     ax.axis("off")
-    some, words = data[data["kind"] == "phone"], data[data["kind"] == "word"]
+    segments, words = data[data["kind"] == "phone"], data[data["kind"] == "word"]
     floor = tall - _LEVELS * _LABEL_LINE - 2
-    looks = style.phone_looks(some["name"].astype(str))
-    taken = [-np.inf] * _LEVELS
-    for row in some.to_dict("records"):
-        label, width = str(row["name"]), row["end"] - row["start"]
-        tint = style.blend(looks[label].colour, "white", 0.78)
-        ax.fill_between([row["start"], row["end"]], floor, tall, color=tint, linewidth=0)
+    styles = style.phone_styles(segments["name"].astype(str))
+    taken = [-np.inf] * _LEVELS  # where the last label at each height ends
+    for row in segments.to_dict("records"):
+        label, middle = str(row["name"]), (row["start"] + row["end"]) / 2
+        ax.fill_between([row["start"], row["end"]], floor, tall, color=styles[label].paler(0.78), linewidth=0)
         ax.plot([row["start"]] * 2, [floor, tall], color="white", linewidth=0.6)
-        middle, half = points * (row["start"] + width / 2), 36 * style.text_width(label, _LABEL)
-        level = next((i for i in (1, 0, 2) if middle - half > taken[i] + 1), int(np.argmin(taken)))
-        taken[level] = middle + half
-        y = tall - 1 - (level + 0.5) * _LABEL_LINE
-        ax.text(row["start"] + width / 2, y, label, fontsize=_LABEL, ha="center", va="center")
+        half = 36 * layout.text_width(label, _LABEL)
+        free = (i for i in (1, 0, 2) if points * middle - half > taken[i] + 1)
+        level = next(free, int(np.argmin(taken)))
+        taken[level] = points * middle + half
+        ax.text(middle, tall - 1 - (level + 0.5) * _LABEL_LINE, label, fontsize=_LABEL, ha="center", va="center")
+    y = (floor - 1) / 2
     for row in words.to_dict("records"):
-        y = (floor - 1) / 2
         label = str(row["name"])
-        if 72 * style.text_width(label, _LABEL) > points * (row["end"] - row["start"]):
-            continue  # no room: its phones say it
+        if 72 * layout.text_width(label, _LABEL) > points * (row["end"] - row["start"]):
+            continue  # there is no room
         for edge in ("start", "end"):
             ax.plot([row[edge]] * 2, [y - 2.2, y + 2.2], color=style.GREY, linewidth=0.5)
         ax.text((row["start"] + row["end"]) / 2, y, label, fontsize=_LABEL, ha="center", va="center")
 
 
 def _draw_steps(ax: Axes, data: pd.DataFrame) -> None:
-    name = str(data["name"].iloc[0])
+    look = style.feature_style(str(data["name"].iloc[0]))
     kilo = data["value"].max() >= _KILO
     values = data["value"].to_numpy(float) / (1000 if kilo else 1)
     edges = np.append(data["start"], data["end"].iloc[-1])
-    colour = style.feature_look(name).colour
-    ax.stairs(values, edges, color=colour, linewidth=0.7, baseline=None, zorder=3)
-    ax.stairs(values, edges, color=colour, alpha=0.15, fill=True, linewidth=0, zorder=2)
+    ax.stairs(values, edges, color=look.colour, linewidth=0.7, baseline=None, zorder=3)
+    ax.stairs(values, edges, color=look.colour, alpha=0.15, fill=True, linewidth=0, zorder=2)
     ax.set_ylim(0, 1.08 * max(values.max(), 1e-9))
     ax.yaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    ax.set_ylabel(f"{style.feature_look(name).label}\n({'kbit/s' if kilo else 'bit/s'})",
-                  color=style.blend(colour, "black", 0.2))  # fmt: skip
+    ax.set_ylabel(f"{look.label}\n({'kbit/s' if kilo else 'bit/s'})", color=look.text_colour)

@@ -1,6 +1,6 @@
-"""Phonemes of one speaker in the plane of two linear discriminants, layer by layer: the paper's figure 3, left.
+"""Phonemes of one speaker in two linear discriminants of each layer (Havtorn et al. 2022, figure 3, left).
 
-The paper shows z1 alone, and the tokens that its axes were fitted to; see `figures.lda_scatter` for what is shown here.
+The paper shows z1 alone, and the tokens that its axes were fitted to; `figures.lda_scatter` explains the difference.
 """
 
 from __future__ import annotations
@@ -10,69 +10,65 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
-from lvm_probe.figures.inputs import LeftOut, Material
-from lvm_probe.figures.lda_scatter import draw
-from lvm_probe.probing.features.feature import default_features
-from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.lda_scatter import draw as draw
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import select_rows
 
-__all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
-
 NAME = "phonemes-lda"
-TITLE = "Phonemes of one speaker in two linear discriminants (figure 3, left)"
+TITLE = "Phonemes of one speaker in two linear discriminants (Havtorn et al. 2022, figure 3, left)"
 
 
 def data(material: Material) -> pd.DataFrame:
     """Where each of the speaker's phonemes lies: feature, x, y, label, held_out, token_id, speaker.
 
-    Raises LeftOut without phonemes of the speaker, with fewer than three of them to tell apart, or with a single
-    utterance where the axes are to be fitted to other tokens.
+    Raises:
+        InputError: fewer than three phonemes of the speaker, or a single utterance where the axes are to be fitted to
+            other tokens.
     """
     speaker = material.one_speaker()
     try:
-        found = select_rows(material.table, Question(speakers=(speaker,)))
-        tokens = found.table.tokens
+        rows = select_rows(material.table, Question(speakers=(speaker,)))
+        tokens = rows.table.tokens
+        labels, utterances = rows.labels.tolist(), tokens["utterance"].tolist()
         parts = [
             lda_scatter.prepare(
-                found.table.matrix(feature),
-                found.labels.tolist(),
-                tokens["utterance"].tolist(),
-                fit="all" if material.fit == "paper" else "half",
-                seed=material.seed,
+                rows.table.matrix(feature), labels, utterances, fit=material.fit, seed=material.seed
             ).assign(feature=feature, token_id=tokens["token_id"], speaker=speaker)
-            for feature in single_features(material.table)
+            for feature in material.single_features
         ]
     except InputError as error:
-        raise LeftOut(f"phonemes of speaker {speaker}: {error}") from None
+        raise InputError(f"phonemes of speaker {speaker}: {error}") from None
     return pd.concat(parts, ignore_index=True)[["feature", "x", "y", "label", "held_out", "token_id", "speaker"]]
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """A panel for each layer and Mel, and the legend of all phonemes below."""
+    """One panel for each layer and Mel, and the legend of all phonemes below."""
     first = data[data["feature"] == data["feature"].iloc[0]]
-    text = f"Speaker {first['speaker'].iloc[0]}: {lda_scatter.said(first)}"
+    shown = lda_scatter.in_full_colour(first)
+    text = (
+        f"Speaker {first['speaker'].iloc[0]}: {len(shown):,} tokens of {shown['label'].nunique()} phonemes. Labels "
+        "mark class means. "
+    )
+    if first["held_out"].any():
+        text += f"Faint: the {len(first) - len(shown):,} tokens that the axes were fitted on."
+    else:
+        text += "The paper's way: the axes separate the tokens that they were fitted on too well."
     return lda_scatter.panels(data, lda_scatter.fitted_on(first), text)
 
 
 def caption(data: pd.DataFrame, material: Material) -> str:
     """What is shown, of whom, and what the axes were fitted to."""
     first = data[data["feature"] == data["feature"].iloc[0]]
-    shown = first[first["held_out"]] if first["held_out"].any() else first
+    shown = lda_scatter.in_full_colour(first)
     how = (
         f"fitted to the other half of the utterances ({len(first) - len(shown):,} tokens, drawn faint)"
         if first["held_out"].any()
-        else "fitted to these very tokens, as in the paper, which makes clusters of noise too where there are many "
-        "dimensions"
+        else "fitted to these very tokens, as in the paper, which makes clusters of noise too in many dimensions"
     )
     return (
         f"Phonemes of speaker {first['speaker'].iloc[0]} without silences in two linear discriminants of "
-        f"{style.listed(style.feature_look(name).label for name in style.feature_order(data['feature']))}: "
-        f"{len(shown):,} tokens of {shown['label'].nunique()} phonemes. The axes are {how}, in units of the standard "
-        "deviation within phonemes; each panel has axes of its own. Related phonemes are near in hue."
+        f"{style.feature_list(data['feature'])}: {len(shown):,} tokens of {shown['label'].nunique()} phonemes. The "
+        f"axes are {how}, in units of the standard deviation within phonemes; each panel has its own. Related phonemes "
+        "have similar hues."
     )
-
-
-def single_features(table: TokenTable) -> list[str]:
-    """The layers of the model, each by itself, and Mel."""
-    return [str(f) for f in default_features(table) if len(f.parts) == 1]

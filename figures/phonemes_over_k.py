@@ -1,4 +1,4 @@
-"""Accuracy of nearest neighbours over k for phonemes, the paper's protocol beside the honest one: figure 3, right."""
+"""Phoneme accuracy over k, under the paper's protocol and without its leak (Havtorn et al. 2022, figure 3, right)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lvm_probe.figures import accuracy_over_k, style
-from lvm_probe.figures.accuracy_over_k import draw
+from lvm_probe.figures.accuracy_over_k import draw as draw
 from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import Question
 
 if TYPE_CHECKING:
     from lvm_probe.probing.questions.question import Protocol
 
-__all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
-
 NAME = "phonemes-over-k"
-TITLE = "Phonemes by their nearest neighbours, over k (figure 3, right)"
+TITLE = "Phoneme accuracy over k (Havtorn et al. 2022, figure 3, right)"
 
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested")
 
 
 def data(material: Material) -> pd.DataFrame:
-    """The result rows of all speakers together (of a single speaker its own), under both protocols.
+    """Result rows of all speakers together (or of a single one) under both protocols.
 
-    Raises LeftOut without phonemes, or with too few of them to ask.
+    Raises:
+        InputError: no phonemes, or too few to ask for.
     """
     answers = [
-        material.findings(
+        material.answer(
             Question(target="phoneme", protocol=protocol, permutations=material.permutations, seed=material.seed)
         ).frame
         for protocol in PROTOCOLS
     ]
-    return accuracy_over_k.drawn(pd.concat(answers, ignore_index=True)).reset_index(drop=True)
+    return accuracy_over_k.drawn_rows(pd.concat(answers, ignore_index=True)).reset_index(drop=True)
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """A panel for each protocol."""
+    """One panel per protocol."""
     return accuracy_over_k.panels(data)
 
 
@@ -46,13 +46,12 @@ def caption(data: pd.DataFrame, material: Material) -> str:
     """What was asked of how many, and what each line is."""
     first = data.iloc[0]
     speakers = int(data["speakers"].max())
-    who = f"{speakers} speakers" if speakers > 1 else f"speaker {first['speaker']}" if first["speaker"] else "1 speaker"
-    names = style.listed(style.feature_look(name).label for name in style.feature_order(data["feature"]))
+    who = f"speaker {first['speaker']}" if speakers == 1 else counted(speakers, "speaker")
     return (
-        f"Leave-one-out accuracy of k nearest neighbours in {int(first['lda_dims'])} linear discriminants for "
-        f"phonemes, asked one speaker at a time: {int(data['n'].max()):,} tokens of {int(data['n_classes'].max())} "
-        f"phonemes, {who}; features {names}. Under the paper's protocol the discriminants were fitted to the token "
-        "that is asked for as well; nested, they are fitted again without it. Bands: 95 % bootstrap intervals over "
-        f"{data['interval'].iloc[0]}. Dotted: the same on permuted labels ({int(data['permutations'].max())} "
-        "permutations). Grey dashes: always the largest class."
+        f"Accuracy of k nearest neighbours in {int(first['lda_dims'])} linear discriminants for phonemes, within one "
+        f"speaker at a time: {int(data['n'].max()):,} tokens of {int(data['n_classes'].max())} phonemes, {who}; "
+        f"features {style.feature_list(data['feature'])}. Left, the paper protocol: the discriminants were fitted to "
+        "the held-out token too. Right, the protocol `nested`: they are fitted again without it. Bands: 95 % bootstrap "
+        f"intervals over {data['interval'].iloc[0]}. Dotted: permuted labels ({int(data['permutations'].max())} "
+        "permutations). Grey dashes: majority class."
     )

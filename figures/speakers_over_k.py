@@ -1,7 +1,7 @@
-"""Accuracy of nearest neighbours over k for gender, and for the height of men and of women: the paper's figure 4.
+"""Accuracy over k for gender, and for the height of men and of women (Havtorn et al. 2022, figure 4).
 
-The paper's neighbours include other utterances of the speaker who is asked for. Here there is one row a speaker, and
-each is judged by the others only.
+The paper's neighbours include other utterances of the held-out speaker. Here there is one row per speaker, and each is
+classified by the others only.
 """
 
 from __future__ import annotations
@@ -13,106 +13,107 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lvm_probe import InputError
 from lvm_probe.figures import accuracy_over_k, style
-from lvm_probe.figures.accuracy_over_k import draw
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.accuracy_over_k import draw as draw
+from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import HEIGHT_EDGES, MAX_K, Question
 from lvm_probe.probing.questions.results import Answer
 from lvm_probe.probing.questions.rows import height_classes
 
-__all__ = ["NAME", "TITLE", "caption", "data", "draw", "figure"]
-
 NAME = "speakers-over-k"
-TITLE = "Gender and height by the nearest neighbours, over k (figure 4)"
+TITLE = "Accuracy over k for gender and height (Havtorn et al. 2022, figure 4)"
 
-_GROUPS = {"men": "M", "women": "F"}
+_LINES = "Bars or bands: 95 % intervals over speakers. Dotted: permuted labels. Grey dashes: majority class."
 
 
 def data(material: Material) -> pd.DataFrame:
-    """The result rows of every panel that can be asked for, with the panel's title in the column `panel`.
+    """Result rows of every panel that can be drawn, with the panel's title in the column `panel`.
 
-    Raises LeftOut where none can.
+    Raises:
+        InputError: none can.
     """
-    found = [(title, answer) for title, answer in _answers(material) if not isinstance(answer, LeftOut)]
-    if not found:
-        raise LeftOut("; ".join(f"{title}: {reason}" for title, reason in _answers(material)))
-    parts = [accuracy_over_k.drawn(answer.frame).assign(panel=title) for title, answer in found]
+    answers = dict(_answers(material))
+    parts = [
+        accuracy_over_k.drawn_rows(answer.frame).assign(panel=title)
+        for title, answer in answers.items()
+        if not isinstance(answer, InputError)
+    ]
+    if not parts:
+        raise InputError("; ".join(f"{title}: {reason}" for title, reason in answers.items()))
     return pd.concat(parts, ignore_index=True)
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """The panels side by side, each with as many k as it has other speakers."""
+    """The panels next to each other, each with its own axis of k."""
     parts = {str(title): rows for title, rows in data.groupby("panel", sort=False)}
-    counts = [f"{_short(title)} {int(rows['n'].max())} speakers" for title, rows in parts.items()]
-    text = (
-        f"One row a speaker, each judged by the others: {', '.join(counts)}. Bars or bands: 95 % intervals over "
-        "speakers. "
-        "Dotted: labels permuted. Grey dashes: always the largest class."
-    )
-    return accuracy_over_k.side_by_side(parts, text[0].upper() + text[1:], same_k=False)
+    counts = [f"{_short(title)} {counted(int(rows['n'].max()), 'speaker')}" for title, rows in parts.items()]
+    text = f"One row per speaker, each classified by the others: {', '.join(counts)}. {_LINES}"
+    return accuracy_over_k.panel_row(parts, text, same_k=False)
 
 
 def caption(data: pd.DataFrame, material: Material) -> str:
-    """What was asked of whom, what each line is, and which panels are left out and why."""
-    asked = []
-    for title, rows in data.groupby("panel", sort=False):
-        row = rows.iloc[0]
-        dims = int(row["lda_dims"])
-        asked.append(
-            f"{_short(str(title))}: {int(row['n'])} speakers in {int(row['n_classes'])} classes, {dims} "
-            f"discriminant{'s' if dims > 1 else ''}"
-        )
-    names = style.listed(style.feature_look(name).label for name in style.feature_order(data["feature"]))
+    """What was asked of whom, what each line is, and which panels are missing and why."""
+    firsts = {str(title): rows.iloc[0] for title, rows in data.groupby("panel", sort=False)}
+    panels = [
+        f"{_short(title)}: {row['n']} speakers in {row['n_classes']} classes, "
+        f"{counted(row['lda_dims'], 'discriminant')}"
+        for title, row in firsts.items()
+    ]
     text = (
-        "Leave-one-speaker-out accuracy of k nearest neighbours among linear discriminants fitted to the other "
-        f"speakers, one row a speaker ({'; '.join(asked)}); features {names}. k ends at the size of the smallest "
-        "class, for among many more neighbours its speakers are outvoted. Bars or bands: 95 % bootstrap intervals over "
-        f"speakers. Dotted: labels permuted ({int(data['permutations'].max())} permutations). Grey dashes: always the "
-        "largest class. Of few speakers in equal classes, permuted labels fall below it, for the speaker who is asked "
-        "for is missing from the others."
+        "Accuracy of k nearest neighbours among linear discriminants fitted to the other speakers, one row per speaker "
+        f"({'; '.join(panels)}); features {style.feature_list(data['feature'])}. k ends at the size of the smallest "
+        "class: among many more neighbours its speakers would be outvoted. Intervals are bootstrapped. "
+        f"{_LINES} Nulls from {int(data['permutations'].max())} permutations: with few speakers in equal classes they "
+        "fall below the majority, because the held-out speaker is missing from its own class."
     )
     for title, answer in _answers(material):
-        if isinstance(answer, LeftOut):
-            text += f" Left out, {_short(title)}: {answer}."
+        if isinstance(answer, InputError):
+            text += f" No panel for {_short(title)}: {answer}."
         else:
             text += "".join(f" {_short(title).capitalize()}: {note}." for note in answer.notes)
     return text
 
 
 def edges_for(heights: np.ndarray) -> tuple[float, ...]:
-    """The paper's edges where two of its classes have two of these speakers (cm, one a speaker); else their median."""
+    """The paper's class edges if two of its classes have two of these speakers; otherwise the median.
+
+    Args:
+        heights: one per speaker, in cm.
+    """
     _, counts = np.unique(height_classes(heights, HEIGHT_EDGES), return_counts=True)
     return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(np.median(heights)), 1),)
 
 
-def _answers(material: Material) -> Iterator[tuple[str, Answer | LeftOut]]:
+def _answers(material: Material) -> Iterator[tuple[str, Answer | InputError]]:
     """Every panel's title with its answer, or with the reason why there is none."""
     for title, question in _questions(material):
         try:
-            yield title, material.findings(question)
-        except LeftOut as reason:
+            yield title, material.answer(question)
+        except InputError as reason:
             yield title, reason
 
 
 def _questions(material: Material) -> Iterator[tuple[str, Question]]:
     """Every panel's title and question."""
     speakers = material.table.tokens.drop_duplicates("speaker")
-    gender = Question(target="gender", protocol="speaker", permutations=material.permutations, seed=material.seed)
-    yield "Gender", replace(gender, ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
-    for who, letter in _GROUPS.items():
-        heights = speakers.loc[speakers["gender"] == letter, "height_cm"].dropna().to_numpy()
+    shared = Question(target="gender", protocol="speaker", permutations=material.permutations, seed=material.seed)
+    yield "Gender", replace(shared, ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
+    for who, gender in (("men", "M"), ("women", "F")):
+        heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna().to_numpy()
         edges = edges_for(heights) if len(heights) else HEIGHT_EDGES
         names = ", ".join(dict.fromkeys(height_classes(np.array([0.0, *edges, 1000.0]), edges))).replace(">=", "≥")
         title = f"Height of {who}: {names} cm{'' if edges == HEIGHT_EDGES else ' (median)'}"
         ks = _ks(height_classes(heights, edges))
-        yield title, replace(gender, target="height", gender=letter, height_edges=edges, ks=ks)
+        yield title, replace(shared, target="height", gender=gender, height_edges=edges, ks=ks)
 
 
 def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
-    """Up to the size of the smallest class of two speakers or more; None where there is none, which the answer refuses.
+    """Numbers of neighbours up to the size of the smallest class of two speakers or more; None where there is none.
 
     Args:
-        classes: one a speaker.
+        classes: one per speaker.
     """
     _, sizes = np.unique(classes, return_counts=True)
     large = sizes[sizes >= 2]
@@ -120,5 +121,5 @@ def _ks(classes: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _short(title: str) -> str:
-    """`height of men` of that panel's title."""
+    """`height of men` for that panel's title."""
     return title.partition(":")[0].lower()

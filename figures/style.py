@@ -1,8 +1,8 @@
-"""The one look of all figures: sizes, fonts, colours and marks, and files that repeat byte for byte.
+"""The style of all figures: one theme, the colours and marks of features and classes, and files that repeat.
 
-Colours start from M. Okabe and K. Ito's set (https://jfly.uni-koeln.de/color/), which stays apart under the
-common kinds of colour blindness. No two things are told apart by colour alone: curves also differ in their
-dashes, phonemes in their marks.
+Colours start from the palette of M. Okabe and K. Ito (https://jfly.uni-koeln.de/color/), which stays distinct under
+the common kinds of colour blindness. Nothing is told apart by colour alone: curves also differ in their dashes, classes
+in their marks.
 """
 
 import re
@@ -10,47 +10,48 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, get_args
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from lvm_probe.figures.wording import joined
 from lvm_probe.models.io.files import write_atomically
-from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, Manner, manner
+from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.corpora.phones import Manner
+from lvm_probe.probing.features.token_table import write_csv
 
-ONE_COLUMN = 3.4
-"""Width of a figure in one column of a page, in inches."""
-
-TWO_COLUMNS = 7.0
-"""Width of a figure across both columns, in inches."""
+ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
+"""Widths of figures in one column of a page and across both, in inches."""
 
 DPI = 200
-"""Of PNG files."""
+"""Resolution of PNG files."""
 
 SMALL, NORMAL = 6.0, 7.0
 """Font sizes in points."""
 
-GREY = "#767676"
-"""Of what is neither a feature nor a phoneme: majority lines, leaders, silence."""
-
-_MARGIN = 0.05  # inches between text and the edge of the figure
+GREY, DARK, PALE = "#767676", "#333333", "#d4d4d4"
+"""Colours of what is neither a feature nor a class: reference lines, secondary text, separators."""
 
 LineStyle = str | tuple[float, tuple[float, ...]]
 
-_RC: dict[Any, Any] = {
+_THEME: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that every machine draws the same
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib, so figures do not depend on installed fonts
     "font.size": NORMAL,
     "axes.titlesize": NORMAL,
     "axes.labelsize": NORMAL,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL,
+    "legend.frameon": False,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -75,26 +76,38 @@ _RC: dict[Any, Any] = {
     "svg.hashsalt": "lvm-probe",
 }
 
-# matplotlib's settings belong to the whole process; threads (of the explorer) take turns.
-_TURN = threading.RLock()
+# The settings of matplotlib belong to the whole process, so threads (of the explorer) take turns.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def applied() -> Iterator[None]:
-    """The style inside this block, whatever the user's settings; those are back after it."""
-    with _TURN, mpl.rc_context():
+def theme() -> Iterator[None]:
+    """Apply the theme to what matplotlib and seaborn draw inside this block, whatever the user's own settings are."""
+    with _ONE_AT_A_TIME, mpl.rc_context():
         mpl.rcdefaults()
-        for key, value in _RC.items():
-            mpl.rcParams[key] = value
+        mpl.rcParams.update(_THEME)
         yield
 
 
-class FeatureLook(NamedTuple):
-    """How curves of a feature look."""
+def blend(colour: str, other: str, share: float) -> str:
+    """The colour at `share` (0 to 1) of the way from one colour to another."""
+    start, end = np.array(to_rgb(colour)), np.array(to_rgb(other))
+    return to_hex(start + share * (end - start))
+
+
+@dataclass(frozen=True)
+class CurveStyle:
+    """Style of the curves and marks of a feature or gender, and its name in legends."""
 
     colour: str
     linestyle: LineStyle
+    marker: str
     label: str
+
+    @property
+    def text_colour(self) -> str:
+        """The colour, dark enough for text."""
+        return blend(self.colour, "black", 0.2)
 
 
 _FEATURES: dict[str, tuple[str, LineStyle, str]] = {
@@ -108,8 +121,8 @@ _FEATURES: dict[str, tuple[str, LineStyle, str]] = {
     "h2": ("#C98A00", (0, (2.4, 2.0)), "X"),
     "h3": ("#8C8C1A", (0, (9.0, 2.5)), "d"),
 }
-_SPARE_COLOURS = ("#4C4C4C", "#7A5195", "#2F6B3A", "#A05A2C", "#1F5F8B", "#9E2A4B")
-_SPARE_DASHES: tuple[LineStyle, ...] = (
+_OTHER_COLOURS = ("#4C4C4C", "#7A5195", "#2F6B3A", "#A05A2C", "#1F5F8B", "#9E2A4B")
+_OTHER_DASHES: tuple[LineStyle, ...] = (
     (0, (4.0, 1.2, 1.0, 1.2, 1.0, 1.2)),
     (0, (6.0, 2.2)),
     (0, (2.0, 1.0)),
@@ -118,59 +131,81 @@ _SPARE_DASHES: tuple[LineStyle, ...] = (
 )
 
 
-def feature_look(name: str) -> FeatureLook:
-    """Colour, line style and label of a feature, the same in every figure.
+def feature_style(name: str) -> CurveStyle:
+    """Style of a feature, the same in every figure.
 
-    A variant of a known feature (`z1_logms`, `z1_untrained`) keeps its hue, paler and with dashes of its own.
-    Other names get a look that depends on nothing but the name.
+    A variant of a known feature (`z1_logms`, `z1_untrained`) keeps its hue, paler and with other dashes. The style of
+    any other name depends on the name alone.
     """
     if name in _FEATURES:
-        colour, linestyle, _ = _FEATURES[name]
-        return FeatureLook(colour, linestyle, "Mel" if name == "mel" else name)
-    base, variant = _variant(name)
-    dashes = _SPARE_DASHES[zlib.crc32(name.encode()) % len(_SPARE_DASHES)]
-    if variant:
-        said = name if "+" in name else f"{feature_look(base).label} {variant}"
-        return FeatureLook(blend(_FEATURES[base][0], "white", 0.35), dashes, said.replace("_", " "))
-    return FeatureLook(_SPARE_COLOURS[zlib.crc32(name.encode()) // 7 % len(_SPARE_COLOURS)], dashes, name)
+        return CurveStyle(*_FEATURES[name], "Mel" if name == "mel" else name)
+    base, variant = _base_and_variant(name)
+    hashed = zlib.crc32(name.encode())
+    dashes = _OTHER_DASHES[hashed % len(_OTHER_DASHES)]
+    if not variant:
+        return CurveStyle(_OTHER_COLOURS[hashed // 7 % len(_OTHER_COLOURS)], dashes, "*", name)
+    known = feature_style(base)
+    label = name if "+" in name else f"{known.label} {variant}"
+    return CurveStyle(blend(known.colour, "white", 0.35), dashes, known.marker, label.replace("_", " "))
 
 
-def _variant(name: str) -> tuple[str, str]:
-    """The known feature that a name varies and what it adds: `z1`, `logms` of `z1_logms`; else the name and nothing."""
-    joined = "+".join(part.partition("_")[0] for part in name.split("+"))  # z1+z2 of z1_logms+z2
-    for base in (joined, name.partition("_")[0]):
+def _base_and_variant(name: str) -> tuple[str, str]:
+    """The known feature that a name varies, and how: (`z1`, `logms`) for `z1_logms`; otherwise the name and nothing."""
+    summands = "+".join(part.partition("_")[0] for part in name.split("+"))  # z1+z2 of z1_logms+z2
+    for base in (summands, name.partition("_")[0]):
         if base in _FEATURES and base != name:
             return base, name.partition("_")[2]
     return name, ""
 
 
-def feature_marker(name: str) -> str:
-    """The feature's mark, for points and sparse curves."""
-    return _FEATURES.get(_variant(name)[0], ("", "", "*"))[2]
-
-
 def feature_order(names: Iterable[str]) -> list[str]:
-    """Distinct names in the order of the table above, each followed by its variants; then all others."""
+    """Distinct names in the order of `_FEATURES`, each followed by its variants; then all others."""
     known = list(_FEATURES)
 
-    def place(name: str) -> tuple[int, str]:
-        base, _ = _variant(name)
+    def key(name: str) -> tuple[int, str]:
+        base, _ = _base_and_variant(name)
         return (known.index(base) if base in known else len(known), name)
 
-    return sorted(set(names), key=place)
+    return sorted(set(names), key=key)
 
 
-class PhoneLook(NamedTuple):
-    """How points of a phoneme look. `group` is its manner of articulation, or `other` for unknown labels."""
+def feature_list(names: Iterable[str]) -> str:
+    """The features' labels in order: `z1, z2 and Mel`."""
+    return joined(feature_style(name).label for name in feature_order(names))
+
+
+_GENDERS = {
+    "F": CurveStyle("#7B2D7E", "solid", "o", "women"),
+    "M": CurveStyle("#C79400", (0, (4.0, 1.4)), "^", "men"),
+}
+
+
+def gender_style(gender: str) -> CurveStyle:
+    """Style of a gender: women dark and men light when printed in grey; an unknown one is grey."""
+    return _GENDERS.get(gender, CurveStyle(GREY, (0, (1.5, 1.0)), "s", gender))
+
+
+@dataclass(frozen=True)
+class ClassStyle:
+    """Style of the marks of a class. `group` is a phone's manner of articulation, and `other` for all other classes."""
 
     colour: str
     marker: str
-    filled: bool
-    group: Manner | str
+    filled: bool = True
+    group: Manner | str = "other"
+
+    @property
+    def text_colour(self) -> str:
+        """The colour, dark enough for text."""
+        return blend(self.colour, "black", 0.45)
+
+    def paler(self, share: float) -> str:
+        """The colour mixed with this share of white."""
+        return blend(self.colour, "white", share)
 
 
-# Per manner the colours at both ends, and the labels between them, related ones side by side.
-_MANNERS: dict[Manner, tuple[str, str, str]] = {
+# For every manner the colours at both ends, and the labels between them, related ones next to each other.
+_PHONES: dict[Manner, tuple[str, str, str]] = {
     "stop": ("#07306E", "#3E8ACB", "p b t d k g dx q"),
     "closure": ("#4E9BD1", "#9CCBEA", "pcl bcl tcl dcl kcl gcl cl vcl"),
     "affricate": ("#003F3A", "#006A5E", "ch jh"),
@@ -180,197 +215,138 @@ _MANNERS: dict[Manner, tuple[str, str, str]] = {
     "vowel": ("#7A0C2E", "#FF9E57", "iy ih ix ey eh ae ay aa aw ao oy ow uh uw ux er axr ah ax ax-h"),
     "silence": ("#5A5A5A", "#B0B0B0", "h# pau epi sil"),
 }
-_SHAPES = "osD^vPXd<*>p"
+_MARKERS = "osD^vPXd<*>p"
+# Of a manner as a whole: the phone whose colour it takes, and a mark. Vowels are the most numerous, and open marks hide
+# less.
+_MANNERS: dict[Manner, tuple[str, str]] = {
+    "stop": ("t", "o"),
+    "closure": ("tcl", "s"),
+    "affricate": ("jh", "X"),
+    "fricative": ("sh", "^"),
+    "nasal": ("ng", "D"),
+    "semivowel": ("w", "P"),
+    "vowel": ("aa", "o"),
+    "silence": ("pau", "d"),
+}
+_NUMBERS = ("#2D1160", "#F8765C")
+_NUMBER_MARKERS = "osDv^P"
 
 
-def phone_look(label: str) -> PhoneLook:
-    """Colour and mark of one phoneme (or any other label), the same in every figure."""
-    return phone_looks([label])[label]
+def phone_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Style of every distinct label, in the order of a legend: by manner, related phones next to each other.
 
-
-def phone_looks(labels: Iterable[str]) -> dict[str, PhoneLook]:
-    """Colour and mark of every distinct label, in the order of a legend: by manner, related ones together.
-
-    TIMIT's labels (61, 48, 39) always look the same. Labels outside them (other alphabets, genders) follow
-    as group `other`, told apart from each other by their order.
+    TIMIT's labels (61, 48, 39) look the same in every figure. Any other labels (other alphabets, genders) follow as
+    the group `other`, told apart by their alphabetical order.
     """
     wanted = set(labels)
-    looks: dict[str, PhoneLook] = {}
-    for turn, (group, (dark, light, members)) in enumerate(_MANNERS.items()):
+    styles: dict[str, ClassStyle] = {}
+    for turn, (group, (dark, light, members)) in enumerate(_PHONES.items()):
         order = members.split()
         for i, label in enumerate(order):
             if label in wanted:
                 colour = blend(dark, light, i / (len(order) - 1))
-                looks[label] = _phone_look(i, 2 * turn, colour, group)
-    others = sorted(wanted - looks.keys())
-    for i, label in enumerate(others):
-        looks[label] = _phone_look(i, 0, list(_FEATURES.values())[i % len(_FEATURES)][0], "other")
-    return looks
+                styles[label] = ClassStyle(colour, *_nth_marker(2 * turn, i), group)
+    colours = [colour for colour, _, _ in _FEATURES.values()]
+    for i, label in enumerate(sorted(wanted - styles.keys())):
+        styles[label] = ClassStyle(colours[i % len(colours)], *_nth_marker(0, i))
+    return styles
 
 
-def _phone_look(i: int, first: int, colour: str, group: str) -> PhoneLook:
-    """The i-th mark of a class whose marks begin at `first`: all shapes filled, then all of them open."""
-    return PhoneLook(colour, _SHAPES[(first + i) % len(_SHAPES)], i // len(_SHAPES) % 2 == 0, group)
+def _nth_marker(first: int, i: int) -> tuple[str, bool]:
+    """The i-th of a class's marks, and whether it is filled: all shapes filled, then all of them open."""
+    return _MARKERS[(first + i) % len(_MARKERS)], i // len(_MARKERS) % 2 == 0
 
 
-class GenderLook(NamedTuple):
-    """How curves and marks of a gender look, and what they are called."""
-
-    colour: str
-    linestyle: LineStyle
-    marker: str
-    label: str
-
-
-_GENDERS = {
-    "F": GenderLook("#7B2D7E", "solid", "o", "women"),
-    "M": GenderLook("#C79400", (0, (4.0, 1.4)), "^", "men"),
-}
-_ORDERED = ("#2D1160", "#F8765C")
-_ORDERED_SHAPES = "osDv^P"
+def manner_styles(manners: Iterable[str]) -> dict[str, ClassStyle]:
+    """Style of every manner of articulation among these, in the order of a legend."""
+    present = set(manners)
+    return {
+        manner: ClassStyle(phone_styles([phone])[phone].colour, marker, manner != "vowel", manner)
+        for manner, (phone, marker) in _MANNERS.items()
+        if manner in present
+    }
 
 
-def gender_look(gender: str) -> GenderLook:
-    """Colour, line style, mark and name of a gender, dark and light in grey; an unknown one is grey."""
-    return _GENDERS.get(gender, GenderLook(GREY, (0, (1.5, 1.0)), "s", gender))
+def interval_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Styles of classes that are intervals of a number (`<175`, `175-185`, `>185`), ascending, from dark to light."""
 
-
-def ordered_looks(labels: Iterable[str]) -> dict[str, PhoneLook]:
-    """Looks of classes that are intervals of a number (`<175`, `175-185`, `>185`), ascending, from dark to light."""
-
-    def place(label: str) -> tuple[bool, float, str]:
+    def key(label: str) -> tuple[bool, float, str]:
         number = re.search(r"\d+(\.\d+)?", label)
         return not label.startswith("<"), float(number[0]) if number else 0.0, label
 
-    ascending = sorted(set(labels), key=place)
-    looks = {}
-    for i, label in enumerate(ascending):
-        colour = blend(*_ORDERED, i / max(len(ascending) - 1, 1))
-        marker = _ORDERED_SHAPES[i % len(_ORDERED_SHAPES)]
-        looks[label] = PhoneLook(colour, marker, i < len(_ORDERED_SHAPES), "other")
-    return looks
+    ascending = sorted(set(labels), key=key)
+    shares = np.linspace(0, 1, len(ascending))
+    return {
+        label: ClassStyle(blend(*_NUMBERS, share), _NUMBER_MARKERS[i % len(_NUMBER_MARKERS)], i < len(_NUMBER_MARKERS))
+        for i, (label, share) in enumerate(zip(ascending, shares.tolist(), strict=True))
+    }
 
 
-def check_phone_table() -> None:
-    """Raise ValueError unless every TIMIT label stands once in the table above, under its own manner."""
-    listed = [(label, group) for group, (_, _, labels) in _MANNERS.items() for label in labels.split()]
-    if {label for label, _ in listed} != TIMIT61 | TIMIT48 or len(listed) != len(TIMIT61 | TIMIT48):
-        raise ValueError("the table of phoneme looks lacks or repeats a label")
-    if wrong := [label for label, group in listed if manner(label) != group]:
-        raise ValueError(f"{wrong} stand under another manner than their own")
+def articulation_order(labels: Iterable[str]) -> list[str]:
+    """Distinct labels by manner, then by place of articulation; labels that are not TIMIT's come last."""
+    styles = phone_styles(labels)
+    groups = list(dict.fromkeys(style.group for style in styles.values()))
+    places = get_args(phones.Place)
+
+    def key(label: str) -> tuple[int, int]:
+        place = phones.place(label) if label in phones.TIMIT61 | phones.TIMIT48 else None
+        return groups.index(styles[label].group), places.index(place) if place else len(places)
+
+    return sorted(styles, key=key)
 
 
-def blend(one: str, other: str, share: float) -> str:
-    """The colour at `share` (0 to 1) of the way from one to the other."""
-    (r, g, b), (to_r, to_g, to_b) = to_rgb(one), to_rgb(other)
-    return to_hex((r + share * (to_r - r), g + share * (to_g - g), b + share * (to_b - b)))
+# Factors that make all shapes look equally large.
+_AREAS = {"s": 0.85, "D": 0.75, "*": 1.9, "p": 1.2, "P": 1.2, "X": 1.2, "d": 1.15}
 
 
-def axes_in(fig: Figure, left: float, bottom: float, width: float, height: float, **kwargs: Any) -> Axes:
-    """Axes at a place in inches from the lower left corner of the figure."""
-    across, up = fig.get_size_inches()
-    return fig.add_axes((left / across, bottom / up, width / across, height / up), **kwargs)
-
-
-def grid(n: int, *, per_row: int, tall: float, foot: float, between: float = 0.42) -> tuple[Figure, list[Axes]]:
-    """A figure across both columns with n axes in rows, filled from the upper left; room for titles and ticks.
-
-    Args:
-        n: how many.
-        per_row: side by side at most; fewer axes are wider.
-        tall: height of the axes, in inches, at most 1.02 of their width.
-        foot: what to leave free below all, in inches.
-        between: axes of one row, in inches.
-    """
-    left, right, below, head = 0.38, 0.06, 0.34, 0.22
-    columns = min(n, per_row)
-    rows = -(-n // columns)
-    across = (TWO_COLUMNS - left - right - between * (columns - 1)) / columns
-    tall = min(tall, 1.02 * across)
-    fig = Figure(figsize=(TWO_COLUMNS, foot + rows * (below + tall + head)), dpi=DPI)
-    places = [divmod(i, columns) for i in range(n)]
-    return fig, [
-        axes_in(
-            fig,
-            left + column * (across + between),
-            foot + (rows - 1 - row) * (below + tall + head) + below,
-            across,
-            tall,
-        )
-        for row, column in places
-    ]
-
-
-def renderer(fig: Figure) -> RendererAgg:
-    """What measures text of this figure, in pixels at the figure's dpi."""
-    canvas = fig.canvas if isinstance(fig.canvas, FigureCanvasAgg) else FigureCanvasAgg(fig)
-    return canvas.get_renderer()
-
-
-def text_width(text: str, size: float) -> float:
-    """Width of a line of text at this font size, in inches."""
-    with applied():
-        fig = Figure(dpi=DPI)
-        return fig.text(0, 0, text, fontsize=size).get_window_extent(renderer(fig)).width / DPI
-
-
-def wrapped(text: str, width: float, size: float) -> str:
-    """The text broken between words into lines of at most `width` inches at this font size."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)
-
-
-def listed(names: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def foot(fig: Figure, text: str) -> None:
-    """Write wrapped text along the lower edge, where `foot_height` of it was left free."""
-    across, up = fig.get_size_inches()
-    fig.text(_MARGIN / across, _MARGIN / up, text, fontsize=SMALL, va="bottom", linespacing=1.15, color="#333333")
-
-
-def foot_height(text: str) -> float:
-    """Height in inches of what `foot` writes, with its margin."""
-    return _MARGIN + 0.115 * (text.count("\n") + 1) if text else 0.0
+def draw_marks(ax: Axes, x: Any, y: Any, style: ClassStyle, *, area: float, **options: Any) -> None:
+    """Draw points with the marks of their class, of this area in points squared."""
+    area *= _AREAS.get(style.marker, 1.0) * (1.0 if style.filled else 0.8)
+    ax.scatter(
+        x, y, s=area, marker=style.marker, facecolors=style.colour if style.filled else "none",
+        edgecolors="white" if style.filled else style.colour, linewidths=0.2 if style.filled else 0.7, **options,
+    )  # fmt: skip
 
 
 def save(fig: Figure, path_stem: str | Path) -> list[Path]:
-    """Write the figure as `path_stem`.pdf, .svg and .png, each whole or not at all; folders are made.
+    """Write the figure as `path_stem`.pdf, .svg and .png, each completely or not at all; folders are made.
 
-    The same figure gives the same bytes on every run: nothing in the files tells the time.
+    The same figure gives the same bytes on every run: the files hold no dates.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    paths = {kind: beside(path_stem, kind) for kind in _UNSAID}
+    paths = {kind: beside(path_stem, kind) for kind in _OMITTED_METADATA}
     for kind, path in paths.items():
         with write_atomically(path) as temporary:
             _write(fig, temporary, kind)
     return list(paths.values())
 
 
+def save_with_data(fig: Figure, data: pd.DataFrame, path_stem: str | Path) -> list[Path]:
+    """As `save`, and next to the figure the table that it was drawn from, as CSV.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    paths = [*save(fig, path_stem), beside(path_stem, "csv")]
+    write_csv(paths[-1], data)
+    return paths
+
+
 def pdf(fig: Figure) -> bytes:
-    """The figure as a PDF file's bytes."""
+    """The figure as the bytes of a PDF file."""
     file = BytesIO()
     _write(fig, file, "pdf")
     return file.getvalue()
 
 
-_UNSAID = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator"), "png": ("Software",)}
+_OMITTED_METADATA = {"pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date", "Creator"), "png": ("Software",)}
 
 
 def _write(fig: Figure, file: Path | BytesIO, kind: str) -> None:
-    with applied():
-        fig.savefig(file, format=kind, dpi=DPI, metadata=dict.fromkeys(_UNSAID[kind]))
+    with theme():
+        fig.savefig(file, format=kind, dpi=DPI, metadata=dict.fromkeys(_OMITTED_METADATA[kind]))
 
 
 def beside(path_stem: str | Path, kind: str) -> Path:

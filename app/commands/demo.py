@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> Output:
     """Extract, probe phonemes under two protocols, draw two figures."""
     import pandas as pd
 
-    from lvm_probe.figures import accuracy_over_k, lda_scatter
+    from lvm_probe.figures import accuracy_over_k, phonemes_lda, style
+    from lvm_probe.figures.inputs import Material
     from lvm_probe.probing.corpora.demo import CORPUS
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> Output:
     token_table.write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     speaker = corpus.speakers[0].id
-    scatter = lda_scatter.draw_speaker(tokens, speaker, "z1", out / "lda-scatter-z1")
+    data = phonemes_lda.data(Material(tokens, speaker=speaker))
+    scatter = style.save_with_data(phonemes_lda.figure(data), data, out / "phonemes-lda")
     text = f"""\
 {len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers, encoded by {CHECKPOINT}; posterior \
 means averaged over {DRAWS} Monte Carlo draws
@@ -61,6 +63,6 @@ wrote
   {out}/latents/  token table, read by pandas.read_parquet
   {out}/knn-phoneme.csv  accuracy for every k, speaker and protocol
   {out}/accuracy-over-k.png (.pdf, .svg, .csv)  accuracy over k under both protocols
-  {out}/lda-scatter-z1.png (.pdf, .svg, .csv)  phonemes of {speaker} in two discriminants of z1"""
+  {out}/phonemes-lda.png (.pdf, .svg, .csv)  phonemes of {speaker} in two discriminants of each layer"""
     wrote = [out / "latents", out / "knn-phoneme.csv", *curves, *scatter]
     return Output({"wrote": [str(path) for path in wrote], "results": rows_as_json(results)}, text)

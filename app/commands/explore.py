@@ -84,7 +84,7 @@ def arguments(latents: list[Path], corpus: str | None, checkpoint: str | None) -
 
 def demo_table() -> Path:
     """The token table of the embedded corpus, extracted once into the user's cache folder."""
-    from lvm_probe.app.explorer.cache import cache_folder, digest
+    from lvm_probe.app.explorer.result_cache import cache_folder, digest
     from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
     from lvm_probe.probing.features import token_table
 

@@ -1,6 +1,6 @@
-"""What the explorer was given: the table, and where they are known the corpus and the checkpoint.
+"""What the explorer shows: token tables and, if given, the corpus and the checkpoint.
 
-Everything that the pages read lies below these; loads are cached for the life of the server.
+The pages read nothing outside these; everything is loaded once while the server runs.
 """
 
 from __future__ import annotations
@@ -19,58 +19,68 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Given:
-    """Paths that the user gave.
+class ExplorerInputs:
+    """Paths from the command line, and what they hold.
 
     Attributes:
-        latents: token tables, the first shown first.
-        corpus: the corpus's folder; None shows no sound.
-        checkpoint: file, run folder or shipped name; None changes and decodes nothing.
+        table_folders: token tables; the first is shown first.
+        corpus_folder: folder of the corpus; None: no audio.
+        checkpoint_name: file, run folder or shipped name; None: nothing is decoded.
     """
 
-    latents: tuple[Path, ...]
-    corpus: Path | None = None
-    checkpoint: str | None = None
+    table_folders: tuple[Path, ...]
+    corpus_folder: Path | None = None
+    checkpoint_name: str | None = None
 
     @cached_property
     def tables(self) -> dict[str, TokenTable]:
-        """The tables by name, in the order given: their folders' names, or paths where two have the same name.
+        """The tables in order, by the names of their folders, or by their paths where two have the same name.
 
-        Raises InputError as `probing.features.token_table.load`.
+        Raises:
+            InputError: as `probing.features.token_table.load`.
         """
-        paths = list(dict.fromkeys(self.latents))
+        paths = list(dict.fromkeys(self.table_folders))
         distinct = len({path.name for path in paths}) == len(paths)
         return {path.name if distinct and path.name else str(path): load(path) for path in paths}
 
     @cached_property
-    def sounds(self) -> Corpus | str:
-        """The corpus, or why there is none: a sentence for the page."""
+    def corpus(self) -> Corpus:
+        """The corpus.
+
+        Raises:
+            InputError: none was given, or it cannot be read; the message is a sentence for the page.
+        """
         from lvm_probe.probing.corpora import open_corpus
 
-        if self.corpus is None:
-            return "No corpus was given, so nothing can be played: start with `--corpus FOLDER`."
-        try:
-            return open_corpus(self.corpus)
-        except InputError as error:
-            return str(error)
+        if self.corpus_folder is None:
+            raise InputError("No corpus was given, so nothing can be played: start with `--corpus FOLDER`.")
+        return open_corpus(self.corpus_folder)
 
     @cached_property
-    def model(self) -> Checkpoint | str:
-        """The checkpoint, or why there is none: a sentence for the page."""
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint.
+
+        Raises:
+            InputError: none was given, or it cannot be read; the message is a sentence for the page.
+        """
         from lvm_probe.models.checkpoints import checkpoint
 
-        if self.checkpoint is None:
-            return "No checkpoint was given, so nothing can be decoded: start with `--ckpt NAME`."
-        try:
-            return checkpoint.load(self.checkpoint)
-        except InputError as error:
-            return str(error)
+        if self.checkpoint_name is None:
+            raise InputError("No checkpoint was given, so nothing can be decoded: start with `--ckpt NAME`.")
+        return checkpoint.load(self.checkpoint_name)
 
-    def utterance(self, id: str) -> Utterance | str:
-        """The recording of this id, or why it cannot be had."""
-        if isinstance(self.sounds, str):
-            return self.sounds
-        for utterance in self.sounds.utterances:
-            if utterance.id == id:
-                return utterance
-        return f"The corpus {self.corpus} has no utterance {id}: is it the one that the table was made from?"
+    @cached_property
+    def _utterances(self) -> dict[str, Utterance]:
+        return {utterance.id: utterance for utterance in self.corpus.utterances}
+
+    def utterance(self, id: str) -> Utterance:
+        """The recording with this id.
+
+        Raises:
+            InputError: there is no corpus, or it lacks the recording; the message is a sentence for the page.
+        """
+        if id not in self._utterances:
+            raise InputError(
+                f"The corpus {self.corpus_folder} has no utterance {id}: is it the one that the table was made from?"
+            )
+        return self._utterances[id]

@@ -16,19 +16,19 @@ from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.questions.plan import analysis_protocol
 from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol
 
-NOT_JUDGED = -1
+NO_PREDICTION = -1
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the kNN is asked: points with a class and a speaker each, and how a point is held out.
+class KnnProbe:
+    """The probe `knn` on some points.
 
     Attributes:
         points: features.
         codes: class of every point.
         speakers: code of every point's speaker.
         utterances: code of every point's utterance.
-        ask: the target; a token's own classes are asked one speaker at a time unless the protocol is `speaker`.
+        target: what is predicted. Classes of tokens are predicted within one speaker, unless speakers are held out.
         protocol: `nested`, `utterance`, `speaker` or `paper`.
     """
 
@@ -36,58 +36,64 @@ class Asked:
     codes: Int[np.ndarray, " points"]
     speakers: Int[np.ndarray, " points"]
     utterances: Int[np.ndarray, " points"]
-    ask: str
+    target: str
     protocol: Protocol
 
     @property
-    def alone(self) -> bool:
+    def within_speaker(self) -> bool:
         """Whether every speaker's points are a pool of their own."""
-        return self.ask in TOKEN_TARGETS and self.protocol != "speaker"
+        return self.target in TOKEN_TARGETS and self.protocol != "speaker"
 
     @property
     def groups(self) -> Int[np.ndarray, " points"]:
-        """Code of what each point is held out with; a number of its own under `nested` and `paper`."""
+        """Code of what each point is held out with: its utterance, its speaker, or itself alone."""
         match self.protocol:
             case "utterance":
                 return self.utterances
             case "speaker":
                 return self.speakers
-        return np.arange(len(self.codes))
+            case _:
+                return np.arange(len(self.codes))
 
     def pools(self) -> Iterator[Int[np.ndarray, " rows"]]:
-        """The rows that are asked together."""
-        if not self.alone:
+        """The rows that are classified among each other."""
+        if not self.within_speaker:
             yield np.arange(len(self.codes))
             return
         for speaker in np.unique(self.speakers):
             yield np.flatnonzero(self.speakers == speaker)
 
     def dims(self) -> int:
-        """Discriminants: five, or as many as every pool has; pools of one class, of which nothing can be asked, aside.
+        """Number of discriminants: five, or as many as every pool with two classes or more has.
 
-        Raises InputError (of analysis) where no pool has two classes.
+        Raises:
+            InputError: no pool has two classes.
         """
         counts = [count for pool in self.pools() if (count := len(np.unique(self.codes[pool]))) > 1]
         if not counts:
             raise InputError("one class in every pool: nothing to tell apart; choose more tokens")
-        return checked_dims(min(DEFAULT_LDA_DIMS, min(counts) - 1, self.points.shape[1]), min(counts),
-                            self.points.shape[1])  # fmt: skip
+        size = self.points.shape[1]
+        return checked_dims(min(DEFAULT_LDA_DIMS, min(counts) - 1, size), min(counts), size)
 
 
-def judged(asked: Asked, progress: Callable[[float], None] = lambda share: None) -> Int[np.ndarray, "points ks"]:
-    """What every point is taken for by its k nearest, k = 1 to 50; `NOT_JUDGED` where it has too few others.
+def predict_all(
+    probe: KnnProbe, progress: Callable[[float], None] = lambda share: None
+) -> Int[np.ndarray, "points ks"]:
+    """The predicted class of every point for k = 1 to 50; `NO_PREDICTION` where there are not k others.
 
-    Raises InputError (of analysis) where nothing can be asked at all.
+    Raises:
+        InputError: nothing can be predicted at all.
     """
-    predictions = np.full((len(asked.codes), MAX_K), NOT_JUDGED)
-    dims, pools = asked.dims(), list(asked.pools())
+    predictions = np.full((len(probe.codes), MAX_K), NO_PREDICTION)
+    dims, pools = probe.dims(), list(probe.pools())
     for i, pool in enumerate(pools):
-        groups = asked.groups[pool]
-        most = min(MAX_K, len(pool) - int(np.unique(groups, return_counts=True)[1].max()))
-        if most > 0 and len(np.unique(asked.codes[pool])) > 1:
+        groups = probe.groups[pool]
+        held_out = int(np.unique(groups, return_counts=True)[1].max())
+        most = min(MAX_K, len(pool) - held_out)
+        if most > 0 and len(np.unique(probe.codes[pool])) > 1:
             try:
                 outcome = classify(
-                    asked.points[pool], asked.codes[pool], protocol=analysis_protocol(asked.protocol), lda_dims=dims,
+                    probe.points[pool], probe.codes[pool], protocol=analysis_protocol(probe.protocol), lda_dims=dims,
                     ks=tuple(range(1, most + 1)), groups=groups,
                 )  # fmt: skip
                 predictions[pool, :most] = outcome.predictions
@@ -99,40 +105,41 @@ def judged(asked: Asked, progress: Callable[[float], None] = lambda share: None)
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What the kNN says of one point: its neighbours (rows, nearest first), their classes, and its own by vote."""
+class Prediction:
+    """The prediction for one point: rows of its neighbours (nearest first), their classes, and the class they elect."""
 
     rows: Int[np.ndarray, " k"]
     codes: Int[np.ndarray, " k"]
-    taken_for: int
+    predicted: int
     dims: int
 
 
-def opinion(asked: Asked, row: int, k: int) -> Opinion:
-    """What `judged` finds of one point under any protocol but `paper`, from its own fold alone, with the neighbours.
+def predict_one(probe: KnnProbe, row: int, k: int) -> Prediction:
+    """What `predict_all` finds for one point, from its own fold alone, with the neighbours; not for protocol `paper`.
 
-    Raises InputError (of analysis) where there is nothing to ask, or not k others.
+    Raises:
+        InputError: there is nothing to predict, or there are not k others.
     """
-    mine = asked.speakers == asked.speakers[row]
-    pool = np.flatnonzero(mine) if asked.alone else np.arange(len(asked.codes))
+    pool = np.arange(len(probe.codes))
+    if probe.within_speaker:
+        pool = np.flatnonzero(probe.speakers == probe.speakers[row])
     place = int(np.flatnonzero(pool == row)[0])
-    groups = asked.groups[pool]
-    held_out = np.flatnonzero(groups == groups[place])
+    held_out = np.flatnonzero(probe.groups[pool] == probe.groups[row])
     if len(pool) - len(held_out) < k:
         raise InputError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
-    names, codes = np.unique(asked.codes[pool], return_inverse=True)
-    space, dims = standardised(asked.points[pool]), asked.dims()
+    names, codes = np.unique(probe.codes[pool], return_inverse=True)
+    space, dims = standardised(probe.points[pool]), probe.dims()
     (fold,) = moments_without(space, codes, len(names), [held_out])
     projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)
-    found = neighbours_without_group(projected, held_out, k)[np.flatnonzero(held_out == place)[0]]
-    taken_for = vote(codes[found][None], len(names), [k])[0, 0]
-    return Opinion(pool[found], names[codes[found]], int(names[taken_for]), dims)
+    rows = neighbours_without_group(projected, held_out, k)[np.flatnonzero(held_out == place)[0]]
+    predicted = vote(codes[rows][None], len(names), [k])[0, 0]
+    return Prediction(pool[rows], names[codes[rows]], int(names[predicted]), dims)
 
 
 def nearest(points: Float[np.ndarray, "points dims"], row: int, k: int) -> tuple[Int[np.ndarray, " k"], np.ndarray]:
     """The k nearest others of a point in the standardised feature, and their distances; ties by row."""
     space = standardised(points)
     distances = np.sqrt(((space - space[row]) ** 2).sum(axis=1))
-    distances[row] = np.inf  # a point is no neighbour of itself; duplicates are
-    found = np.argsort(distances, kind="stable")[: min(k, len(points) - 1)]
-    return found, distances[found]
+    distances[row] = np.inf  # a point is not its own neighbour; duplicates are
+    rows = np.argsort(distances, kind="stable")[: min(k, len(points) - 1)]
+    return rows, distances[rows]

@@ -1,4 +1,4 @@
-"""Tokens as points of the plane: which rows, which classes, which two axes; and fewer of them where there are many."""
+"""Tokens as points of a plane: which rows, which classes, which two axes, and which of very many points are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from lvm_probe import InputError
 from lvm_probe.analysis.lda import moments, principal_axes, standardised
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
-from lvm_probe.app.explorer.cache import cache_folder, digest, kept_array
+from lvm_probe.app.explorer.result_cache import cache_folder, cached_array, digest
 from lvm_probe.figures.embedding import MIN_DIST, NEIGHBOURS
 from lvm_probe.figures.lda_scatter import half_of_utterances
 from lvm_probe.figures.lda_scatter import project as discriminants_of
@@ -23,16 +23,16 @@ from lvm_probe.probing.questions.rows import height_classes
 Layout = Literal["LDA", "PCA", "UMAP"]
 
 UNKNOWN = "unknown"
-"""The class of a token whose table does not say."""
+"""The class of a token where the table does not know it."""
 
 TOKEN_CLASSES = ("phoneme", "manner", "place", "word")
 SPEAKER_CLASSES = ("gender", "height", "dialect", "speaker")
 
-MOST_DRAWN = 20_000
-"""Points in the picture: browsers without a graphics card turn and select so many smoothly."""
+MAX_DRAWN = 20_000
+"""Points in the picture: browsers without a graphics card move and select that many smoothly."""
 
 
-def chosen_rows(
+def filtered_rows(
     tokens: pd.DataFrame,
     unit: str,
     *,
@@ -41,23 +41,23 @@ def chosen_rows(
     split: str = "all",
     silence: bool = False,
 ) -> Int[np.ndarray, " rows"]:
-    """The rows of a unit that belong to these speakers (none: all), gender and split; silences only when told."""
-    kept = tokens["unit"] == unit
+    """The rows of a unit with these speakers (none: all), gender and split; silences only if wanted."""
+    rows = tokens["unit"] == unit
     if speakers:
-        kept &= tokens["speaker"].isin(speakers)
+        rows &= tokens["speaker"].isin(speakers)
     for column, wanted in (("gender", gender), ("split", split)):
         if wanted != "all":
-            kept &= tokens[column] == wanted
+            rows &= tokens[column] == wanted
     if unit == "phoneme" and not silence:
-        kept &= ~tokens["label"].isin(phones.NON_PHONEMES)
-    return np.flatnonzero(kept.to_numpy(dtype=bool))
+        rows &= ~tokens["label"].isin(phones.NON_PHONEMES)
+    return np.flatnonzero(rows.to_numpy(dtype=bool))
 
 
 def classes(tokens: pd.DataFrame, by: str, *, phone_set: str = "as labelled") -> np.ndarray:
-    """The class of every token as text; `UNKNOWN` where the table does not say.
+    """The class of every token as text, or `UNKNOWN`.
 
-    `by` is one of `TOKEN_CLASSES` and `SPEAKER_CLASSES`. A phone that the set leaves out is unknown, and so are manner
-    and place of labels that are not TIMIT's.
+    `by` is one of `TOKEN_CLASSES` and `SPEAKER_CLASSES`. Unknown are phones that the phone set drops, and manner and
+    place of labels that are not TIMIT's.
     """
     match by:
         case "phoneme" | "manner" | "place":
@@ -85,78 +85,79 @@ def _phone_class(label: str, by: str, phone_set: Any) -> str | None:
     return phones.manner(folded) if by == "manner" else phones.place(folded)
 
 
-def questions_of(tokens: pd.DataFrame, unit: str) -> list[str]:
-    """Of which classes these tokens have two or more that are known, the unit's own first."""
+def targets_of(tokens: pd.DataFrame, unit: str) -> list[str]:
+    """Targets of which these tokens have two or more known classes, the unit's own first."""
     own = {"phoneme": ("phoneme", "manner", "place"), "word": ("word",)}.get(unit, ())
     return [by for by in (*own, *SPEAKER_CLASSES) if len(set(classes(tokens, by)) - {UNKNOWN}) > 1]
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Where points lie.
+    """Points in two dimensions.
 
     Attributes:
         places: the two coordinates of every point.
         held_out: which points the axes were not fitted to.
-        axes: what the coordinates are.
-        said: in a sentence, how the axes were found.
+        axes: names of the coordinates.
+        description: how the axes were found, in a sentence.
     """
 
     places: Float[np.ndarray, "points 2"]
     held_out: Bool[np.ndarray, " points"]
     axes: tuple[str, str]
-    said: str
+    description: str
 
 
-def by_discriminants(points: Float[np.ndarray, "points dims"], tokens: pd.DataFrame, labels: np.ndarray,
-                     ask: str, *, seed: int = 0) -> Projection:  # fmt: skip
-    """The leading discriminants of the known labels, fitted to half of the utterances: no point pulled its own weight.
+def lda_projection(points: Float[np.ndarray, "points dims"], tokens: pd.DataFrame, labels: np.ndarray,
+                   target: str, *, seed: int = 0) -> Projection:  # fmt: skip
+    """The leading discriminants of the known labels, fitted to half of the utterances, or of the speakers.
 
-    For what belongs to the speaker it is half of the speakers. Two classes have one discriminant; the second axis is
-    then the first principal component. Where nothing can be held out, the axes are fitted to all points, and that is
-    said.
+    Half of the speakers where the target is an attribute of speakers. Two classes have one discriminant; the second
+    axis is then the first principal component. Where nothing can be held out, the axes are fitted to all points, and
+    the description says so.
 
     Raises:
-        InputError (of probing or analysis): fewer than two known classes among those fitted, no class of two tokens,
-            values that are not finite.
+        InputError: fewer than two known classes among those fitted, no class of two tokens, values that are not finite.
     """
-    whole = "speakers" if ask in ("gender", "height", "dialect") else "utterances"
+    unit = "speaker" if target in ("gender", "height", "dialect") else "utterance"
     known = labels != UNKNOWN
     try:
-        fitted = half_of_utterances(tokens[whole.removesuffix("s")].tolist(), seed=seed) & known
+        fitted = half_of_utterances(tokens[unit].tolist(), seed=seed) & known
         if len(set(labels[fitted])) < 2:
             raise InputError("one class in that half")
-        said = f"Axes: discriminants of {ask}, fitted on half of the {whole}; the other half, in full colour, is unseen"
+        text = (
+            f"Axes: linear discriminants of {target}, fitted on half of the {unit}s; the other half is in full colour"
+        )
     except InputError:
         fitted = known
-        said = f"Axes: discriminants of {ask}, fitted on these very tokens, which flatters them"
+        text = f"Axes: linear discriminants of {target}, fitted on these tokens, which separates them too well"
     dims = min(2, len(set(labels[fitted])) - 1, points.shape[1])
     if dims < 1:
-        raise InputError(f"LDA of {ask} needs two classes, and these tokens have one; choose other tokens or PCA")
+        raise InputError(f"LDA of {target} needs two classes, and these tokens have one; choose other tokens or PCA")
     at = discriminants_of(points, labels.tolist(), fitted, dims=dims)
     if dims == 2:
-        return Projection(at, ~fitted, ("LDA 1", "LDA 2"), said + ".")
-    other = by_variance(points).places[:, :1]
-    said += "; two classes have one discriminant, so the other axis is the first principal component."
-    return Projection(np.hstack([at, other]), ~fitted, ("LDA 1", "PCA 1"), said)
+        return Projection(at, ~fitted, ("LDA 1", "LDA 2"), text + ".")
+    other = pca_projection(points).places[:, :1]
+    text += "; two classes have one discriminant, so the other axis is the first principal component."
+    return Projection(np.hstack([at, other]), ~fitted, ("LDA 1", "PCA 1"), text)
 
 
-def by_variance(points: Float[np.ndarray, "points dims"]) -> Projection:
-    """The two leading principal components of the standardised features: no label is used."""
+def pca_projection(points: Float[np.ndarray, "points dims"]) -> Projection:
+    """The two leading principal components of the standardised features; labels are not used."""
     space = standardised(points)
     axes = principal_axes(moments(space, np.zeros(len(space), dtype=np.intp), 1), min(2, space.shape[1]))
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     at = np.zeros((len(space), 2))
     at[:, : axes.shape[1]] = space @ axes
-    said = "Axes: the two directions of most variance of the standardised feature; labels play no part."
-    return Projection(at, np.ones(len(at), dtype=bool), ("PCA 1", "PCA 2"), said)
+    text = "Axes: the two principal components of the standardised feature; labels are not used."
+    return Projection(at, np.ones(len(at), dtype=bool), ("PCA 1", "PCA 2"), text)
 
 
-def by_umap(points: Float[np.ndarray, "points dims"], progress: Callable[[float], None], *,
-            seed: int = 0) -> Projection:  # fmt: skip
+def umap_projection(points: Float[np.ndarray, "points dims"], progress: Callable[[float], None], *,
+                    seed: int = 0) -> Projection:  # fmt: skip
     """UMAP of the standardised features: computed once, then read from the user's cache folder.
 
-    `progress` is told the share done (0 to 1) of its epochs, which follow the search for neighbours.
+    `progress` is called with the share of epochs done (0 to 1); the search for neighbours precedes them.
 
     Raises:
         InputError: umap-learn is not installed, or there are too few points.
@@ -165,12 +166,12 @@ def by_umap(points: Float[np.ndarray, "points dims"], progress: Callable[[float]
         raise InputError(f"UMAP needs {2 * NEIGHBOURS} tokens or more, and there are {len(points)}; choose PCA")
     settings = ("umap", NEIGHBOURS, MIN_DIST, seed)
     path = cache_folder() / "maps" / f"{digest(points.astype(np.float32), *settings)}.npy"
-    at = kept_array(path, lambda: _umap(standardised(points), progress, seed))
-    said = (
-        f"Axes: UMAP of the standardised feature ({NEIGHBOURS} neighbours); labels play no part. It keeps who is near "
-        "whom; distances between clusters and their sizes mean little."
+    at = cached_array(path, lambda: _umap(standardised(points), progress, seed))
+    text = (
+        f"Axes: UMAP of the standardised feature ({NEIGHBOURS} neighbours); labels are not used. Neighbours stay "
+        "neighbours; distances between clusters and their sizes mean little."
     )
-    return Projection(at.astype(float), np.ones(len(at), dtype=bool), ("UMAP 1", "UMAP 2"), said)
+    return Projection(at.astype(float), np.ones(len(at), dtype=bool), ("UMAP 1", "UMAP 2"), text)
 
 
 def _umap(space: np.ndarray, progress: Callable[[float], None], seed: int) -> np.ndarray:
@@ -179,26 +180,26 @@ def _umap(space: np.ndarray, progress: Callable[[float], None], seed: int) -> np
     except ImportError:
         raise InputError("UMAP needs another package: pip install umap-learn") from None
 
-    class Told:
-        """Where tqdm writes its percentage."""
+    class Percentages:
+        """A file for tqdm, which writes its percentage there."""
 
         def write(self, text: str) -> None:
             if (number := text.strip().rstrip("%")).isdigit():
                 progress(int(number) / 100)
 
         def flush(self) -> None:
-            """Nothing is held back."""
+            """Nothing is buffered."""
 
-    bar = {"file": Told(), "bar_format": "{percentage:.0f}%", "mininterval": 0.3, "disable": False}
+    bar = {"file": Percentages(), "bar_format": "{percentage:.0f}%", "mininterval": 0.3, "disable": False}
     reducer = UMAP(n_neighbors=NEIGHBOURS, min_dist=MIN_DIST, random_state=seed, n_jobs=1, tqdm_kwds=bar)
     return reducer.fit_transform(space.astype(np.float32))
 
 
-def thinned(labels: np.ndarray, most: int = MOST_DRAWN, *, seed: int = 0) -> Int[np.ndarray, " rows"]:
-    """At most so many rows, ascending: rare classes whole, of the others an equal number drawn at random.
+def thinned(labels: np.ndarray, most: int = MAX_DRAWN, *, seed: int = 0) -> Int[np.ndarray, " rows"]:
+    """At most `most` rows in ascending order: all of rare classes, and an equal number of random rows of the others.
 
-    The number is the largest that fits, so that only classes larger than it lose any; with more classes than `most`
-    some have none.
+    That number is the largest that fits, so only classes larger than it lose any; with more classes than `most`, some
+    have none.
     """
     if len(labels) <= most:
         return np.arange(len(labels))

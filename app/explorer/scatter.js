@@ -1,14 +1,14 @@
-// The map's picture: points of a plane on a canvas. Plotly draws the same on WebGL, but Streamlit hands it every change
-// as a new chart; this one keeps its canvas, so that another colour is on the screen as soon as it has arrived.
+// The picture of the map: points of a plane on a canvas. Plotly could draw it with WebGL, but Streamlit hands it every
+// change as a new chart; this one keeps its canvas, so another colour is on the screen as soon as it has arrived.
 //
-// Python's side, and what `data` holds, is in scatter.py. A click, a box or a lasso answers with the ids of tokens.
+// scatter.py makes `data` and explains it. A click, a box or a lasso sends back the ids of tokens.
 
 const MARGIN = { left: 52, right: 10, top: 10, bottom: 42, bar: 66 };
-const RADIUS = { context: 2, faint: 2.6, full: 3.6 };
-const OPACITY = { context: 0.35, faint: 0.3, full: 0.9 };
-const KINDS = ["context", "context", "faint", "full"]; // by the numbers of scatter.py; no line around them takes a 0
-const REACH = 9; // pixels between the pointer and a point that it means
-const DRAGGED = 4; // pixels from which a press is no click
+const RADIUS = { muted: 2, faint: 2.6, full: 3.6 };
+const OPACITY = { muted: 0.35, faint: 0.3, full: 0.9 };
+const KINDS = ["muted", "muted", "faint", "full"]; // by the numbers in scatter.py; 0 cannot be selected by a box or lasso
+const REACH = 9; // pixels between the pointer and a point under it
+const DRAGGED = 4; // pixels from which a press is a drag and not a click
 const TURN = Math.PI * 2;
 
 /** Corners on a circle, the first at the top; `inner` shrinks every second one, `width` all of them across. */
@@ -40,8 +40,8 @@ const OUTLINES = {
   X: PLUS.map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
 };
 
-/** A picture of one mark, drawn once and then copied to every point that has it. */
-function stamp(look, kind, scale) {
+/** An image of one mark, drawn once and then copied to every point that has it. */
+function stamp(style, kind, scale) {
   const radius = RADIUS[kind];
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 2 * Math.ceil((1.5 * radius + 1.5) * scale);
@@ -49,25 +49,25 @@ function stamp(look, kind, scale) {
   pen.translate(canvas.width / 2, canvas.height / 2);
   pen.scale(scale, scale);
   pen.globalAlpha = OPACITY[kind];
-  pen.fillStyle = pen.strokeStyle = look.colour;
+  pen.fillStyle = pen.strokeStyle = style.colour;
   pen.lineWidth = 1.3;
   pen.beginPath();
-  if (look.mark in OUTLINES) {
-    OUTLINES[look.mark].forEach(([x, y]) => pen.lineTo(radius * x, radius * y));
+  if (style.mark in OUTLINES) {
+    OUTLINES[style.mark].forEach(([x, y]) => pen.lineTo(radius * x, radius * y));
     pen.closePath();
   } else {
     pen.arc(0, 0, radius, 0, TURN);
   }
-  look.filled ? pen.fill() : pen.stroke();
+  style.filled ? pen.fill() : pen.stroke();
   return canvas;
 }
 
-/** Numbers that were sent as the bytes of a little-endian array. */
+/** Numbers from the base64 of a little-endian array. */
 function numbers(Kind, text) {
   return new Kind(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 }
 
-/** Round numbers between two ends, about so many, and how many decimals they need. */
+/** About so many round numbers between two ends, with their texts. */
 function ticks(low, high, about) {
   const rough = (high - low) / Math.max(about, 1);
   const ten = 10 ** Math.floor(Math.log10(rough));
@@ -78,7 +78,7 @@ function ticks(low, high, about) {
   return found.map((text) => [Number(text.replace("−", "-")), text.replace(/^−(0(\.0*)?)$/, "$1")]);
 }
 
-/** Whether a point lies inside a closed line: a ray from it crosses that line an odd number of times. */
+/** Whether a point lies inside a closed line: a ray from it crosses the line an odd number of times. */
 function inside(x, y, line) {
   let odd = false;
   for (let i = 0, j = line.length - 1; i < line.length; j = i++) {
@@ -94,13 +94,13 @@ class Scatter {
     this.canvas = frame.querySelector("canvas");
     this.tip = frame.querySelector(".tip");
     this.line = []; // where the pointer has been since it was pressed, in pixels
-    this.canvas.places = () => this.places(); // for whoever drives the page by a program
+    this.canvas.places = () => this.places(); // for programs that drive the page
     for (const button of frame.querySelectorAll("button")) button.onclick = () => this.press(button.name);
     this.canvas.onpointerdown = (event) => this.pressed(event);
     this.canvas.onpointermove = (event) => this.moved(event);
     this.canvas.onpointerup = (event) => this.released(event);
     this.canvas.onpointercancel = () => this.drop();
-    this.canvas.onpointerleave = () => this.tell(-1);
+    this.canvas.onpointerleave = () => this.hover(-1);
     this.canvas.ondblclick = () => this.press("whole");
     this.canvas.onkeydown = (event) => this.typed(event);
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
@@ -108,26 +108,26 @@ class Scatter {
     this.press("pan");
   }
 
-  /** Draws what arrived; what is in view stays so while the points are the same. */
-  show(data, answer) {
+  /** Draws new data; the view stays while the points are the same. */
+  show(data, send) {
     const known = this.data?.plane === data.plane;
     this.data = data;
-    this.answer = answer;
+    this.send = send;
     this.x = numbers(Float32Array, data.x);
     this.y = numbers(Float32Array, data.y);
-    this.look = numbers(Uint16Array, data.look);
+    this.style = numbers(Uint16Array, data.style);
     this.kind = numbers(Uint8Array, data.kind);
-    this.order = KINDS.flatMap((_, kind) => this.those((i) => this.kind[i] === kind)); // the meant above the others
+    this.order = KINDS.flatMap((_, kind) => this.pointsWhere((i) => this.kind[i] === kind)); // coloured above grey
     this.stamps = new Map();
     this.frame.style.height = `${data.height}px`;
     this.canvas.setAttribute("aria-label", data.label);
     if (!known) this.fit();
-    this.tell(-1);
+    this.hover(-1);
     this.draw();
   }
 
-  /** The points of which something holds. */
-  those(holds) {
+  /** The points for which a condition holds. */
+  pointsWhere(holds) {
     const found = [];
     for (let i = 0; i < this.x.length; i++) if (holds(i)) found.push(i);
     return found;
@@ -147,10 +147,10 @@ class Scatter {
 
   // ---- drawing
 
-  /** Draws at the browser's next turn, once. */
+  /** Draws once, before the next repaint. */
   redraw() {
-    this.turn ??= requestAnimationFrame(() => {
-      this.turn = undefined;
+    this.pending ??= requestAnimationFrame(() => {
+      this.pending = undefined;
       this.draw();
     });
   }
@@ -159,7 +159,7 @@ class Scatter {
     const width = this.frame.clientWidth;
     const height = this.data.height;
     const scale = window.devicePixelRatio || 1;
-    if (!width) return; // on a page that is hidden
+    if (!width) return; // the page is hidden
     if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
       this.canvas.width = Math.round(width * scale);
       this.canvas.height = Math.round(height * scale);
@@ -175,12 +175,12 @@ class Scatter {
     };
     this.place();
     const pen = this.canvas.getContext("2d");
-    const look = getComputedStyle(this.frame);
-    const ink = look.color;
+    const css = getComputedStyle(this.frame);
+    const ink = css.color;
     this.checkTheme(ink);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
-    pen.font = `12px ${look.fontFamily}`;
+    pen.font = `12px ${css.fontFamily}`;
     this.drawAxes(pen, ink);
     pen.save();
     pen.beginPath();
@@ -193,15 +193,15 @@ class Scatter {
     if (this.data.scale) this.drawScale(pen, ink);
   }
 
-  /** The colours are made for a light page or a dark one: asks for others, once, where the page is no longer such. */
+  /** Asks for other colours, once, if the page is no longer as light or dark as they were made for. */
   checkTheme(ink) {
     const [red, green, blue] = ink.match(/[\d.]+/g).map(Number);
     const dark = red + green + blue > 3 * 128;
-    if (dark !== this.data.dark && dark !== this.asked) this.answer("turned", dark);
+    if (dark !== this.data.dark && dark !== this.asked) this.send("theme", dark);
     this.asked = dark;
   }
 
-  /** Where the points are, in pixels. */
+  /** Computes where the points are, in pixels. */
   place() {
     const { left, top, right, bottom } = this.box;
     const [x0, x1] = this.view.x;
@@ -254,16 +254,16 @@ class Scatter {
     const { left, top, right, bottom } = this.box;
     const scale = this.scale;
     pen.save();
-    pen.setTransform(1, 0, 0, 1, 0, 0); // whole pixels of the screen: stamps stay sharp
+    pen.setTransform(1, 0, 0, 1, 0, 0); // whole pixels of the screen, so that marks stay sharp
     for (const i of this.order) {
       const [x, y] = [this.px[i], this.py[i]];
       if (x < left - 6 || x > right + 6 || y < top - 6 || y > bottom + 6) continue;
       const kind = KINDS[this.kind[i]];
-      const key = kind === "context" ? -1 : 2 * this.look[i] + (kind === "full");
+      const key = kind === "muted" ? -1 : 2 * this.style[i] + (kind === "full");
       let mark = this.stamps.get(key);
       if (!mark) {
-        const look = key < 0 ? { colour: this.data.context, mark: "o", filled: true } : this.data.looks[this.look[i]];
-        this.stamps.set(key, (mark = stamp(look, kind, scale)));
+        const style = key < 0 ? { colour: this.data.muted, mark: "o", filled: true } : this.data.styles[this.style[i]];
+        this.stamps.set(key, (mark = stamp(style, kind, scale)));
       }
       pen.drawImage(mark, Math.round(x * scale - mark.width / 2), Math.round(y * scale - mark.height / 2));
     }
@@ -282,7 +282,7 @@ class Scatter {
     }
   }
 
-  /** What is being drawn around points. */
+  /** The box or lasso that is being drawn. */
   drawLine(pen, ink) {
     if (this.mode === "pan" || this.line.length < 2) return;
     pen.strokeStyle = pen.fillStyle = ink;
@@ -298,14 +298,14 @@ class Scatter {
     pen.globalAlpha = 1;
   }
 
-  /** The colours of numbers. */
+  /** The colour bar of numbers. */
   drawScale(pen, ink) {
     const { low, high, unit } = this.data.scale;
     const { right, top, bottom } = this.box;
     const [x, width, height] = [right + 14, 12, bottom - top - 20];
-    const looks = this.data.looks;
-    const step = height / looks.length;
-    looks.forEach(({ colour }, i) => {
+    const styles = this.data.styles;
+    const step = height / styles.length;
+    styles.forEach(({ colour }, i) => {
       pen.fillStyle = colour;
       pen.fillRect(x, bottom - (i + 1) * step, width, step + 0.5);
     });
@@ -322,7 +322,7 @@ class Scatter {
 
   // ---- pointer and keys
 
-  /** A button above the picture. */
+  /** Reacts to a button above the picture. */
   press(name) {
     if (name === "whole") {
       this.fit();
@@ -353,11 +353,11 @@ class Scatter {
 
   moved(event) {
     const [x, y] = this.at(event);
-    if (!this.line.length) return this.tell(this.nearest(x, y));
+    if (!this.line.length) return this.hover(this.nearest(x, y));
     const [fromX, fromY] = this.line[0];
     this.far ||= Math.hypot(x - fromX, y - fromY) >= DRAGGED;
     if (!this.far) return;
-    this.tell(-1);
+    this.hover(-1);
     if (this.mode === "pan") {
       this.shift((fromX - x) / (this.box.right - this.box.left), (y - fromY) / (this.box.bottom - this.box.top));
       return;
@@ -371,12 +371,12 @@ class Scatter {
     const [x, y] = this.at(event);
     if (!this.far) {
       const point = this.nearest(x, y);
-      if (point >= 0) this.say([point]);
-      else if (this.data.selected) this.say([]);
+      if (point >= 0) this.select([point]);
+      else if (this.data.selected) this.select([]);
     } else if (this.mode !== "pan") {
       this.line.push([x, y]);
       const around = this.outline();
-      this.say(this.those((i) => this.kind[i] > 0 && inside(this.px[i], this.py[i], around)));
+      this.select(this.pointsWhere((i) => this.kind[i] > 0 && inside(this.px[i], this.py[i], around)));
     }
     this.drop();
   }
@@ -386,21 +386,21 @@ class Scatter {
     this.redraw();
   }
 
-  /** The corners of the box between press and pointer, or the whole way of the lasso. */
+  /** The corners of the box between press and pointer, or the line of the lasso. */
   outline() {
     if (this.mode === "lasso") return this.line;
     const [[x0, y0], [x1, y1]] = [this.line[0], this.line[this.line.length - 1]];
     return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
   }
 
-  /** Moves the view by shares of the picture, from where it was when the pointer was pressed. */
+  /** Moves the view by shares of the picture from where it was when the pointer was pressed. */
   shift(across, up) {
     const moved = ([low, high], share) => [low + share * (high - low), high + share * (high - low)];
     this.view = { x: moved(this.from.x, across), y: moved(this.from.y, up) };
     this.redraw();
   }
 
-  /** Makes the view so many times as wide, around a place in pixels, as far as numbers have digits. */
+  /** Makes the view `times` as wide around a place in pixels, within the precision of numbers. */
   zoom(times, x, y) {
     if (this.zoomed * times < 1e-5 || this.zoomed * times > 100) return;
     this.zoomed *= times;
@@ -430,24 +430,24 @@ class Scatter {
     if (event.key in steps) this.shift(...steps[event.key]);
     else if (times) this.zoom(times, (left + right) / 2, (top + bottom) / 2);
     else if (event.key === "0") this.press("whole");
-    else if (event.key === "Escape") this.say([]);
+    else if (event.key === "Escape") this.select([]);
     else return;
     event.preventDefault();
   }
 
-  /** The point that the pointer means: the nearest within reach, one in colour before a grey one; -1 if there is none. */
+  /** The point under the pointer: the nearest within reach, preferably coloured; -1 if there is none. */
   nearest(x, y) {
     let [found, least] = [-1, Infinity];
     for (let i = 0; i < this.px.length; i++) {
       const away = Math.hypot(this.px[i] - x, this.py[i] - y);
-      const worth = KINDS[this.kind[i]] === "context" ? away + REACH : away;
+      const worth = KINDS[this.kind[i]] === "muted" ? away + REACH : away;
       if (away < REACH && worth < least) [found, least] = [i, worth];
     }
     return found;
   }
 
-  /** What a point is, beside the pointer. */
-  tell(point) {
+  /** Shows the text of a point beside it; of none for -1. */
+  hover(point) {
     this.tip.hidden = point < 0;
     if (this.mode === "pan") this.canvas.style.cursor = point < 0 ? "grab" : "pointer";
     if (point < 0) return;
@@ -461,9 +461,9 @@ class Scatter {
     this.tip.style.top = `${Math.max(0, Math.min(y - offsetHeight / 2, this.data.height - offsetHeight))}px`;
   }
 
-  /** Answers with the tokens of these points. */
-  say(points) {
-    this.answer("picked", points.map((i) => this.data.tokens[i]));
+  /** Sends the tokens of these points. */
+  select(points) {
+    this.send("selected", points.map((i) => this.data.tokens[i]));
   }
 
   /** Tokens and where they are on the screen. */
@@ -489,7 +489,7 @@ class Scatter {
 }
 
 const pictures = new WeakMap();
-const whenIdle = window.requestIdleCallback ?? ((call) => setTimeout(call, 500)); // Safari has none
+const whenIdle = window.requestIdleCallback ?? ((call) => setTimeout(call, 500)); // missing in Safari
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const frame = parentElement.querySelector(".scatter");

@@ -1,4 +1,4 @@
-"""The map's picture: points of a plane that are hovered, clicked, boxed and lassoed; `scatter.js` draws it."""
+"""The picture of the map: points that can be hovered, clicked, boxed and lassoed; `scatter.js` draws it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import streamlit as st
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from lvm_probe.app.explorer.class_colours import CONTEXT
-from lvm_probe.figures.style import PhoneLook
+from lvm_probe.app.explorer.class_styles import MUTED
+from lvm_probe.figures.style import ClassStyle
 
 HEIGHT = 500
-"""Of the picture, in pixels."""
+"""Height of the picture in pixels."""
 
 RING = "#E6007A"
-_PICKED, _NEAR = {"radius": 9, "width": 2.5}, {"radius": 6.5, "width": 1.5}
-_SHADES = 128  # of numbers
+_SELECTED, _NEAR = {"radius": 9, "width": 2.5}, {"radius": 6.5, "width": 1.5}
+_SHADES = 128  # colours of numbers
 
 _TOOLS = {
     "pan": ("Move: drag; the wheel zooms", "M12 3v18M3 12h18M12 3l-2.5 2.5M12 3l2.5 2.5M12 21l-2.5-2.5M12 21l2.5-2.5"
             "M3 12l2.5-2.5M3 12l2.5 2.5M21 12l-2.5-2.5M21 12l-2.5 2.5"),
-    "box": ("Choose by a box", "M4 8V4h4M11 4h3M17 4h3v4M20 11v3M20 17v3h-3M14 20h-3M8 20H4v-3M4 14v-3"),
-    "lasso": ("Choose by a lasso", "M8 16.5C4.5 15.5 3 13 3 10.5 3 6.5 7 4 12 4s9 2.5 9 6.5-4 6.5-9 6.5"
+    "box": ("Select with a box", "M4 8V4h4M11 4h3M17 4h3v4M20 11v3M20 17v3h-3M14 20h-3M8 20H4v-3M4 14v-3"),
+    "lasso": ("Select with a lasso", "M8 16.5C4.5 15.5 3 13 3 10.5 3 6.5 7 4 12 4s9 2.5 9 6.5-4 6.5-9 6.5"
               "M8 14.5a2 2 0 1 0 .1 0M7 18c0 1.5-.5 2.5-2 3.5"),
     "whole": ("Show all points", "M4 11l8-7 8 7M6 10v9h12v-9"),
     "save": ("Save as PNG", "M12 4v11M12 15l-4-4M12 15l4-4M4 19h16"),
@@ -67,68 +67,67 @@ _mount = st.components.v2.component(
     "scatter", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 )
 
-
 _SEEN = "map was seen"
 
 
-def scatter(data: dict[str, Any], key: str, picked: Callable[[list[str]], None], *, dark: bool) -> None:
-    """Show what `picture` made; `picked` is called before the next run with the tokens that were clicked or surrounded.
+def scatter(data: dict[str, Any], key: str, select: Callable[[list[str]], None], *, dark: bool) -> None:
+    """Show a `picture`. `select` is called before the next run with the tokens that were clicked or surrounded.
 
-    A click beside every point picks none of them. `dark` is the page's theme that the colours are for; where it is not
-    the page's any more, the script runs again. Once the picture is on the screen, the browser is given something
-    hidden to draw by Plotly, so that it does not fetch Plotly on the first click.
+    A click beside every point selects none. `dark` is the theme that the colours are made for; if the page has another
+    by then, the script runs again. Once the picture is on the screen, the browser gets a hidden Plotly chart, so that
+    it has loaded Plotly before the first click.
     """
     _mount(
         key=key, data=data | {"seen": bool(st.session_state.get(_SEEN)), "dark": dark},
-        on_picked_change=lambda: picked([str(token) for token in st.session_state[key].get("picked") or ()]),
-        on_turned_change=lambda: None,
+        on_selected_change=lambda: select([str(token) for token in st.session_state[key].get("selected") or ()]),
+        on_theme_change=lambda: None,
         on_seen_change=lambda: st.session_state.update({_SEEN: True}),
     )  # fmt: skip
-    with st.container(key="ahead"):
+    with st.container(key="preload"):
         if st.session_state.get(_SEEN):
             st.plotly_chart({"data": [{"type": "heatmap", "z": [[0]]}]}, key="nothing")
 
 
-def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, looks: Mapping[str, PhoneLook] | None = None,
-            picked: Sequence[str] = (), near: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
+def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, styles: Mapping[str, ClassStyle] | None = None,
+            selected: Sequence[str] = (), near: Sequence[str] = ()) -> dict[str, Any]:  # fmt: skip
     """What `scatter.js` draws, ready to be sent: arrays as their bytes in base64.
 
     Args:
-        frame: a row a point: token_id, x, y, hover (text, its first line bold), held_out, `shown` (whether it is in
-            colour), `open` (whether a grey one can be surrounded), and class or (without looks) value, a number.
+        frame: a row per point: token_id, x, y, hover (text, its first line bold), held_out, coloured (or grey),
+            selectable (by a box or lasso, though grey), and class or (without styles) value, a number.
         axes: their names.
-        plane: names the places of the points; while it is the same, the part of them in view stays.
-        looks: of the classes; None colours by value.
-        picked: ids that are selected; a single one gets a ring.
-        near: ids that get a thinner one.
+        plane: identifies the places of the points; while it stays the same, so does the part of them in view.
+        styles: of the classes; None colours by value.
+        selected: ids; a single one gets a ring.
+        near: ids that get a thinner ring.
     """
-    kind = np.where(frame["shown"], np.where(frame["held_out"], 3, 2), np.where(frame["open"], 1, 0))
+    kind = np.where(frame["coloured"], np.where(frame["held_out"], 3, 2), np.where(frame["selectable"], 1, 0))
     scale = None
-    if looks is None:
+    if styles is None:
         value = frame["value"].to_numpy(float)
         low, high = 0.0, float(np.nanpercentile(value, 98)) if len(value) else 1.0
         share = np.clip(np.nan_to_num((value - low) / max(high - low, 1e-9)), 0, 1)
         code: np.ndarray = np.round(share * (_SHADES - 1))
-        marks = [(to_hex(colour), "o", True) for colour in colormaps["viridis"](np.linspace(0, 1, _SHADES))]
+        marks = [ClassStyle(to_hex(colour), "o") for colour in colormaps["viridis"](np.linspace(0, 1, _SHADES))]
         scale = {"low": low, "high": high, "unit": "ms"}
     else:
-        code = frame["class"].map({label: i for i, label in enumerate(looks)}).to_numpy(np.intp)
-        marks = [(look.colour, look.marker, look.filled) for look in looks.values()]
-    rings = [(picked if len(picked) == 1 else (), _PICKED), (near, _NEAR)]
+        code = frame["class"].map({label: i for i, label in enumerate(styles)}).to_numpy(np.intp)
+        marks = list(styles.values())
+    rings = [(selected if len(selected) == 1 else (), _SELECTED), (near, _NEAR)]
     return {
         "tokens": frame["token_id"].tolist(),
         "hover": frame["hover"].tolist(),
         "x": _packed(frame["x"], "<f4"),
         "y": _packed(frame["y"], "<f4"),
-        "look": _packed(code, "<u2"),
+        "style": _packed(code, "<u2"),
         "kind": _packed(kind, "u1"),
-        "looks": [{"colour": colour, "mark": mark, "filled": filled} for colour, mark, filled in marks],
+        "styles": [{"colour": one.colour, "mark": one.marker, "filled": one.filled} for one in marks],
         "rings": [
             {"points": np.flatnonzero(frame["token_id"].isin(list(ids))).tolist(), **how} for ids, how in rings
         ],
-        "selected": len(picked),
+        "selected": len(selected),
         "ring": RING,
-        "context": CONTEXT,
+        "muted": MUTED,
         "scale": scale,
         "axes": list(axes),
         "plane": plane,
@@ -142,7 +141,7 @@ def _packed(values: Any, kind: str) -> str:
 
 
 def hover_texts(tokens: pd.DataFrame) -> pd.Series:
-    """What a point tells under the pointer: label and length, then the utterance."""
+    """What is shown of a point under the pointer: label and duration, then the utterance."""
     length = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
     return (
         tokens["label"].astype(str) + "  " + length.round().astype(int).astype(str) + " ms\n"

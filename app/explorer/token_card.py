@@ -1,4 +1,4 @@
-"""One token of a table as the pages show it: its speaker, its word, its sound and its spectrogram."""
+"""One token of a table on a page: its speaker, its word, its audio and its spectrogram."""
 
 from __future__ import annotations
 
@@ -6,47 +6,50 @@ import pandas as pd
 import streamlit as st
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import sound
+from lvm_probe.app.explorer import audio, time_plots
+from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.recording_choice import speaker_text
 from lvm_probe.app.explorer.views import plain
-from lvm_probe.probing.corpora.corpus import Utterance
 
 CONTEXT_SECONDS = 0.25
 """On either side of a token."""
 
 
-def speaker_of(row: pd.Series) -> str:
-    """The speaker's data in words; what is not known is left out."""
-    gender = {"F": "woman", "M": "man"}.get(row["gender"], row["gender"])
-    height = None if pd.isna(row["height_cm"]) else f"{row['height_cm']:.0f} cm"
-    facts = [row["speaker"], gender, height, row["dialect"], row["split"]]
-    return ", ".join(plain(fact) for fact in facts if fact is not None and not pd.isna(fact))
+def token_speaker(row: pd.Series) -> str:
+    """Markdown: the speaker of a token, with the attributes that are known."""
+    columns = ("speaker", "gender", "height_cm", "dialect", "split")
+    id, *others = (None if pd.isna(row[name]) else row[name] for name in columns)
+    return plain(speaker_text(str(id), *others))
 
 
-def word_at(utterance: Utterance | str, row: pd.Series) -> str | None:
-    """The word that a phone belongs to."""
-    if isinstance(utterance, str) or row["unit"] != "phoneme":
+def word_at(inputs: ExplorerInputs, row: pd.Series) -> str | None:
+    """The word that a phone belongs to, if it is known."""
+    if row["unit"] != "phoneme":
         return None
     middle = (row["start"] + row["end"]) // 2
-    return next((word.label for word in utterance.words if word.start <= middle < word.end), None)
-
-
-def heard(utterance: Utterance | str, row: pd.Series, *, autoplay: bool) -> None:
-    """Players and spectrogram, or why there are none."""
-    if isinstance(utterance, str):
-        st.info(plain(utterance))
-        return
-    start, end = int(row["start"]), int(row["end"])
-    around = round(CONTEXT_SECONDS * utterance.sample_rate)
     try:
-        alone, context = sound.clip(utterance, start, end), sound.clip(utterance, start, end, CONTEXT_SECONDS)
-        picture = sound.picture(utterance, max(0, start - around), min(utterance.samples, end + around), (start, end))
+        words = inputs.utterance(row["utterance"]).words
+    except InputError:
+        return None
+    return next((word.label for word in words if word.start <= middle < word.end), None)
+
+
+def show_audio(inputs: ExplorerInputs, row: pd.Series, *, autoplay: bool, whole: bool = False) -> None:
+    """Players and spectrogram of a token, or of its whole utterance, or the reason why there are none."""
+    try:
+        utterance = inputs.utterance(row["utterance"])
+        start, end = (0, utterance.samples) if whole else (int(row["start"]), int(row["end"]))
+        around = round(CONTEXT_SECONDS * utterance.sample_rate)
+        alone, context = audio.clip(utterance, start, end), audio.clip(utterance, start, end, CONTEXT_SECONDS)
+        picture = time_plots.token_picture(
+            utterance, max(0, start - around), min(utterance.samples, end + around), (start, end)
+        )
     except InputError as error:
-        st.warning(plain(error))
+        st.info(plain(error))
         return
-    one, other = st.columns(2)
-    one.caption("Alone")
-    one.audio(alone, format="audio/wav", autoplay=autoplay)
-    other.caption("In context")
-    other.audio(context, format="audio/wav")
-    picture.update_layout(height=300, margin={"l": 44, "r": 4, "t": 4, "b": 36})
+    left, right = st.columns(2)
+    left.caption("Alone")
+    left.audio(alone, format="audio/wav", autoplay=autoplay)
+    right.caption("In context")
+    right.audio(context, format="audio/wav")
     st.plotly_chart(picture, key="spectrogram", config={"displayModeBar": False})

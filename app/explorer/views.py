@@ -1,7 +1,7 @@
-"""What the pages show, as frozen views that an address can hold: a link opens the same view.
+"""What a page shows, as a frozen view that a web address can hold, so that a link opens the same view.
 
-An address names only what differs from the defaults. It comes from outside: names that are none of the view's and
-values of the wrong kind are passed over, and the pages take of the others only what is among their choices.
+An address names only what differs from the defaults. It comes from outside: unknown names and values of the wrong kind
+are ignored, and the pages use only values that are among their choices.
 """
 
 from __future__ import annotations
@@ -12,23 +12,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-MOST_TOKENS = 40
-"""Selected tokens that an address holds; a longer selection is exported instead."""
+import streamlit as st
+
+MAX_TOKENS = 40
+"""Selected tokens that an address holds; a longer selection can be exported."""
 
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}])")
 
 
 @dataclass(frozen=True)
 class MapView:
-    """The map. Empty texts and tuples take the page's first choice, or all there are.
+    """The map. Empty texts take the page's first choice, empty tuples everything.
 
-    `ask` is what the axes of LDA and the kNN are asked for, `only` the classes in colour, `tokens` those selected.
+    Attributes:
+        table: name of the token table.
+        feature: feature that places the tokens.
+        layout: how it is reduced to two dimensions.
+        target: what the axes of LDA separate and the kNN predicts.
+        colour: what colours the tokens.
+        unit: phoneme, word or utterance.
+        phones: phone set that labels are folded to.
+        speakers, gender, split, silence: filters of the tokens.
+        only: classes in colour.
+        tokens: the selection.
+        k: neighbours that vote.
     """
 
     table: str = ""
     feature: str = ""
     layout: str = "LDA"
-    ask: str = ""
+    target: str = ""
     colour: str = ""
     unit: str = ""
     phones: str = "as labelled"
@@ -43,56 +56,74 @@ class MapView:
 
 @dataclass(frozen=True)
 class QuestionsView:
-    """The questions; `shown` is the panel of confusions: table, feature and protocol. `said`, `taken` are its cell."""
+    """The questions. `matrix` names table, feature and protocol of the confusions; `true` and `predicted` one cell."""
 
     tables: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
-    ask: str = "phoneme"
+    target: str = "phoneme"
     protocols: tuple[str, ...] = ()
     phones: str = "as labelled"
-    shown: str = ""
+    matrix: str = ""
     k: int = 5
-    said: str = ""
-    taken: str = ""
+    true: str = ""
+    predicted: str = ""
 
 
 View = TypeVar("View", MapView, QuestionsView)
 
 
 def to_address(view: MapView | QuestionsView) -> dict[str, list[str]]:
-    """The query of an address: every field that is not as by default."""
+    """The query of an address: every field that differs from its default."""
     query: dict[str, list[str]] = {}
     for field in fields(view):
         value = getattr(view, field.name)
-        if value == field.default or (field.name == "tokens" and len(value) > MOST_TOKENS):
+        if value == field.default or (field.name == "tokens" and len(value) > MAX_TOKENS):
             continue
         query[field.name] = [str(part) for part in value] if isinstance(value, tuple) else [_text(value)]
     return query
 
 
 def from_address(kind: type[View], query: Mapping[str, Sequence[str]]) -> View:
-    """The view that a query speaks of."""
-    given: dict[str, Any] = {}
+    """The view that a query describes."""
+    values: dict[str, Any] = {}
     for field in fields(kind):
         texts = list(query.get(field.name, ()))
         if not texts:
             continue
         match field.default:
             case bool():
-                given[field.name] = texts[-1] == "yes"
+                values[field.name] = texts[-1] == "yes"
             case int():
                 if re.fullmatch(r"[0-9]{1,3}", texts[-1], re.ASCII):
-                    given[field.name] = int(texts[-1])
+                    values[field.name] = int(texts[-1])
             case tuple():
-                given[field.name] = tuple(dict.fromkeys(texts))
+                values[field.name] = tuple(dict.fromkeys(texts))
             case _:
-                given[field.name] = texts[-1]
-    return replace(kind(), **given)
+                values[field.name] = texts[-1]
+    return replace(kind(), **values)
+
+
+def current_view(kind: type[View], state: str) -> View:
+    """The view that this session keeps under a name, or the one that the address describes."""
+    view: View | None = st.session_state.get(state)
+    return from_address(kind, _query()) if view is None else view
+
+
+def keep_view(view: MapView | QuestionsView, state: str) -> None:
+    """Keep the view in this session under a name, and in the address."""
+    st.session_state[state] = view
+    query = to_address(view)
+    if _query() != query:
+        st.query_params.from_dict(query)
 
 
 def plain(text: object) -> str:
-    """Text from a file, so that Markdown shows it as it stands: one line, every mark of punctuation escaped."""
+    """Text from a file or an error as Markdown that shows it unchanged: one line, all punctuation escaped."""
     return _PUNCTUATION.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def _query() -> dict[str, list[str]]:
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def _text(value: object) -> str:

@@ -17,13 +17,12 @@ from streamlit.testing.v1 import AppTest
 
 from lvm_probe import InputError
 from lvm_probe.app.commands import explore
-from lvm_probe.app.explorer import class_colours as appearance
-from lvm_probe.app.explorer import projections, question_plots, scatter
-from lvm_probe.app.explorer.cache import Memory, digest, kept_array
-from lvm_probe.app.explorer.entry import given_by
-from lvm_probe.app.explorer.inputs import Given
-from lvm_probe.app.explorer.neighbours import NOT_JUDGED, Asked, judged, nearest, opinion
+from lvm_probe.app.explorer import class_styles, projections, question_plots, scatter
+from lvm_probe.app.explorer.entry import parse
+from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.neighbours import NO_PREDICTION, KnnProbe, nearest, predict_all, predict_one
 from lvm_probe.app.explorer.pages import map as map_page
+from lvm_probe.app.explorer.result_cache import ResultCache, cached_array, digest
 from lvm_probe.app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
 from lvm_probe.figures import style
 from lvm_probe.probing.features import token_table
@@ -65,8 +64,8 @@ def tokens(latents: Path) -> TokenTable:
     return token_table.load(latents)
 
 
-def shown(tokens: TokenTable, **view: Any) -> map_page.Shown:
-    return map_page.shown_of(tokens, replace(MapView(feature="z1", unit="phoneme", ask="phoneme"), **view))
+def shown(tokens: TokenTable, **view: Any) -> map_page.MapTokens:
+    return map_page.map_tokens(tokens, replace(MapView(feature="z1", unit="phoneme", target="phoneme"), **view))
 
 
 # The address.
@@ -79,7 +78,7 @@ def shown(tokens: TokenTable, **view: Any) -> map_page.Shown:
         MapView(
             "a/b c", "z1+z2", "UMAP", "gender", "duration", silence=True, only=("h#", "ax-h", "&="), tokens=("x:1",)
         ),
-        QuestionsView(("a", "b"), ("z1", "mel"), "word", ("paper", "speaker"), k=20, said="é", taken="s"),
+        QuestionsView(("a", "b"), ("z1", "mel"), "word", ("paper", "speaker"), k=20, true="é", predicted="s"),
     ],
 )
 def test_an_address_opens_the_same_view(view: MapView | QuestionsView) -> None:
@@ -133,7 +132,7 @@ def test_classes_say_what_is_unknown(tokens: TokenTable) -> None:
 
 
 def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
-    assert projections.questions_of(tokens.tokens, "phoneme") == [
+    assert projections.targets_of(tokens.tokens, "phoneme") == [
         "phoneme",
         "manner",
         "place",
@@ -145,32 +144,32 @@ def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
 
 def test_no_label_of_a_held_out_token_moves_the_axes(tokens: TokenTable) -> None:
     some = shown(tokens)
-    before = projections.by_discriminants(some.points, some.tokens, some.labels, "phoneme")
+    before = projections.lda_projection(some.points, some.tokens, some.labels, "phoneme")
     assert 0 < before.held_out.sum() < len(some.labels)
     assert not set(some.tokens["utterance"][before.held_out]) & set(some.tokens["utterance"][~before.held_out])
     labels = some.labels.copy()
     labels[before.held_out] = np.random.default_rng(1).permutation(labels[before.held_out])
-    after = projections.by_discriminants(some.points, some.tokens, labels, "phoneme")
+    after = projections.lda_projection(some.points, some.tokens, labels, "phoneme")
     assert (after.places == before.places).all()
 
 
 def test_axes_of_gender_hold_out_whole_speakers(tokens: TokenTable) -> None:
-    some = shown(tokens, ask="gender")
+    some = shown(tokens, target="gender")
     fitted = np.array(["F", "M"])
     for seed in range(20):
-        found = projections.by_discriminants(some.points, some.tokens, some.labels, "gender", seed=seed)
+        found = projections.lda_projection(some.points, some.tokens, some.labels, "gender", seed=seed)
         speakers = some.tokens["speaker"]
         if found.held_out.any():
             assert not set(speakers[found.held_out]) & set(speakers[~found.held_out])
             assert set(some.labels[~found.held_out]) == set(fitted)
         else:
-            assert "flatters" in found.said
+            assert "too well" in found.description
         assert found.axes == ("LDA 1", "PCA 1")
 
 
 def test_principal_axes_hold_the_most_variance(tokens: TokenTable) -> None:
     space = tokens.matrix("mel")
-    at = projections.by_variance(space).places
+    at = projections.pca_projection(space).places
     standard = (space - space.mean(0)) / space.std(0)
     values = np.linalg.eigvalsh(standard.T @ standard / len(space))[::-1]
     assert at.var(axis=0) == pytest.approx(values[:2], rel=1e-9)  # both are exact but for rounding
@@ -184,15 +183,15 @@ def test_what_is_kept_on_disk_is_computed_once(tmp_path: Path) -> None:
         return np.arange(3.0)
 
     path = tmp_path / "maps" / f"{digest(np.ones(2), 'umap', 3)}.npy"
-    assert (kept_array(path, compute) == kept_array(path, compute)).all()
+    assert (cached_array(path, compute) == cached_array(path, compute)).all()
     path.write_bytes(b"damaged")
-    assert (kept_array(path, compute) == np.arange(3)).all()
+    assert (cached_array(path, compute) == np.arange(3)).all()
     assert len(calls) == 2
     assert digest(np.ones(2)) != digest(np.ones((2, 1)))
 
 
 def test_memory_forgets_the_oldest() -> None:
-    memory = Memory(2)
+    memory = ResultCache(2)
     for key in (1, 2, 1, 3):
         memory.get(key, lambda key=key: key)  # type: ignore[misc]
     assert [key in memory for key in (1, 2, 3)] == [True, False, True]
@@ -202,32 +201,32 @@ def test_memory_forgets_the_oldest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "protocol"),
+    ("target", "protocol"),
     [("phoneme", "nested"), ("phoneme", "utterance"), ("phoneme", "speaker"), ("gender", "speaker")],
 )
-def test_one_opinion_is_that_of_the_whole_run(tokens: TokenTable, ask: str, protocol: Any) -> None:
-    some = shown(tokens, ask=ask)
-    asked, names, _ = some.question()
-    asked = replace(asked, protocol=protocol)
-    found = judged(asked)
-    for row in range(0, len(asked.codes), 7):
+def test_one_prediction_is_that_of_the_whole_run(tokens: TokenTable, target: str, protocol: Any) -> None:
+    probe, names, _ = shown(tokens, target=target).probe()
+    probe = replace(probe, protocol=protocol)
+    predictions = predict_all(probe)
+    for row in range(0, len(probe.codes), 7):
         for k in (1, 5, 9):
-            assert opinion(asked, row, k).taken_for == found[row, k - 1]
-            others = opinion(asked, row, k).rows
+            assert predict_one(probe, row, k).predicted == predictions[row, k - 1]
+            others = predict_one(probe, row, k).rows
             assert row not in others
-            same = asked.speakers[others] == asked.speakers[row]
-            assert same.all() if ask == "phoneme" and protocol != "speaker" else not same.any()
+            same = probe.speakers[others] == probe.speakers[row]
+            assert same.all() if target == "phoneme" and protocol != "speaker" else not same.any()
             if protocol == "utterance":
-                assert (asked.utterances[others] != asked.utterances[row]).all()
-    assert len(names) > found.max()
+                assert (probe.utterances[others] != probe.utterances[row]).all()
+    assert len(names) > predictions.max()
 
 
-def test_a_point_with_too_few_others_is_not_judged() -> None:
+def test_a_point_with_too_few_others_has_no_prediction() -> None:
     rng = np.random.default_rng(0)
-    asked = Asked(rng.normal(size=(12, 3)), np.arange(12) % 2, *np.zeros((2, 12), dtype=int), "phoneme", "nested")
-    found = judged(asked)
-    assert (found[:, :11] != NOT_JUDGED).all()
-    assert (found[:, 11:] == NOT_JUDGED).all()
+    speakers, utterances = np.zeros((2, 12), dtype=int)
+    probe = KnnProbe(rng.normal(size=(12, 3)), np.arange(12) % 2, speakers, utterances, "phoneme", "nested")
+    predictions = predict_all(probe)
+    assert (predictions[:, :11] != NO_PREDICTION).all()
+    assert (predictions[:, 11:] == NO_PREDICTION).all()
 
 
 def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
@@ -240,17 +239,17 @@ def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
 # Pictures.
 
 
-def drawn(some: map_page.Shown, **how: Any) -> dict[str, Any]:
+def drawn(some: map_page.MapTokens, **how: Any) -> dict[str, Any]:
     """What the browser is sent, where the s are grey; arrays unpacked."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, len(some.labels)))
     frame = pd.DataFrame({
         "token_id": some.tokens["token_id"], "x": x, "y": y, "held_out": np.arange(len(x)) % 2 == 0,
-        "hover": scatter.hover_texts(some.tokens), "shown": some.labels != "s", "open": some.labels != "s",
+        "hover": scatter.hover_texts(some.tokens), "coloured": some.labels != "s", "selectable": some.labels != "s",
         "class": some.labels, "value": 1000 * x,
     })  # fmt: skip
     data = scatter.picture(frame, ("a", "b"), "plane", **how)
-    kinds = {"x": "<f4", "y": "<f4", "look": "<u2", "kind": "u1"}
+    kinds = {"x": "<f4", "y": "<f4", "style": "<u2", "kind": "u1"}
     sent: dict[str, Any] = json.loads(json.dumps(data))
     assert np.frombuffer(b64decode(sent["x"]), "<f4").tolist() == x.astype(np.float32).tolist()
     return sent | {name: np.frombuffer(b64decode(sent[name]), kind) for name, kind in kinds.items()}
@@ -258,12 +257,12 @@ def drawn(some: map_page.Shown, **how: Any) -> dict[str, Any]:
 
 def test_points_are_known_by_id_and_have_the_look_of_their_class(tokens: TokenTable) -> None:
     some = shown(tokens)
-    looks = appearance.looks_of(some.labels, "phoneme")
+    looks = class_styles.class_styles(some.labels, "phoneme")
     ids = some.tokens["token_id"].tolist()
-    sent = drawn(some, looks=looks, picked=ids[3:4], near=ids[5:7])
+    sent = drawn(some, styles=looks, selected=ids[3:4], near=ids[5:7])
     assert sent["tokens"] == ids
-    assert [list(looks)[i] for i in sent["look"]] == some.labels.tolist()
-    assert [look["mark"] for look in sent["looks"]] == [look.marker for look in looks.values()]
+    assert [list(looks)[i] for i in sent["style"]] == some.labels.tolist()
+    assert [look["mark"] for look in sent["styles"]] == [look.marker for look in looks.values()]
     assert (sent["kind"] == 0).tolist() == (some.labels == "s").tolist()  # grey, and no lasso takes them
     assert set(sent["kind"]) == {0, 2, 3}
     assert [ring["points"] for ring in sent["rings"]] == [[3], [5, 6]]
@@ -275,27 +274,27 @@ def test_numbers_are_coloured_up_to_a_limit_that_few_exceed(tokens: TokenTable) 
     sent = drawn(some)
     values = 1000 * np.random.default_rng(0).normal(size=(2, len(some.labels)))[0]
     assert sent["scale"]["high"] == pytest.approx(np.percentile(values, 98))
-    expected = np.clip(values / sent["scale"]["high"], 0, 1) * (len(sent["looks"]) - 1)
-    np.testing.assert_allclose(sent["look"], expected, atol=0.5001)
+    expected = np.clip(values / sent["scale"]["high"], 0, 1) * (len(sent["styles"]) - 1)
+    np.testing.assert_allclose(sent["style"], expected, atol=0.5001)
 
 
 def test_the_browser_draws_every_mark_there_is() -> None:
     script = Path(scatter.__file__).with_suffix(".js").read_text()
     outlines = script[script.index("const OUTLINES") : script.index("};", script.index("const OUTLINES"))]
     drawn_there = set(re.findall(r'^  "?([^\s":]+)"?: ', outlines, re.MULTILINE))
-    assert drawn_there | {"o"} == set(appearance.GLYPHS)
+    assert drawn_there | {"o"} == set(class_styles.GLYPHS)
 
 
 def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
-    looks = appearance.looks_of(["iy", "p", projections.UNKNOWN], "phoneme")
-    assert looks["iy"] == style.phone_look("iy")
+    looks = class_styles.class_styles(["iy", "p", projections.UNKNOWN], "phoneme")
+    assert looks["iy"] == style.phone_styles(["iy"])["iy"]
     assert list(looks) == ["p", "iy", projections.UNKNOWN]
-    assert appearance.seen("#07306E", False).lower() == "#07306e"
-    assert appearance.seen("#07306E", True).lower() != "#07306e"
-    assert appearance.seen("#FFFFFF", True).lower() == "#ffffff"
-    for look in [style.phone_look(label) for label in ["p", "iy", "s", "m", "l"]]:
+    assert class_styles.visible("#07306E", False).lower() == "#07306e"
+    assert class_styles.visible("#07306E", True).lower() != "#07306e"
+    assert class_styles.visible("#FFFFFF", True).lower() == "#ffffff"
+    for look in style.phone_styles(["p", "iy", "s", "m", "l"]).values():
         assert look.marker in question_plots.SYMBOLS
-        assert look.marker in appearance.GLYPHS
+        assert look.marker in class_styles.GLYPHS
 
 
 def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
@@ -307,17 +306,17 @@ def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
 
 def test_the_command_line_of_the_page_says_what_was_given(tmp_path: Path) -> None:
     told = explore.arguments([tmp_path / "a", tmp_path / "b"], "corpus", "model")
-    given = given_by(told)
-    assert given.latents == (tmp_path / "a", tmp_path / "b")
-    assert (given.corpus, given.checkpoint) == (Path("corpus"), "model")
-    assert given_by(explore.arguments([tmp_path], None, None)).corpus is None
+    given = parse(told)
+    assert given.table_folders == (tmp_path / "a", tmp_path / "b")
+    assert (given.corpus_folder, given.checkpoint_name) == (Path("corpus"), "model")
+    assert parse(explore.arguments([tmp_path], None, None)).corpus_folder is None
 
 
 def test_tables_are_called_by_their_folders_unless_two_have_one_name(latents: Path, tmp_path: Path) -> None:
     (tmp_path / "small").symlink_to(latents)
     (tmp_path / "other").symlink_to(latents)
-    assert list(Given((latents, tmp_path / "other")).tables) == ["small", "other"]
-    assert list(Given((latents, tmp_path / "small")).tables) == [str(latents), str(tmp_path / "small")]
+    assert list(ExplorerInputs((latents, tmp_path / "other")).tables) == ["small", "other"]
+    assert list(ExplorerInputs((latents, tmp_path / "small")).tables) == [str(latents), str(tmp_path / "small")]
 
 
 # Pages.
@@ -327,9 +326,9 @@ def page(name: str, latents: str) -> None:
     import importlib
     from pathlib import Path
 
-    from lvm_probe.app.explorer.inputs import Given
+    from lvm_probe.app.explorer.inputs import ExplorerInputs
 
-    importlib.import_module(f"lvm_probe.app.explorer.pages.{name}").show(Given((Path(latents),)))
+    importlib.import_module(f"lvm_probe.app.explorer.pages.{name}").show(ExplorerInputs((Path(latents),)))
 
 
 @pytest.fixture
@@ -367,12 +366,12 @@ def test_the_map_explains_itself_and_follows_its_controls(opened: Any) -> None:
     assert not at.exception
     assert "Click a point to hear it" in words(at)
     assert "half of the utterances" in words(at)
-    for label, option in (("Colour by", "gender"), ("Feature", "mel"), ("Colour by", "duration"), ("Ask for", "gender"),
-                          ("Colour by", map_page.ANSWER)):  # fmt: skip
+    for label, option in (("Colour by", "gender"), ("Feature", "mel"), ("Colour by", "duration"), ("Target", "gender"),
+                          ("Colour by", class_styles.PREDICTION)):  # fmt: skip
         at = choose(at, label, option)
         assert not at.exception, (label, option)
     assert "protocol speaker, k \\= 5" in words(at).replace("\\,", ",")
-    assert address(at, "colour") == [map_page.ANSWER]
+    assert address(at, "colour") == [class_styles.PREDICTION]
     assert address(at, "feature") == ["mel"]
 
 
@@ -386,7 +385,7 @@ def test_a_choice_can_be_made_again_and_again(opened: Any, name: str) -> None:
             (box,) = [box for box in at.selectbox if box.label == label]
             at = box.select_index(turn % len(box.options)).run()
             assert not at.exception
-            for button in [button for button in at.button if button.label == "Ask"]:
+            for button in [button for button in at.button if button.label == "Compute"]:
                 at = button.click().run()
             (after,) = [box for box in at.selectbox if box.label == label]
             assert after.index == turn % len(box.options), (label, turn)
@@ -396,7 +395,7 @@ def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> 
     at = opened("map", tokens=["FAAA0_SX1:phoneme:0005"], feature=["mel"], layout=["PCA"])
     assert not at.exception
     text = words(at)
-    assert "The kNN takes it for" in text
+    assert "The kNN predicts" in text
     assert "No corpus was given" in text
     assert "Nearest in Mel" in text
     assert text.count("<img") == text.count(r"\<img") > 0  # the label is HTML, and stands escaped
@@ -424,7 +423,7 @@ def test_strange_addresses_open_the_map_all_the_same(opened: Any) -> None:
 def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
     at = opened("questions", features=["z1"])
     assert not at.exception
-    assert "Not asked yet" in words(at)
+    assert "Not computed yet" in words(at)
     at = at.button[0].click().run()
     assert not at.exception
     text = words(at)
@@ -433,10 +432,10 @@ def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
     assert text.count("<img") == text.count(r"\<img")
     assert not at.button  # no more to ask
     listed = at.dataframe[-1].value
-    said, taken = (box.value for box in at.selectbox if box.label in ("Said", "Taken for"))
-    assert set(listed["label"]) == {said}
-    assert f"**{len(listed)}** × {plain(said)} taken for {plain(taken)}" in text
-    assert address(at, "said") == [said]
+    true, predicted = (box.value for box in at.selectbox if box.label in ("True class", "Predicted as"))
+    assert set(listed["label"]) == {true}
+    assert f"**{len(listed)}** × {plain(true)} predicted as {plain(predicted)}" in text
+    assert address(at, "true") == [true]
 
 
 # The command.
@@ -466,4 +465,4 @@ def test_the_command_serves_on_this_machine_only(probe: Any, latents: Path, monk
 
 def test_a_layout_that_cannot_be_computed_says_why(tokens: TokenTable) -> None:
     with pytest.raises(InputError, match="UMAP needs 30"):
-        projections.by_umap(np.zeros((5, 3)), lambda share: None)
+        projections.umap_projection(np.zeros((5, 3)), lambda share: None)

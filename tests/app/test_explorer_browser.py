@@ -113,7 +113,7 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
         assert page.locator("audio").first.evaluate(LOUDEST) > 100
 
         # other features, questions and colours
-        for box, option in (("Feature", "z2"), ("Ask for", "gender"), ("Colour by", "manner")):
+        for box, option in (("Feature", "z2"), ("Target", "gender"), ("Colour by", "manner")):
             choose(page, box, option)
         assert "feature=z2" in page.url
 
@@ -124,7 +124,7 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
         top, bottom = area["y"] + 0.2 * area["height"], area["y"] + 0.8 * area["height"]
         shapes = {"box": [(left, top), (right, bottom)], "lasso": [(middle, top), (right, bottom), (left, bottom)]}
         for name, corners in shapes.items():
-            page.get_by_role("button", name=f"Choose by a {name}").click()
+            page.get_by_role("button", name=f"Select with a {name}").click()
             places = np.array([(place["x"], place["y"]) for place in chart.evaluate("canvas => canvas.places()")])
             drag(page, corners)
             around = corners if name == "lasso" else [(left, top), (right, top), (right, bottom), (left, bottom)]

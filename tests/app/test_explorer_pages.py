@@ -7,15 +7,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import lda_directions
-from lvm_probe.app.explorer.inputs import Given
+from lvm_probe.app.explorer import latent_probes
+from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.pages import utterance as utterance_page
-from lvm_probe.probing.corpora.corpus import Speaker
+from lvm_probe.app.explorer.recording_choice import speaker_text
 from lvm_probe.probing.features import token_table
 from tests.app.conftest import quietly
 
 
-def run(page: str, given: Given, **query: str) -> AppTest:
+def run(page: str, given: ExplorerInputs, **query: str) -> AppTest:
     def script(page: str, given: object) -> None:  # becomes a file of its own
         import importlib
 
@@ -39,33 +39,33 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
 
 
 @pytest.fixture(scope="module")
-def given(latents: Path, small: Path, tiny: Path) -> Given:
-    return Given((latents,), small, str(tiny))
+def given(latents: Path, small: Path, tiny: Path) -> ExplorerInputs:
+    return ExplorerInputs((latents,), small, str(tiny))
 
 
-def test_the_utterance_of_the_address_is_shown(given: Given) -> None:
-    id = given.sounds.utterances[-1].id  # type: ignore[union-attr]
+def test_the_utterance_of_the_address_is_shown(given: ExplorerInputs) -> None:
+    id = given.corpus.utterances[-1].id
     test = run("utterance", given, utterance=id)
     assert not test.exception
     assert test.selectbox[1].value == id
     assert test.query_params["utterance"] == id
-    assert test.subheader[0].value == "What the model makes of it"
+    assert test.subheader[0].value == "Reconstructions by the model"
     assert not test.info
 
 
-def test_an_unknown_utterance_in_the_address_gives_way_to_the_first(given: Given) -> None:
+def test_an_unknown_utterance_in_the_address_gives_way_to_the_first(given: ExplorerInputs) -> None:
     assert not run("utterance", given, utterance="<b>nobody</b>").exception
 
 
 def test_without_a_corpus_the_table_speaks(latents: Path) -> None:
-    test = run("utterance", Given((latents,)))
+    test = run("utterance", ExplorerInputs((latents,)))
     assert not test.exception
     assert "No corpus was given" in infos(test)
-    assert "the table's mean of each token" in test.caption[0].value
+    assert "mean latents of each token" in test.caption[0].value
 
 
 def test_without_a_checkpoint_the_rest_works(latents: Path, small: Path) -> None:
-    given = Given((latents,), small)
+    given = ExplorerInputs((latents,), small)
     test = run("utterance", given)
     assert not test.exception
     assert "No checkpoint was given" in infos(test)
@@ -78,15 +78,15 @@ def test_a_recording_that_has_gone_is_named(latents: Path, small: Path, tmp_path
 
     copy = tmp_path / "copy"
     shutil.copytree(small, copy)
-    given = Given((latents,), copy)
-    utterance = given.sounds.utterances[0]  # type: ignore[union-attr]
+    given = ExplorerInputs((latents,), copy)
+    utterance = given.corpus.utterances[0]
     utterance.audio.unlink()
     test = run("utterance", given)
     assert not test.exception
     assert "no such audio file" in test.error[0].value
 
 
-def test_another_speakers_layer_and_a_step_are_heard_and_judged(given: Given) -> None:
+def test_another_speakers_layer_and_a_step_are_heard_and_judged(given: ExplorerInputs) -> None:
     test = run("change", given)
     assert not test.exception
     assert list(test.dataframe[0].value.index) == [
@@ -98,10 +98,10 @@ def test_another_speakers_layer_and_a_step_are_heard_and_judged(given: Given) ->
 
 
 def test_a_table_of_another_checkpoint_has_no_say(latents: Path, small: Path) -> None:
-    given = Given((latents,), small, "cwvae-small-1")
+    given = ExplorerInputs((latents,), small, "cwvae-small-1")
     test = run("change", given)
     assert "one layer of latents" in infos(test)
-    assert "No table given was made by this checkpoint" in infos(
+    assert "None of the tables was made with this checkpoint" in infos(
         run("change", given, change="step from one class to another")
     )
 
@@ -112,26 +112,26 @@ def test_a_step_carries_one_class_mean_to_the_other_and_both_ways_cross_as_far()
     points = rng.standard_normal((600, 3)) @ np.array([[2, 0.5, 0], [0, 1, 0.3], [0, 0, 0.2]])
     points[labels == "M"] += [1.0, 0.0, 0.5]
     straight, across = (
-        lda_directions.step(points, labels.tolist(), "F", "M", way) for way in lda_directions.Way.__args__
+        latent_probes.class_step(points, labels.tolist(), "F", "M", way) for way in latent_probes.Way.__args__
     )
     np.testing.assert_allclose(straight, points[labels == "M"].mean(0) - points[labels == "F"].mean(0))
     pair = labels != "x"
-    probe = lda_directions.fit(points[pair], labels[pair].tolist())
+    probe = latent_probes.fit_probe(points[pair], labels[pair].tolist())
     axis = probe.weights[:, 1] - probe.weights[:, 0]
     np.testing.assert_allclose(across @ axis, straight @ axis)
     np.testing.assert_allclose(across / np.linalg.norm(across), axis / np.linalg.norm(axis), atol=1e-9)
     assert np.linalg.norm(across) < np.linalg.norm(straight)
-    assert np.mean(np.array(probe.answers(points[pair])) == labels[pair]) > 0.8
-    assert probe.answers(points[labels == "F"].mean(0)[None] + 2 * across) == ["M"]
+    assert np.mean(np.array(probe.predict(points[pair])) == labels[pair]) > 0.8
+    assert probe.predict(points[labels == "F"].mean(0)[None] + 2 * across) == ["M"]
 
 
 def test_probes_are_fitted_on_others_tokens(latents: Path) -> None:
     whole = token_table.load(latents)
     first = whole.tokens.iloc[0]
-    kept = whole.tokens[lda_directions.others(whole, "gender", [first["utterance"]], [first["speaker"]])]
+    kept = whole.tokens[latent_probes.training_rows(whole, "gender", [first["utterance"]], [first["speaker"]])]
     assert first["speaker"] not in set(kept["speaker"])
     assert "h#" not in set(kept["label"])
-    own = whole.tokens[lda_directions.others(whole, "phoneme", [first["utterance"]], [first["speaker"]])]
+    own = whole.tokens[latent_probes.training_rows(whole, "phoneme", [first["utterance"]], [first["speaker"]])]
     assert first["utterance"] not in set(own["utterance"])
     assert first["speaker"] in set(own["speaker"])
 
@@ -139,14 +139,14 @@ def test_probes_are_fitted_on_others_tokens(latents: Path) -> None:
 def test_one_class_is_nothing_to_tell_apart() -> None:
     points = np.random.default_rng(0).standard_normal((4, 2))
     with pytest.raises(InputError, match="all of one class"):
-        lda_directions.fit(points, ["F"] * 4)
-    with pytest.raises(InputError, match="hold no M"):
-        lda_directions.step(points, ["F"] * 4, "F", "M", "between the class means")
+        latent_probes.fit_probe(points, ["F"] * 4)
+    with pytest.raises(InputError, match="have no M"):
+        latent_probes.class_step(points, ["F"] * 4, "F", "M", "between the class means")
 
 
 def test_columns_lie_side_by_side_with_gaps() -> None:
     spans = np.array([[0, 10], [20, 30], [25, 40]])
-    edges, columns = utterance_page.columns_of(spans, np.array([[1.0], [2.0], [3.0]]))
+    edges, columns = utterance_page.token_columns(spans, np.array([[1.0], [2.0], [3.0]]))
     assert edges.tolist() == [0, 10, 20, 30, 40]
     np.testing.assert_array_equal(columns[:, 0], [1, np.nan, 2, 3])
 
@@ -157,5 +157,5 @@ def test_kl_is_averaged_over_runs_of_steps() -> None:
 
 
 def test_what_is_known_of_a_speaker_is_said() -> None:
-    assert utterance_page.who(Speaker("A", "F", 170.2, "DR1")) == "A, woman, 170 cm, DR1"
-    assert utterance_page.who(Speaker("B")) == "B"
+    assert speaker_text("A", "F", 170.2, "DR1") == "A, woman, 170 cm, DR1"
+    assert speaker_text("B", None, None) == "B"

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lvm_probe.figures import registry, style, tables
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe import InputError
+from lvm_probe.figures import likelihood_tables, probe_table, registry, style
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Probe, Refusal, quietly
@@ -29,12 +30,12 @@ def stub(name: str, label: str, reason: str = "") -> Any:
 
     def data(material: Material) -> pd.DataFrame:
         if reason:
-            raise LeftOut(f"{material.table.path}: {reason}")
+            raise InputError(f"{material.table.path}: {reason}")
         material.progress("half", 0.5)
         return pd.DataFrame({"x": [1, 2, 3], "y": [1.0, 3.0, 2.0]})
 
     def figure(data: pd.DataFrame) -> Figure:
-        with style.applied():
+        with style.theme():
             fig = Figure(figsize=(style.ONE_COLUMN, 1.5))
             fig.add_subplot().plot(data["x"], data["y"], label=label)
         return fig
@@ -280,7 +281,7 @@ def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe
     assert set(rows["protocol"]) == {"nested"}
     text = " ".join((tmp_path / "out" / "probes.txt").read_text().split())
     assert "bootstrap over tokens" in text
-    assert "Left out, gender under speaker: one: " in text
+    assert "Not included: gender, protocol speaker: one: " in text
 
 
 def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
@@ -298,10 +299,10 @@ def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
         return whole(*args, **kwargs)
 
     def broken_off(material: Material) -> Any:
-        seen.append(tables.probes(material).frame)
+        seen.append(probe_table.probes(material).frame)
         if len(seen) == 1:
             raise KeyboardInterrupt
-        return tables.table_5(material)
+        return likelihood_tables.table_5(material)
 
     monkeypatch.setattr(inputs, "ask", ask)
     monkeypatch.setattr(registry, "TABLES", {"broken": broken_off})

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lvm_probe.figures import style
+from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureModule, Material
 
 
@@ -33,7 +33,7 @@ def kept(module: FigureModule, material: Material, tmp_path: Path) -> pd.DataFra
 def drawn(fig: Figure) -> list[bytes]:
     """The figure as PNG and SVG; that `style.save` adds nothing that changes is tested there."""
     found = []
-    with style.applied():
+    with style.theme():
         for kind in ("png", "svg"):
             with io.BytesIO() as file:
                 fig.savefig(file, format=kind, dpi=style.DPI, metadata={"Date": None} if kind == "svg" else None)
@@ -43,7 +43,7 @@ def drawn(fig: Figure) -> list[bytes]:
 
 def assert_whole(fig: Figure) -> None:
     """Nothing leaves the figure."""
-    box, whole = fig.get_tightbbox(style.renderer(fig)), fig.bbox_inches
+    box, whole = fig.get_tightbbox(layout.renderer(fig)), fig.bbox_inches
     hair = 1 / style.DPI
     assert min(box.x0, box.y0) >= -hair, box
     assert box.x1 <= whole.x1 + hair, box
@@ -52,7 +52,7 @@ def assert_whole(fig: Figure) -> None:
 
 def overlapping(texts: list[Text], fig: Figure) -> list[tuple[str, str]]:
     """Pairs of texts that share more than half a point of both axes."""
-    measure = style.renderer(fig)
+    measure = layout.renderer(fig)
     boxes = [(text.get_text(), Text.get_window_extent(text, measure)) for text in texts if text.get_text()]
     slack = fig.dpi / 72 / 2
     return [

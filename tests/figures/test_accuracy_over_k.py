@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from lvm_probe import InputError
-from lvm_probe.figures import accuracy_over_k, style
+from lvm_probe.figures import accuracy_over_k, layout, style
 
 LEVELS = {"z1": 0.44, "z2": 0.36, "z1+z2": 0.441, "mel": 0.442}
 
@@ -64,7 +64,7 @@ def test_every_curve_its_null_and_the_majority_line_are_drawn() -> None:
 
 def test_panels_share_their_axis_and_say_which_one_leaks() -> None:
     both = pd.concat([rows("speaker", ""), rows("nested"), rows("paper", shift=0.4)])
-    fig = accuracy_over_k.panels(both, speakers=14)
+    fig = accuracy_over_k.panels(both.assign(speakers=14))
     titles = [" ".join(ax.get_title(loc="left").split()) for ax in fig.axes]
     assert titles == [accuracy_over_k.TITLES[name] for name in ("paper", "nested", "speaker")]
     assert "leaks" in titles[0]
@@ -76,7 +76,7 @@ def test_panels_share_their_axis_and_say_which_one_leaks() -> None:
 @pytest.mark.parametrize("protocols", [("nested",), ("paper", "nested"), ("paper", "nested", "speaker")])
 def test_labels_at_the_ends_neither_overlap_nor_leave_the_figure(protocols: tuple[str, ...]) -> None:
     fig = accuracy_over_k.panels(pd.concat([rows(name) for name in protocols]))
-    measure = style.renderer(fig)
+    measure = layout.renderer(fig)
     fig.draw(measure)
     # An annotation's own extent has its leader.
     boxes = [Text.get_window_extent(text, measure) for text in labels(fig)]
@@ -158,7 +158,7 @@ def test_of_few_k_the_curves_stand_side_by_side_with_bars() -> None:
 
 def test_parts_of_several_questions_keep_their_own_k() -> None:
     parts = {"Gender": rows(), "Height": rows().query("k <= 3").assign(target="height")}
-    left, right = accuracy_over_k.side_by_side(parts, "said", same_k=False).axes
+    left, right = accuracy_over_k.panel_row(parts, "said", same_k=False).axes
     assert left.get_xlim()[1] > 20 > 4 > right.get_xlim()[1]
     assert left.get_ylim() == right.get_ylim()
 
@@ -166,7 +166,7 @@ def test_parts_of_several_questions_keep_their_own_k() -> None:
 def test_missing_intervals_and_one_k_are_no_obstacle() -> None:
     bare = rows().query("k == 1").assign(ci_low=None, ci_high=np.nan, null_accuracy=None)
     fig = accuracy_over_k.panels(bare)
-    style.renderer(fig)
+    layout.renderer(fig)
     assert len(labels(fig)) == 4
 
 

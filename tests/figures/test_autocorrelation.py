@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import decay_time
 from lvm_probe.figures import autocorrelation
-from lvm_probe.figures.inputs import LeftOut
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
@@ -34,7 +34,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
 
 def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
     given = material()
-    found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), draws=autocorrelation.PATHS)
+    found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), draws=autocorrelation.DRAWS)
     times = found.timescales.set_index("series")
     for name in ("z1", "z2", "mel"):
         one = data[data["series"] == name]
@@ -48,9 +48,9 @@ def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
 def test_few_utterances_are_drawn_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autocorrelation, "UTTERANCES", 2)
     corpus = material().corpus
-    chosen = [autocorrelation._chosen(corpus, seed) for seed in range(6)]
+    chosen = [autocorrelation._choose(corpus, seed) for seed in range(6)]
     assert all(len(some) == 2 for some in chosen)
-    assert autocorrelation._chosen(corpus, 0) == chosen[0]
+    assert autocorrelation._choose(corpus, 0) == chosen[0]
     assert len({tuple(u.id for u in some) for some in chosen}) > 1
 
 
@@ -60,7 +60,7 @@ def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
     data = autocorrelation.data(given)
     assert data["ci_low"].isna().all()
     autocorrelation.figure(data)
-    assert "one has no band" in autocorrelation.caption(data, given)
+    assert "one utterance, so no band" in autocorrelation.caption(data, given)
 
 
 def test_silences_are_no_phones(data: pd.DataFrame) -> None:
@@ -69,11 +69,11 @@ def test_silences_are_no_phones(data: pd.DataFrame) -> None:
 
 
 def test_left_out(tmp_path: Path) -> None:
-    with pytest.raises(LeftOut, match="--ckpt"):
+    with pytest.raises(InputError, match="--ckpt"):
         autocorrelation.data(material(checkpoint=None))
-    with pytest.raises(LeftOut, match="--corpus"):
+    with pytest.raises(InputError, match="--corpus"):
         autocorrelation.data(material(corpus=None))
-    with pytest.raises(LeftOut, match="nothing is sampled"):
+    with pytest.raises(InputError, match="nothing is sampled"):
         autocorrelation.data(material(checkpoint=checkpoint("lstm")))
-    with pytest.raises(LeftOut, match="no curve"):
+    with pytest.raises(InputError, match="no autocorrelations"):
         autocorrelation.figure(pd.DataFrame(columns=list(autocorrelation.COLUMNS)))

@@ -1,14 +1,17 @@
 """PCA and UMAP: the components of scikit-learn, a UMAP that repeats and keeps neighbours together."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from lvm_probe.figures import embedding
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe import InputError
+from lvm_probe.figures import embedding, style
+from lvm_probe.figures.inputs import Material
+from lvm_probe.probing.corpora.phones import Manner
 from tests.figures.contract import kept
 from tests.probing.synthetic_tables import changed, made_up
 
@@ -53,22 +56,22 @@ def test_umap_repeats_and_keeps_neighbours() -> None:
 
 
 def test_every_manner_has_its_own_mark() -> None:
-    looks = embedding.looks(pd.DataFrame({"manner": list(embedding._MARKS)}))
+    looks = style.manner_styles(get_args(Manner))
     assert len({look.colour for look in looks.values()}) == 8
     assert len({(look.marker, look.filled) for look in looks.values()}) == 8
 
 
 @pytest.mark.usefixtures("no_umap")
 def test_left_out() -> None:
-    with pytest.raises(LeftOut, match="no phoneme rows"):
+    with pytest.raises(InputError, match="no phoneme rows"):
         embedding.data(Material(changed(made_up(), unit="word")))
-    with pytest.raises(LeftOut, match="unknown phone label"):
+    with pytest.raises(InputError, match="unknown phone label"):
         embedding.data(Material(changed(made_up(), label="ä")))
-    with pytest.raises(LeftOut, match="12 phonemes"):
+    with pytest.raises(InputError, match="12 phonemes"):
         embedding.data(Material(made_up(each=12)))
     dead = made_up()
     dead.features["z2"][:] = 1
-    with pytest.raises(LeftOut, match="'z2' has one dimension, or one value"):
+    with pytest.raises(InputError, match="'z2' has one dimension, or one value"):
         embedding.data(Material(dead))
-    with pytest.raises(LeftOut, match="manner"):
+    with pytest.raises(InputError, match="manner"):
         embedding.figure(pd.DataFrame({"x": [0.0]}))

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from lvm_probe import InputError
 from lvm_probe.figures import gender_density
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -110,7 +110,7 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (made_up(speakers=1), "1 F speakers"),
         (made_up(speakers=3), "2 F and 1 M speakers"),
     ):
-        with pytest.raises(LeftOut, match=message):
+        with pytest.raises(InputError, match=message):
             gender_density.data(Material(table, permutations=0))
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.figures import height_lda
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept
 from tests.probing.synthetic_tables import changed, made_up
@@ -65,8 +66,8 @@ def test_both_genders_come_with_a_warning() -> None:
     material = Material(table)
     data = height_lda.data(material)
     assert set(data["group"]) == {"speakers of both genders"}
-    assert "Height goes with gender" in height_lda.caption(data, material)
-    assert any("Height goes with gender" in text.get_text() for text in height_lda.figure(data).texts)
+    assert "Gender predicts height" in height_lda.caption(data, material)
+    assert any("Gender predicts height" in text.get_text() for text in height_lda.figure(data).texts)
 
 
 def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
@@ -76,5 +77,5 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (two, "<175 cm .4. and 175-185 cm .3.; two discriminants need three classes of two speakers"),
         (two.select((two.tokens["speaker"] == "FS0").to_numpy()), "<175 cm .1."),
     ):
-        with pytest.raises(LeftOut, match=message):
+        with pytest.raises(InputError, match=message):
             height_lda.data(Material(table))

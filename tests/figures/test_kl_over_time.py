@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from lvm_probe import InputError
 from lvm_probe.figures import kl_over_time
-from lvm_probe.figures.inputs import LeftOut
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.recordings import read_pcm
 from lvm_probe.probing.diagnostics.kl_rate import layer_kl
@@ -72,29 +72,29 @@ def test_of_a_long_utterance_the_beginning_is_shown(monkeypatch: pytest.MonkeyPa
 
 
 def test_left_out(tmp_path: Path) -> None:
-    with pytest.raises(LeftOut, match="--ckpt"):
+    with pytest.raises(InputError, match="--ckpt"):
         kl_over_time.data(material(checkpoint=None))
-    with pytest.raises(LeftOut, match="--corpus"):
+    with pytest.raises(InputError, match="--corpus"):
         kl_over_time.data(material(corpus=None))
-    with pytest.raises(LeftOut, match="nothing is sampled"):
+    with pytest.raises(InputError, match="nothing is sampled"):
         kl_over_time.data(material(checkpoint=checkpoint("lstm")))
     stranger = demo().select(speakers=[demo().speakers[2].id])
-    with pytest.raises(LeftOut, match="no utterance of speaker"):
+    with pytest.raises(InputError, match="no utterance of speaker"):
         kl_over_time.data(material(corpus=stranger))
     silent = replace(stranger, utterances=tuple(replace(u, phonemes=()) for u in material().corpus.utterances))
-    with pytest.raises(LeftOut, match="with phones"):
+    with pytest.raises(InputError, match="with phones"):
         kl_over_time.data(material(corpus=silent))
     gone = tuple(replace(u, audio=tmp_path / "gone.wav") for u in material().corpus.utterances)
-    with pytest.raises(LeftOut, match="gone.wav"):
+    with pytest.raises(InputError, match="gone.wav"):
         kl_over_time.data(material(corpus=replace(stranger, utterances=gone)))
-    with pytest.raises(LeftOut, match="rows of kind phone"):
+    with pytest.raises(InputError, match="rows of kind phone"):
         kl_over_time.figure(pd.DataFrame([["utterance", "a", 0, 1, 0, 8], ["spectrogram", "a", 0, 1, 50, 0],
                                           ["kl", "z1", 0, 1, 0, 8]], columns=list(kl_over_time.COLUMNS)))  # fmt: skip
-    with pytest.raises(LeftOut, match="make no panel"):
+    with pytest.raises(InputError, match="make no panel"):
         kl_over_time.draw(Figure().add_subplot(), pd.DataFrame({"kind": ["utterance"]}))
 
 
 def test_books_without_phones_are_left_out(tmp_path: Path) -> None:
     books = open_corpus(miniature.librispeech(tmp_path / "books"))
-    with pytest.raises(LeftOut, match="with phones"):
+    with pytest.raises(InputError, match="with phones"):
         kl_over_time.data(material(corpus=books))

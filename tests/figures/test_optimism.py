@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.figures import optimism
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
@@ -28,7 +29,7 @@ def test_features_are_those_of_the_findings() -> None:
     material = Material(made_up(speakers=2), permutations=0, speaker="MS1")
     data = optimism.data(material)
     features = data[data["kind"] == "feature"].set_index(["feature", "protocol"])
-    (findings,) = material.asked.values()
+    (findings,) = material.answers.values()
     rows = findings.frame[(findings.frame["speaker"] == "MS1") & (findings.frame["k"] == 5)].set_index("feature")
     for name, row in rows.iterrows():
         assert features.loc[(name, "paper"), "accuracy"] == row["paper_accuracy"]
@@ -52,12 +53,12 @@ def test_names_of_many_features_stay_apart() -> None:
 
 
 def test_left_out() -> None:
-    with pytest.raises(LeftOut, match="no phoneme rows"):
+    with pytest.raises(InputError, match="no phoneme rows"):
         optimism.data(Material(changed(made_up(), unit="word"), permutations=0))
     few = made_up(speakers=1, each=14)
-    with pytest.raises(LeftOut, match="14 tokens of 4 phonemes"):
+    with pytest.raises(InputError, match="14 tokens of 4 phonemes"):
         optimism.data(Material(few, permutations=0))
-    with pytest.raises(LeftOut, match="MS9"):
+    with pytest.raises(InputError, match="MS9"):
         optimism.data(Material(made_up(), permutations=0, speaker="MS9"))
-    with pytest.raises(LeftOut, match="none of noise"):
+    with pytest.raises(InputError, match="no accuracies over the dimension"):
         optimism.figure(pd.DataFrame(columns=list(optimism.COLUMNS)))

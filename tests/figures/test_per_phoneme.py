@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
+from lvm_probe import InputError
 from lvm_probe.figures import per_phoneme, style
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import made_up
@@ -18,7 +19,7 @@ def test_recalls_are_those_of_the_confusions(tmp_path: Path) -> None:
     data = kept(per_phoneme, Material(made_up(speakers=2), permutations=0), tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1", "z1+z2"]
     assert (data["n"] == 24).all()
-    assert list(data["label"][:4]) == list(style.phone_looks(["iy", "aa", "s", "t"]))
+    assert list(data["label"][:4]) == list(style.phone_styles(["iy", "aa", "s", "t"]))
     # made_up's z1 knows every phoneme, its Mel none.
     assert (data["recall"] > data["mel"]).all()
     mel = data.pivot_table(index="label", columns="feature", values="mel")
@@ -40,13 +41,13 @@ def test_phonemes_of_few_tokens_are_left_out(monkeypatch: pytest.MonkeyPatch) ->
     data = per_phoneme.data(material)
     assert data[["label", "n", "recall", "mel"]].to_numpy().tolist() == [["t", 11, 0.0, 1.0]]
     monkeypatch.setattr(per_phoneme, "counts", lambda *_: found.assign(count=1))
-    with pytest.raises(LeftOut, match="10 tokens"):
+    with pytest.raises(InputError, match="10 tokens"):
         per_phoneme.data(material)
 
 
 def test_all_of_timit_with_names_apart() -> None:
     rng = np.random.default_rng(0)
-    labels = list(style.phone_looks(TIMIT61 - SILENCES))
+    labels = list(style.phone_styles(TIMIT61 - SILENCES))
     frames = []
     for feature in ("z1", "z1+z2", "z1_logms+z2"):
         n = rng.integers(10, 200, len(labels)).astype(float)
@@ -65,9 +66,9 @@ def test_all_of_timit_with_names_apart() -> None:
 
 
 def test_left_out() -> None:
-    with pytest.raises(LeftOut, match="no feature 'mel'"):
+    with pytest.raises(InputError, match="no feature 'mel'"):
         per_phoneme.data(Material(made_up(dims={"z1": 8, "z2": 8}), permutations=0))
-    with pytest.raises(LeftOut, match="no layer"):
+    with pytest.raises(InputError, match="no layer"):
         per_phoneme.data(Material(made_up(dims={"mel": 8}), permutations=0))
-    with pytest.raises(LeftOut, match="recall"):
+    with pytest.raises(InputError, match="recall"):
         per_phoneme.figure(pd.DataFrame({"feature": ["z1"]}))

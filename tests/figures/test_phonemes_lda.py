@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.figures import phonemes_lda, style
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -34,7 +35,7 @@ def test_the_papers_way_says_so() -> None:
     data = phonemes_lda.data(material)
     assert not data["held_out"].any()
     fig = phonemes_lda.figure(data)
-    assert all("these very tokens" in ax.get_title(loc="left") for ax in fig.axes[:-1])
+    assert all("these tokens" in ax.get_title(loc="left") for ax in fig.axes[:-1])
     assert any("The paper's way" in text.get_text() for text in fig.texts)
     assert "as in the paper" in phonemes_lda.caption(data, material)
 
@@ -62,7 +63,7 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (table.select(first), "one utterance"),
         (changed(table, label=np.where(first, "s", "t")), "2 classes"),
     ):
-        with pytest.raises(LeftOut, match=message):
+        with pytest.raises(InputError, match=message):
             phonemes_lda.data(Material(spoilt))
-    with pytest.raises(LeftOut, match="nobody"):
+    with pytest.raises(InputError, match="nobody"):
         phonemes_lda.data(Material(table, speaker="nobody"))

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.figures import accuracy_over_k, phonemes_over_k
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from tests.figures.contract import kept
 from tests.probing.synthetic_tables import changed, made_up
 
@@ -19,7 +20,7 @@ def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:
     assert (data["speaker"] == "").all()
     assert (data["n"] == 2 * 48).all()
     assert data[["null_accuracy", "ci_low", "ci_high", "chance"]].notna().all(axis=None)
-    assert len(material.asked) == 2
+    assert len(material.answers) == 2
     titles = [ax.get_title(loc="left") for ax in phonemes_over_k.figure(data).axes]
     assert ["leaks" in titles[0], "nested" in titles[1]] == [True, True]
 
@@ -32,5 +33,5 @@ def test_a_single_speaker_is_named() -> None:
 
 
 def test_without_phonemes_it_is_left_out() -> None:
-    with pytest.raises(LeftOut, match="no phoneme rows"):
+    with pytest.raises(InputError, match="no phoneme rows"):
         phonemes_over_k.data(Material(changed(made_up(speakers=2), unit="word")))

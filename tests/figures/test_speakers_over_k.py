@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lvm_probe import InputError
 from lvm_probe.figures import speakers_over_k
-from lvm_probe.figures.inputs import LeftOut, Material
+from lvm_probe.figures.inputs import Material
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -55,7 +56,7 @@ def test_missing_panels_have_their_reason_in_the_caption() -> None:
     data = speakers_over_k.data(material)
     assert set(data["panel"]) == {"Gender"}
     caption = speakers_over_k.caption(data, material)
-    assert caption.count("Left out, height of") == 2
+    assert caption.count("No panel for height of") == 2
     assert "no rows with a known height" in caption
 
 
@@ -70,10 +71,10 @@ def test_classes_of_one_speaker_are_said_to_be_missing() -> None:
 
 @pytest.mark.parametrize("speakers", [1, 2])
 def test_with_too_few_speakers_it_is_left_out(speakers: int) -> None:
-    with pytest.raises(LeftOut, match="Gender: .*; Height of men: .*; Height of women: "):
+    with pytest.raises(InputError, match="Gender: .*; Height of men: .*; Height of women: "):
         speakers_over_k.data(Material(made_up(speakers=speakers, each=12)))
 
 
 def test_without_gender_it_is_left_out() -> None:
-    with pytest.raises(LeftOut, match="no rows with a known gender"):
+    with pytest.raises(InputError, match="no rows with a known gender"):
         speakers_over_k.data(Material(changed(made_up(speakers=4, each=12), gender=None)))

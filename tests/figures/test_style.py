@@ -11,16 +11,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from lvm_probe import InputError
-from lvm_probe.figures import style
+from lvm_probe.figures import layout, style
 from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, manner
 
 FEATURES = ("z1", "z2", "z3", "z1+z2", "mel", "h1")
 
 
 def small_figure() -> Figure:
-    with style.applied():
+    with style.theme():
         fig = Figure(figsize=(style.ONE_COLUMN, 2), dpi=style.DPI)
-        ax = style.axes_in(fig, 0.5, 0.5, 2.5, 1.2)
+        ax = layout.axes_in(fig, 0.5, 0.5, 2.5, 1.2)
         ax.fill_between([1, 2, 3], [1, 2, 1], [2, 3, 2], alpha=0.2)
         ax.plot([1, 2, 3], [1, 3, 2], marker="o")
         ax.set_title("a title")
@@ -82,45 +82,45 @@ def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_features_differ_without_their_colours() -> None:
-    looks = [style.feature_look(name) for name in FEATURES]
+    looks = [style.feature_style(name) for name in FEATURES]
     assert len({str(look.linestyle) for look in looks}) == len(FEATURES)
     assert len({look.colour for look in looks}) == len(FEATURES)
-    assert len({style.feature_marker(name) for name in FEATURES}) == len(FEATURES)
+    assert len({style.feature_style(name).marker for name in FEATURES}) == len(FEATURES)
     # Contrast of at least 2.4 to white: thin lines are seen (the text beside them is darker).
     assert all(1.05 / (luminance(look.colour) + 0.05) > 2.4 for look in looks)
 
 
 def test_variants_and_unknown_features_have_a_look() -> None:
-    assert style.feature_look("z1_logms").label == "z1 logms"
-    assert style.feature_look("z1_logms") != style.feature_look("z1")
-    assert style.feature_look("wav2vec") == style.feature_look("wav2vec")
+    assert style.feature_style("z1_logms").label == "z1 logms"
+    assert style.feature_style("z1_logms") != style.feature_style("z1")
+    assert style.feature_style("wav2vec") == style.feature_style("wav2vec")
     assert style.feature_order(["mel", "x", "z2", "z1_untrained", "z1", "z1+z2"]) == [
         "z1", "z1_untrained", "z2", "z1+z2", "mel", "x",
     ]  # fmt: skip
 
 
 def test_a_joint_variant_looks_like_what_it_varies() -> None:
-    look = style.feature_look("z1_logms+z2")
+    look = style.feature_style("z1_logms+z2")
     assert look.label == "z1 logms+z2"
-    assert look.colour == style.blend(style.feature_look("z1+z2").colour, "white", 0.35)
-    assert style.feature_marker("z1_logms+z2") == style.feature_marker("z1+z2")
+    assert look.colour == style.blend(style.feature_style("z1+z2").colour, "white", 0.35)
+    assert style.feature_style("z1_logms+z2").marker == style.feature_style("z1+z2").marker
     assert style.feature_order(["mel", "z1_logms+z2", "z1+z2", "z2"]) == ["z2", "z1+z2", "z1_logms+z2", "mel"]
 
 
 def test_genders_and_heights_differ_in_grey() -> None:
-    women, men = style.gender_look("F"), style.gender_look("M")
+    women, men = style.gender_style("F"), style.gender_style("M")
     assert luminance(men.colour) - luminance(women.colour) > 0.2
     assert (women.linestyle, women.marker) != (men.linestyle, men.marker)
-    heights = style.ordered_looks([">185", "175-185", "<175"])
+    heights = style.interval_styles([">185", "175-185", "<175"])
     assert list(heights) == ["<175", "175-185", ">185"]
     light = [luminance(look.colour) for look in heights.values()]
     assert np.diff(light).min() > 0.05
     assert len({look.marker for look in heights.values()}) == 3
-    assert list(style.ordered_looks([">=165.1", "<165.1"])) == ["<165.1", ">=165.1"]
+    assert list(style.interval_styles([">=165.1", "<165.1"])) == ["<165.1", ">=165.1"]
 
 
 def test_every_phoneme_has_its_own_look_under_its_manner() -> None:
-    looks = style.phone_looks(TIMIT61 | TIMIT48)
+    looks = style.phone_styles(TIMIT61 | TIMIT48)
     assert set(looks) == TIMIT61 | TIMIT48
     assert all(look.group == manner(label) for label, look in looks.items())
     groups = [look.group for look in looks.values()]
@@ -132,21 +132,21 @@ def test_every_phoneme_has_its_own_look_under_its_manner() -> None:
 
 
 def test_silence_is_grey_and_a_look_does_not_depend_on_company() -> None:
-    red, green, blue = to_rgb(style.phone_look("pau").colour)
+    red, green, blue = to_rgb(style.phone_styles(["pau"])["pau"].colour)
     assert red == green == blue
-    assert style.phone_look("s") == style.phone_looks(TIMIT61)["s"]
+    assert style.phone_styles(["s"])["s"] == style.phone_styles(TIMIT61)["s"]
 
 
 def test_labels_that_are_no_phonemes_differ() -> None:
-    looks = style.phone_looks(["F", "M", "aa"])
+    looks = style.phone_styles(["F", "M", "aa"])
     assert list(looks) == ["aa", "F", "M"]
     assert looks["F"].group == "other"
-    assert looks["F"][:2] != looks["M"][:2]
+    assert (looks["F"].colour, looks["F"].marker) != (looks["M"].colour, looks["M"].marker)
 
 
 def test_wrapped_lines_fit() -> None:
     text = "a caption of so many words that no one column of a page could hold it on one line of text " * 2
-    lines = style.wrapped(text, 3.0, style.SMALL).split("\n")
+    lines = layout.wrapped(text, 3.0, style.SMALL).split("\n")
     assert " ".join(lines) == " ".join(text.split())
     assert len(lines) > 1
-    assert all(style.text_width(line, style.SMALL) <= 3.0 for line in lines)
+    assert all(layout.text_width(line, style.SMALL) <= 3.0 for line in lines)

@@ -1,34 +1,32 @@
-"""Change a latent and hear it: another speaker's upper layer, or a step along a probe's axis."""
+"""The page 'Change a latent': decode another speaker's upper layer, or a step from one class to another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import lda_directions, reconstruction, sound
-from lvm_probe.app.explorer.inputs import Given
-from lvm_probe.app.explorer.pages.utterance import (
-    Row,
-    Stretch,
-    choose_listening,
+from lvm_probe.app.explorer import latent_probes, reconstruction, time_plots
+from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
+from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.latent_probes import Target, Way
+from lvm_probe.app.explorer.reconstruction import Reconstruction
+from lvm_probe.app.explorer.recording_choice import (
+    Excerpt,
+    checkpoint_with_latents,
+    choose_excerpt,
+    choose_output,
     choose_recording,
     choose_speaker,
-    choose_stretch,
     choose_utterance,
-    conditioning,
-    heard,
-    said,
-    side_by_side,
     speakers_of,
-    stacked,
-    with_latents,
 )
+from lvm_probe.app.explorer.time_plots import Strip
 from lvm_probe.app.explorer.views import plain
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.mulaw import to_pcm
@@ -39,25 +37,23 @@ from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import TokenTable
 
-Below = Literal["stay as they were", "inferred again", "from their prior"]
+Below = Literal["unchanged", "inferred again", "from their prior"]
 SWAP, STEP = "take a layer of another recording", "step from one class to another"
-BELOW: tuple[Below, ...] = ("stay as they were", "inferred again", "from their prior")
-WAYS: tuple[lda_directions.Way, ...] = ("between the class means", "along the discriminant")
-GENDERS = {"F": "a woman", "M": "a man"}
+TARGETS: tuple[Target, ...] = get_args(Target)
 RECORDING, UNCHANGED, CHANGED = "Recording", "Decoded, unchanged", "Decoded, changed"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a layer (0 the lowest): its new latents, and what becomes of the layers below.
+    """A change of one layer.
 
     Attributes:
-        layer: which.
-        z: new latents, one row a step of the padded recording.
-        below: what the layers below do.
-        key: tells the change from others, for caches.
-        told: a sentence on it.
-        left_out: utterances and speakers that no probe may be fitted on.
+        layer: which (0 is the lowest).
+        z: its new latents, one row per time step of the padded recording.
+        below: what happens to the layers below.
+        key: identifies the change, for caches.
+        description: a sentence about it.
+        held_out: utterances and speakers that no probe may be fitted on.
         donor: the other recording, where there is one.
     """
 
@@ -65,140 +61,120 @@ class Change:
     z: np.ndarray
     below: Below
     key: tuple[Any, ...]
-    told: str
-    left_out: tuple[tuple[str, ...], tuple[str, ...]]
-    donor: Stretch | None = None
+    description: str
+    held_out: tuple[tuple[str, ...], tuple[str, ...]]
+    donor: Excerpt | None = None
 
 
-def show(given: Given) -> None:
+def show(inputs: ExplorerInputs) -> None:
     """The page."""
     st.title("Change a latent")
-    if isinstance(given.sounds, str) or isinstance(given.model, str):
-        st.info(said(given.model if isinstance(given.model, str) else given.sounds))
-        return
-    st.markdown(
-        "The model turns a recording into latents; here one layer of them is changed before they are decoded, so that "
-        "you hear what it stands for. Then probes say what they make of the result."
-    )
-    id, seed = choose_recording(speakers_of(given))
-    utterance = given.utterance(id)
-    assert not isinstance(utterance, str)  # the ids are the corpus's
-    stretch = choose_stretch(utterance)
-    checkpoint = with_latents(given, stretch)
-    if isinstance(checkpoint, str):
-        st.info(said(checkpoint))
-        return
-    table = next((table for table in given.tables.values() if lda_directions.fits(table, checkpoint)), None)
-    plain_sound = heard(checkpoint.model, stretch, (checkpoint.sha256, stretch.key), seed)
-    how = st.segmented_control("Change", (SWAP, STEP), default=SWAP, required=True, key="change", bind="query-params")
     try:
-        if how == SWAP:
-            change = _swap(given, stretch, checkpoint, plain_sound, seed)
+        _ = inputs.corpus, inputs.checkpoint  # raise where one is missing
+        st.markdown(
+            "The model encodes a recording into latents. Here one of their layers is changed before they are decoded, "
+            "so that you can hear what it encodes. Probes then classify the result."
+        )
+        id, seed = choose_recording(speakers_of(inputs))
+        excerpt = choose_excerpt(inputs.utterance(id))
+        checkpoint = checkpoint_with_latents(inputs, excerpt)
+        table = next((one for one in inputs.tables.values() if latent_probes.made_by(one, checkpoint)), None)
+        own = reconstruct(checkpoint.model, excerpt, (checkpoint.sha256, excerpt.key), seed)
+        kind = st.segmented_control(
+            "Change", (SWAP, STEP), default=SWAP, required=True, key="change", bind="query-params"
+        )
+        if kind == SWAP:
+            change = _swap(inputs, excerpt, checkpoint, own, seed)
         else:
-            change = _step(table, stretch, checkpoint.model, plain_sound)
+            change = _step(table, excerpt, checkpoint.model, own)
+        _show_outcome(excerpt, checkpoint, table, own, change, seed)
     except InputError as error:
-        st.info(said(error))
-        return
-    if change is None:
-        return
-    _outcome(stretch, checkpoint, table, plain_sound, change, seed)
+        st.info(plain(error))
 
 
-def _swap(
-    given: Given, stretch: Stretch, checkpoint: Checkpoint, own: reconstruction.Heard, seed: int
-) -> Change | None:
-    """Another recording's layer, cut to this one's length or begun again."""
+def _swap(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint, own: Reconstruction, seed: int) -> Change:
+    """The layer of another recording, cut to this one's length or repeated."""
     model = checkpoint.model
     if len(model.latents) < 2:
-        st.info(
-            f"{plain(checkpoint.path.stem)} has one layer of latents. With another recording's, you would hear that "
-            f"other recording: choose “{STEP}”, or a checkpoint with several layers."
+        raise InputError(
+            f"{checkpoint.path.stem} has one layer of latents; with that of another recording you would hear the other "
+            f"recording. Choose “{STEP}”, or a checkpoint with several layers."
         )
-        return None
-    speakers, speaker = speakers_of(given), stretch.utterance.speaker
-    strangers = {id: who for id, who in speakers.items() if id != speaker.id}
-    if not strangers:
-        st.info("The corpus has one speaker only, so there is nobody to take a layer of.")
-        return None
-    opposite = [id for id, (who, _) in strangers.items() if who.gender and who.gender != speaker.gender]
-    first = strangers[opposite[0] if opposite else next(iter(strangers))][1][0]
+    speakers, speaker = speakers_of(inputs), excerpt.utterance.speaker
+    others = {id: who for id, who in speakers.items() if id != speaker.id}
+    if not others:
+        raise InputError("The corpus has only one speaker, so there is no other recording to take a layer of.")
+    opposite = [id for id, (who, _) in others.items() if who.gender and who.gender != speaker.gender]
+    first = others[opposite[0] if opposite else next(iter(others))][1][0]
     one, two, three, four = st.columns([1, 2, 2, 2])
     with one:
         layer = _choose_layer(range(1, len(model.latents)))
     with two:
-        other = choose_speaker("Of", strangers, first)
+        other = choose_speaker("Of", others, first)
     with three:
-        id = choose_utterance("In", strangers, other, first)
+        utterance = inputs.utterance(choose_utterance("In", others, other, first))
     with four:
         below = _choose_below(layer)
-    donor = given.utterance(id)
-    assert not isinstance(donor, str)
-    whole = Stretch(donor, 0, min(donor.samples, stretch.end - stretch.start + donor.sample_rate))
-    theirs = heard(model, whole, (checkpoint.sha256, whole.key), seed).latents[layer]
+    donor = Excerpt(utterance, 0, min(utterance.samples, excerpt.end - excerpt.start + utterance.sample_rate))
+    theirs = reconstruct(model, donor, (checkpoint.sha256, donor.key), seed).latents[layer]
     steps = len(own.latents[layer])
-    told = (
-        "cut where this recording ends" if len(theirs) >= steps else "begun again where it ends before this recording"
-    )
+    fit = "cut where this recording ends" if len(theirs) >= steps else "repeated up to the end of this recording"
     return Change(
-        layer, reconstruction.fitted(theirs, steps), below, (SWAP, layer, below, whole.key),
-        f"z{layer + 1} is that of {plain(donor.id)}, step by step from the start and {told}: nothing aligns the two.",
-        ((stretch.utterance.id, donor.id), (speaker.id, donor.speaker.id)), whole,
+        layer, reconstruction.repeated(theirs, steps), below, (SWAP, layer, below, donor.key),
+        f"z{layer + 1} comes from {plain(utterance.id)}, time step by time step from the start and {fit}; the two are "
+        "not aligned.",
+        ((excerpt.utterance.id, utterance.id), (speaker.id, utterance.speaker.id)), donor,
     )  # fmt: skip
 
 
-def _step(table: TokenTable | None, stretch: Stretch, model: SpeechModel, own: reconstruction.Heard) -> Change | None:
-    """Every step of the layer (or those of one phone) moved from one class of the table's tokens towards another."""
+def _step(table: TokenTable | None, excerpt: Excerpt, model: SpeechModel, own: Reconstruction) -> Change:
+    """Every time step of the layer (or those of one phone) moved from one class of the table's tokens to another."""
     if table is None:
-        st.info("No table given was made by this checkpoint, so there are no classes to step between.")
-        return None
-    utterance = stretch.utterance
-    layers = [l for l in range(len(model.latents)) if f"z{l + 1}" in table.features]
+        raise InputError("None of the tables was made with this checkpoint, so there are no classes to step between.")
+    utterance = excerpt.utterance
     one, two, three, four, five = st.columns([1, 1, 1, 1, 2])
     with one:
-        layer = _choose_layer(layers)
+        layer = _choose_layer([l for l in range(len(model.latents)) if f"z{l + 1}" in table.features])
     with two:
-        target: lda_directions.Target = st.selectbox(
-            "Classes", ("gender", "phoneme"), key="classes", bind="query-params"
-        )
-    left_out = ((utterance.id,), (utterance.speaker.id,))
-    kept = lda_directions.others(table, target, *left_out)
-    labels = lda_directions.labels_of(table, target)[kept].astype(str)
+        target: Target = st.selectbox("Classes", TARGETS, key="classes", bind="query-params")
+    held_out = ((utterance.id,), (utterance.speaker.id,))
+    rows = latent_probes.training_rows(table, target, *held_out)
+    labels = latent_probes.labels_of(table, target)[rows].astype(str)
     known = sorted(set(labels))
-    here = known if target == "gender" else sorted({s.label for s in _tokens(stretch)} & set(known))
+    here = known if target == "gender" else sorted({s.label for s in _tokens(excerpt)} & set(known))
     if len(known) < 2 or not here:
-        st.info(f"The table's other tokens say too little of {target}: there are no two classes to step between.")
-        return None
+        raise InputError(f"The other tokens of the table have no two classes of {target} to step between.")
     with three:
-        mine = utterance.speaker.gender if target == "gender" else None
-        start = st.selectbox("From", here, here.index(mine) if mine in here else 0, key=f"from {target}")
+        own_class = utterance.speaker.gender if target == "gender" else None
+        start = st.selectbox("From", here, here.index(own_class) if own_class in here else 0, key=f"from {target}")
     with four:
         goals = [label for label in known if label != start]
         goal = st.selectbox("To", goals, key=f"to {target} from {start}")
     with five:
-        amount = st.slider("How far", -3.0, 3.0, 1.0, 0.25, key="far", bind="query-params",
-                           help="1 is as far as from the mean of one class to that of the other.")  # fmt: skip
+        amount = st.slider("Step size", -3.0, 3.0, 1.0, 0.25, key="far", bind="query-params",
+                           help="1 is the distance between the means of the two classes.")  # fmt: skip
     left, right = st.columns(2)
     with left:
         way = st.segmented_control(
-            "Which way", WAYS, default=WAYS[0], required=True, key="way", bind="query-params",
-            help="Both move the discriminant's value by as much. The class means lie where latents lie; the "
-            "discriminant itself is the shortest way over the boundary.",
+            "Direction", get_args(Way), default=get_args(Way)[0], required=True, key="way", bind="query-params",
+            help="Both change the value of the discriminant by the same amount. The class means lie where latents lie; "
+            "the discriminant itself is the shortest way across the decision boundary.",
         )  # fmt: skip
     with right:
         below = _choose_below(layer)
-    direction = lda_directions.step(table.matrix(f"z{layer + 1}")[kept], labels.tolist(), start, goal, way)
-    z, told = own.latents[layer], "at every step"
-    size = np.ones(len(z))
+    direction = latent_probes.class_step(table.matrix(f"z{layer + 1}")[rows], labels.tolist(), start, goal, way)
+    z, where = own.latents[layer], "at every time step"
+    share = np.ones(len(z))
     if target == "phoneme":
-        spans = [_at(stretch, model, s) for s in _tokens(stretch) if s.label == start]
-        size = reconstruction.cover(spans, model.strides[layer], len(z))
-        told = f"wherever {plain(start)} is spoken ({len(spans)} times here)"
-    moved = z + (amount * size[:, None] * direction).astype(np.float32)
+        spans = [_at_model_rate(excerpt, model, s) for s in _tokens(excerpt) if s.label == start]
+        share = reconstruction.coverage(spans, model.strides[layer], len(z))
+        where = f"wherever {plain(start)} is spoken ({len(spans)} times here)"
+    moved = z + (amount * share[:, None] * direction).astype(np.float32)
     return Change(
         layer, moved, below, (STEP, layer, below, target, start, goal, amount, way, str(table.path)),
-        f"z{layer + 1} is moved by {amount:g} times the step from {plain(start)} to {plain(goal)}, {told}. "
-        + f"The step comes from {'other speakers' if target == 'gender' else 'other recordings'}' tokens.",
-        left_out,
+        f"z{layer + 1} is moved by {amount:g} times the step from {plain(start)} to {plain(goal)}, {where}. The step "
+        f"comes from tokens of other {'speakers' if target == 'gender' else 'recordings'}.",
+        held_out,
     )  # fmt: skip
 
 
@@ -208,178 +184,145 @@ def _choose_layer(layers: Sequence[int]) -> int:
 
 def _choose_below(layer: int) -> Below:
     if layer == 0:
-        return "stay as they were"
+        return "unchanged"
     chosen: Below = st.selectbox(
-        "Layers below", BELOW, key="below", bind="query-params",
-        help="As they were: only what the changed layer tells them differs. Inferred again: from this recording's "
-        "sound, which can undo the change. From their prior: all that remains of the recording is in the layers above.",
+        "Layers below", get_args(Below), key="below", bind="query-params",
+        help="Unchanged: only the decoding and the priors below depend on the change. Inferred again: from the audio "
+        "of this recording, which can undo the change. From their prior: only the layers above still depend on the "
+        "recording.",
     )  # fmt: skip
     return chosen
 
 
-def _outcome(
-    stretch: Stretch,
-    checkpoint: Checkpoint,
-    table: TokenTable | None,
-    own: reconstruction.Heard,
-    change: Change,
-    seed: int,
+def _show_outcome(
+    excerpt: Excerpt, checkpoint: Checkpoint, table: TokenTable | None, own: Reconstruction, change: Change, seed: int
 ) -> None:
-    """Sounds beside one another, and what the probes say."""
-    model, key = checkpoint.model, (checkpoint.sha256, stretch.key)
-    changed = _changed(model, stretch, (key, change.key), seed, change, own.latents)
-    listen = choose_listening()
-    rate, pcm = model.config.sample_rate, stretch.pcm(model.config.sample_rate)
-
-    def wave(result: reconstruction.Heard) -> np.ndarray:
-        return result.centre if listen == "expectation" else result.drawn
-
-    sounds = {
-        RECORDING: pcm / np.float32(FULL_SCALE),
-        UNCHANGED: wave(own),
-        CHANGED: wave(changed),
+    """The audio before and after, and the predictions of probes."""
+    model, key = checkpoint.model, (checkpoint.sha256, excerpt.key)
+    given, prior = {change.layer: change.z}, range(0)
+    match change.below:
+        case "unchanged":
+            given |= {layer: own.latents[layer] for layer in range(change.layer)}
+        case "from their prior":
+            prior = range(change.layer)
+    changed = reconstruct(model, excerpt, (key, change.key), seed, prior, given)
+    output = choose_output()
+    rate = model.config.sample_rate
+    waves = {RECORDING: excerpt.pcm(rate) / np.float32(FULL_SCALE)} | {
+        title: result.expectation if output == "expectation" else result.draw
+        for title, result in ((UNCHANGED, own), (CHANGED, changed))
     }
-    shown = dict(sounds)
+    donor = {}
     if change.donor is not None:
-        shown[f"z{change.layer + 1} is from here"] = change.donor.pcm(rate) / np.float32(FULL_SCALE)
-    side_by_side(shown, rate, "change")
-    st.caption(f"{change.told} {conditioning(model)}")
-    st.subheader("What the probes say")
-    tokens = _tokens(stretch)
+        donor[f"Source of z{change.layer + 1}"] = change.donor.pcm(rate) / np.float32(FULL_SCALE)
+    show_waves(waves | donor, rate, "change")
+    st.caption(f"{change.description} {conditioning_text(model)}")
+    st.subheader("Predictions of probes")
+    tokens = _tokens(excerpt)
     if table is None:
-        st.info("No table given was made by this checkpoint, so there is nothing to fit probes on.")
-        return
+        raise InputError("None of the tables was made with this checkpoint, so there is nothing to fit probes on.")
     if not tokens:
-        st.info("This utterance has no aligned phones, so there are no tokens to ask the probes about.")
-        return
-    segments = [_at(stretch, model, segment) for segment in tokens]
-    mel = table.extraction["mel"]
-    heard_again = {
-        title: _features(checkpoint, (key, listen, seed, title, change.key), audio, segments, mel)
-        for title, audio in sounds.items()
+        raise InputError("This utterance has no aligned phones, so there are no tokens to classify.")
+    segments = [_at_model_rate(excerpt, model, segment) for segment in tokens]
+    points = {
+        title: _features(checkpoint, (key, output, seed, title, change.key), wave, segments, table.extraction["mel"])
+        for title, wave in waves.items()
     }
-    as_set = {
+    features = [name for name in points[RECORDING] if name in table.features]
+    points["Changed latents themselves"] = {
         f"z{l + 1}": Pooling(segments, stride, len(z)).mean(z)
         for l, (stride, z) in enumerate(zip(model.strides, changed.latents, strict=True))
     }
-    rows = {**heard_again, "Changed latents themselves": as_set}
     left, right = st.columns(2)
     with left:
-        target: lda_directions.Target = st.segmented_control(
-            "Ask for", ("gender", "phoneme"), default="gender", required=True, key="ask", bind="query-params"
+        target: Target = st.segmented_control(
+            "Target", TARGETS, default="gender", required=True, key="ask", bind="query-params"
         )
-    features = [name for name in heard_again[RECORDING] if name in table.features]
     with right:
-        chosen = st.segmented_control("Probe shown below", features, default=features[0], required=True, key="probe")
-    try:
-        probes = {name: _probe(table, str(table.path), name, target, change.left_out) for name in features}
-    except InputError as error:
-        st.info(said(error))
-        return
-    told = {
-        title: {name: probes[name].answers(points[name]) for name in features if name in points}
-        for title, points in rows.items()
+        shown = st.segmented_control("Probe shown below", features, default=features[0], required=True, key="probe")
+    probes = {name: _probe(table, str(table.path), name, target, change.held_out) for name in features}
+    predictions = {
+        title: {name: probes[name].predict(by[name]) for name in features if name in by} for title, by in points.items()
     }
-    truth = [segment.label for segment in tokens]
-    _table_of(told, truth, target, GENDERS.get(stretch.utterance.speaker.gender or "", "of unknown gender"))
-    _tiers(stretch, tokens, told, chosen)
+    _show_shares(predictions, [segment.label for segment in tokens], target, excerpt.utterance.speaker.gender)
+    _show_tiers(excerpt, tokens, {title: by[shown] for title, by in predictions.items() if shown in by})
     st.caption(
-        f"LDA probes on {', '.join(features)}, fitted on the table's phone tokens of "
-        + ("other speakers" if target == "gender" else "other recordings")
-        + f". Approximate: a sound's features here are means of {lda_directions.PATHS} sampled paths, the table's of "
-        f"{table.extraction.get('samples', 'more')}; the changed latents are one path. Decoding alone moves the probes "
-        "(compare the first two rows), and the Mel probe alone owes nothing to the model. The last row shows "
-        "the latents as they were set: that a probe follows a step along its own axis is arithmetic; whether the sound "
-        "does is news."
+        f"LDA probes on {', '.join(features)}, fitted on the table's phone tokens of other "
+        f"{'speakers' if target == 'gender' else 'recordings'}. Approximate: the features here are averaged over "
+        f"{latent_probes.DRAWS} Monte Carlo draws, those of the table over {table.extraction.get('samples', 'more')}; "
+        "the changed latents are a single draw. Decoding alone changes predictions too (compare the first two rows), "
+        "and only the Mel probe is independent of the model. The last row shows the latents as they were set: that a "
+        "probe follows a step along its own axis is arithmetic; whether the audio does is the result."
     )
 
 
-@st.cache_data(show_spinner="Decoding", max_entries=64)
-def _changed(
-    _model: SpeechModel, _stretch: Stretch, key: object, seed: int, _change: Change, _own: tuple[np.ndarray, ...]
-) -> reconstruction.Heard:
-    """The sound of the changed latents; `key` stands for all that is not hashed."""
-    given, prior = {_change.layer: _change.z}, range(0)
-    match _change.below:
-        case "stay as they were":
-            given |= {layer: _own[layer] for layer in range(_change.layer)}
-        case "from their prior":
-            prior = range(_change.layer)
-    pcm = _stretch.pcm(_model.config.sample_rate)
-    return reconstruction.heard(_model, _stretch.utterance.id, pcm, seed, prior=prior, given=given)
-
-
-@st.cache_data(show_spinner="Listening to what was decoded", max_entries=64)
+@st.cache_data(show_spinner="Encoding the decoded audio", max_entries=64)
 def _features(
     _checkpoint: Checkpoint, key: object, _wave: np.ndarray, _segments: list[Segment], _mel: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-    """The probes' features of a sound; `key` stands for it."""
+    """The probes' features of a waveform; `key` identifies it."""
     import torch
 
     pcm = to_pcm(torch.from_numpy(_wave)).numpy()
-    return lda_directions.features_of(_checkpoint, "heard again", pcm, _segments, _mel)
+    return latent_probes.audio_features(_checkpoint, "heard again", pcm, _segments, _mel)
 
 
 @st.cache_data(show_spinner="Fitting the probes", max_entries=64)
 def _probe(
-    _table: TokenTable,
-    path: str,
-    feature: str,
-    target: lda_directions.Target,
-    left_out: tuple[tuple[str, ...], tuple[str, ...]],
-) -> lda_directions.Probe:
-    """A probe on one feature, without the tokens of these utterances (and speakers)."""
-    kept = lda_directions.others(_table, target, *left_out)
-    return lda_directions.fit(_table.matrix(feature)[kept], lda_directions.labels_of(_table, target)[kept].tolist())
+    _table: TokenTable, path: str, feature: str, target: Target, held_out: tuple[tuple[str, ...], tuple[str, ...]]
+) -> latent_probes.Probe:
+    """A probe on one feature, fitted without the tokens of these utterances (and speakers)."""
+    rows = latent_probes.training_rows(_table, target, *held_out)
+    labels = latent_probes.labels_of(_table, target)[rows].tolist()
+    return latent_probes.fit_probe(_table.matrix(feature)[rows], labels)
 
 
-def _table_of(told: dict[str, dict[str, list[str]]], truth: list[str], target: lda_directions.Target, who: str) -> None:
-    """Shares of tokens, a row a sound and a column a probe."""
-
-    def share(taken_for: list[str]) -> float:
-        counted = ["F"] * len(truth) if target == "gender" else truth
-        return 100 * float(np.mean([one == other for one, other in zip(taken_for, counted, strict=True)]))
-
-    frame = pd.DataFrame({title: {name: share(s) for name, s in by.items()} for title, by in told.items()}).T
+def _show_shares(
+    predictions: dict[str, dict[str, list[str]]], labels: list[str], target: Target, gender: str | None
+) -> None:
+    """Shares of tokens, a row per waveform and a column per probe."""
+    wanted = np.array(["F"] * len(labels) if target == "gender" else labels)
+    frame = pd.DataFrame({
+        title: {name: 100 * float((np.array(some) == wanted).mean()) for name, some in by.items()}
+        for title, by in predictions.items()
+    }).T  # fmt: skip
     columns = {
         name: st.column_config.ProgressColumn(f"by {name}", min_value=0, max_value=100, format="%.0f %%")
         for name in frame.columns
     }
-    what = f"a woman's (the speaker is {who})" if target == "gender" else "what they are labelled"
-    st.markdown(f"Of {len(truth)} phone tokens, those taken for **{what}**:")
+    speaker = {"F": "a woman", "M": "a man"}.get(gender or "", "of unknown gender")
+    what = f"predicted as **a woman's** (the speaker is {speaker})" if target == "gender" else "predicted **correctly**"
+    st.markdown(f"Share of {len(labels)} phone tokens that are {what}:")
     st.dataframe(frame, column_config=columns, width="stretch")
 
 
-def _tiers(stretch: Stretch, tokens: list[Segment], told: dict[str, dict[str, list[str]]], shown: str) -> None:
-    """What one probe says of every token, over time; what it did not say of the recording in another colour."""
-    utterance = stretch.utterance
-    labels = {"phone": [s.label for s in tokens]} | {
-        title.lower(): by[shown] for title, by in told.items() if shown in by
-    }
-    before, rows = labels[RECORDING.lower()], []
-    for title, answered in labels.items():
-        segments = [Segment(label, s.start, s.end) for label, s in zip(answered, tokens, strict=True)]
-        trace = sound.tier(title, segments, utterance.sample_rate, stretch.start, stretch.end)
-        if title != "phone":
-            pairs = zip(answered, before, strict=True)
-            trace.marker.color = [sound.UNMARKED if now == then else sound.MARKED for now, then in pairs]
-        rows.append(Row(26, trace, {"fixedrange": True}))
-    figure = stacked(rows, stretch.start / utterance.sample_rate, stretch.end / utterance.sample_rate)
+def _show_tiers(excerpt: Excerpt, tokens: list[Segment], predictions: dict[str, list[str]]) -> None:
+    """The predictions of one probe for every token over time; those that differ from the recording's are marked."""
+    rate, strips = excerpt.utterance.sample_rate, []
+    for title, labels in {"phone": [s.label for s in tokens], **predictions}.items():
+        segments = [Segment(label, s.start, s.end) for label, s in zip(labels, tokens, strict=True)]
+        trace = time_plots.segments_trace(title.lower(), segments, rate, excerpt.start, excerpt.end)
+        if title in predictions:
+            pairs = zip(labels, predictions[RECORDING], strict=True)
+            trace.marker.color = [
+                time_plots.UNMARKED if label == before else time_plots.MARKED for label, before in pairs
+            ]
+        strips.append(Strip(26, trace, {"fixedrange": True}))
+    figure = time_plots.stacked(strips, *excerpt.seconds)
     figure.update_layout(margin={"l": 170})
-    st.plotly_chart(figure, key=f"told {shown}", config={"displayModeBar": False})
-    st.caption("Orange: another answer than for the recording.")
+    st.plotly_chart(figure, key=f"tiers {list(predictions)}", config={"displayModeBar": False})
+    st.caption("Orange: a different prediction than for the recording.")
 
 
-def _tokens(stretch: Stretch) -> list[Segment]:
-    """Phones of the stretch that are no silences."""
+def _tokens(excerpt: Excerpt) -> list[Segment]:
+    """Phones inside the excerpt, without silences."""
     return [
-        s for s in stretch.utterance.phonemes
-        if s.label not in NON_PHONEMES and stretch.start <= s.start and s.end <= stretch.end
+        s for s in excerpt.utterance.phonemes
+        if s.label not in NON_PHONEMES and excerpt.start <= s.start and s.end <= excerpt.end
     ]  # fmt: skip
 
 
-def _at(stretch: Stretch, model: SpeechModel, segment: Segment) -> Segment:
-    """A segment of the stretch in samples of the model's rate, counted from the stretch's start."""
-    rate, utterance = model.config.sample_rate, stretch.utterance
-    inside = Segment(segment.label, segment.start - stretch.start, segment.end - stretch.start)
-    return resample_segment(inside, utterance.sample_rate, rate)
+def _at_model_rate(excerpt: Excerpt, model: SpeechModel, segment: Segment) -> Segment:
+    """A segment of the excerpt in samples at the model's rate, counted from the start of the excerpt."""
+    inside = Segment(segment.label, segment.start - excerpt.start, segment.end - excerpt.start)
+    return resample_segment(inside, excerpt.utterance.sample_rate, model.config.sample_rate)

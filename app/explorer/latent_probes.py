@@ -1,4 +1,4 @@
-"""Probes that are asked of a sound: an LDA classifier fitted on a table's tokens, and the way from class to class."""
+"""LDA classifiers fitted on a table's tokens, applied to decoded audio, and steps from one class to another."""
 
 from __future__ import annotations
 
@@ -24,28 +24,32 @@ from lvm_probe.probing.features.token_table import TokenTable
 Target = Literal["gender", "phoneme"]
 Way = Literal["between the class means", "along the discriminant"]
 
-PATHS = 4
-"""Sampled paths behind the features of a sound that is heard here; tables have more."""
+DRAWS = 4
+"""Monte Carlo draws for the features of audio on the page; tables have more."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier: the class of the largest x·weights + biases."""
+    """A linear classifier: it predicts the class with the largest x·weights + biases."""
 
     classes: tuple[str, ...]
     weights: Float[np.ndarray, "size classes"]
     biases: Float[np.ndarray, " classes"]
 
-    def answers(self, points: Float[np.ndarray, "tokens size"]) -> list[str]:
-        """The class that each point is taken for."""
+    def predict(self, points: Float[np.ndarray, "tokens size"]) -> list[str]:
+        """The predicted class of each point."""
         return [self.classes[i] for i in np.argmax(points @ self.weights + self.biases, axis=1)]
 
 
-def fit(points: Float[np.ndarray, "tokens size"], labels: Sequence[str]) -> Probe:
-    """LDA with shrinkage by Ledoit and Wolf. Raises InputError where there are fewer than two classes."""
+def fit_probe(points: Float[np.ndarray, "tokens size"], labels: Sequence[str]) -> Probe:
+    """Fit LDA with Ledoit-Wolf shrinkage.
+
+    Raises:
+        InputError: fewer than two classes.
+    """
     classes, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     if len(classes) < 2:
-        raise InputError("the other tokens of the table are all of one class, so a probe has nothing to tell apart")
+        raise InputError("the other tokens of the table are all of one class, so no probe can be fitted")
     mean, scale = _scales(points)
     fold = moments((points - mean) / scale, codes, len(classes))
     rule = gaussian_rule(fold, ledoit_wolf(fold))
@@ -53,14 +57,14 @@ def fit(points: Float[np.ndarray, "tokens size"], labels: Sequence[str]) -> Prob
     return Probe(tuple(classes.tolist()), weights, rule.biases - mean @ weights)
 
 
-def step(
+def class_step(
     points: Float[np.ndarray, "tokens size"], labels: Sequence[str], start: str, goal: str, way: Way
 ) -> Float[np.ndarray, " size"]:
-    """What to add to a latent to go from one class to another, as the two-class LDA on these tokens has it.
+    """What to add to a latent to go from one class to another, by the two-class LDA of these tokens.
 
-    Let δ be the goal's mean less the start's, and w = Σ⁻¹δ the discriminant. δ = Σw is the direction in which the
-    latents go together when the discriminant's value grows (Haufe et al. 2014); w itself is the shortest way across the
-    boundary, but leaves where latents lie. Both steps change the discriminant's value by as much: by wᵀδ.
+    Let δ be the difference of the class means and w = Σ⁻¹δ the discriminant. δ = Σw is the direction in which the
+    latents vary together when the value of the discriminant grows (Haufe et al. 2014). w itself is the shortest way
+    across the decision boundary, but leaves the region where latents lie. Both steps change the discriminant by wᵀδ.
 
     Raises:
         InputError: a class without tokens.
@@ -68,48 +72,53 @@ def step(
     text = np.asarray(labels, dtype=str)
     for name in (start, goal):
         if not (text == name).any():
-            raise InputError(f"the other tokens of the table hold no {name}, so there is no way to or from it")
-    kept = (text == start) | (text == goal)
-    mean, scale = _scales(points[kept])
-    fold = moments((points[kept] - mean) / scale, (text[kept] == goal).astype(np.intp), 2)
-    apart = fold.means[1] - fold.means[0]
+            raise InputError(f"the other tokens of the table have no {name}, so there is no step to or from it")
+    here = (text == start) | (text == goal)
+    mean, scale = _scales(points[here])
+    fold = moments((points[here] - mean) / scale, (text[here] == goal).astype(np.intp), 2)
+    difference = fold.means[1] - fold.means[0]
     if way == "between the class means":
-        return apart * scale
-    axis = cho_solve((within_factor(fold, ledoit_wolf(fold)), True), apart) / scale
-    return axis * ((apart * scale) @ axis) / (axis @ axis)
+        return difference * scale
+    axis = cho_solve((within_factor(fold, ledoit_wolf(fold)), True), difference) / scale
+    return axis * ((difference * scale) @ axis) / (axis @ axis)
 
 
-def others(
+def training_rows(
     table: TokenTable, target: Target, utterances: Collection[str], speakers: Collection[str]
 ) -> Bool[np.ndarray, " rows"]:
-    """Phone tokens (without silences) that a probe may be fitted on.
+    """Phone tokens without silences that a probe may be fitted on.
 
-    Those of the given utterances are left out; asked for gender, those of the given speakers, and of unknown gender.
+    Those of the given utterances are held out; for gender also those of the given speakers and of unknown gender.
     """
     tokens = table.tokens
-    kept = (tokens["unit"] == "phoneme") & ~tokens["label"].isin(NON_PHONEMES) & ~tokens["utterance"].isin(utterances)
+    rows = (tokens["unit"] == "phoneme") & ~tokens["label"].isin(NON_PHONEMES) & ~tokens["utterance"].isin(utterances)
     if target == "gender":
-        kept &= tokens["gender"].notna() & ~tokens["speaker"].isin(speakers)
-    return kept.to_numpy(dtype=bool)
+        rows &= tokens["gender"].notna() & ~tokens["speaker"].isin(speakers)
+    return rows.to_numpy(dtype=bool)
 
 
 def labels_of(table: TokenTable, target: Target) -> np.ndarray:
-    """What is asked of each token of the table."""
+    """The label of each token of the table."""
     return table.tokens["gender" if target == "gender" else "label"].to_numpy(dtype=object)
 
 
-def features_of(
+def audio_features(
     checkpoint: Checkpoint,
     name: str,
     pcm: Int16[np.ndarray, " samples"],
     segments: Sequence[Segment],
     mel: dict[str, Any],
 ) -> dict[str, np.ndarray]:
-    """The latents of every layer and Mel of a sound, pooled over segments, as `probe extract` does from fewer paths.
+    """Latents of every layer and Mel of some audio, averaged over segments, as `probe extract` does with more draws.
 
-    `mel` is what the table says of its own.
+    Args:
+        checkpoint: the model.
+        name: of the audio, which seeds the noise.
+        pcm: the audio at the model's sample rate.
+        segments: in samples of the audio.
+        mel: the Mel settings of the table, from its `_extraction.json`.
     """
-    settings = Settings(PATHS, "posterior-mean", mel=Mel(mel["bins"], mel["window"], mel["n_fft"]))
+    settings = Settings(DRAWS, "posterior-mean", mel=Mel(mel["bins"], mel["window"], mel["n_fft"]))
     source = ModelSource(checkpoint.model, settings)
     pooled = source.pooled(name, pcm, segments)
     wave = (pcm / FULL_SCALE).astype(np.float32)
@@ -117,10 +126,10 @@ def features_of(
     return {layer: pooled[layer] for layer in source.layers} | {"mel": sounded["mel"]}
 
 
-def fits(table: TokenTable, checkpoint: Checkpoint) -> bool:
-    """Whether the table's latents are this checkpoint's."""
-    made_by = table.extraction.get("checkpoint") or {}
-    return made_by.get("sha256") == checkpoint.sha256 and not table.extraction.get("untrained")
+def made_by(table: TokenTable, checkpoint: Checkpoint) -> bool:
+    """Whether the table's latents come from this checkpoint."""
+    extracted = table.extraction.get("checkpoint") or {}
+    return extracted.get("sha256") == checkpoint.sha256 and not table.extraction.get("untrained")
 
 
 def _scales(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import sound
+from lvm_probe.app.explorer import audio, time_plots
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
 
 RATE = 16_000
@@ -20,8 +20,8 @@ RATE = 16_000
 def tone(tmp_path: Path) -> Utterance:
     """Half a second at 1 kHz, then half a second at 3 kHz."""
     t = np.arange(RATE) / RATE
-    audio = 0.5 * np.sin(2 * math.pi * np.where(t < 0.5, 1000, 3000) * t)
-    soundfile.write(tmp_path / "tone.wav", audio, RATE, subtype="PCM_16")
+    tones = 0.5 * np.sin(2 * math.pi * np.where(t < 0.5, 1000, 3000) * t)
+    soundfile.write(tmp_path / "tone.wav", tones, RATE, subtype="PCM_16")
     phonemes = (Segment("low", 0, 8000), Segment("<b>high</b>", 8000, 16_000))
     return Utterance("A_1", Speaker("A"), tmp_path / "tone.wav", RATE, RATE, phonemes=phonemes)
 
@@ -33,8 +33,8 @@ def heard(file: bytes) -> tuple[np.ndarray, int]:
 
 
 def test_a_clip_is_the_segment_with_its_margin_faded_at_both_ends(tone: Utterance) -> None:
-    pcm, rate = heard(sound.clip(tone, 4000, 6000, margin_s=0.05))
-    whole = np.rint(sound.samples(tone) * 32768)
+    pcm, rate = heard(audio.clip(tone, 4000, 6000, margin_s=0.05))
+    whole = np.rint(audio.samples(tone) * 32768)
     fade = round(0.005 * RATE)
     assert rate == RATE
     assert len(pcm) == 2000 + 2 * 800
@@ -44,24 +44,24 @@ def test_a_clip_is_the_segment_with_its_margin_faded_at_both_ends(tone: Utteranc
 
 
 def test_a_clip_ends_where_the_recording_does(tone: Utterance) -> None:
-    assert len(heard(sound.clip(tone, 15_000, 16_000, margin_s=1))[0]) == RATE
-    assert len(heard(sound.clip(tone, 0, 3))[0]) == 3  # shorter than its fades
+    assert len(heard(audio.clip(tone, 15_000, 16_000, margin_s=1))[0]) == RATE
+    assert len(heard(audio.clip(tone, 0, 3))[0]) == 3  # shorter than its fades
 
 
 def test_a_file_that_has_gone_is_said_in_one_line(tone: Utterance) -> None:
     tone.audio.unlink()
     with pytest.raises(InputError, match=r"tone\.wav: no such audio file") as told:
-        sound.clip(tone, 0, 100)
+        audio.clip(tone, 0, 100)
     assert "\n" not in str(told.value)
 
 
 def test_floats_beyond_full_scale_are_clipped_and_integers_kept() -> None:
-    assert heard(sound.wav(np.array([-2.0, 0.5, 2.0]), 8000))[0].tolist() == [-32768, 16384, 32767]
-    assert heard(sound.wav(np.array([-5, 7], dtype=np.int16), 8000))[0].tolist() == [-5, 7]
+    assert heard(audio.wav(np.array([-2.0, 0.5, 2.0]), 8000))[0].tolist() == [-32768, 16384, 32767]
+    assert heard(audio.wav(np.array([-5, 7], dtype=np.int16), 8000))[0].tolist() == [-5, 7]
 
 
 def test_a_tone_lies_where_it_was_put(tone: Utterance) -> None:
-    seen = sound.spectrogram(tone, 0, RATE)
+    seen = audio.spectrogram(tone, 0, RATE)
     loudest = seen.hz[seen.level.argmax(axis=0)]
     assert seen.level.shape == (len(seen.hz), len(seen.times_s))
     early, late = seen.times_s < 0.49, seen.times_s > 0.51
@@ -71,7 +71,7 @@ def test_a_tone_lies_where_it_was_put(tone: Utterance) -> None:
 
 def test_a_stretch_shows_the_frames_that_the_whole_shows(tone: Utterance) -> None:
     """Frames at its edges see the audio around it, and outside of the recording silence."""
-    whole, part = sound.spectrogram(tone, 0, 2000), sound.spectrogram(tone, 992, 2000)
+    whole, part = audio.spectrogram(tone, 0, 2000), audio.spectrogram(tone, 992, 2000)
     np.testing.assert_allclose(part.times_s[0], (992 + 8) / RATE)
     column = {round(t * RATE): level for t, level in zip(whole.times_s, whole.level.T, strict=True)}
     for t, level in zip(part.times_s, part.level.T, strict=True):
@@ -80,17 +80,17 @@ def test_a_stretch_shows_the_frames_that_the_whole_shows(tone: Utterance) -> Non
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (-500, 40), (15_990, 16_500), (0, 16_000)])
 def test_short_stretches_and_those_beyond_the_ends_have_a_spectrogram(tone: Utterance, start: int, end: int) -> None:
-    seen = sound.spectrogram(tone, start, end)
+    seen = audio.spectrogram(tone, start, end)
     assert len(seen.times_s) >= 1
     assert np.isfinite(seen.level).all()
 
 
 def test_the_picture_marks_the_token_and_escapes_labels(tone: Utterance) -> None:
-    figure = sound.picture(tone, 4000, 12_000, mark=(8000, 16_000))
+    figure = time_plots.token_picture(tone, 4000, 12_000, (8000, 16_000))
     heat, bars = figure.data
     assert heat.type == "heatmap"
     assert list(bars.text) == ["low", "&lt;b&gt;high&lt;/b&gt;"]
-    assert list(bars.marker.color) == [sound.UNMARKED, sound.MARKED]
+    assert list(bars.marker.color) == [time_plots.UNMARKED, time_plots.MARKED]
     np.testing.assert_allclose(bars.base, [0.25, 0.5])  # cut to what is shown
     np.testing.assert_allclose(bars.x, [0.25, 0.25])
     assert figure.layout.uniformtext.mode == "hide"  # labels that do not fit
@@ -99,4 +99,4 @@ def test_the_picture_marks_the_token_and_escapes_labels(tone: Utterance) -> None
 
 def test_a_recording_without_alignment_has_a_picture(tone: Utterance) -> None:
     bare = Utterance(tone.id, tone.speaker, tone.audio, tone.samples, tone.sample_rate)
-    assert len(sound.picture(bare, 0, RATE).data) == 1
+    assert len(time_plots.token_picture(bare, 0, RATE, (0, 100)).data) == 1

@@ -1,0 +1,101 @@
+"""Audio of the explorer's pages: recordings, clips as WAV, and spectrograms.
+
+Positions are samples of the recording's own rate, ends exclusive; times are in seconds from the recording's start.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from lvm_probe.analysis.shape_annotations import Float, Float32, Shaped
+from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
+from lvm_probe.probing.corpora.corpus import Utterance
+
+_FADE_SECONDS = 0.005
+_WINDOW_SECONDS = 0.008  # resolves formants and the closures of stops rather than harmonics
+_MOST_COLUMNS = 700
+_HIGHEST_HZ = 8000.0
+_FLOOR = 1e-10  # -100 dB
+_EMPHASIS = 0.97
+
+
+class Spectrogram(NamedTuple):
+    """Levels in dB relative to full scale, of frames at `times_s` (seconds) and bins at `hz`."""
+
+    times_s: Float[np.ndarray, " frames"]
+    hz: Float[np.ndarray, " bins"]
+    level: Float[np.ndarray, "bins frames"]
+
+
+@lru_cache(maxsize=32)
+def samples(utterance: Utterance) -> Float32[np.ndarray, " n"]:
+    """The recording in [-1, 1) at its own rate, read-only. The last few are cached.
+
+    Raises:
+        InputError: the audio cannot be read; it names the file.
+    """
+    audio = read_audio(utterance, utterance.sample_rate)
+    audio.flags.writeable = False
+    return audio
+
+
+def clip(utterance: Utterance, start: int, end: int, margin_s: float = 0.0) -> bytes:
+    """Samples [start, end) with `margin_s` seconds of context on both sides, faded over 5 ms, as WAV.
+
+    Raises:
+        InputError: the audio cannot be read; it names the file.
+    """
+    margin = round(margin_s * utterance.sample_rate)
+    piece = samples(utterance)[max(0, start - margin) : end + margin].copy()
+    fade = min(round(_FADE_SECONDS * utterance.sample_rate), len(piece) // 2)
+    rising = np.linspace(0, 1, fade, endpoint=False, dtype=np.float32)
+    piece[:fade] *= rising
+    piece[len(piece) - fade :] *= rising[::-1]
+    return wav(piece, utterance.sample_rate)
+
+
+def wav(samples: Shaped[np.ndarray, " n"], rate: int) -> bytes:
+    """A mono 16-bit WAV file at `rate` Hz, from 16-bit integers or from floats in [-1, 1] (others are clipped)."""
+    if samples.dtype.kind == "f":
+        samples = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples.astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def spectrogram(utterance: Utterance, start: int, end: int) -> Spectrogram:
+    """Spectrogram of samples [start, end) of a recording.
+
+    Raises:
+        InputError: the audio cannot be read; it names the file.
+    """
+    return spectrogram_of(samples(utterance), utterance.sample_rate, start, end)
+
+
+def spectrogram_of(audio: Float[np.ndarray, " n"], rate: int, start: int = 0, end: int | None = None) -> Spectrogram:
+    """Spectrogram of samples [start, end) of a waveform in [-1, 1]: 8 ms Hann windows, pre-emphasis, up to 8 kHz."""
+    start, end = max(0, start), len(audio) if end is None else min(end, len(audio))
+    window = max(16, round(_WINDOW_SECONDS * rate))
+    hop = max(window // 8, -(-(end - start) // _MOST_COLUMNS))
+    centres = np.arange(start + hop // 2, max(end, start + hop // 2 + 1), hop)
+    first, half = int(centres[0]) - window // 2, window // 2
+    last = int(centres[-1]) - half + window
+    inside = audio[max(0, first - 1) : max(0, last)].astype(np.float64)
+    padded = np.pad(inside, (max(0, 1 - first), max(0, last - len(audio))))  # one sample more in front
+    emphasised = padded[1:] - _EMPHASIS * padded[:-1]
+    frames = np.lib.stride_tricks.sliding_window_view(emphasised, window)[centres - half - first]
+    taper = np.hanning(window)
+    size = 1 << (2 * window - 1).bit_length()
+    power = np.abs(np.fft.rfft(frames * taper, size)) ** 2 / taper.sum() ** 2
+    hz = np.fft.rfftfreq(size, 1 / rate)
+    shown = hz <= _HIGHEST_HZ
+    return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + _FLOOR))

@@ -1,0 +1,57 @@
+"""Reconstructions on the pages: computed once, played next to each other, with a sentence on what the decoder sees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import streamlit as st
+
+from lvm_probe.app.explorer import audio, reconstruction, time_plots
+from lvm_probe.app.explorer.recording_choice import Excerpt
+from lvm_probe.app.explorer.views import plain
+from lvm_probe.models.model import SpeechModel
+
+
+@st.cache_data(show_spinner="Decoding", max_entries=128)
+def reconstruct(
+    _model: SpeechModel,
+    _excerpt: Excerpt,
+    key: object,
+    seed: int,
+    _prior: Collection[int] = (),
+    _given: Mapping[int, np.ndarray] | None = None,
+) -> reconstruction.Reconstruction:
+    """`reconstruction.reconstruct` for the excerpt; `key` identifies everything but the seed."""
+    pcm = _excerpt.pcm(_model.config.sample_rate)
+    return reconstruction.reconstruct(_model, _excerpt.utterance.id, pcm, seed, prior=_prior, given=_given)
+
+
+def conditioning_text(model: SpeechModel) -> str:
+    """A sentence on what the decoder of this model is conditioned on."""
+    if model.decoder_sees_audio:
+        return (
+            "This decoder also depends on the recording up to each time step: what you hear is a prediction one step "
+            "ahead, and good even where the latents carry nothing."
+        )
+    if model.prior_sees_audio:
+        return (
+            "This decoder depends on the latents alone, but their priors depend on the recording up to each time step: "
+            "a layer drawn from its prior still depends on the past."
+        )
+    return "This decoder depends on the latents alone, and so do their priors: the latents carry all that you hear."
+
+
+def show_waves(waves: Mapping[str, np.ndarray], rate: int, key: str) -> None:
+    """Waveforms in [-1, 1] at `rate` next to each other, each with a player and its spectrogram."""
+    from plotly.graph_objects import Figure
+
+    for column, (title, wave) in zip(st.columns(len(waves)), waves.items(), strict=True):
+        with column:
+            st.markdown(f"**{plain(title)}**")
+            st.audio(audio.wav(wave, rate))
+            figure = Figure(time_plots.spectrogram_trace(audio.spectrogram_of(wave, rate)))
+            figure.update_layout(height=190, margin={"l": 36, "r": 4, "t": 4, "b": 30})
+            figure.update_xaxes(showgrid=False, zeroline=False)
+            figure.update_yaxes(showgrid=False, zeroline=False)
+            st.plotly_chart(figure, key=f"{key} {title}", config={"displayModeBar": False})

@@ -1,0 +1,98 @@
+"""The table of all probe results at one k, with everything needed to judge them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pandas as pd
+
+from lvm_probe import InputError
+from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.table_format import Column, Table, number
+from lvm_probe.figures.wording import counted, joined, number_range
+from lvm_probe.probing.questions.question import Protocol, Question, Target
+
+K = 5
+"""Neighbours; fixed beforehand, so that it is not chosen by the results."""
+
+QUESTIONS: tuple[tuple[Target, Protocol], ...] = (("phoneme", "nested"), ("phoneme", "speaker"), ("gender", "speaker"))
+
+
+def probes(material: Material) -> Table:
+    """Probe results at one k, with everything needed to judge them.
+
+    Raises:
+        InputError: none of the questions can be asked of the tables.
+    """
+    parts: list[pd.DataFrame] = []
+    remarks: list[str] = []
+    reasons: list[str] = []
+    tables = [material, *map(material.of, material.others)]
+    for one, (target, protocol) in product(tables, QUESTIONS):
+        question = Question(target=target, protocol=protocol, permutations=material.permutations, seed=material.seed)
+        try:
+            answer = one.answer(question)
+        except InputError as error:
+            reasons.append(f"{target}, protocol {protocol}: {error}")
+            continue
+        remarks += answer.notes
+        rows = answer.frame
+        pooled = rows["speaker"] == ""
+        rows = rows[pooled] if pooled.any() else rows
+        ks = set(rows["k"])
+        parts.append(rows[rows["k"] == (K if K in ks else max(ks))])
+    if not parts:
+        raise InputError("; ".join(reasons))
+    frame = pd.concat(parts, ignore_index=True)
+    remarks += [f"Not included: {reason}" for reason in reasons]
+    caption = _caption(material, frame) + "".join(f" {remark}." for remark in dict.fromkeys(remarks))
+    several = bool(material.others)
+    return Table.of("Probe results", frame, _columns(several), caption, text_columns=4 if several else 3)
+
+
+def _columns(several_tables: bool) -> list[Column]:
+    def text(name: str) -> Column:
+        return name, lambda row: str(row[name])
+
+    def percent(head: str, name: str, form: str = ".1f") -> Column:
+        return head, lambda row: number(100 * row[name], form)
+
+    def interval(row: dict[str, float]) -> str:
+        low, high = (number(100 * row[end], ".1f") for end in ("ci_low", "ci_high"))
+        return f"{low}–{high}" if low else ""
+
+    return [
+        *([text("table")] if several_tables else []),
+        text("target"), text("protocol"), text("feature"), text("k"), ("n", lambda row: f"{row['n']:,}"),
+        ("classes", lambda row: str(row["n_classes"])), percent("accuracy", "accuracy"), ("95 % interval", interval),
+        percent("balanced", "balanced_accuracy"), percent("permuted null", "null_accuracy"),
+        percent("majority", "chance"), percent("untrained model", "untrained_accuracy"),
+        percent("paper protocol", "paper_accuracy"), percent("difference to Mel", "minus_mel", "+.1f"),
+        ("p", lambda row: number(row["p_minus_mel"], ".4f")),
+    ]  # fmt: skip
+
+
+def _caption(material: Material, frame: pd.DataFrame) -> str:
+    over = ", ".join(sorted(set(frame["interval"]) - {"none"}))
+    intervals = f"Intervals: bootstrap over {over}." if over else "One speaker, so no intervals."
+    return (
+        f"Accuracy in per cent of k nearest neighbours among at most {frame['lda_dims'].max()} linear discriminants, "
+        f"for {_subject(material)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
+        "fitted again without each token, within one speaker at a time; speaker: whole speakers are held out (gender: "
+        "one row per speaker). Permuted null: the same on permuted labels (mean over "
+        f"{number_range(frame['permutations'])} permutations); majority: share of the largest class; untrained model: "
+        "the same model with random weights; paper protocol: accuracy on the same rows when LDA has seen the held-out "
+        "token, which is biased upward. Difference to Mel in points, with the p value of a sign-flip test over "
+        f"speakers. {intervals}"
+    )
+
+
+def _subject(material: Material) -> str:
+    """The model and the corpus of the table, as far as they are known; the names of several tables."""
+    if material.others:
+        names = joined(table.name for table in (material.table, *material.others))
+        return f"{names} (untrained model: of the first)"
+    extraction = material.table.extraction
+    model, corpus = (extraction.get(key, {}).get("name") for key in ("checkpoint", "corpus"))
+    draws = f", {extraction['samples']} Monte Carlo draws" if extraction.get("samples") else ""
+    return f"{model or material.table.name}{f' on {corpus}' if corpus else ''}{draws}"
