@@ -442,7 +442,7 @@ def test_a_missing_or_damaged_state_is_named(tmp_path, uninterrupted) -> None:
         trainer(tmp_path).resume()
     whole = (uninterrupted / LAST).read_bytes()
     (tmp_path / LAST).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         trainer(tmp_path).resume()
     tensors, metadata = checkpoint.load_tensors(uninterrupted / LAST)
     del tensors["adam.exp_avg.head.weight"]
