@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from lvm_probe import InputError
 from lvm_probe.app.options import names
 from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.questions.question import (
     PROTOCOLS_OF,
@@ -159,13 +160,13 @@ def run(args: argparse.Namespace, method: Method) -> Output:
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
-    token_table.write_csv(out, frame)
+    write_csv(out, frame)
     wrote, texts = [out], [as_text(frame, notes)]
     document: dict[str, Any] = {"notes": notes, "results": rows_as_json(frame) if args.json else []}
     if method in CLASSIFIERS:
         for part in ("recall", "confusion"):
             wrote.append(out.with_name(f"{out.stem}-{part}.csv"))
-            token_table.write_csv(wrote[-1], joined(part))
+            write_csv(wrote[-1], joined(part))
         document["recall"] = rows_as_json(joined("recall")) if args.json else []
         texts += [by_class(joined("recall"))] if args.by_class else []
     texts += [by_speaker(frame)] if args.by_speaker else []

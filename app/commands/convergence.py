@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings, whole_numbers
 from lvm_probe.app.output import Output, csv_file, in_columns, plural, rows_as_json, runs_bar
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import convergence
     from lvm_probe.probing.features.posterior_sampler import require_latents
-    from lvm_probe.probing.features.token_table import write_csv
 
     out = csv_file(args.out) if args.out else None
     if args.reference < 2:

@@ -12,6 +12,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
 from lvm_probe.app.output import Output
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ def run(args: argparse.Namespace) -> Output:
     """Evaluate each model on the same recordings; one document, or a table if there are several models."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.baselines import BASELINES
-    from lvm_probe.probing.features.token_table import check_writable
 
     files = [Path(name) for name in args.out or []]
     for file in files:
@@ -239,8 +239,6 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
 
 
 def _write(file: Path, table: Table, documents: Sequence[Mapping[str, Any]]) -> None:
-    from lvm_probe.models.io.files import write_atomically
-    from lvm_probe.probing.features.token_table import write_csv
 
     if file.suffix == ".csv":
         write_csv(file, table.frame)

@@ -15,6 +15,7 @@ import lvm_probe
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT
 from lvm_probe.app.output import Output
+from lvm_probe.models.checkpoints.shipped_checkpoints import resolve, shipped
 from lvm_probe.models.io.provenance import package_version
 
 SUMMARY = "explore token tables in a browser: map, questions, audio, changed latents"
@@ -45,7 +46,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Check the inputs, then serve the pages until interrupted."""
-    from lvm_probe.models.checkpoints.shipped_checkpoints import resolve
     from lvm_probe.probing.features import token_table
 
     if not 1 <= args.port <= 65535:
@@ -85,7 +85,6 @@ def arguments(latents: list[Path], corpus: str | None, checkpoint: str | None) -
 def demo_table() -> Path:
     """The token table of the embedded corpus, extracted once into the user's cache folder."""
     from lvm_probe.app.explorer.result_cache import cache_folder, digest
-    from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
     from lvm_probe.probing.features import token_table
 
     weights = next(path for name, _, path in shipped() if name == DEMO_CHECKPOINT)

@@ -14,7 +14,9 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
 from lvm_probe.app.question_command import open_tables
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.questions.untrained import SUFFIX
 
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> Output:
     if (args.permutations or 0) < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
     wanted, out = registry.chosen(args.only or ()), Path(args.out)
-    token_table.check_writable(out)
+    check_writable(out)
     if any((path / token_table.EXTRACTION).exists() for path in (out, out.parent)):
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
     material, notices = _material(args)
@@ -175,7 +177,6 @@ def _checkpoints(names: Sequence[str] | None, first: TokenTable) -> dict[str, Ch
     """The checkpoints by short names: those named, or the shipped one that the table was made with, or none."""
     from lvm_probe.figures.report_contents import file_sha256
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 
     if not names:
         sha256 = first.extraction.get("checkpoint", {}).get("sha256")
