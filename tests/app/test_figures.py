@@ -288,11 +288,11 @@ def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lvm_probe.app.cli import main
-    from lvm_probe.figures import inputs
+    from lvm_probe.probing.questions import ask as ask_module
 
     asked: list[str] = []
     seen: list[pd.DataFrame] = []
-    whole = inputs.ask
+    whole = ask_module.ask
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         asked.append(args[1].target)
@@ -304,7 +304,7 @@ def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
             raise KeyboardInterrupt
         return likelihood_tables.table_5(inputs)
 
-    monkeypatch.setattr(inputs, "ask", ask)
+    monkeypatch.setattr(ask_module, "ask", ask)
     monkeypatch.setattr(registry, "TABLES", {"broken": broken_off})
     argv = ["figures", "--latents", str(latents), "--out", str(tmp_path), "--only", "broken", "--permutations", "0"]
     assert main(argv) == 130

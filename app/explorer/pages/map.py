@@ -77,8 +77,8 @@ def show(inputs: ExplorerInputs) -> None:
     st.title("Map")
     st.markdown(
         "Every point is one token: a phone or word in a recording, placed by its latents. **Click a point to hear "
-        "it**; draw a box or a lasso (top right of the picture) to list many. Points that are close are similar to "
-        "the model."
+        "it**; draw a box or a lasso (top right of the picture) to list many. Points that are close have similar "
+        "latents."
     )
     chosen = _controls(inputs, view)
     if chosen is not None and (shown := _map_tokens(inputs, chosen)) is not None:

@@ -235,13 +235,15 @@ def _show_table(rows: pd.DataFrame) -> None:
         shown = shown.drop(columns="table")
     percent = {
         "accuracy": "accuracy", "ci_low": "from", "ci_high": "to", "null_accuracy": "permuted null",
-        "chance": "majority", "paper_accuracy": "paper protocol", "minus_mel": "difference to Mel",
+        "chance": "majority", "paper_accuracy": "paper protocol",
     }  # fmt: skip
-    columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(title, format="percent") for name, title in percent.items()
-    }
-    columns["p_minus_mel"] = st.column_config.NumberColumn("p", format="%.4f")
-    st.dataframe(shown.dropna(axis=1, how="all"), hide_index=True, column_config=columns)
+    number = st.column_config.NumberColumn
+    columns: dict[str, Any] = {name: number(title, format="%.1f %%") for name, title in percent.items()}
+    columns["minus_mel"] = number("difference to Mel (points)", format="%+.1f")
+    columns["p_minus_mel"] = number("p", format="%.4f")
+    fractions = [*percent, "minus_mel"]
+    shown = shown.assign(**{name: 100 * shown[name] for name in fractions}).dropna(axis=1, how="all")
+    st.dataframe(shown, hide_index=True, column_config=columns)
 
 
 def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.DataFrame, dark: bool) -> None:
