@@ -20,8 +20,8 @@ from scipy.linalg import eigh
 
 from lvm_probe import InputError
 from lvm_probe.analysis.labelled_points import LabelledPoints
-from lvm_probe.analysis.lda import checked_match_dims
 from lvm_probe.analysis.predictions import Outcome, Protocol
+from lvm_probe.analysis.principal_components import checked_match_dims
 from lvm_probe.analysis.shape_annotations import Float, Int
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The permuted null: what the same protocol scores when the labels mean nothing."""
+"""The permuted null: the accuracy of the same protocol when the labels carry no information."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,27 +10,25 @@ from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
 from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.statistics import group_means
 
 Shuffle = Literal["tokens", "within-groups", "across-groups"]
 
 
 @dataclass(frozen=True)
 class Null:
-    """Accuracies of a protocol under permuted labels, one row a permutation.
+    """Accuracies of a protocol under permuted labels, one row per permutation.
 
     Attributes:
         shuffle: how the labels were permuted.
         ks: as in the outcome that this is the null of.
         accuracies: fractions.
-        judged: points judged, in all permutations together.
-        group_accuracies: where there are groups, each one's over all permutations, groups ascending; NaN of a group
-            that had no point judged.
+        group_accuracies: where there are groups, the mean accuracy of each over all permutations, groups ascending.
     """
 
     shuffle: Shuffle
     ks: tuple[int, ...]
     accuracies: Float[np.ndarray, "rounds ks"]
-    judged: int
     group_accuracies: Float[np.ndarray, "groups ks"] | None = None
 
     @property
@@ -41,55 +39,52 @@ class Null:
 
 def permuted_null(
     outcome: Outcome,
-    probe: Callable[..., Outcome],
+    probe: Callable[[Int[np.ndarray, " tokens"]], Outcome],
     *,
     rng: np.random.Generator,
     rounds: int = 10,
-    judged: int | None = None,
     shuffle: Shuffle | None = None,
 ) -> Null:
-    """Runs the whole protocol again on permuted labels: fits, folds and votes included.
+    """Repeat the whole protocol on permuted labels: fits, folds and votes included.
 
     Args:
-        outcome: what the probe said of the true labels.
-        probe: the probe itself: labels in, outcome out, everything else as it was. Where `judged` is given, it is told
-            under that name which rows to judge.
-        rng: source of the permutations, and of the rows.
+        outcome: what the probe predicted with the true labels.
+        probe: from labels to predictions; points and settings are its own.
+        rng: source of the permutations.
         rounds: number of permutations.
-        judged: rows to judge in each, drawn anew, each in its own fold of all the others; None judges all.
-        shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute
-            of the speaker: shuffling its tokens would hide what knowing the voice alone scores); else, for
-            phonemes, `within-groups` under `speaker` and `tokens` under `paper` and `nested`.
+        shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute of the
+            speaker, of which a shuffle of tokens would hide what recognising the voice alone can score); otherwise
+            `within-groups` under `grouped`, and `tokens` under `paper` and `nested`.
 
     Raises:
-        InputError: as the probe; no rounds; rows to judge fewer than one or more than there are; groups missing where
-            the shuffle needs them.
+        InputError: no rounds; groups missing where the shuffle needs them; what the probe refuses.
+
+    Example:
+        >>> from lvm_probe.analysis.protocols import classify
+        >>> points, labels = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+        >>> probe = lambda labels: classify(points, labels, lda_dims=1, ks=(5,))
+        >>> null = permuted_null(probe(labels), probe, rng=np.random.default_rng(0), rounds=20)
+        >>> bool(0.35 < null.accuracy[0] < 0.65)
+        True
     """
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
-    labels, groups = outcome.labels, outcome.groups
-    if judged is not None and not 0 < judged <= len(labels):
-        raise InputError(f"judged is {judged} of {len(labels)} rows; give 1 to {len(labels)}, or None for all")
-    shuffle = shuffle or _usual_shuffle(outcome)
-    names, place = np.unique(np.zeros_like(labels) if groups is None else groups, return_inverse=True)
-    accuracies, right, sizes = [], np.zeros((len(names), len(outcome.ks))), np.zeros((len(names), 1))
-    rows = np.arange(len(labels))
+    groups = outcome.groups
+    shuffle = shuffle or _default_shuffle(outcome)
+    accuracies, of_groups = [], []
     for _ in range(rounds):
-        relabelled = permuted(labels, shuffle=shuffle, groups=groups, rng=rng)
-        if judged is not None:
-            rows = np.sort(rng.choice(len(labels), judged, replace=False))
+        labels = permuted(outcome.labels, shuffle=shuffle, groups=groups, rng=rng)
         if outcome.dims == 0 and outcome.neighbours is not None:
-            # Without LDA nothing is fitted to the labels, so that the search need not be repeated.
-            classes, codes = np.unique(relabelled, return_inverse=True)
-            predicted = classes[vote(codes[outcome.neighbours[rows]], len(classes), outcome.ks)]
-            correct = predicted == relabelled[rows, None]
+            # Without LDA nothing is fitted to the labels, so the neighbours stay and only their votes change.
+            classes, codes = np.unique(labels, return_inverse=True)
+            predicted = classes[vote(codes[outcome.neighbours], len(classes), outcome.ks)]
+            correct = predicted == labels[:, None]
         else:
-            correct = (probe(relabelled) if judged is None else probe(relabelled, judged=rows)).correct
+            correct = probe(labels).correct
         accuracies.append(correct.mean(axis=0))
-        right += np.stack([np.bincount(place[rows], column, len(names)) for column in correct.T], axis=1)
-        sizes[:, 0] += np.bincount(place[rows], minlength=len(names))
-    of_groups = np.divide(right, sizes, out=np.full_like(right, np.nan), where=sizes > 0)
-    return Null(shuffle, outcome.ks, np.stack(accuracies), rounds * len(rows), None if groups is None else of_groups)
+        if groups is not None:
+            of_groups.append(group_means(correct, groups))
+    return Null(shuffle, outcome.ks, np.stack(accuracies), np.mean(of_groups, axis=0) if of_groups else None)
 
 
 def permuted(
@@ -99,22 +94,27 @@ def permuted(
     rng: np.random.Generator,
     groups: Int[np.ndarray, " tokens"] | None = None,
 ) -> Int[np.ndarray, " tokens"]:
-    """Permutes labels: over all tokens, among the tokens of each group, or whole groups' labels.
+    """Permute labels: over all tokens, among the tokens of each group, or the labels of whole groups.
 
     Args:
-        labels: one a token.
-        shuffle: `tokens` ignores the groups; `within-groups` keeps every group's label counts;
-            `across-groups` hands one group's label to another, so that a speaker keeps a single label.
+        labels: one per token.
+        shuffle: `tokens` ignores the groups; `within-groups` keeps every group's label counts; `across-groups` permutes
+            the labels of whole groups, so that each group (a speaker) still has a single label.
         rng: source of the permutation.
-        groups: one a token, for the last two.
+        groups: one per token, for the last two.
 
     Raises:
         InputError: groups missing, or a group with several labels under `across-groups`.
+
+    Example:
+        >>> labels, groups = np.array([0, 0, 1, 1]), np.array([7, 7, 8, 8])
+        >>> permuted(labels, shuffle="across-groups", groups=groups, rng=np.random.default_rng(1))
+        array([0, 0, 1, 1])
     """
     if shuffle == "tokens":
         return rng.permutation(labels)
     if groups is None:
-        raise InputError(f"shuffle {shuffle} needs groups; give the speaker of every token")
+        raise InputError(f"shuffle {shuffle} needs groups; give the group of every token")
     _, first, index = np.unique(groups, return_index=True, return_inverse=True)
     if shuffle == "across-groups":
         if not _one_label_each(labels, groups):
@@ -127,7 +127,7 @@ def permuted(
     return relabelled
 
 
-def _usual_shuffle(outcome: Outcome) -> Shuffle:
+def _default_shuffle(outcome: Outcome) -> Shuffle:
     if outcome.groups is None:
         return "tokens"
     if _one_label_each(outcome.labels, outcome.groups):

@@ -1,388 +1,222 @@
-"""Three ways of holding points out, for nearest neighbours among discriminants and for LDA itself.
+"""Classification of held-out points by nearest neighbours among linear discriminants, or by LDA itself.
 
-`paper` fits on all points and leaves one out among the neighbours only (Havtorn et al., *Towards Generative
-Latent Variable Models for Speech*): the held-out point has shaped the space it is judged in, so this leaks,
-and leaks more with every dimension. `nested` fits again without each point, exactly. `grouped` fits again
-without each group and judges its points by the others.
+Three protocols differ in what the fit has seen of the point that it judges:
+
+- `paper` (Havtorn et al. 2022, "Towards Generative Latent Variable Models for Speech") fits once on all points and
+  leaves a point out among the neighbours only. The held-out point has shaped the space in which it is judged, so label
+  information leaks, and more of it with every dimension.
+- `nested` refits everything without each point.
+- `grouped` refits everything without each group of points, and judges the group by the others.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lvm_probe import InputError
-from lvm_probe.analysis import downdate, few
 from lvm_probe.analysis.knn import checked_ks, vote
 from lvm_probe.analysis.labelled_points import LabelledPoints
-from lvm_probe.analysis.lda import (
-    Dims,
-    Moments,
-    Rows,
-    Shrinkage,
-    checked_dims,
-    checked_match_dims,
-    checked_shrinkage,
-    discriminants,
-    gaussian_rule,
-    intensity,
-    moments,
-    moments_without,
-    principal_axes,
-    scikit_discriminants,
-    standardised,
-)
-from lvm_probe.analysis.neighbours import neighbours_in_other_groups, neighbours_without_each, neighbours_without_group
+from lvm_probe.analysis.lda import Dims, checked_dims, discriminants, gaussian_rule, svd_discriminants
+from lvm_probe.analysis.moments import Moments, Rows, about_class_means, moments, moments_without, standardised
+from lvm_probe.analysis.neighbours import neighbours_in_own_spaces, neighbours_of_each, neighbours_without_group
 from lvm_probe.analysis.predictions import Outcome, Protocol
-from lvm_probe.analysis.shape_annotations import Bool, Float, Int
-
-if TYPE_CHECKING:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from lvm_probe.analysis.principal_components import checked_match_dims, principal_axes
+from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.shrinkage import Shrinkage, checked_shrinkage, intensity
 
 DEFAULT_KS = tuple(range(1, 51))
 
 
 def classify(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
+    points: Float[np.ndarray, "points dims"],
+    labels: Int[np.ndarray, " points"],
     *,
     protocol: Protocol = "nested",
     lda_dims: Dims = 5,
     ks: Sequence[int] = DEFAULT_KS,
     shrinkage: Shrinkage = "ledoit-wolf",
-    groups: Int[np.ndarray, " tokens"] | None = None,
+    groups: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
-    judged: Rows | None = None,
 ) -> Outcome:
-    """Predicts every point's label from its k nearest neighbours among linear discriminants.
+    """Predict every point's label from its k nearest neighbours among linear discriminants.
+
+    Under `nested` and `grouped`, scales, principal components, shrinkage and discriminants are refitted in every fold.
+    The only member of its class (or the only group with a class) meets no other of it and counts as an error. A fold
+    with too few classes for `lda_dims` keeps the discriminants that it has.
 
     Args:
         points: features, any unit.
         labels: integers.
         protocol: how points are held out.
-        lda_dims: discriminants kept; 0 uses the features as they are; "full" keeps all there are.
+        lda_dims: number of discriminants; 0 uses the features as they are; "full" takes all.
         ks: numbers of neighbours, all from one search.
-        shrinkage: of the covariance within classes, fitted in the fold. `paper` has none by definition.
-        groups: for `grouped`, the group of every point; otherwise only carried to the outcome.
-        match_dims: reduce the features first, to so many principal components of the standardised features,
-            fitted in the fold; None, or as many as there are features or more, leaves them as they are. The
-            components keep their variances, which matters where `lda_dims` is 0.
-        judged: rows whose labels to predict, ascending, under `nested`; None predicts all.
+        shrinkage: of the covariance within classes. `paper` has none by definition.
+        groups: the group of every point, for `grouped`; otherwise only passed on to the outcome.
+        match_dims: reduce the features first to this many principal components of the standardised features; None, or
+            as many as there are features or more, leaves them as they are. The components keep their variances, which
+            matters where `lda_dims` is 0.
+
+    Returns:
+        The predictions for every k, and the neighbours.
 
     Raises:
-        InputError: points or labels that `LabelledPoints` refuses; k, D, shrinkage, `match_dims` or `judged` out of
-            range; no groups for `grouped`; a singular covariance.
-    """
-    _check_judged(judged, protocol, len(points))
-    match protocol:
-        case "paper":
-            return paper(points, labels, lda_dims=lda_dims, ks=ks, groups=groups, match_dims=match_dims)
-        case "nested":
-            return nested(
-                points,
-                labels,
-                lda_dims=lda_dims,
-                ks=ks,
-                shrinkage=shrinkage,
-                groups=groups,
-                match_dims=match_dims,
-                judged=judged,
-            )
-        case "grouped":
-            return grouped(points, labels, groups, lda_dims=lda_dims, ks=ks, shrinkage=shrinkage, match_dims=match_dims)
-    raise _unknown(protocol)
+        InputError: points or labels that `LabelledPoints` refuses; k, dimensions or shrinkage out of range; fewer than
+            two groups for `grouped`; a singular covariance.
 
-
-def paper(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
-    *,
-    lda_dims: Dims = 5,
-    ks: Sequence[int] = DEFAULT_KS,
-    groups: Int[np.ndarray, " tokens"] | None = None,
-    match_dims: int | None = None,
-) -> Outcome:
-    """LDA fitted on all points as scikit-learn does, then leave-one-out neighbours: the paper's, and it leaks.
-
-    Principal components are fitted on all points too.
+    Example:
+        >>> points = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.2], [9.0, 9.0], [8.0, 9.5], [8.5, 8.0]])
+        >>> outcome = classify(points, np.array([0, 0, 0, 1, 1, 1]), protocol="nested", lda_dims=1, ks=(1, 3))
+        >>> outcome.accuracy
+        array([1., 1.])
     """
     data = LabelledPoints(points, labels, groups)
-    n_features = checked_match_dims(match_dims, data.points.shape[1])
-    dims = checked_dims(lda_dims, len(data.classes), n_features)
-    ks = checked_ks(ks, len(data.points) - 1)
-    data = _matched(data, n_features)
-    space = data.points
-    if dims:
-        _check_more_than_classes(data)
-        axes = scikit_discriminants(space, data.codes, len(data.classes))[:, :dims]
-        space = _Copies.of(space).restored((space - space.mean(axis=0)) @ axes)
-    return _by_vote("paper", data, dims, 0.0, ks, _neighbours_of_each(space, ks))
-
-
-def nested(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
-    *,
-    lda_dims: Dims = 5,
-    ks: Sequence[int] = DEFAULT_KS,
-    shrinkage: Shrinkage = "ledoit-wolf",
-    groups: Int[np.ndarray, " tokens"] | None = None,
-    match_dims: int | None = None,
-    judged: Rows | None = None,
-) -> Outcome:
-    """LDA with its scales and shrinkage fitted again without each point, which the others then judge.
-
-    The only member of its class meets no other and counts as an error. A fold with too few classes for D
-    keeps the discriminants it has. Where nothing is fitted, without LDA and principal components, this equals
-    `paper`. Only the points of `judged`, where given, are held out and judged.
-    """
-    data = LabelledPoints(points, labels, groups)
-    n_features = checked_match_dims(match_dims, data.points.shape[1])
-    dims = checked_dims(lda_dims, len(data.classes), n_features)
-    ks = checked_ks(ks, len(data.points) - 1)
-    if dims == 0 and n_features == data.points.shape[1]:
-        return _by_vote("nested", data, 0, 0.0, ks, _neighbours_of_each(data.points, ks), judged)
-    rows = _rows_of_folds(data, "nested", judged)
-    found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
-    return _by_vote("nested", data, dims, amount, ks, found, judged)
-
-
-def grouped(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
-    groups: Int[np.ndarray, " tokens"] | None,
-    *,
-    lda_dims: Dims = 5,
-    ks: Sequence[int] = DEFAULT_KS,
-    shrinkage: Shrinkage = "ledoit-wolf",
-    match_dims: int | None = None,
-) -> Outcome:
-    """LDA with its scales and shrinkage fitted again without each group, which the other groups then judge.
-
-    Rules as in `nested`, which this equals where every point is a group of its own.
-    """
-    data = LabelledPoints(points, labels, groups)
-    n_features = checked_match_dims(match_dims, data.points.shape[1])
-    dims = checked_dims(lda_dims, len(data.classes), n_features)
-    rows = _rows_of_folds(data, "grouped")
-    ks = checked_ks(ks, len(data.points) - max(map(len, rows)))
-    if dims == 0 and n_features == data.points.shape[1]:
-        assert data.groups is not None  # _rows_of_folds has refused None
-        return _by_vote("grouped", data, 0, 0.0, ks, neighbours_in_other_groups(data.points, data.groups, max(ks)))
-    found, amount = _refitted_neighbours(data, rows, n_features, dims, checked_shrinkage(shrinkage), max(ks))
-    return _by_vote("grouped", data, dims, amount, ks, found)
+    n, n_features = data.points.shape
+    size = checked_match_dims(match_dims, n_features)
+    dims = checked_dims(lda_dims, len(data.classes), size)
+    shrinkage = checked_shrinkage(shrinkage)
+    folds = _folds(data, protocol)
+    ks = checked_ks(ks, n - max(map(len, folds)))
+    most, amount = max(ks), 0.0
+    unfitted = dims == 0 and size == n_features
+    if protocol == "paper":
+        space = _paper_space(data, size, dims)
+        neighbours = neighbours_of_each(space, most)
+    elif unfitted and protocol == "nested":
+        neighbours = neighbours_of_each(data.points, most)
+    elif unfitted:
+        neighbours = np.empty((n, most), dtype=np.intp)
+        for rows in folds:
+            neighbours[rows] = neighbours_without_group(data.points, rows, most)
+    else:
+        neighbours, amount = _refitted_neighbours(data, folds, size, dims, shrinkage, most)
+    codes = vote(data.codes[neighbours], len(data.classes), ks)
+    return Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours)
 
 
 def lda_classify(
-    points: Float[np.ndarray, "tokens dims"],
-    labels: Int[np.ndarray, " tokens"],
+    points: Float[np.ndarray, "points dims"],
+    labels: Int[np.ndarray, " points"],
     *,
     protocol: Protocol = "nested",
     shrinkage: Shrinkage = "ledoit-wolf",
-    groups: Int[np.ndarray, " tokens"] | None = None,
+    groups: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
-    judged: Rows | None = None,
 ) -> Outcome:
-    """Predicts every point's label by LDA: the nearest class mean among all discriminants, with log priors.
+    """Predict every point's label by LDA: the nearest class mean among all discriminants, with log priors.
 
-    Under `paper` this is resubstitution: fitted by scikit-learn on all points and judged on the same ones.
-    The outcome has ks (0,), for no neighbour votes. Arguments and errors are those of `classify`.
+    Under `paper` this is resubstitution: fitted on all points and judged on the same ones. Arguments and errors are
+    those of `classify`.
+
+    Returns:
+        The predictions, with ks (0,) because no neighbours vote.
+
+    Example:
+        >>> points = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.2], [9.0, 9.0], [8.0, 9.5], [8.5, 8.0]])
+        >>> lda_classify(points, np.array([0, 0, 0, 1, 1, 1])).predictions.ravel()
+        array([0, 0, 0, 1, 1, 1])
     """
-    _check_judged(judged, protocol, len(points))
     data = LabelledPoints(points, labels, groups)
     shrinkage = checked_shrinkage(shrinkage)
-    n_features = checked_match_dims(match_dims, data.points.shape[1])
-    dims = checked_dims("full", len(data.classes), n_features)
-    predicted = np.empty_like(data.labels)
-    amounts = np.zeros(1)
+    size = checked_match_dims(match_dims, data.points.shape[1])
+    dims = checked_dims("full", len(data.classes), size)
+    codes, amount = np.empty_like(data.codes), 0.0
+    folds = _folds(data, protocol)
+    if protocol == "paper":
+        codes[:] = _nearest_mean(_paper_space(data, size, dims), data.codes, len(data.classes))
+    else:
+        for some, space, fold in _refits(data, folds, size):
+            amounts = intensity(fold, shrinkage)
+            rule = gaussian_rule(fold, amounts)
+            for rows, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
+                codes[rows] = np.argmax(space[rows] @ weights + biases, axis=1)
+            amount += amounts.sum() / len(folds)
+    return Outcome(protocol, dims, amount, (0,), data.labels, data.classes[codes][:, None], data.groups)
+
+
+def _folds(data: LabelledPoints, protocol: Protocol) -> list[Rows]:
+    """The rows that are held out together."""
     match protocol:
-        case "paper":
-            data = _matched(data, n_features)
-            predicted[:] = _scikit_lda(data).predict(data.points)
-        case "nested" | "grouped":
-            rows = _rows_of_folds(data, protocol, judged)
-            amounts, left = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
-            for places, some in _found_together(data, rows, n_features, dims, shrinkage):
-                predicted[some.rows] = data.classes[_nearest_means(some, data.codes, len(data.classes))]
-                amounts[places], left[places] = some.amounts, False
-            for i, (held_out, space, fold) in _others(data, rows, left, n_features):
-                amounts[i] = intensity(fold, shrinkage)
-                codes = gaussian_rule(fold, amounts[i]).predict(space[held_out])
-                predicted[held_out] = data.classes[codes]
-        case _:
-            raise _unknown(protocol)
-    whole = Outcome(protocol, dims, float(np.mean(amounts)), (0,), data.labels, predicted[:, None], data.groups)
-    return whole if judged is None else whole.of_rows(judged)
+        case "paper" | "nested":
+            return list(np.arange(len(data.points))[:, None])
+        case "grouped":
+            if data.groups is None:
+                raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
+            names, place = np.unique(data.groups, return_inverse=True)
+            if len(names) < 2:
+                raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
+            return np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Rows that repeat an earlier row. A matrix product may round equal rows differently; they must tie exactly."""
-
-    rows: Rows
-    originals: Rows
-
-    @classmethod
-    def of(cls, points: Float[np.ndarray, "tokens dims"]) -> _Copies:
-        ordered = np.sort(points[:, 0])
-        if (ordered[1:] != ordered[:-1]).all():  # usually, and in a tenth of the time
-            return cls(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-        whole_rows = (points + 0.0).view(np.dtype((np.void, points[0].nbytes)))  # no -0.0: the bytes are compared
-        _, first, place = np.unique(whole_rows.ravel(), return_index=True, return_inverse=True)
-        rows = np.flatnonzero(first[place] != np.arange(len(points)))
-        return cls(rows, first[place][rows])
-
-    def restored(self, projected: Float[np.ndarray, "tokens dims"]) -> Float[np.ndarray, "tokens dims"]:
-        """The projected points, in place, with every copy equal to its original again."""
-        projected[self.rows] = projected[self.originals]
-        return projected
-
-    def restored_in_each(
-        self, projected: Float[np.ndarray, "folds dims tokens"]
-    ) -> Float[np.ndarray, "folds dims tokens"]:
-        """The same in the spaces of several folds."""
-        if len(self.rows):
-            projected[..., self.rows] = projected[..., self.originals]
-        return projected
+def _refits(
+    data: LabelledPoints, folds: list[Rows], size: int
+) -> Iterator[tuple[Sequence[Rows], Float[np.ndarray, "points features"], Moments]]:
+    """Some folds at a time: the rows held out, all points as these folds see them, and the moments of the others."""
+    space, codes, n_classes = standardised(data.points), data.codes, len(data.classes)
+    for some, fold in moments_without(space, codes, n_classes, folds):
+        if size == space.shape[1]:
+            yield some, space, fold
+            continue
+        for rows, axes in zip(some, principal_axes(fold, size), strict=True):
+            components = space @ axes
+            ((one, its_moments),) = moments_without(components, codes, n_classes, [rows])
+            yield one, components, its_moments
 
 
 def _refitted_neighbours(
-    data: LabelledPoints, rows: list[Rows], n_features: int, dims: int, shrinkage: Shrinkage, k: int
-) -> tuple[Int[np.ndarray, "tokens k"], float]:
-    """The neighbours of every point in the discriminants of its fold, and the mean intensity of shrinkage."""
-    copies = _Copies.of(data.points)
-    found = np.full((len(data.points), k), -1, dtype=np.intp)  # of rows that no fold holds out
-    amounts, left = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
-    for places, some in _found_together(data, rows, n_features, dims, shrinkage):
-        found[some.rows] = neighbours_without_each(copies.restored_in_each(some.projected), some.rows, k)
-        amounts[places], left[places] = some.amounts, False
-    for i, (held_out, space, fold) in _others(data, rows, left, n_features):
-        amounts[i] = intensity(fold, shrinkage) if dims else 0.0
-        projected = space @ discriminants(fold, amounts[i], dims) if dims else space
-        found[held_out] = neighbours_without_group(copies.restored(projected), held_out, k)
-    return found, float(np.mean(amounts))
+    data: LabelledPoints, folds: list[Rows], size: int, dims: int, shrinkage: Shrinkage, k: int
+) -> tuple[Int[np.ndarray, "points k"], float]:
+    """The neighbours of every point in the discriminants of its fold, and the mean intensity of the shrinkage."""
+    neighbours, amount = np.empty((len(data.points), k), dtype=np.intp), 0.0
+    first = _first_copies(data.points)
+    for some, space, fold in _refits(data, folds, size):
+        spaces = space.T[None]
+        if dims:
+            amounts = intensity(fold, shrinkage)
+            axes = discriminants(fold, amounts, dims).mT
+            spaces = (axes.reshape(-1, size) @ space.T).reshape(len(some), dims, -1)
+            amount += amounts.sum() / len(folds)
+        _make_copies_equal(spaces, first)
+        neighbours[np.concatenate(some)] = neighbours_in_own_spaces(spaces, some, k)
+    return neighbours, float(amount)
 
 
-def _found_together(
-    data: LabelledPoints, rows: list[Rows], n_features: int, dims: int, shrinkage: Shrinkage
-) -> Iterator[tuple[Int[np.ndarray, " some"], downdate.Found]]:
-    """Folds that can be found many at once, with their places among all; each holds out one row."""
-    if max(map(len, rows)) > 1 or n_features < data.points.shape[1]:
-        return
-    held_out = np.concatenate(rows)
-    places = np.empty(len(data.points), dtype=np.intp)
-    places[held_out] = np.arange(len(rows))
-    space = standardised(data.points)
-    together = few if len(space) < downdate.LEAST_POINTS else downdate
-    for some in together.without_each(space, data.codes, len(data.classes), dims, shrinkage, held_out):
-        yield places[some.rows], some
+def _paper_space(data: LabelledPoints, size: int, dims: int) -> Float[np.ndarray, "points dims"]:
+    """All points in the components and discriminants that were fitted to all of them."""
+    n_classes, space = len(data.classes), data.points
+    if size < space.shape[1]:
+        space = standardised(space)
+        space = space @ principal_axes(moments(space, data.codes, n_classes), size)
+    if dims:
+        if len(space) <= n_classes:
+            raise InputError(
+                f"{len(space)} points in {n_classes} classes; LDA needs more points than classes, so give more tokens "
+                "or merge classes"
+            )
+        space = (space - space.mean(axis=0)) @ svd_discriminants(space, data.codes, n_classes)[:, :dims]
+    return _make_copies_equal(space.T.copy(), _first_copies(data.points)).T
 
 
-def _others(
-    data: LabelledPoints, rows: list[Rows], left: Bool[np.ndarray, " folds"], n_features: int
-) -> Iterator[tuple[int, tuple[Rows, np.ndarray, Moments]]]:
-    """The folds that are left, one by one, with their places among all."""
-    rest = np.flatnonzero(left)
-    if len(rest):
-        yield from zip(rest.tolist(), _folds(data, [rows[i] for i in rest], n_features), strict=True)
+def _first_copies(points: Float[np.ndarray, "points dims"]) -> Int[np.ndarray, " points"]:
+    """For every point the first row with the same coordinates."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(points + 0.0)])  # -0.0 becomes 0.0
 
 
-def _nearest_means(
-    some: downdate.Found, codes: Int[np.ndarray, " tokens"], n_classes: int
-) -> Int[np.ndarray, " folds"]:
-    """What LDA takes the point held out for: the class of the nearest mean among all discriminants, with log priors."""
-    place, members = np.arange(len(some.rows)), (codes[:, None] == np.arange(n_classes)).astype(np.float64)
-    own, held_out = some.projected[place, :, some.rows], members[some.rows]
-    counts = members.sum(axis=0) - held_out
-    means = some.projected @ members - own[..., None] * held_out[:, None]
-    means /= np.maximum(counts, 1)[:, None]
-    distances = ((means - own[..., None]) ** 2).sum(axis=1) / 2 - np.log(np.maximum(counts, 1))
-    return np.where(counts > 0, distances, np.inf).argmin(axis=1)
+def _make_copies_equal(
+    projected: Float[np.ndarray, "*folds dims points"], first: Int[np.ndarray, " points"]
+) -> Float[np.ndarray, "*folds dims points"]:
+    """In place: a matrix product may round equal rows differently, and copies must tie exactly."""
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    projected[..., copies] = projected[..., first[copies]]
+    return projected
 
 
-def _folds(
-    data: LabelledPoints, rows: list[Rows], n_features: int
-) -> Iterator[tuple[Rows, Float[np.ndarray, "tokens features"], Moments]]:
-    """The rows held out by each fold, all points as the fold sees them, and the moments of all others there."""
-    space, codes, n_classes = standardised(data.points), data.codes, len(data.classes)
-    for held_out, fold in zip(rows, moments_without(space, codes, n_classes, rows), strict=True):
-        if n_features == space.shape[1]:
-            yield held_out, space, fold
-        else:
-            components = space @ principal_axes(fold, n_features)
-            others = np.delete(np.arange(len(space)), held_out)
-            yield held_out, components, moments(components[others], codes[others], n_classes)
-
-
-def _rows_of_folds(data: LabelledPoints, protocol: Protocol, judged: Rows | None = None) -> list[Rows]:
-    """The rows that each fold of `nested`, of all folds or those of `judged` rows, or of `grouped` holds out."""
-    if protocol == "nested":
-        return list((np.arange(len(data.points)) if judged is None else judged)[:, None])
-    if data.groups is None:
-        raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
-    names, place = np.unique(data.groups, return_inverse=True)
-    if len(names) < 2:
-        raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
-    return np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
-
-
-def _matched(data: LabelledPoints, n_features: int) -> LabelledPoints:
-    """The same points by principal components of all of them, where fewer features are asked for."""
-    if n_features == data.points.shape[1]:
-        return data
-    space = standardised(data.points)
-    components = space @ principal_axes(moments(space, data.codes, len(data.classes)), n_features)
-    return replace(data, points=_Copies.of(data.points).restored(components))
-
-
-def _neighbours_of_each(space: Float[np.ndarray, "tokens dims"], ks: tuple[int, ...]) -> Int[np.ndarray, "tokens most"]:
-    return neighbours_in_other_groups(space, np.arange(len(space)), max(ks))
-
-
-def _scikit_lda(data: LabelledPoints) -> LinearDiscriminantAnalysis:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes longer to import than all else here
-
-    _check_more_than_classes(data)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Variables are collinear")  # it drops them, as the paper's did
-        return LinearDiscriminantAnalysis(solver="svd").fit(data.points, data.labels)
-
-
-def _check_more_than_classes(data: LabelledPoints) -> None:
-    if len(data.points) <= len(data.classes):
-        raise InputError(
-            f"{len(data.points)} points in {len(data.classes)} classes; "
-            "LDA needs more points than classes, so give more tokens or merge classes"
-        )
-
-
-def _by_vote(
-    protocol: Protocol,
-    data: LabelledPoints,
-    dims: int,
-    amount: float,
-    ks: tuple[int, ...],
-    neighbours: Int[np.ndarray, "tokens most"],
-    judged: Rows | None = None,
-) -> Outcome:
-    rows = np.arange(len(data.points)) if judged is None else judged
-    codes = vote(data.codes[neighbours[rows]], len(data.classes), ks)
-    groups = None if data.groups is None else data.groups[rows]
-    return Outcome(protocol, dims, amount, ks, data.labels[rows], data.classes[codes], groups, neighbours[rows])
-
-
-def _check_judged(judged: Rows | None, protocol: Protocol, n: int) -> None:
-    if judged is None:
-        return
-    if protocol != "nested":
-        raise InputError(f"protocol {protocol} fits once for many rows; leave judged out, or use nested")
-    if len(judged) == 0 or judged[0] < 0 or judged[-1] >= n or (np.diff(judged) < 1).any():
-        raise InputError(f"judged has to name rows among {n}, ascending and each once")
-
-
-def _unknown(protocol: str) -> InputError:
-    return InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
+def _nearest_mean(
+    space: Float[np.ndarray, "points dims"], codes: Int[np.ndarray, " points"], n_classes: int
+) -> Int[np.ndarray, " points"]:
+    """The class of the nearest mean in a space where the covariance within classes is I, with log priors."""
+    counts, means, _ = about_class_means(space, codes, n_classes)
+    return np.argmax(space @ means.T - (means**2).sum(axis=1) / 2 + np.log(counts), axis=1)

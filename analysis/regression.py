@@ -15,9 +15,9 @@ from scipy.linalg import eigh
 
 from lvm_probe import InputError
 from lvm_probe.analysis.knn import checked_ks
-from lvm_probe.analysis.lda import checked_match_dims
-from lvm_probe.analysis.neighbours import neighbours_in_other_groups, neighbours_without_group
+from lvm_probe.analysis.neighbours import neighbours_of_each, neighbours_without_group
 from lvm_probe.analysis.predictions import Protocol
+from lvm_probe.analysis.principal_components import checked_match_dims
 from lvm_probe.analysis.protocols import DEFAULT_KS
 from lvm_probe.analysis.shape_annotations import Float, Int
 
@@ -290,7 +290,7 @@ def _regressed(
             added = _ridge(fold, values, data.strata, units, held_out)[:, :, None]
         else:
             near = (
-                neighbours_in_other_groups(fold.space, everyone, max(ks))
+                neighbours_of_each(fold.space, max(ks))
                 if protocol == "paper"
                 else neighbours_without_group(fold.space, held_out, max(ks))
             )

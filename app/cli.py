@@ -131,7 +131,12 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
     """Keeps line breaks of descriptions, and adds defaults that are values unless the help text names its own."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or "(default" in (action.help or ""):
+        if (
+            action.default is None
+            or action.default is False
+            or action.default == []
+            or "(default" in (action.help or "")
+        ):
             return action.help
         return super()._get_help_string(action)
 

@@ -53,7 +53,7 @@ def exclusive_output_folder(run: Callable[[argparse.Namespace], Output]) -> Call
     return with_lock
 
 
-def csv_file(name: str) -> Path:
+def csv_file(name: str | Path) -> Path:
     """The `--out` file of a table of results; raises InputError where it cannot be written."""
     from lvm_probe.probing.features.token_table import check_writable
 

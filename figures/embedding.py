@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lvm_probe import InputError
-from lvm_probe.analysis.lda import standardised
+from lvm_probe.analysis.moments import standardised
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns

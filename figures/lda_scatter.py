@@ -14,17 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lvm_probe import InputError
-from lvm_probe.analysis.lda import (
-    Shrinkage,
-    checked_dims,
-    checked_shrinkage,
-    discriminants,
-    intensity,
-    moments,
-    moments_without,
-    standardised,
-)
+from lvm_probe.analysis.lda import checked_dims, discriminants
+from lvm_probe.analysis.moments import moments, moments_without, standardised
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
+from lvm_probe.analysis.shrinkage import Shrinkage, checked_shrinkage, intensity
 from lvm_probe.figures import class_legend, layout, style
 from lvm_probe.figures.inputs import check_columns
 
@@ -129,10 +122,11 @@ def project_held_out(
     space = standardised(np.asarray(points, dtype=float))  # so that the mean of all points is 0
     folds = [np.flatnonzero(places == place) for place in range(places.max() + 1)]
     at = np.empty_like(target_points)
-    for rows, fold in zip(folds, moments_without(space, codes, len(classes), folds), strict=True):
+    for some, fold in moments_without(space, codes, len(classes), folds):
         axes = discriminants(fold, intensity(fold, checked_shrinkage(shrinkage)), dims)
-        left, _, right = np.linalg.svd((fold.means @ axes).T @ target)
-        at[rows] = space[rows] @ (axes @ left @ right)
+        left, _, right = np.linalg.svd((fold.means @ axes).mT @ target)
+        for rows, turned in zip(some, axes @ left @ right, strict=True):
+            at[rows] = space[rows] @ turned
     return at
 
 

@@ -14,7 +14,7 @@ EXAMPLES = ("probe corpus TIMIT",)
 
 def options(parser: argparse.ArgumentParser) -> None:
     layouts = [f"  {name:<12} {description}" for name, description in LAYOUTS.items()]
-    group = parser.add_argument_group("corpus", "\n".join(["layouts, tried in this order:", *layouts, ""]))
+    group = parser.add_argument_group("corpus", "\n".join(["layouts, tried in this order:", *layouts]))
     group.add_argument("corpus", metavar="PATH", help="folder of the corpus")
     add_reading(group)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
-from lvm_probe.app.commands import probes
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.app.question_command import open_tables
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.questions.untrained import SUFFIX
@@ -123,10 +123,10 @@ def _figure_inputs(args: argparse.Namespace) -> tuple[FigureInputs, list[str]]:
     from lvm_probe.probing.features import token_table
 
     named = args.latents or [str(token_table.newest())]
-    _, [first], [untrained] = probes.opened(named[:1], args.untrained)
+    _, [first], [untrained] = open_tables(named[:1], args.untrained)
     others: list[TokenTable] = []
     if named[1:]:
-        _, others, _ = probes.opened(named[1:], "none")
+        _, others, _ = open_tables(named[1:], "none")
     others = [other for other in others if other.path.resolve() != first.path.resolve()]
     if args.speaker and args.speaker not in set(first.tokens["speaker"]):
         known = ", ".join(sorted(set(first.tokens["speaker"])))

@@ -1,19 +1,19 @@
-"""`probe ridge`: ridge regression of body height."""
+"""`probe ridge`: error of ridge regression of body height, within gender."""
 
 from __future__ import annotations
 
 import argparse
 
-from lvm_probe.app.commands import probes
+from lvm_probe.app import question_command
 from lvm_probe.app.output import Output
 
-SUMMARY = "error of ridge regression of body height"
+SUMMARY = "error of ridge regression of body height, within gender"
 EXAMPLES = ("probe ridge --latents latents/timit",)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    probes.options(parser, "ridge")
+    question_command.add_options(parser, "ridge")
 
 
 def run(args: argparse.Namespace) -> Output:
-    return probes.run(args, "ridge")
+    return question_command.run(args, "ridge")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.linalg import cho_solve
 
 from lvm_probe import InputError
-from lvm_probe.analysis.lda import gaussian_rule, ledoit_wolf, moments, within_factor
+from lvm_probe.analysis.lda import gaussian_rule
+from lvm_probe.analysis.moments import moments
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int16
+from lvm_probe.analysis.shrinkage import ledoit_wolf, shrunk_covariance
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
@@ -79,7 +80,7 @@ def class_step(
     difference = fold.means[1] - fold.means[0]
     if way == "between the class means":
         return difference * scale
-    axis = cho_solve((within_factor(fold, ledoit_wolf(fold)), True), difference) / scale
+    axis = np.linalg.solve(shrunk_covariance(fold, ledoit_wolf(fold)), difference) / scale
     return axis * ((difference * scale) @ axis) / (axis @ axis)
 
 

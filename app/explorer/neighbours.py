@@ -9,10 +9,12 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
-from lvm_probe.analysis.lda import checked_dims, discriminants, intensity, moments_without, standardised
+from lvm_probe.analysis.lda import checked_dims, discriminants
+from lvm_probe.analysis.moments import moments_without, standardised
 from lvm_probe.analysis.neighbours import neighbours_without_group
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.shrinkage import intensity
 from lvm_probe.probing.questions.plan import analysis_protocol
 from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol
 
@@ -129,8 +131,8 @@ def predict_one(probe: KnnProbe, row: int, k: int) -> Prediction:
         raise InputError(f"only {len(pool) - len(held_out)} other tokens to choose from; choose a smaller k")
     names, codes = np.unique(probe.codes[pool], return_inverse=True)
     space, dims = standardised(probe.points[pool]), probe.dims()
-    (fold,) = moments_without(space, codes, len(names), [held_out])
-    projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)
+    ((_, fold),) = moments_without(space, codes, len(names), [held_out])
+    projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)[0]
     rows = neighbours_without_group(projected, held_out, k)[np.flatnonzero(held_out == place)[0]]
     predicted = vote(codes[rows][None], len(names), [k])[0, 0]
     return Prediction(pool[rows], names[codes[rows]], int(names[predicted]), dims)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lvm_probe import InputError
-from lvm_probe.analysis.lda import moments, principal_axes, standardised
+from lvm_probe.analysis.moments import moments, standardised
+from lvm_probe.analysis.principal_components import principal_axes
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.app.explorer.result_cache import cache_folder, cached_array, digest
 from lvm_probe.figures.embedding import MIN_DIST, NEIGHBOURS

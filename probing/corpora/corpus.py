@@ -176,12 +176,21 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a file. An "error" leaves its utterance out, a "notice" does not. `line` counts from 1."""
+    """Something wrong with a file.
+
+    Attributes:
+        path: the file.
+        line: counts from 1; None if unknown.
+        message: what was found, and the cure.
+        severity: an "error" leaves its utterance out, a "notice" does not.
+        topic: what the notices of several files have in common, if their messages differ; they become one line.
+    """
 
     path: Path
     line: int | None
     message: str
     severity: Severity
+    topic: str = ""
 
     def __str__(self) -> str:
         location = f"{self.path}:{self.line}" if self.line else f"{self.path}"
@@ -310,8 +319,8 @@ class Corpus:
             known = ", ".join(self.splits) or "none: its utterances belong to no split"
             raise InputError(f"{self.root}: no split {split!r} in this corpus; it has {known}")
         if speakers is not None and (unknown := set(speakers) - {s.id for s in self.speakers}):
-            known = _abbreviated([s.id for s in self.speakers])
-            raise InputError(f"{self.root}: no speaker {_abbreviated(sorted(unknown))} in this corpus; it has {known}")
+            known = abbreviated([s.id for s in self.speakers])
+            raise InputError(f"{self.root}: no speaker {abbreviated(sorted(unknown))} in this corpus; it has {known}")
         selected = tuple(
             utterance
             for utterance in self.utterances
@@ -356,7 +365,7 @@ class Corpus:
         return self.select(speakers=remaining), self.select(speakers=held_out)
 
 
-def _abbreviated(names: list[str], at_most: int = 8) -> str:
+def abbreviated(names: list[str], at_most: int = 8) -> str:
     """`a, b, c ... (n in all)`."""
     shown = ", ".join(names[:at_most])
     return shown if len(names) <= at_most else f"{shown} ... ({len(names)} in all)"

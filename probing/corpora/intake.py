@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.audio import SUFFIXES, AudioHeader, check_mono, check_resampling, read_audio_header
-from lvm_probe.probing.corpora.corpus import FileState, Problem, Segment, Utterance
+from lvm_probe.probing.corpora.corpus import FileState, Problem, Segment, Utterance, abbreviated
+from lvm_probe.probing.corpora.phones import NON_PHONEMES
 
 END_TOLERANCE_MS = 10
 """How far an alignment may exceed the audio: it is clipped, with a notice. A larger excess is an error.
@@ -19,6 +20,15 @@ END_TOLERANCE_MS = 10
 The TIMIT sample never exceeds its audio (its alignments end up to 175 ms before it); aligners that count in frames of
 10 ms round up by less than one.
 """
+
+UNLABELLED_END_MS = 200
+"""How long before the end of the audio its phones may end, and its words before the last phone, without a notice.
+
+The alignments of the TIMIT sample end up to 175 ms before the audio.
+"""
+
+WORDS_ONLY_UNLABELLED_END_MS = 1000
+"""The same for words where there are no phones: the pause after the last word is unlabelled."""
 
 _MAX_BYTES = 1 << 26  # of an annotation: hours of speech have a hundredth of that
 
@@ -137,8 +147,9 @@ def read_utterances(
         read_one: reads one and appends its notices to the list; raises InvalidFile if it cannot be used.
 
     Returns:
-        The utterances, and the problems: notices of these, and an error for each of the others, among them those
-        that repeat an id or describe a speaker otherwise than an utterance before them.
+        The utterances, and the problems: notices of these (also where an alignment stops long before its audio), and
+        an error for each of the others, among them those that repeat an id or describe a speaker otherwise than an
+        utterance before them.
     """
     utterances: dict[str, Utterance] = {}
     speakers: dict[str, Utterance] = {}
@@ -159,7 +170,26 @@ def read_utterances(
         else:
             utterances[utterance.id] = utterance
             problems.extend(notices)
+            problems.extend(_early_ends(utterance))
     return list(utterances.values()), problems
+
+
+def _early_ends(utterance: Utterance) -> Iterator[Problem]:
+    """A notice for phones and for words that stop long before the speech does, as in a file that was cut off."""
+    ends: list[tuple[str, tuple[Segment, ...], str, int, int]] = []
+    if utterance.phonemes:
+        ends.append(("phones", utterance.phonemes, "the audio", utterance.samples, UNLABELLED_END_MS))
+    if speech := [segment for segment in utterance.phonemes if segment.label not in NON_PHONEMES]:
+        ends.append(("words", utterance.words, "the last phone", speech[-1].end, UNLABELLED_END_MS))
+    elif not utterance.phonemes:
+        ends.append(("words", utterance.words, "the audio", utterance.samples, WORDS_ONLY_UNLABELLED_END_MS))
+    for what, segments_, until, limit, tolerance in ends:
+        end = max((segment.end for segment in segments_), default=limit)
+        missing = (limit - end) * 1000 // utterance.sample_rate
+        if missing > tolerance:
+            message = f"its {what} end {missing} ms before {until}; check whether the annotation is complete"
+            topic = f"{what} end more than {tolerance} ms before {until}; check whether the annotations are complete"
+            yield Problem(utterance.audio, None, message, "notice", topic)
 
 
 def one_audio_file_per(key: Callable[[Path], T], paths: Iterable[Path], problems: list[Problem]) -> dict[T, Path]:
@@ -296,6 +326,25 @@ def notice_early_end(
     if missing > tolerance_ms:
         message = f"{what} ends {missing} ms before the audio; check whether the file is truncated"
         notices.append(Problem(path, None, message, "notice"))
+
+
+def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
+    """The problems, with notices that say the same of several files combined into one with their number."""
+    combined: list[Problem] = []
+    alike: dict[str, list[Problem]] = {}
+    for problem in problems:
+        if problem.severity == "notice":
+            alike.setdefault(problem.topic or problem.message, []).append(problem)
+        else:
+            combined.append(problem)
+    for topic, group in alike.items():
+        paths = list(dict.fromkeys(problem.path for problem in group))
+        if len(paths) == 1:
+            combined += group
+        else:
+            names = [str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths]
+            combined.append(Problem(root, None, f"{topic} ({len(paths)} files: {abbreviated(names, 3)})", "notice"))
+    return sorted_once(combined)
 
 
 def sorted_once(problems: Iterable[Problem]) -> list[Problem]:

@@ -35,7 +35,6 @@ from lvm_probe.probing.corpora.intake import (
     Options,
     Row,
     Tree,
-    notice_early_end,
     read_lines,
     segments,
     sorted_once,
@@ -50,8 +49,6 @@ NON_PHONEME_LABELS: Mapping[str, str] = {
 
 HTK_UNITS = 10_000_000
 """HTK's units of time per second."""
-
-_EARLY_END_MS = 100  # HTK's last frame ends up to a window before the audio, and trailing silence may be unlabelled
 
 _FESTIVAL_ROW = re.compile(r"([0-9]{1,6}(?:\.[0-9]{0,20})?)\s+[0-9]{1,9}\s+([^\s;]+)(?:\s*;.*)?")
 _HTK_ROW = re.compile(r"([0-9]{1,15})\s+([0-9]{1,15})\s+(\S+)")
@@ -111,7 +108,6 @@ def read_labels(path: Path, header: AudioHeader, notices: list[Problem]) -> tupl
     phonemes = segments(rows, path, header, notices, non_phonemes=NON_PHONEME_LABELS)
     if not phonemes:
         raise InvalidFile(path, None, "contains no labels; restore the file")
-    notice_early_end(path, "the last label", phonemes[-1].end, header, notices, tolerance_ms=_EARLY_END_MS)
     return phonemes
 
 

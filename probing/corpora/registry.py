@@ -88,7 +88,7 @@ def open_corpus(
         Segment(label='dh', start=1770, end=2537)
     """
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.intake import Options, Tree
+    from lvm_probe.probing.corpora.intake import Options, Tree, one_line_each
 
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"unknown corpus layout {layout!r}; choose one of auto, {', '.join(LAYOUTS)}")
@@ -106,7 +106,7 @@ def open_corpus(
             raise InputError(f"{tree.root}: no audio of layout {name}; choose another layout")
         others = f" ({len(errors)} such problems, no usable utterance)" if len(errors) > 1 else ""
         raise InputError(f"{errors[0]}{others}")
-    return Corpus(name, tree.root, tuple(utterances), tuple(problems))
+    return Corpus(name, tree.root, tuple(utterances), tuple(one_line_each(problems, tree.root)))
 
 
 def _detect(tree: Tree) -> str:

@@ -15,15 +15,21 @@ A folder's name is the sex followed by the speaker: FVMH0 is VMH0 in SPKRINFO. I
 (`FVMH0_SX116`). An utterance needs its .PHN; a missing .WRD is a notice, a missing .TXT is not. Words may overlap (a
 vowel that ends one and starts the next belongs to both, by up to 150 ms in the sample); phones may not. The times in
 .TXT are not used: some exceed the audio by a sample.
+
+Positions in .PHN and .WRD are samples at 16 kHz. Beside audio of another rate they are scaled to it, unless the .PHN
+covers the audio in the audio's own samples only; both are said in a notice. An utterance that fits neither is left out.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
 from lvm_probe.probing.corpora.intake import (
+    END_TOLERANCE_MS,
+    UNLABELLED_END_MS,
     InvalidFile,
     Options,
     Row,
@@ -40,6 +46,11 @@ from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 NON_PHONEME_LABELS: Mapping[str, str] = {label: label for label in SILENCES}
 
 CM_PER_INCH = 2.54
+
+LABEL_RATE = 16000
+"""The rate in Hz in whose samples .PHN and .WRD are written."""
+
+_MAX_UNLABELLED = 0.1  # share of the audio after the last phone at which labels still fit a rate
 
 _FOLDER = re.compile(r"(?:dr([1-8])-)?(([fm])[a-z]{3}[0-9])", re.IGNORECASE)
 _DIALECT = re.compile(r"dr[1-8]", re.IGNORECASE)
@@ -113,15 +124,18 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         )
         if phones_file is None:
             raise InvalidFile(path, None, "no .PHN of this name beside it; restore the annotation or remove the audio")
-        rows = _phone_rows(phones_file)
-        phonemes = segments(rows, phones_file, header, notices, non_phonemes=NON_PHONEME_LABELS)
-        if not phonemes:
+        rows = list(_phone_rows(phones_file))
+        if not rows:
             raise InvalidFile(phones_file, None, "contains no phones; restore the annotation")
+        label_rate = _label_rate(rows[-1].end, phones_file, header, notices)
+        scaled = _scaled(rows, label_rate, header)
+        phonemes = segments(scaled, phones_file, header, notices, non_phonemes=NON_PHONEME_LABELS)
         words: tuple[Segment, ...] = ()
         if words_file is None:
             notices.append(Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice"))
         else:
-            words = segments(_rows(words_file), words_file, header, notices, may_overlap=True)
+            scaled = _scaled(_rows(words_file), label_rate, header)
+            words = segments(scaled, words_file, header, notices, may_overlap=True)
         return Utterance(
             id=f"{id}_{_base_name(path).upper()}",
             speaker=speaker,
@@ -167,6 +181,39 @@ def _phone_rows(path: Path) -> Iterator[Row]:
         if label not in TIMIT61:
             raise InvalidFile(path, row.line, f"unknown phone label {row.label[:20]!r}, not one of TIMIT's 61; fix it")
         yield Row(row.line, row.start, row.end, label)
+
+
+def _label_rate(end: int, path: Path, header: AudioHeader, notices: list[Problem]) -> int:
+    """The rate in whose samples a .PHN is written that ends at `end`; raises InvalidFile if none fits the audio."""
+    own_rate, seconds = header.sample_rate, header.samples / header.sample_rate
+    if own_rate == LABEL_RATE:
+        return own_rate
+
+    def fits(rate: int) -> bool:
+        missing = seconds - end / rate
+        return -END_TOLERANCE_MS / 1000 <= missing <= max(UNLABELLED_END_MS / 1000, _MAX_UNLABELLED * seconds)
+
+    if fits(LABEL_RATE):
+        message = f"labels in samples of {LABEL_RATE} Hz, scaled to the {own_rate} Hz of the audio"
+        notices.append(Problem(path, None, message, "notice"))
+        return LABEL_RATE
+    if fits(own_rate):
+        message = f"labels taken as samples of the audio's {own_rate} Hz: in TIMIT's {LABEL_RATE} Hz they would not fit"
+        notices.append(Problem(path, None, message, "notice"))
+        return own_rate
+    message = (
+        f"its phones end at {end / LABEL_RATE:.2f} s in samples of {LABEL_RATE} Hz, as TIMIT writes them, and at "
+        f"{end / own_rate:.2f} s in samples of the audio's {own_rate} Hz, but the audio lasts {seconds:.2f} s; "
+        "restore the annotation, or the audio that belongs to it"
+    )
+    raise InvalidFile(path, None, message)
+
+
+def _scaled(rows: Iterable[Row], label_rate: int, header: AudioHeader) -> Iterator[Row]:
+    """The rows in samples of the audio, rounded to the nearest (halves up)."""
+    for row in rows:
+        start, end = ((2 * at * header.sample_rate + label_rate) // (2 * label_rate) for at in (row.start, row.end))
+        yield replace(row, start=start, end=end)
 
 
 def _read_text(path: Path, notices: list[Problem]) -> str | None:

@@ -17,7 +17,7 @@ from lvm_probe.analysis.abx import AbxResult, abx
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.analysis.statistics import sign_flip_test
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Plan, Pool, naming
+from lvm_probe.probing.questions.plan import Job, Plan, generator, naming
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import common_columns
 from lvm_probe.probing.questions.rows import Rows
@@ -44,23 +44,20 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     return question
 
 
-def run(plan: Plan, feature: Feature, pool: Pool) -> Run:
+def run(job: Job) -> Run:
     """Score one feature, and the untrained model's."""
-    points, untrained = plan.points(feature, pool), plan.untrained_points(feature, pool)
-    rows, question = plan.rows, plan.question
-
-    def score(values: np.ndarray) -> AbxResult:
-        return abx(values, rows.codes, rows.speaker_codes, mode=question.protocol, distance=question.distance)  # type: ignore[arg-type]
-
-    with naming(pool, feature):
-        return Run(score(points), None if untrained is None else score(untrained))
+    how: Any = {"mode": job.question.protocol, "distance": job.question.distance}
+    with naming(job.pool.speaker, job.feature):
+        score = abx(job.points, job.labels, job.speakers, **how)
+        untrained = None if job.untrained is None else abx(job.untrained, job.labels, job.speakers, **how)
+    return Run(score, untrained)
 
 
 def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
     """A row for every speaker (of A and B), then one for all where there are several."""
     score, untrained = runs[0].score, runs[0].untrained
     codes, speakers = plan.rows.codes, plan.rows.speakers
-    rng = plan.random(feature)
+    rng = generator(plan.question, str(feature))
     low, high = _interval(score.by_group, rng)
     common = common_columns(plan, feature) | {"method": f"abx {plan.question.distance}", "k": (0,), "chance": 0.5}
     common |= {"lda_dims": 0, "shrinkage": 0.0}

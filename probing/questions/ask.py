@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from lvm_probe import InputError
@@ -14,10 +12,10 @@ from lvm_probe.probing import parallel
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
-from lvm_probe.probing.questions.plan import Plan, Pool, pools_of
+from lvm_probe.probing.questions.plan import Plan, pools_of
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer, confusion_frame, results_frame
-from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge
+from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge, size_of
 
 MEL = Feature(("mel",))
 
@@ -56,19 +54,20 @@ def ask(
         before = rows_to_judge(untrained, question)[0]
         check_same_tokens(before.table, rows.table)
     features = question.features_of(table)
-    sizes = {feature: table.matrix(feature, slice(0)).shape[1] for feature in features}
+    sizes = {feature: size_of(rows, feature) for feature in features}
     try:
         question = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
     plan = Plan(question, rows, before, features, pools_of(rows, question))
-    jobs = list(itertools.product(features, plan.pools))
-    runs: dict[Feature, list[Any]] = {feature: [] for feature in features}
-    with contextlib.closing(parallel.run(partial(_run, method.run, plan), jobs)) as results:
-        for done, ((feature, _), result) in enumerate(zip(jobs, results, strict=True), 1):
-            runs[feature].append(result)
-            progress(done, len(jobs))
+    done: list[Any] = []
+    with contextlib.closing(parallel.run(method.run, plan)) as results:
+        for result in results:
+            done.append(result)
+            progress(len(done), len(plan))
 
+    each = len(plan.pools)
+    runs = {feature: done[i * each : (i + 1) * each] for i, feature in enumerate(features)}
     result_rows = [
         row
         for feature in features
@@ -78,15 +77,10 @@ def ask(
     return Answer(question, results_frame(result_rows, question), confusion_frame(outcomes, plan), notes)
 
 
-def _run(run: Callable[..., Any], plan: Plan, job: tuple[Feature, Pool]) -> Any:
-    return run(plan, *job)
-
-
 def _with_defaults(question: Question, smallest: int) -> Question:
     """The question with the number of permutations, and of dimensions where they are matched to the smallest."""
     permutations = question.permutations
     if permutations is None and question.method != "abx":
         permutations = question.default_permutations
-    return replace(
-        question, permutations=permutations, match_dims=smallest if question.match_dims == 0 else question.match_dims
-    )
+    match_dims = smallest if question.match_dims == 0 else question.match_dims
+    return replace(question, permutations=permutations, match_dims=match_dims)

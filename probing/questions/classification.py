@@ -1,7 +1,7 @@
 """Classes by nearest neighbours, linear discriminants or logistic regression.
 
-Beside every accuracy stand the majority line, the accuracy on permuted labels, that of the protocol `paper` on the same
-rows, that of the untrained model where its table is given, and the difference to Mel.
+Every accuracy comes with what it has to be compared with: the majority line, the accuracy on permuted labels, under the
+protocol `paper` on the same rows, of the untrained model where its table is given, and the difference to Mel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ from lvm_probe.analysis.statistics import (
     token_bootstrap_interval,
 )
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Plan, Pool, analysis_protocol, held_out_together, naming, pools_of
+from lvm_probe.probing.questions.plan import (
+    Job,
+    Plan,
+    analysis_protocol,
+    generator,
+    held_out_together,
+    naming,
+    pools_of,
+)
 from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Question
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P, common_columns
 from lvm_probe.probing.questions.rows import Rows
@@ -37,7 +45,7 @@ from lvm_probe.probing.questions.rows import Rows
 
 @dataclass(frozen=True)
 class Run:
-    """What one feature got right in one pool, and what stands beside it.
+    """The predictions of one feature in one pool, and what they are compared with.
 
     Attributes:
         rows: of the plan.
@@ -85,34 +93,33 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     ks = question.ks or tuple(range(1, min(MAX_K, *neighbours) + 1))
     for pool, n, most in zip(pools, n_classes, neighbours, strict=True):
         for feature, size in sizes.items():
-            with naming(pool, feature):
+            with naming(pool.speaker, feature):
                 checked_dims(dims, n, size)
                 checked_ks(ks, most)
     return replace(question, lda_dims=dims, ks=ks)
 
 
-def run(plan: Plan, feature: Feature, pool: Pool) -> Run:
-    """Judge the rows of a pool by one feature, and run what stands beside it."""
-    question = plan.question
-    points, untrained = plan.points(feature, pool), plan.untrained_points(feature, pool)
-    labels, types = plan.rows.codes[pool.rows], plan.rows.types[pool.rows]
-    groups = held_out_together(plan.rows, question)[pool.rows]
-    rng = plan.random(feature, pool)
-    beside: dict[str, Any] = {}
-    with naming(pool, feature):
-        predict = partial(_predictions, points, groups=groups, question=question)
+def run(job: Job) -> Run:
+    """Predict the classes of a pool from one feature, and run the comparisons."""
+    question, labels, groups = job.question, job.labels, job.groups
+    rng = generator(question, f"{job.pool.speaker}/{job.feature}")
+    compared: dict[str, Any] = {}
+    with naming(job.pool.speaker, job.feature):
+        predict = partial(_predictions, job.points, groups=groups, question=question)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
-            beside |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
+            compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
             as_paper = replace(question, protocol="paper")
-            beside["paper"] = _predictions(points, labels, groups=groups, question=as_paper).correct
-        if untrained is not None:
-            beside["untrained"] = _predictions(untrained, labels, groups=groups, question=question).correct
-        if question.control and len(np.unique(types)) < len(types):
-            beside["control"] = control_accuracy(labels, types, predict, rng=rng, rounds=question.control).accuracy
-    return Run(pool.rows, replace(outcome, neighbours=None), **beside)
+            compared["paper"] = _predictions(job.points, labels, groups=groups, question=as_paper).correct
+        if job.untrained is not None:
+            compared["untrained"] = _predictions(job.untrained, labels, groups=groups, question=question).correct
+        if question.control and len(np.unique(job.types)) < len(labels):
+            compared["control"] = control_accuracy(
+                labels, job.types, predict, rng=rng, rounds=question.control
+            ).accuracy
+    return Run(job.pool.rows, replace(outcome, neighbours=None), **compared)
 
 
 def joined(runs: Sequence[Run]) -> Outcome:
@@ -142,7 +149,7 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
             rows.append(common | _row([single], interval) | {"speaker": speaker, "speakers": 1, "interval": "tokens"})
     if len(runs) > 1 or not question.one_speaker_at_a_time:
         together, several = joined(runs), len(speakers) > 1
-        rng = plan.random(feature)
+        rng = generator(question, str(feature))
         interval = cluster_bootstrap_interval(together.correct, codes, rng=rng) if several else _over_tokens(together)
         row = common | _row(runs, interval) | _difference_to_mel(plan, together, mel, codes)
         rows.append(row | {"speaker": "", "speakers": len(speakers), "interval": "speakers" if several else "tokens"})
@@ -150,7 +157,7 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
 
 
 def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
-    """The parts of a run of all speakers; of their nulls the mean only is known."""
+    """A run of all speakers, divided by speaker; of each null only the mean over permutations is known."""
     parts = []
     for code in np.unique(codes):
         mine = codes == code
@@ -161,7 +168,7 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
 
 
 def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
-    """Accuracies over all rows of the runs, and what stands beside them."""
+    """Accuracies over all rows of the runs, and what they are compared with."""
     outcome = joined(runs)
     sizes = [run.outcome.n for run in runs]
     row = {

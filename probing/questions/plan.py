@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,37 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is run for every feature and pool.
+class Job:
+    """One feature of one pool, with all that a method needs; other processes are sent no more than this.
+
+    Attributes:
+        question: with its defaults filled in.
+        feature: of the points.
+        pool: the rows.
+        points: the feature's values.
+        untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
+        labels: codes of the classes, or heights in centimetres.
+        speakers: codes of the speakers.
+        groups: see `held_out_together`.
+        types: see `Rows.types`.
+        genders: codes of the genders.
+    """
+
+    question: Question
+    feature: Feature
+    pool: Pool
+    points: Float[np.ndarray, "rows dims"]
+    untrained: Float[np.ndarray, "rows dims"] | None
+    labels: np.ndarray
+    speakers: Int[np.ndarray, " rows"]
+    groups: Int[np.ndarray, " rows"]
+    types: Int[np.ndarray, " rows"]
+    genders: Int[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True)
+class Plan(Sequence[Job]):
+    """The jobs of a question: every pool of the first feature, then of the next.
 
     Attributes:
         question: with its defaults filled in.
@@ -42,21 +71,20 @@ class Plan:
     features: tuple[Feature, ...]
     pools: tuple[Pool, ...]
 
-    def points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"]:
-        """The feature's values in the pool."""
-        with naming(pool, feature):
-            return points_of(self.rows, feature, self.question, pool.rows)
+    def __len__(self) -> int:
+        return len(self.features) * len(self.pools)
 
-    def untrained_points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"] | None:
-        """The untrained model's values; None where it is not given, or has no values of its own (as for Mel)."""
-        if self.untrained is None or not differs(feature, self.untrained.table, self.rows.table):
-            return None
-        return points_of(self.untrained, feature, self.question, pool.rows)
-
-    def random(self, feature: Feature, pool: Pool | None = None) -> np.random.Generator:
-        """A generator that depends on the seed, the feature and the pool, so that no row depends on other rows."""
-        name = str(feature) if pool is None else f"{pool.speaker}/{feature}"
-        return np.random.default_rng([self.question.seed, *name.encode()])
+    def __getitem__(self, index: int) -> Job:  # type: ignore[override]
+        feature, pool = self.features[index // len(self.pools)], self.pools[index % len(self.pools)]
+        rows, normalise, untrained = self.rows, self.question.normalise, None
+        if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
+            untrained = points_of(self.untrained, feature, normalise, pool.rows)
+        labels = rows.labels if self.question.target == "height-cm" else rows.codes
+        columns = (labels, rows.speaker_codes, held_out_together(rows, self.question), rows.types, rows.gender_codes)
+        return Job(
+            self.question, feature, pool, points_of(rows, feature, normalise, pool.rows), untrained,
+            *(column[pool.rows] for column in columns),
+        )  # fmt: skip
 
 
 def pools_of(rows: Rows, question: Question) -> tuple[Pool, ...]:
@@ -69,10 +97,11 @@ def pools_of(rows: Rows, question: Question) -> tuple[Pool, ...]:
 
 
 def held_out_together(rows: Rows, question: Question) -> Int[np.ndarray, " rows"]:
-    """A number for each row: rows of one number are held out together, and share their label where it is permuted.
+    """A number for each row's utterance under `utterance` and for the target `speaker`, for its speaker otherwise.
 
-    Utterances under `utterance` and for the target `speaker`, for permuted speakers would still be told apart; speakers
-    otherwise. `paper` and `nested` use them for the null only.
+    `utterance` and `speaker` hold out the rows of one number together. Under every protocol, the null of an attribute
+    exchanges the labels of whole speakers. For the target `speaker` that would only rename them, so it exchanges those
+    of whole utterances.
     """
     by_utterance = question.protocol == "utterance" or question.target == "speaker"
     return rows.utterance_codes if by_utterance else rows.speaker_codes
@@ -88,11 +117,16 @@ def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
     raise InputError(f"protocol {protocol} holds nothing out")
 
 
+def generator(question: Question, name: str) -> np.random.Generator:
+    """A generator that depends on the seed and a name, so that no result depends on what else was asked."""
+    return np.random.default_rng([question.seed, *name.encode()])
+
+
 @contextlib.contextmanager
-def naming(pool: Pool, feature: Feature) -> Iterator[None]:
+def naming(speaker: str, feature: Feature) -> Iterator[None]:
     """Name in an error of the analysis the speaker and the feature that it arose with."""
     try:
         yield
     except InputError as error:
-        speaker = f"speaker {pool.speaker}, " if pool.speaker else ""
-        raise InputError(f"{speaker}feature {feature}: {error}") from None
+        who = f"speaker {speaker}, " if speaker else ""
+        raise InputError(f"{who}feature {feature}: {error}") from None

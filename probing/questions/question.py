@@ -10,7 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.features.feature import Feature, default_features
 
 if TYPE_CHECKING:
-    from lvm_probe.analysis.lda import Shrinkage
+    from lvm_probe.analysis.shrinkage import Shrinkage
     from lvm_probe.probing.corpora.phones import PhoneSet
     from lvm_probe.probing.features.token_table import TokenTable
 
@@ -81,17 +81,21 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
 
 
+def uses(method: Method, field: str) -> bool:
+    """Whether questions by this method use a field of `Question`, for one of their targets at least."""
+    targets = _TARGETS_WITH.get(field, TARGETS)
+    return method in _METHODS_WITH.get(field, (method,)) and not set(targets).isdisjoint(TARGETS_OF[method])
+
+
 def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     """The protocol that holds out what would give the answer away.
 
-    Whole utterances for phonemes and their classes, which are asked of one speaker at a time; whole speakers for words
-    and attributes of speakers; for the target `speaker` single rows, which are utterances.
+    Whole utterances for phonemes and their classes, which are asked of one speaker at a time, and for the speaker's
+    identity; whole speakers for words and attributes of speakers.
     """
     if method == "abx":
         return "within"
-    if target in PHONEME_TARGETS:
-        return "utterance"
-    return "nested" if target == "speaker" else "speaker"
+    return "utterance" if target in (*PHONEME_TARGETS, "speaker") else "speaker"
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class Question:
         method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (height in
             centimetres) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
-            row alone. `utterance`: whole utterances, within one speaker. `speaker`: whole speakers. ABX compares
+            row alone. `utterance`: whole utterances. `speaker`: whole speakers. ABX compares
             `within` a speaker or `across` speakers.
         rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
             None: a speaker under `speaker`, an utterance otherwise.
@@ -262,16 +266,24 @@ class Question:
 
     @property
     def default_permutations(self) -> int:
-        """Permutations of the null where none are given.
+        """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
-        100 where one row is a speaker (20 for logistic regression), for there are few rows; 10 otherwise, but 2 for
-        tokens under logistic regression and under `nested` with LDA, which fits for every row.
+        100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
+        logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token.
         """
-        if self.row_unit == "speaker":
-            return 20 if self.method == "logistic" else 100
-        refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
-        return 2 if self.row_unit == "token" and (self.method == "logistic" or refits) else 10
+        match self.row_unit:
+            case "speaker":
+                return 20 if self.method == "logistic" else 100
+            case "utterance":
+                return 10
+            case "token":
+                refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
+                return 2 if self.method == "logistic" or refits else 5
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""
-        return tuple(map(Feature.parse, self.features)) or default_features(table)
+        features = tuple(map(Feature.parse, self.features)) or default_features(table)
+        if not features:
+            known = ", ".join(table.features)
+            raise InputError(f"{table.path}: neither layers of a model nor Mel; name features among {known}")
+        return features

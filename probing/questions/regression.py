@@ -14,10 +14,10 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.regression import RegressionOutcome, permuted_regression_null, regress
-from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Plan, Pool, analysis_protocol, naming
+from lvm_probe.probing.questions.plan import Job, Plan, analysis_protocol, generator, naming
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P, common_columns
 from lvm_probe.probing.questions.rows import Rows
@@ -41,9 +41,8 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     Raises:
         InputError: too few speakers of a gender.
     """
-    genders, strata = _genders(rows)
-    for stratum, gender in enumerate(genders):
-        if (count := len(np.unique(rows.speaker_codes[strata == stratum]))) < MIN_SPEAKERS:
+    for code, gender in enumerate(rows.genders):
+        if (count := len(np.unique(rows.speaker_codes[rows.gender_codes == code]))) < MIN_SPEAKERS:
             raise InputError(
                 f"{count} {gender} speakers of known height; the mean of the others needs three of each gender, so "
                 "give more speakers, or choose with --gender the one that has them"
@@ -51,30 +50,29 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     return question
 
 
-def run(plan: Plan, feature: Feature, pool: Pool) -> Run:
+def run(job: Job) -> Run:
     """Predict the heights from one feature, and from the untrained model's; repeat it on permuted heights."""
-    question, rows = plan.question, plan.rows
-    points, untrained = plan.points(feature, pool), plan.untrained_points(feature, pool)
-    strata = _genders(rows)[1]
+    question = job.question
     how: dict[str, Any] = {"method": "ridge", "protocol": analysis_protocol(question.protocol)}
-    how |= {"groups": rows.speaker_codes, "match_dims": question.match_dims}
-    with naming(pool, feature):
-        outcome = regress(points, rows.labels, strata, **how)
-        without = None if untrained is None else regress(untrained, rows.labels, strata, **how)
-        null = None
-        if question.permutations:
-            rng, rounds = plan.random(feature), question.permutations
-            null = permuted_regression_null(points, rows.labels, strata, rng=rng, rounds=rounds, **how)[:, 0]
-    return Run(outcome, null, without)
+    how |= {"groups": job.groups, "match_dims": question.match_dims}
+    untrained = null = None
+    with naming(job.pool.speaker, job.feature):
+        outcome = regress(job.points, job.labels, job.genders, **how)
+        if job.untrained is not None:
+            untrained = regress(job.untrained, job.labels, job.genders, **how)
+        if rounds := question.permutations:
+            rng = generator(question, str(job.feature))
+            null = permuted_regression_null(job.points, job.labels, job.genders, rng=rng, rounds=rounds, **how)[:, 0]
+    return Run(outcome, null, untrained)
 
 
 def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
     """A row for all speakers, then one for each gender where there are two."""
     (run,) = runs
-    genders, strata = _genders(plan.rows)
-    rng = plan.random(feature)
+    genders, codes = plan.rows.genders, plan.rows.gender_codes
+    rng = generator(plan.question, str(feature))
     mel_errors = None if mel is None else mel[0].outcome.errors
-    whole = _row(plan, run, np.ones(len(strata), dtype=bool), mel_errors, rng) | {"gender": ""}
+    whole = _row(plan, run, np.ones(len(codes), dtype=bool), mel_errors, rng) | {"gender": ""}
     whole["correlation"] = run.outcome.correlation
     if run.null is not None:
         whole["null_mae_cm"] = run.null.mean()
@@ -82,15 +80,15 @@ def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence
             whole["p_null"] = (1 + (run.null <= run.outcome.mae + 1e-12).sum()) / (1 + len(run.null))
     rows = [whole]
     if len(genders) > 1:
-        for stratum, gender in enumerate(genders):
-            rows.append(_row(plan, run, strata == stratum, mel_errors, rng) | {"gender": str(gender)})
+        for code, gender in enumerate(genders):
+            rows.append(_row(plan, run, codes == code, mel_errors, rng) | {"gender": str(gender)})
     return [common_columns(plan, feature) | row for row in rows]
 
 
 def _row(
     plan: Plan, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Errors over some of the rows, and what stands beside them."""
+    """Errors over some of the rows, and what they are compared with."""
     errors, speakers = run.outcome.errors[mine], plan.rows.speaker_codes[mine]
     usual = run.outcome.baseline_errors[mine]
     interval = cluster_bootstrap_interval(errors, speakers, rng=rng)
@@ -107,8 +105,3 @@ def _row(
         to_mel = sign_flip_test(by_speaker - group_means(mel_errors[mine], speakers), rng=rng)
         row |= {"minus_mel_cm": to_mel.mean, "p_minus_mel": to_mel.p_value}
     return row
-
-
-def _genders(rows: Rows) -> tuple[np.ndarray, Int[np.ndarray, " rows"]]:
-    """The genders, and each row's place among them."""
-    return np.unique(rows.table.columns["gender"].astype(str), return_inverse=True)

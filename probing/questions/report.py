@@ -92,7 +92,8 @@ def _asked(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     method = _METHODS[first["method"]]
     if first["lda_dims"] > 0 and first["method"] == "knn":
-        method += f" among {first['lda_dims']:.0f} linear discriminants"
+        dims = first["lda_dims"]
+        method += f" among {dims:.0f} linear discriminant{'s' if dims > 1 else ''}"
     if first["match_dims"]:
         method += f", features reduced to {first['match_dims']:.0f} dimensions inside the fold"
     if first["normalise"] != "none":
@@ -234,10 +235,11 @@ def _null_sentence(rows: pd.DataFrame) -> str:
     counts = rows[rows["permutations"] > 0].groupby("protocol", sort=False)["permutations"].first()
     if counts.empty:
         return ""
-    said = {n: f"{n:.0f} permutation{'s' if n > 1 else ''} of the labels" for n in counts}
-    if len(said) == 1:
-        return f" Null: mean over {said[counts.iloc[0]]}."
-    return " Null: mean over " + ", ".join(f"{said[n]} ({protocol})" for protocol, n in counts.items()) + "."
+    if len(set(counts)) == 1:
+        said = f"{counts.iloc[0]:.0f}"
+    else:
+        said = ", ".join(f"{n:.0f} ({protocol})" for protocol, n in counts.items())
+    return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels."
 
 
 def _against_mel(where: str, row: pd.Series) -> str:
@@ -263,7 +265,7 @@ def _height_sentences(rows: pd.DataFrame) -> list[str]:
     said = []
     for row in rows[rows["gender"] == ""].to_dict("records"):
         gap, p = row["minus_baseline_cm"], row["p_baseline"]
-        verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than the mean of the gender"
+        verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than that of the gender's mean height"
         if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:

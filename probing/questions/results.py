@@ -13,6 +13,7 @@ from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.plan import Plan
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ class Answer:
 def common_columns(plan: Plan, feature: Feature) -> dict[str, Any]:
     """The columns that all rows of a feature share."""
     question = plan.question
-    size = plan.rows.table.matrix(feature, slice(0)).shape[1]
+    size = size_of(plan.rows, feature)
     return {
         "table": plan.rows.table.name,
         "feature": str(feature),

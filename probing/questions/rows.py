@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import Question, RowUnit
+from lvm_probe.probing.questions.question import Normalise, Question, RowUnit
 
 MIN_WORDS = 5
 """Fewest tokens of a word that is asked for, unless the question says otherwise."""
@@ -75,6 +74,20 @@ class Rows:
     def speaker_codes(self) -> Int[np.ndarray, " rows"]:
         """Each row's speaker as the place among `speakers`."""
         return self._speakers_and_codes[1]
+
+    @cached_property
+    def _genders_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self.table.columns["gender"].astype(str), return_inverse=True)
+
+    @property
+    def genders(self) -> np.ndarray:
+        """The genders that occur, ascending."""
+        return self._genders_and_codes[0]
+
+    @property
+    def gender_codes(self) -> Int[np.ndarray, " rows"]:
+        """Each row's gender as its place among `genders`."""
+        return self._genders_and_codes[1]
 
     @cached_property
     def utterance_codes(self) -> Int[np.ndarray, " rows"]:
@@ -131,26 +144,31 @@ def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, tuple[st
     return rows, ()
 
 
-def points_of(
-    rows: Rows, feature: Feature, question: Question, which: Any = slice(None)
-) -> Float[np.ndarray, "rows dims"]:
-    """A feature's values in the chosen rows, normalised as the question says.
+def size_of(rows: Rows, feature: Feature) -> int:
+    """Dimensions of a feature.
 
     Raises:
         InputError: the table lacks the feature, or it is the variance over a single Monte Carlo draw.
     """
-    table = rows.table
-    points = table.matrix(feature, which)
+    size = rows.table.matrix(feature, slice(0)).shape[1]
     for part in feature.parts:
-        if part.endswith("_var") and not np.isfinite(table.features[part][which]).all():
+        if part.endswith("_var") and not np.isfinite(rows.table.features[part]).all():
             raise InputError(
-                f"{table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
+                f"{rows.table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
                 "extract into another folder with --samples 2 or more"
             )
-    if question.normalise == "none":
+    return size
+
+
+def points_of(
+    rows: Rows, feature: Feature, normalise: Normalise, chosen: Int[np.ndarray, " chosen"]
+) -> Float[np.ndarray, "chosen dims"]:
+    """A feature's values in the chosen rows, centred and scaled over each speaker's or utterance's part of them."""
+    points = rows.table.matrix(feature, chosen)
+    if normalise == "none":
         return points
-    units = rows.speaker_codes if question.normalise == "speaker" else rows.utterance_codes
-    _, unit, sizes = np.unique(units[which], return_inverse=True, return_counts=True)
+    units = rows.speaker_codes if normalise == "speaker" else rows.utterance_codes
+    _, unit, sizes = np.unique(units[chosen], return_inverse=True, return_counts=True)
 
     def mean(values: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(unit, column) for column in values.T], axis=1) / sizes[:, None]

@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from lvm_probe.analysis import knn, neighbours
 from tests import reference
 
-WAYS = ("differences", "bounds", "tree")
+WAYS = ("differences", "products", "tree")
 
 
 @pytest.fixture(params=WAYS)
@@ -15,8 +15,7 @@ def way(request, monkeypatch) -> str:
     """Every way of searching, in small pieces."""
     take(request.param, monkeypatch)
     monkeypatch.setattr(neighbours, "_NUMBERS_AT_ONCE", 120)
-    monkeypatch.setattr(neighbours, "_ROWS_AT_ONCE", 7)
-    monkeypatch.setattr(neighbours, "_COLUMNS_AT_ONCE", 11)
+    monkeypatch.setattr(neighbours, "_QUERIES_AT_ONCE", 7)
     return request.param
 
 
@@ -24,12 +23,6 @@ def take(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "_MANY_POINTS", 10**9 if way == "differences" else 0)
     monkeypatch.setattr(neighbours, "_MANY_QUERIES", 0)
     monkeypatch.setattr(neighbours, "_TREE_DIMS", 8 if way == "tree" else 0)
-    monkeypatch.setattr(neighbours, "_TREE_POINTS", 0)
-    monkeypatch.setattr(neighbours, "_TREE_QUERIES", 0)
-
-
-def each(points: np.ndarray, k: int) -> np.ndarray:
-    return neighbours.neighbours_in_other_groups(points, np.arange(len(points)), k)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -38,26 +31,22 @@ def each(points: np.ndarray, k: int) -> np.ndarray:
 def test_points_on_a_grid_with_all_their_ties_agree_with_the_loops(way, seed, n, dims, side) -> None:
     rng = np.random.default_rng(seed)
     points = rng.integers(side, size=(n, dims)).astype(float)
-    groups = rng.permutation(np.append(rng.integers(n, size=n - 2), [-1, -2]))
-    held_out = np.flatnonzero(groups == groups[0])
-    most = int(n - np.unique(groups, return_counts=True)[1].max())
+    held_out = np.flatnonzero(rng.permutation(np.arange(n) < rng.integers(1, n)))
+    others = [j for j in range(n) if j not in held_out]
     with pytest.MonkeyPatch.context() as patch:
         take(way, patch)
-        for k in {1, most}:
-            by_group = neighbours.neighbours_in_other_groups(points, groups, k)
-            one_group = neighbours.neighbours_without_group(points, held_out, k)
-            alone = each(points, k)
-            for i in range(n):
-                others = [j for j in range(n) if groups[j] != groups[i]]
-                assert by_group[i].tolist() == reference.nearest(points, i, others, k)
-                assert alone[i].tolist() == reference.nearest(points, i, [j for j in range(n) if j != i], k)
-            np.testing.assert_array_equal(one_group, by_group[held_out])
+        for k in {1, len(others)}:
+            for i, found in zip(held_out, neighbours.neighbours_without_group(points, held_out, k), strict=True):
+                assert found.tolist() == reference.nearest(points, i, others, k)
+        for k in {1, n - 1}:
+            for i, found in enumerate(neighbours.neighbours_of_each(points, k)):
+                assert found.tolist() == reference.nearest(points, i, [j for j in range(n) if j != i], k)
 
 
 def test_one_nearest_neighbour_agrees_with_scikit_learn(way) -> None:
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(80, 6)), rng.integers(4, size=80)
-    voted = knn.vote(labels[each(points, 5)], 4, (1, 2, 3, 5))
+    voted = knn.vote(labels[neighbours.neighbours_of_each(points, 5)], 4, (1, 2, 3, 5))
     for i in range(80):
         others = np.delete(np.arange(80), i)
         for column, k in ((0, 1), (2, 3), (3, 5)):
@@ -70,7 +59,7 @@ def test_one_nearest_neighbour_agrees_with_scikit_learn(way) -> None:
 
 def test_self_is_left_out_by_index_and_its_duplicate_is_not(way) -> None:
     points = np.array([[0.0, 0.0], [5.0, 5.0], [0.0, 0.0], [0.0, 0.0]])
-    assert each(points, 3).tolist() == [[2, 3, 1], [0, 2, 3], [0, 3, 1], [0, 2, 1]]
+    assert neighbours.neighbours_of_each(points, 3).tolist() == [[2, 3, 1], [0, 2, 3], [0, 3, 1], [0, 2, 1]]
 
 
 def test_a_held_out_group_is_never_among_the_neighbours(way) -> None:
@@ -102,65 +91,44 @@ def spread(rng: np.random.Generator, n: int, dims: int) -> np.ndarray:
     return points
 
 
-@pytest.mark.parametrize(("make", "given_up"), [(clusters, True), (outliers, True), (spread, False)])
-@pytest.mark.parametrize("dims", [3, 90])
-def test_bounds_find_what_differences_find_and_give_up_where_they_tell_nothing(
-    make, given_up, dims, monkeypatch
-) -> None:
-    rng = np.random.default_rng(dims)
-    points, groups = make(rng, 1500, dims), rng.integers(40, size=1500)
-    groups[:2] = 0
-    slow = []
-
-    def counted(base, names, queries, *rest):
-        slow.append(len(queries))
-        return by_differences(base, names, queries, *rest)
-
-    by_differences = neighbours._by_differences
-    take("differences", monkeypatch)
-    expected = neighbours.neighbours_in_other_groups(points, groups, 5)
-    take("bounds", monkeypatch)
-    monkeypatch.setattr(neighbours, "_by_differences", counted)
-    np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points, groups, 5), expected)
-    assert (sum(slow) > 700) == given_up
-
-
 @pytest.mark.parametrize("make", [clusters, outliers, spread])
-def test_a_tree_finds_what_differences_find_and_asks_them_where_last_places_tie(make, monkeypatch) -> None:
-    rng = np.random.default_rng(4)
-    points, held_out = make(rng, 1500, 5), np.arange(0, 1500, 3)
+@pytest.mark.parametrize(("way", "dims"), [("tree", 5), ("products", 5), ("products", 90)])
+def test_candidates_lead_to_what_comparing_all_finds(way, dims, make, monkeypatch) -> None:
+    rng = np.random.default_rng(dims)
+    points, held_out = make(rng, 1500, dims), np.arange(0, 1500, 3)
     take("differences", monkeypatch)
-    expected = neighbours.neighbours_without_group(points, held_out, 20)
-    take("tree", monkeypatch)
-    np.testing.assert_array_equal(neighbours.neighbours_without_group(points, held_out, 20), expected)
+    expected = neighbours.neighbours_without_group(points, held_out, 20), neighbours.neighbours_of_each(points, 5)
+    take(way, monkeypatch)
+    np.testing.assert_array_equal(neighbours.neighbours_without_group(points, held_out, 20), expected[0])
+    np.testing.assert_array_equal(neighbours.neighbours_of_each(points, 5), expected[1])
 
 
-def test_bounds_leave_few_candidates(monkeypatch) -> None:
-    """A wider bound would find the same neighbours, only later."""
+@pytest.mark.parametrize(("way", "dims"), [("tree", 5), ("products", 64)])
+def test_candidates_usually_suffice(way, dims, monkeypatch) -> None:
+    """Wider bounds would find the same neighbours, only later."""
     compared = []
+    squared_distances = neighbours._squared_distances
 
-    def counted(distances, *rest):
-        compared.append(len(distances))
-        return nearest(distances, *rest)
+    def counted(queries, columns):
+        if isinstance(columns, np.ndarray):  # all points, not candidates
+            compared.append(len(queries))
+        return squared_distances(queries, columns)
 
-    nearest = neighbours._nearest
-    monkeypatch.setattr(neighbours, "_nearest", counted)
-    take("bounds", monkeypatch)
-    each(np.random.default_rng(0).normal(size=(2000, 64)), 50)
-    assert len(compared) == 2000
-    assert np.mean(compared) < 51
+    take(way, monkeypatch)
+    monkeypatch.setattr(neighbours, "_squared_distances", counted)
+    neighbours.neighbours_of_each(np.random.default_rng(0).normal(size=(2000, dims)), 50)
+    assert sum(compared) == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_order_and_rotation_change_nothing(way, monkeypatch) -> None:
     take(way, monkeypatch)
     rng = np.random.default_rng(5)
-    points, groups, order = rng.normal(size=(300, 6)), rng.integers(20, size=300), rng.permutation(300)
-    plain = neighbours.neighbours_in_other_groups(points, groups, 9)
-    shuffled = neighbours.neighbours_in_other_groups(points[order], groups[order], 9)
-    np.testing.assert_array_equal(order[shuffled], plain[order])
+    points, order = rng.normal(size=(300, 6)), rng.permutation(300)
+    plain = neighbours.neighbours_of_each(points, 9)
+    np.testing.assert_array_equal(order[neighbours.neighbours_of_each(points[order], 9)], plain[order])
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    np.testing.assert_array_equal(neighbours.neighbours_in_other_groups(points @ rotation, groups, 9), plain)
+    np.testing.assert_array_equal(neighbours.neighbours_of_each(points @ rotation, 9), plain)
 
 
 @pytest.mark.parametrize("step", [0.0, 0.5])
@@ -170,7 +138,7 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
         spaces = np.round(spaces / step) * step  # many ties
     held_out = np.array([3, 3, 0, 39, 12, 8, 5])
     for k in (1, 6, 39):
-        found = neighbours.neighbours_without_each(spaces.copy(), held_out, k)
+        found = neighbours.neighbours_in_own_spaces(spaces, list(held_out[:, None]), k)
         for space, row, some in zip(spaces, held_out, found, strict=True):
             others = [j for j in range(40) if j != row]
             assert some.tolist() == reference.nearest(space.T, row, others, k)
@@ -178,5 +146,5 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
 
 def test_distances_that_differ_in_the_last_bits_are_told_apart() -> None:
     space = np.array([[0.0, 1.0 + 2**-52, 1.0, 1.0 + 2**-51, 5.0]])
-    assert neighbours.neighbours_without_each(space[None], np.array([0]), 3).tolist() == [[2, 1, 3]]
-    assert neighbours.neighbours_in_other_groups(space.T, np.arange(5), 3)[0].tolist() == [2, 1, 3]
+    assert neighbours.neighbours_in_own_spaces(space[None], [np.array([0])], 3).tolist() == [[2, 1, 3]]
+    assert neighbours.neighbours_of_each(space.T, 3)[0].tolist() == [2, 1, 3]

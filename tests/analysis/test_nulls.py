@@ -90,41 +90,9 @@ def test_each_group_has_its_share_of_the_null() -> None:
         assert null.group_accuracies is not None
         sizes = [18, 30, 12]  # of 2, 4 and 9
         np.testing.assert_allclose(np.average(null.group_accuracies, axis=0, weights=sizes), null.accuracy)
-        assert null.judged == 4 * 60
     assert (
         null_of(points_of(labels), labels, rng=np.random.default_rng(5), rounds=1, lda_dims=2).group_accuracies is None
     )
-
-
-@pytest.mark.parametrize("probe", [classify, lda_classify])
-def test_some_rows_are_judged_as_among_all(probe) -> None:
-    """Rows drawn anew in every round, each held out of all the others: as the whole null says of them."""
-    labels, groups = np.arange(60) % 3, np.repeat([4, 2, 9], [40, 18, 2])
-    points = points_of(labels)
-    how: dict[str, Any] = {"lda_dims": 2, "ks": (3, 7)} if probe is classify else {}
-    asked = partial(probe, points, groups=groups, **how)
-    null = permuted_null(asked(labels), asked, rng=np.random.default_rng(5), rounds=3, judged=11)
-    rng = np.random.default_rng(5)
-    right, rows = [], []
-    for accuracy in null.accuracies:
-        relabelled = rng.permutation(labels)
-        rows.append(np.sort(rng.choice(60, 11, replace=False)))
-        right.append(asked(relabelled).correct[rows[-1]])
-        np.testing.assert_array_equal(accuracy, right[-1].mean(axis=0))
-    assert null.judged == 33
-    assert null.group_accuracies is not None
-    of_rows = groups[np.concatenate(rows)]
-    for group, accuracy in zip((2, 4, 9), null.group_accuracies, strict=True):
-        mine = np.concatenate(right)[of_rows == group]
-        np.testing.assert_allclose(accuracy, mine.mean(axis=0) if len(mine) else np.nan)
-
-
-def test_rows_to_judge_that_cannot_be() -> None:
-    labels = np.arange(12) % 3
-    asked = partial(classify, points_of(labels), lda_dims=1, ks=(1,))
-    for judged in (0, 13):
-        with pytest.raises(InputError, match=f"judged is {judged} of 12 rows; give 1 to 12"):
-            permuted_null(asked(labels), asked, rng=np.random.default_rng(0), judged=judged)
 
 
 def test_the_null_of_the_lda_classifier() -> None:

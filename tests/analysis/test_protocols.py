@@ -7,10 +7,11 @@ from scipy.stats import binom
 from lvm_probe import InputError
 from lvm_probe.analysis import protocols
 from lvm_probe.analysis.predictions import Protocol
-from lvm_probe.analysis.protocols import classify, grouped, lda_classify, nested, paper
+from lvm_probe.analysis.protocols import classify, lda_classify
 from tests import reference
 
 KS = (1, 2, 3, 5, 8, 13)
+nested, paper = (partial(classify, protocol=protocol) for protocol in ("nested", "paper"))
 HONEST: tuple[Protocol, ...] = ("nested", "grouped")
 
 
@@ -21,6 +22,10 @@ def tokens(n: int, dims: int, classes: int, *, seed: int = 0):
     points = rng.normal(size=(n, dims)) + rng.normal(size=(3 * classes, dims))[labels]
     points[5] = points[11]
     return points * 10 ** rng.uniform(-1, 1, size=dims), labels, rng.integers(5, size=n)
+
+
+def grouped(points, labels, groups, **how):
+    return classify(points, labels, protocol="grouped", groups=groups, **how)
 
 
 def noise(n: int, dims: int, classes: int, *, seed: int = 0):
@@ -108,38 +113,6 @@ def test_lda_classifier_predicts_as_the_densities_do(shrinkage) -> None:
         assert not outcome.correct[-1].any()
 
 
-@pytest.mark.parametrize("match_dims", [None, 3])
-@pytest.mark.parametrize("lda_dims", [0, 2])
-def test_judged_rows_are_judged_as_among_all(lda_dims, match_dims) -> None:
-    points, labels, groups = tokens(50, 4, 5)
-    rows = np.array([0, 7, 8, 31, 49])
-    how = {"groups": groups, "match_dims": match_dims}
-    for whole, some in (
-        (f(judged=None), f(judged=rows))
-        for f in (
-            partial(nested, points, labels, lda_dims=lda_dims, ks=KS, **how),
-            partial(classify, points, labels, lda_dims=lda_dims, ks=KS, **how),
-            partial(lda_classify, points, labels, **how),
-        )
-    ):
-        np.testing.assert_array_equal(some.predictions, whole.predictions[rows])
-        np.testing.assert_array_equal(some.labels, labels[rows])
-        np.testing.assert_array_equal(some.groups, groups[rows])
-        if whole.neighbours is not None:
-            np.testing.assert_array_equal(some.neighbours, whole.neighbours[rows])
-
-
-def test_rows_that_cannot_be_judged() -> None:
-    points, labels, groups = tokens(50, 4, 5)
-    for rows in ([], [3, 3], [5, 2], [-1, 4], [4, 50]):
-        with pytest.raises(InputError, match="name rows among 50, ascending"):
-            classify(points, labels, lda_dims=2, ks=KS, judged=np.array(rows, dtype=int))
-    for protocol in ("paper", "grouped"):
-        for probe in (partial(classify, lda_dims=2, ks=KS), lda_classify):
-            with pytest.raises(InputError, match=f"protocol {protocol} fits once for many rows"):
-                probe(points, labels, protocol=protocol, groups=groups, judged=np.arange(3))
-
-
 def test_paper_is_leave_one_out_among_scikit_learns_discriminants() -> None:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -164,10 +137,10 @@ def test_lda_under_paper_is_resubstitution() -> None:
 
 def test_copies_are_found_by_value_and_tie_exactly() -> None:
     points = np.array([[0.0, 1.0], [2.0, 3.0], [-0.0, 1.0], [2.0, 4.0], [0.0, 1.0]])
-    copies = protocols._Copies.of(points)
-    assert (copies.rows.tolist(), copies.originals.tolist()) == ([2, 4], [0, 0])
-    projected = np.arange(10.0).reshape(5, 2)
-    assert copies.restored(projected)[:, 0].tolist() == [0, 2, 0, 6, 0]
+    first = protocols._first_copies(points)
+    assert first.tolist() == [0, 1, 0, 3, 0]
+    projected = np.arange(10.0).reshape(2, 5)
+    assert protocols._make_copies_equal(projected, first)[0].tolist() == [0, 1, 0, 3, 0]
 
 
 def test_without_lda_nested_is_paper() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lvm_probe.app.cli import COMMANDS, main, make_parser
 from lvm_probe.probing.corpora.demo import CORPUS
+from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
 
 NAMES = (
@@ -53,14 +54,21 @@ def test_the_overview_lists_every_command_in_its_group(capsys: pytest.CaptureFix
 def test_help_has_groups_defaults_and_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(capsys, name)
     assert text.startswith(f"usage: probe {name}")
-    if name not in ("knn", "lda", "logistic", "ridge", "abx"):
-        assert "\noptions:\n" not in text  # every option is in a group with a heading of its own
+    assert "\noptions:\n" not in text  # every option is in a group with a heading of its own
+    assert "\npositional arguments:\n" not in text
     assert "\ngeneral:\n" in text
     assert "--json" in text
     assert "seed of all random numbers (default: 0)" in text
     assert "(default: None)" not in text
     assert "(default: False)" not in text
     assert f"\nexamples:\n  probe {name}" in text
+
+
+@pytest.mark.parametrize("name", ["knn", "lda", "logistic", "ridge", "abx"])
+def test_help_explains_every_protocol(name: Method, capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys, name)
+    for protocol in PROTOCOLS_OF[name]:
+        assert f"\n  {protocol:<10} " in text
 
 
 @pytest.mark.parametrize("name", NAMES)

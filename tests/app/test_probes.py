@@ -33,7 +33,7 @@ def test_the_untrained_table_beside_is_found(latents: Path, probe: Probe, refuse
     named = {r["feature"]: r for r in probe(*argv, "--untrained", untrained)["results"] if not r["speaker"]}
     assert named["z1"] == found["z1"]
     assert "not the untrained model of" in refused(*argv, "--untrained", latents)
-    assert "of which of the 2 tables" in refused(*argv, "--latents", untrained, "--untrained", untrained)
+    assert "which of the 2 tables" in refused(*argv, "--latents", untrained, "--untrained", untrained)
 
 
 def test_another_model_s_table_of_that_name_is_left_alone(latents: Path, tmp_path: Path, capsys: Any) -> None:

@@ -624,7 +624,7 @@ def test_bad_labels_name_the_line(tmp_path: Path, content: str, line: int | None
 def test_labels_of_truncated_files_and_bad_prompts_are_noticed(tmp_path: Path) -> None:
     root = miniature.arctic(tmp_path / "c")
     voice = root / "cmu_us_bdl_arctic"
-    festival_labels(voice / "lab" / "arctic_a0001.lab", miniature.LABELS[:-1])
+    festival_labels(voice / "lab" / "arctic_a0001.lab", miniature.LABELS[:-2])
     (voice / "etc" / "txt.done.data").write_text(
         '( arctic_a0001 "A \\"word\\"." )\n( arctic_a0001 "B" )\narctic_a0002 She.\n'
     )
@@ -635,8 +635,8 @@ def test_labels_of_truncated_files_and_bad_prompts_are_noticed(tmp_path: Path) -
     assert [text.removeprefix(f"{root}/") for text in notices(corpus)] == [
         "cmu_us_bdl_arctic/etc/txt.done.data:2: arctic_a0001 is listed twice; the first row counts",
         "cmu_us_bdl_arctic/etc/txt.done.data:3: 'arctic_a0002 She.' is not a row `( arctic_a0001 \"Text.\" )`; fix it",
-        "cmu_us_bdl_arctic/lab/arctic_a0001.lab: the last label ends 125 ms before the audio; "
-        "check whether the file is truncated",
+        "cmu_us_bdl_arctic/wav/arctic_a0001.wav: its phones end 250 ms before the audio; "
+        "check whether the annotation is complete",
         "cmu_us_slt_arctic/etc/txt.done.data:1: is not UTF-8 text; save the file as UTF-8; "
         "its texts are unknown until this is fixed",
     ]

@@ -14,7 +14,7 @@ from lvm_probe.probing.questions.question import TARGETS, Question, default_prot
 def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
     assert {target: default_protocol(target) for target in TARGETS} == {
         "phoneme": "utterance", "manner": "utterance", "place": "utterance", "word": "speaker", "gender": "speaker",
-        "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "nested",
+        "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
     }  # fmt: skip
     assert Question().protocol == "utterance"
     assert Question(method="abx").protocol == "within"

@@ -1,0 +1,284 @@
+"""The commands that ask a token table (knn, lda, logistic, ridge, abx): their options, and how they ask and answer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from lvm_probe import InputError
+from lvm_probe.app.options import names
+from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.probing.features.feature import Feature, columns_of
+from lvm_probe.probing.questions.question import (
+    PROTOCOLS_OF,
+    TARGETS_OF,
+    Distance,
+    Method,
+    Normalise,
+    Question,
+    RowUnit,
+    default_protocol,
+    uses,
+)
+from lvm_probe.probing.questions.untrained import SUFFIX, untrained_folder, untrained_table
+
+if TYPE_CHECKING:
+    from lvm_probe.probing.features.token_table import TokenTable
+
+PROTOCOLS = {
+    "paper": "everything is fitted to all rows, the judged ones included: biased upward, for comparison",
+    "nested": "each row is held out by itself; everything is refitted without it",
+    "utterance": "whole utterances are held out, within one speaker",
+    "speaker": "whole speakers are held out",
+    "within": "A, B and X are tokens of one speaker",
+    "across": "A and B are tokens of one speaker, X is of another",
+}
+CLASSIFIERS: tuple[Method, ...] = ("knn", "lda", "logistic")
+MAX_NAMED_SPEAKERS = 3
+"""Speakers that the name of a results file lists; more are counted."""
+MAX_RANGE = 10_000
+"""Numbers of neighbours in one range of `--k`."""
+
+
+def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
+    """The options of a method: those that fill in a field of `Question` that it uses, and where results go."""
+
+    def add(group: argparse._ArgumentGroup, field: str, flag: str, **kwargs: Any) -> None:
+        if uses(method, field):
+            group.add_argument(flag, dest=field, **kwargs)
+
+    targets, protocols = TARGETS_OF[method], PROTOCOLS_OF[method]
+    question = parser.add_argument_group("question")
+    question.add_argument(
+        "--latents",
+        action="append",
+        metavar="TABLE",
+        help="token table to ask; repeatable (default: the newest under latents/)",
+    )
+    add(question, "target", "--target", choices=targets, default=targets[0], metavar="NAME", help=", ".join(targets))
+    features = (
+        "columns of the table, z1+z2 joins two (default: each layer, the layers joined, these with the lowest layer "
+        "pooled by log mean square, and mel)"
+    )
+    add(question, "features", "--features", type=names, default=(), metavar="NAME,NAME", help=features)
+
+    held_out = "\n".join(f"{name:<10} {PROTOCOLS[name]}" for name in protocols)
+    parser.add_argument_group("protocols", held_out).add_argument(
+        "--protocol",
+        dest="protocols",
+        choices=protocols,
+        action="append",
+        metavar="NAME",
+        help=f"repeatable (default: {_default_protocols(method)})",
+    )
+
+    rows = parser.add_argument_group("rows")
+    row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
+    add(rows, "rows", "--rows", choices=get_args(RowUnit), help=row)
+    add(rows, "speakers", "--speaker", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
+    add(rows, "gender", "--gender", choices=("F", "M"), help="only speakers of this gender")
+    phones = "fold TIMIT's labels to this set (default: labels as they are); sil of timit39 is closures, and silences "
+    phones += "with --silence keep"
+    add(rows, "phones", "--phones", choices=("timit61", "timit48", "timit39"), help=phones)
+    count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
+    add(rows, "min_count", "--min-count", type=int, metavar="N", help=count)
+    heights = "boundaries of the classes of the target height"
+    add(rows, "height_edges", "--height-edges", type=_heights, default="175,185", metavar="CM,CM", help=heights)
+    for field, flag, default, kept in (
+        ("keep_closures", "--closures", "keep", "TIMIT's closures (bcl to tcl)"),
+        ("keep_sa", "--sa", "keep", "TIMIT's two dialect sentences, which all speakers read"),
+        ("keep_silence", "--silence", "drop", "labels that are no phonemes, such as h#, pau and epi"),
+    ):
+        add(rows, field, flag, type=_keep, default=default, metavar="{keep,drop}", help=kept)
+
+    settings = parser.add_argument_group("method")
+    ks = "numbers of neighbours, as 5, 1-50 or 1,5,10 (default: 1-50, or as many as there are)"
+    add(settings, "ks", "--k", type=_ranges, metavar="K", help=ks)
+    dims = "linear discriminants to keep, 0 for no LDA (default: 5, or as many as there are)"
+    add(settings, "lda_dims", "--lda-dims", type=int, metavar="N", help=dims)
+    shrinkage = "of the covariance within classes: ledoit-wolf, none, or a number from 0 to 1; none under paper"
+    add(settings, "shrinkage", "--shrinkage", type=_shrinkage, default="ledoit-wolf", metavar="S", help=shrinkage)
+    add(settings, "distance", "--distance", choices=get_args(Distance), default="cosine", help="between tokens")
+    match = "reduce features to N principal components inside the fold; without N, to the size of the smallest feature"
+    add(settings, "match_dims", "--match-dims", type=int, nargs="?", const=0, metavar="N", help=match)
+    normalise = "centre and scale features over each speaker's or utterance's own rows first"
+    add(settings, "normalise", "--normalise", choices=get_args(Normalise), default="none", help=normalise)
+
+    baselines = parser.add_argument_group("baselines")
+    baselines.add_argument(
+        "--untrained",
+        metavar="TABLE",
+        help=f"token table of the untrained model, or `none` (default: the table named like this one with {SUFFIX}, if "
+        "there is one)",
+    )
+    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
+    add(baselines, "permutations", "--permutations", type=int, metavar="N", help=null)
+    control = "control tasks (Hewitt and Liang 2019), for the selectivity"
+    add(baselines, "control", "--control", type=int, default=0, metavar="N", help=control)
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="CSV", help="file for the results (default: beside the table, named after the question)"
+    )
+    output.add_argument("--by-speaker", action="store_true", help="print the results of every speaker too, at k=5")
+    if method in CLASSIFIERS:
+        output.add_argument("--by-class", action="store_true", help="print the recall of every class too, at k=5")
+    if method == "knn":
+        output.add_argument("--plot", action="store_true", help="draw accuracy over k beside the results")
+
+
+def run(args: argparse.Namespace, method: Method) -> Output:
+    """Ask every table under every protocol; write results, confusions and recalls."""
+    from lvm_probe.probing.features import token_table
+    from lvm_probe.probing.questions.ask import ask
+    from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
+
+    protocols = args.protocols or (PROTOCOLS_OF["abx"] if method == "abx" else [default_protocol(args.target)])
+    values = {field.name: getattr(args, field.name) for field in fields(Question) if hasattr(args, field.name)}
+    questions = [Question(**values, method=method, protocol=protocol) for protocol in dict.fromkeys(protocols)]
+    folders, tables, untrained = open_tables(args.latents, args.untrained, questions[0].features)
+    out = csv_file(args.out or _results_file(folders, questions))
+    if (out.parent / token_table.EXTRACTION).exists():
+        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
+
+    answers = []
+    for table, baseline in zip(tables, untrained, strict=True):
+        for question in questions:
+            with runs_bar(f"{table.name}, {question.protocol}") as progress:
+                answers.append(ask(table, question, untrained=baseline, progress=progress))
+    import pandas as pd
+
+    def joined(part: str) -> pd.DataFrame:
+        return pd.concat([getattr(answer, part) for answer in answers], ignore_index=True)
+
+    frame = joined("frame")
+    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
+    if not args.out and out.exists():
+        print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
+    token_table.write_csv(out, frame)
+    wrote, texts = [out], [as_text(frame, notes)]
+    document: dict[str, Any] = {"notes": notes, "results": rows_as_json(frame) if args.json else []}
+    if method in CLASSIFIERS:
+        for part in ("recall", "confusion"):
+            wrote.append(out.with_name(f"{out.stem}-{part}.csv"))
+            token_table.write_csv(wrote[-1], joined(part))
+        document["recall"] = rows_as_json(joined("recall")) if args.json else []
+        texts += [by_class(joined("recall"))] if args.by_class else []
+    texts += [by_speaker(frame)] if args.by_speaker else []
+    if method == "knn" and args.plot and frame["accuracy"].notna().any():
+        from lvm_probe.figures import accuracy_over_k
+
+        wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
+    document["wrote"] = [str(path) for path in wrote]
+    return Output(document, "\n".join([*texts, *(f"wrote {path}" for path in wrote)]))
+
+
+def open_tables(
+    latents: Sequence[str] | None, untrained: str | None, features: Sequence[str | Feature] = ()
+) -> tuple[list[Path], list[TokenTable], list[TokenTable | None]]:
+    """The token tables named (by default the newest), and the untrained model's table of each, if there is one.
+
+    Of the columns only those that these features (by default the usual ones) consist of are read. Tables of the same
+    name are renamed to their paths.
+    """
+    from lvm_probe.probing.features import token_table
+
+    paths = [Path(path) for path in latents or []] or [token_table.newest()]
+    folders = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in paths))
+    parts = tuple(map(Feature.parse, features))
+    columns = [columns_of(token_table.read_extraction(folder), parts) for folder in folders]
+    tables = [token_table.load(folder, only) for folder, only in zip(folders, columns, strict=True)]
+    if len({table.name for table in tables}) < len(tables):
+        tables = [replace(table, name=str(table.path)) for table in tables]
+    if untrained not in (None, "none") and len(tables) > 1:
+        raise InputError(f"--untrained {untrained}: belongs to which of the {len(tables)} tables? ask one at a time")
+    asked = {folder.absolute() for folder in folders}
+
+    def baseline(table: TokenTable) -> TokenTable | None:
+        if untrained == "none" or (untrained is None and untrained_folder(table.path) in asked):
+            return None
+        return untrained_table(table, untrained or "auto", lambda line: print(f"notice: {line}", file=sys.stderr))
+
+    return folders, tables, [baseline(table) for table in tables]
+
+
+def _results_file(folders: Sequence[Path], questions: Sequence[Question]) -> Path:
+    """A file beside the first table, named after the question."""
+    question = questions[0]
+    speakers = sorted(set(question.speakers))
+    words = [
+        "+".join(folder.name for folder in folders),
+        question.method,
+        question.target,
+        "+".join(str(question.protocol) for question in questions),
+        "+".join(speakers) if len(speakers) <= MAX_NAMED_SPEAKERS else f"{len(speakers)}speakers",
+        question.phones,
+        f"{question.rows}-rows" if question.rows else "",
+        question.gender,
+        "" if question.keep_sa else "no-sa",
+        "" if question.keep_closures else "no-closures",
+        "silence" if question.keep_silence else "",
+        "" if question.normalise == "none" else f"by-{question.normalise}",
+        "" if question.distance == "cosine" else question.distance,
+        "" if question.match_dims is None else f"matched{question.match_dims or ''}",
+    ]
+    return folders[0].parent / f"{'-'.join(word for word in words if word)}.csv"
+
+
+def _default_protocols(method: Method) -> str:
+    """The default for every target, in words."""
+    if method == "abx":
+        return "both"
+    by_protocol: dict[str, list[str]] = {}
+    for target in TARGETS_OF[method]:
+        by_protocol.setdefault(default_protocol(target, method), []).append(target)
+    if len(by_protocol) == 1:
+        return next(iter(by_protocol))
+    return "; ".join(f"{protocol} for {', '.join(targets)}" for protocol, targets in by_protocol.items())
+
+
+def _keep(text: str) -> bool:
+    if text not in ("keep", "drop"):
+        raise argparse.ArgumentTypeError(f"'{text}': give keep or drop")
+    return text == "keep"
+
+
+def _ranges(text: str) -> tuple[int, ...]:
+    """`1-50`, `5` or `1,5,10-20` as numbers in rising order."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        try:
+            span = range(int(first), int(last or first) + 1)
+        except ValueError:
+            span = range(0)
+        if not 0 < len(span) <= MAX_RANGE or span[0] < 1:
+            raise argparse.ArgumentTypeError(f"'{text}': give numbers from 1, or ranges, such as 1-50 or 1,5,10")
+        numbers |= set(span)
+    return tuple(sorted(numbers))
+
+
+def _heights(text: str) -> tuple[float, ...]:
+    try:
+        heights = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of heights in cm such as 175,185") from None
+    if not all(50 < height < 300 for height in heights) or len(set(heights)) < len(heights):
+        raise argparse.ArgumentTypeError(f"'{text}': give different heights in cm, such as 175,185")
+    return heights
+
+
+def _shrinkage(text: str) -> str | float:
+    if text in ("ledoit-wolf", "none"):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
+    return value
