@@ -39,7 +39,7 @@ def test_columns_of_text_stand_apart(tmp_path: Path) -> None:
 def test_table_5_comes_out_as_printed() -> None:
     frame = likelihood_tables.table_5(FigureInputs(made_up())).frame
     assert (frame["nats"] - frame["paper_nats"]).abs().max() < 2  # the paper's first row is 1.5 off its own formula
-    assert "1.5 nats off" in likelihood_tables.table_5(FigureInputs(made_up())).caption
+    assert "by 1.5 nats" in likelihood_tables.table_5(FigureInputs(made_up())).caption
 
 
 def test_a_model_is_held_beside_its_relatives_only() -> None:
