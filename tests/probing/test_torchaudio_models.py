@@ -124,7 +124,7 @@ def _spoilt(change: str, state: dict[str, torch.Tensor]) -> Any:
             "lacks tensor 'feature_extractor.conv_layers.0.*' for plain; give weights in torchaudio's own naming",
         ),
         ("unknown", "has an unknown tensor 'new' for plain"),
-        ("shape", r"tensor 'feature_extractor.* has shape \(3, 2\), plain wants"),
+        ("shape", r"tensor 'feature_extractor.* has shape \(3, 2\), plain needs"),
         ("nan", "tensor 'feature_extractor.* holds NaN or infinity"),
         ("nested", "not a state dict, which maps names to tensors"),
         ("list", "not a state dict, which maps names to tensors"),
@@ -149,6 +149,6 @@ def test_files_that_are_no_weights(tmp_path: Path, weights: Path, name: str) -> 
             path.write_bytes(weights.read_bytes()[:2000])
         case "pickle":
             torch.save({"a": Path("x")}, path)  # what weights_only refuses to make
-    with pytest.raises(InputError, match=f"{name}: (torch cannot load it safely|not a whole safetensors)") as caught:
+    with pytest.raises(InputError, match=f"{name}: (torch cannot load it safely|not a complete safetensors)") as caught:
         encode(path)
     assert "\n" not in str(caught.value)
