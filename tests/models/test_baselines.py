@@ -88,7 +88,7 @@ def test_a_higher_level_compresses_more() -> None:
     assert small.bits_per_frame < fast.bits_per_frame
 
 
-def test_nothing_to_evaluate_and_levels_out_of_range_are_the_users_to_mend() -> None:
+def test_nothing_to_evaluate_and_levels_out_of_range_are_input_errors() -> None:
     with pytest.raises(InputError, match="no utterance"):
         uniform([])
     with pytest.raises(InputError, match="no utterance"):
