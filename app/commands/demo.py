@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> Output:
     import pandas as pd
 
     from lvm_probe.figures import accuracy_over_k, phonemes_lda, style
-    from lvm_probe.figures.inputs import Material
+    from lvm_probe.figures.inputs import FigureInputs
+    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.corpora.demo import CORPUS
-    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.question import Protocol, Question
     from lvm_probe.probing.questions.report import as_text
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> Output:
         with runs_bar(f"knn, {protocol}") as progress:
             answers.append(ask(tokens, question, progress=progress).frame)
     results = pd.concat(answers, ignore_index=True)
-    token_table.write_csv(out / "knn-phoneme.csv", results)
+    write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     speaker = corpus.speakers[0].id
-    data = phonemes_lda.data(Material(tokens, speaker=speaker))
+    data = phonemes_lda.data(FigureInputs(tokens, speaker=speaker))
     scatter = style.save_with_data(phonemes_lda.figure(data), data, out / "phonemes-lda")
     text = f"""\
 {len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers, encoded by {CHECKPOINT}; posterior \
