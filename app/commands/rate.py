@@ -137,7 +137,7 @@ def _class_rows(rates: Rates, intervals: bool) -> list[list[str]]:
 
 def _boundary_rows(rates: Rates) -> list[list[str]]:
     """Mean rates over ranges of offsets, each bin with equal weight."""
-    rows = [["layer", "right of it", "phones", *(f"{a:+d} to {b:+d}" for a, b in RANGES_MS)]]
+    rows = [["layer", "phone class", "boundaries", *(f"{a:+d} to {b:+d}" for a, b in RANGES_MS)]]
     for (layer, right), some in rates.around.groupby(["layer", "right"], sort=False):
         cells = [str(layer), str(right), f"{some['boundaries'].max():,}"]
         for a, b in RANGES_MS:
@@ -148,7 +148,7 @@ def _boundary_rows(rates: Rates) -> list[list[str]]:
 
 
 def _timescale_rows(frame: pd.DataFrame, intervals: bool) -> list[list[str]]:
-    rows = [["", "step", "integrated", "95 %", "falls to 1/e", "median dimension", "median duration"]]
+    rows = [["series", "step", "integrated", "95 %", "falls to 1/e", "median dimension", "median duration"]]
     for row in frame.to_dict("records"):
         known = {key: value for key, value in row.items() if value == value}
         rows.append(
