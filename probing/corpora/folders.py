@@ -15,18 +15,20 @@ speaker, gender (F or M), height_cm and dialect, describes the speakers; its cel
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.audio import AudioHeader
-from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance, abbreviated
 from lvm_probe.probing.corpora.intake import (
     InvalidFile,
     Options,
     Tree,
     audio_header,
+    name_key,
     one_audio_file_per,
     read_text,
     read_utterances,
@@ -73,26 +75,44 @@ def read_folders(
     """
     problems: list[Problem] = []
     described = _read_speakers(tree, problems)
-    audio = one_audio_file_per(lambda path: (str(path.parent), path.stem.casefold()), tree.audio, problems)
+    audio = one_audio_file_per(lambda path: (str(path.parent), name_key(path.stem)), tree.audio, problems)
     annotations = tree.by_suffix(suffix.lower())
     annotation_of = _pair(tree.root, audio.values(), annotations)
+    namesakes: dict[str, list[Path]] = {}
+    for path in audio.values():
+        namesakes.setdefault(name_key(path.stem), []).append(path)
+    possible: dict[Path, list[str]] = {}
     for path in sorted({*annotations} - {*annotation_of.values()}):
-        message = "no audio of this name beside it or in a parallel folder; restore it or remove the annotation"
-        problems.append(Problem(path, None, message, "error"))
+        match namesakes.get(name_key(path.stem), []):
+            case [owner] if owner not in annotation_of:
+                possible.setdefault(owner, []).append(str(path))
+            case [owner] if _parallel(owner, tree.root) == _parallel(path, tree.root):
+                message = f"ignored: {owner} is read with {annotation_of[owner]}; remove one of the two annotations"
+                problems.append(Problem(path, None, message, "notice"))
+            case owners:
+                others = (
+                    f" ({abbreviated([str(owner) for owner in owners], 3)} has another annotation)" if owners else ""
+                )
+                message = f"no audio of this name beside it or in a parallel folder{others}; "
+                problems.append(Problem(path, None, f"{message}restore it or remove the annotation", "error"))
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
-        speaker = _speaker_id(path, tree.root)
+        speaker = unicodedata.normalize("NFC", _speaker_id(path, tree.root))
         if described is not None and speaker not in described:
             message = f"speaker {speaker} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
         annotation_file = annotation_of.get(path)
+        if annotation_file is None and path in possible:
+            message = f"several annotations could belong to it ({abbreviated(possible[path], 3)}); keep one of them"
+            raise InvalidFile(path, None, message)
         if annotation_file is None:
             raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
         header = audio_header(path, options, notices)
         annotation = read_annotation(annotation_file, path, header, notices)
-        has_speaker = path.stem == speaker or path.stem.startswith((f"{speaker}_", f"{speaker}-"))
+        stem = unicodedata.normalize("NFC", path.stem)
+        has_speaker = stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
         return Utterance(
-            id=path.stem if has_speaker else f"{speaker}_{path.stem}",
+            id=stem if has_speaker else f"{speaker}_{stem}",
             speaker=(described or {}).get(speaker) or Speaker(speaker),
             audio=path,
             samples=header.samples,
@@ -115,7 +135,7 @@ def read_folders(
 
 def _folders(path: Path, root: Path) -> tuple[str, ...]:
     """The folders between the root and a file, in lower case, the nearest first."""
-    return tuple(part.casefold() for part in reversed(path.relative_to(root).parts[:-1]))
+    return tuple(name_key(part) for part in reversed(path.relative_to(root).parts[:-1]))
 
 
 def _speaker_id(path: Path, root: Path) -> str:
@@ -132,21 +152,23 @@ def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dic
     """The annotation of each audio file: of the same name beside it, else in a parallel folder, else anywhere."""
 
     def beside(path: Path) -> tuple[str, ...]:
-        return (str(path.parent), path.stem.casefold())
-
-    def parallel(path: Path) -> tuple[str, ...]:
-        return (*(part for part in _folders(path, root) if part not in _GENERIC_FOLDERS), path.stem.casefold())
+        return (str(path.parent), name_key(path.stem))
 
     def anywhere(path: Path) -> tuple[str, ...]:
-        return (path.stem.casefold(),)
+        return (name_key(path.stem),)
 
     pairs: dict[Path, Path] = {}
-    for key in (beside, parallel, anywhere):
+    for key in (beside, lambda path: _parallel(path, root), anywhere):
         taken = set(pairs.values())
         free = _unique((path for path in annotations if path not in taken), key)
         unpaired = _unique((path for path in audio if path not in pairs), key)
         pairs |= {unpaired[name]: free[name] for name in unpaired.keys() & free.keys()}
     return pairs
+
+
+def _parallel(path: Path, root: Path) -> tuple[str, ...]:
+    """What the paths of an audio file and an annotation in parallel folders have in common."""
+    return (*(part for part in _folders(path, root) if part not in _GENERIC_FOLDERS), name_key(path.stem))
 
 
 def _unique(paths: Iterable[Path], key: Callable[[Path], tuple[str, ...]]) -> dict[tuple[str, ...], Path]:
@@ -197,4 +219,4 @@ def _parse_speaker(cells: dict[str, str]) -> Speaker:
         height = float(cells["height_cm"]) if cells["height_cm"] else None
     except ValueError:
         raise InputError(f"height_cm {cells['height_cm'][:20]!r} is not a number") from None
-    return Speaker(cells["speaker"], genders[gender], height, cells["dialect"] or None)
+    return Speaker(unicodedata.normalize("NFC", cells["speaker"]), genders[gender], height, cells["dialect"] or None)

@@ -47,10 +47,10 @@ class _Transcript(NamedTuple):
     text: str
 
 
-def looks_like(tree: Tree) -> bool:
-    """Whether most audio files are named reader-chapter-number."""
-    matching = sum(bool(_ID.fullmatch(path.stem)) for path in tree.audio)
-    return 2 * matching > len(tree.audio)
+def sign(tree: Tree) -> Path | None:
+    """An audio file named reader-chapter-number, if most are."""
+    matching = [path for path in tree.audio if _ID.fullmatch(path.stem)]
+    return matching[0] if 2 * len(matching) > len(tree.audio) else None
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
