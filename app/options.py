@@ -49,8 +49,10 @@ def add_reading(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument("--strict", action="store_true", help="stop at the first unusable utterance")
     group.add_argument("--no-resample", action="store_true", help="leave out audio of another sample rate")
-    group.add_argument("--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes (default: usual names)")
-    group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words (default: usual names)")
+    group.add_argument(
+        "--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes, by name or number (default: usual names)"
+    )
+    group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words, likewise")
 
 
 def add_part(group: argparse._ActionsContainer, *, speakers: bool = True) -> None:

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -44,7 +45,8 @@ from lvm_probe.probing.corpora.audio import SUFFIXES
 from lvm_probe.probing.corpora.recordings import read_pcm_file
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.features import token_table
-from tests.probing.miniature import MINIATURES
+from tests.probing.miniature import MINIATURES, text_grid
+from tests.probing.textgrid_agreement import assert_agreement
 
 # fmt: off
 NUMBERS = [0, 1, 2, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF, 2**40, 2**63 - 1]
@@ -114,6 +116,36 @@ def damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     return bytes(content)
 
 
+PRAAT = [
+    "-1", "+1", "0.5", "1e-1", "2e9", "25%", "1/4", "1/0", "0x1", "0,5", "0.5s", "--", "+", "1e400", "7 8", "4,", "0.0",
+    '"', '"a"', '"a""b"', '"a"b', '"IntervalTier"', '"TextTier"', '"words"', '"ooTextFile"', '"TextGrid"', "<exists>",
+    "<exists>9", "<", "<absent>", "! a", '! "', "item [1]:", ".5", "é", "\r", "\f", "\u00a0", "\u2028", "\x1c", "\0",
+]  # fmt: skip
+
+
+def damaged_tokens(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """A TextGrid with words replaced, removed, repeated, joined or added."""
+    words = draw.choice(seeds).decode().split(" ")
+    for _ in range(draw.choice((1, 1, 2, 3, 6))):
+        at = draw.randrange(len(words))
+        match draw.randrange(6):
+            case 0:
+                words[at] = draw.choice(PRAAT)
+            case 1:
+                del words[at : at + draw.choice((1, 1, 3, 40))]
+            case 2:
+                words[at:at] = words[at : at + draw.choice((1, 3, 40))]
+            case 3:
+                words[at : at + 2] = ["".join(words[at : at + 2])]
+            case 4:
+                words[at] += draw.choice(PRAAT)
+            case _:
+                words.insert(at, draw.choice(PRAAT))
+        words = words or [""]
+    text = " ".join(words)
+    return text.encode(draw.choice(("utf-8", "utf-8", "utf-16", "cp1252")), errors="replace")
+
+
 def other_json(draw: random.Random, value: Any) -> Any:
     """A document with one part replaced, removed, repeated or renamed; also inside strings that hold JSON."""
     if isinstance(value, str) and value[:1] in "{[" and value and draw.random() < 0.9:
@@ -180,7 +212,7 @@ def _text(draw: random.Random, text: str) -> str:
 
 def readers(work: Path) -> list[Reader]:
     """Every reader of files that users supply; `work` is an empty folder."""
-    every = [*_corpora(work), *_audio(work), _checkpoint(work), *_tables(work)]
+    every = [*_corpora(work), _text_grid(work), *_audio(work), _checkpoint(work), *_tables(work)]
     return [replace(reader, seeds=tuple(dict.fromkeys(reader.seeds))) for reader in every]
 
 
@@ -212,6 +244,23 @@ def _corpora(work: Path) -> list[Reader]:
             first = found.setdefault(kind, Reader(kind, (), path, _corpus_reader(root), damaged))
             found[kind] = replace(first, seeds=(*first.seeds, path.read_bytes()))
     return list(found.values())
+
+
+def _text_grid(work: Path) -> Reader:
+    """TextGrids: what is read must be what the slow reader of the tests reads."""
+    path = work / "a.TextGrid"
+    phones, words = [(0, 0.1, ""), (0.1, 0.25, "a"), (0.25, 0.5, '""b""')], [(0, 0.1, "item [1]"), (0.1, 0.5, "")]
+    long, short = (text_grid(path, long=long, phones=phones, words=words).read_text() for long in (True, False))
+    points = short.replace("<exists>\n2", '<exists>\n3\n"TextTier"\n"bell"\n0\n0.5\n1\n0.25\n"ding"')
+    chronological = (
+        '"Praat chronological TextGrid text file"\n0 0.5   ! Time domain.\n2   ! Number of tiers.\n'
+        '"TextTier" "bell" 0 0.5 "IntervalTier" "phones" 0 0.5\n\n! bell:\n1 0.25\n"ding"\n'
+        '\n! phones:\n2 0 0.25\n"a"\n\n! phones:\n2 0.25 0.5\n"b"\n'
+    )
+    seeds = [re.sub(r"\s+", " \n ", text).encode() for text in (long, short, points)]
+    seeds.append(chronological.replace("\n", " \n ").encode())
+
+    return Reader("textgrid tokens", tuple(seeds), path, lambda: assert_agreement(path), damaged_tokens)
 
 
 def _tone(path: Path, samples: int = 8000, **options: Any) -> bytes:

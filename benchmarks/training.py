@@ -31,8 +31,9 @@ from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import FAMILIES, family, preset
+from lvm_probe.models.training.loss import learning_rate, training_loss
 from lvm_probe.models.training.recipe import Preset
-from lvm_probe.models.training.trainer import autocast, learning_rate, training_loss
+from lvm_probe.models.training.trainer import autocast
 from lvm_probe.models.trajectory import Trajectory
 
 

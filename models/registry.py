@@ -1,47 +1,95 @@
-"""The family: every model by its name, and its presets.
+"""All model families by name, and their presets.
 
-Adding a model is one file that defines it, with its configuration and presets, and one line here.
+Adding a family takes one file in `families/` and one line in `_CLASSES` (see CONTRIBUTING.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from importlib import import_module
 from typing import Any
 
 from lvm_probe import InputError
-from lvm_probe.models.families.cwvae import CWVAE
-from lvm_probe.models.families.dmol import Unconditional
-from lvm_probe.models.families.lstm import LSTM
-from lvm_probe.models.families.srnn import SRNN
-from lvm_probe.models.families.stcn import STCN
-from lvm_probe.models.families.vrnn import VRNN
-from lvm_probe.models.families.wavenet import WaveNet
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import Preset
 
-FAMILIES: dict[str, type[SpeechModel]] = {
-    model.family: model for model in (CWVAE, VRNN, SRNN, STCN, WaveNet, LSTM, Unconditional)
-}
+_CLASSES = (
+    "cwvae.CWVAE",
+    "vrnn.VRNN",
+    "srnn.SRNN",
+    "storn.STORN",
+    "stcn.STCN",
+    "wavenet.WaveNet",
+    "lstm.LSTM",
+    "dmol.Unconditional",
+)
+"""Module in `families/` and class."""
+
+
+def _load(name: str) -> type[SpeechModel]:
+    module, cls = name.split(".")
+    model: type[SpeechModel] = getattr(import_module(f"lvm_probe.models.families.{module}"), cls)
+    return model
+
+
+FAMILIES: dict[str, type[SpeechModel]] = {model.family: model for model in map(_load, _CLASSES)}
+"""Every family's class by the family's name."""
 
 
 def family(name: str) -> type[SpeechModel]:
-    """The model of that name; raises InputError listing what there is."""
+    """The class of a family.
+
+    Args:
+        name: of the family.
+
+    Raises:
+        InputError: if there is no such family; it lists those that there are.
+
+    Example:
+        >>> family("vrnn").__name__
+        'VRNN'
+    """
     if name not in FAMILIES:
         raise InputError(f"unknown model family '{name}': choose one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 
 def preset(family_name: str, name: str) -> Preset:
-    """The preset of that name; raises InputError listing what there is."""
+    """A preset of a family: a configuration and the recipe that trains it.
+
+    Args:
+        family_name: name of the family.
+        name: of the preset.
+
+    Raises:
+        InputError: if there is no such family or preset; it lists those that there are.
+
+    Example:
+        >>> preset("cwvae", "small").config.strides
+        (64, 512)
+    """
     presets = family(family_name).presets
     if name not in presets:
         raise InputError(f"unknown preset '{name}' of {family_name}: choose one of {', '.join(presets)}")
     return presets[name]
 
 
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as JSON types."""
+    return asdict(config)
+
+
 def config_from_dict(family_name: str, data: Any) -> Any:
-    """Rebuild a configuration from its JSON form; unknown or missing keys are an InputError."""
+    """Rebuild a configuration from its JSON form.
+
+    Args:
+        family_name: name of the family.
+        data: as `config_to_dict` makes it.
+
+    Raises:
+        InputError: if keys are unknown or missing, or values are wrong.
+    """
     model = family(family_name)
     try:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
@@ -55,9 +103,20 @@ def config_from_dict(family_name: str, data: Any) -> Any:
 def override_config(
     config: Any, *, strides: tuple[int, ...] = (), latents: tuple[int, ...] = (), output: dict[str, Any] | None = None
 ) -> Any:
-    """The configuration with other strides, latent sizes or output; what is empty stays as it is.
+    """A copy of a configuration with some values changed.
 
-    Raises InputError where the model has no such thing, or not so many.
+    Args:
+        config: of any family.
+        strides: audio samples per step of each layer, lowest first; empty to keep them.
+        latents: size of each layer of latents, lowest first; empty to keep them.
+        output: fields of `OutputConfig` to change.
+
+    Raises:
+        InputError: if the family has no such values, or not that many.
+
+    Example:
+        >>> override_config(preset("vrnn", "small").config, latents=(16,)).latent
+        16
     """
     changes: dict[str, Any] = {}
     for values, many, one in ((strides, "strides", "stride"), (latents, "latents", "latent")):
@@ -74,8 +133,3 @@ def override_config(
     if output:
         changes["output"] = replace(config.output, **output)
     return replace(config, **changes)
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as JSON types."""
-    return asdict(config)

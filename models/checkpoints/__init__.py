@@ -1,1 +1,1 @@
-""""""
+"""Checkpoint files, and the checkpoints shipped with the package."""

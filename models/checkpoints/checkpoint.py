@@ -31,7 +31,14 @@ _PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model rebuilt from one file, in single precision and evaluation mode, with where it came from."""
+    """A model that was loaded from a file.
+
+    Attributes:
+        path: of the file.
+        model: in single precision and evaluation mode.
+        provenance: how it was trained.
+        sha256: of the file.
+    """
 
     path: Path
     model: SpeechModel
@@ -40,39 +47,52 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The file's name without its ending; of the best checkpoint of a run, the name of the run's folder."""
+        """The name of the run's folder for a run's best checkpoint, else the name of the file without its ending."""
         return self.path.absolute().parent.name if self.path.name == BEST else self.path.stem
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able metadata as one safetensors file, whole or not at all."""
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        metadata: strings, or values that JSON can hold.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     with write_atomically(path) as temporary:
         try:
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=text)
-        except SafetensorError as error:  # its name for a full disk
+        except SafetensorError as error:  # as which the library reports a full disk
             raise OSError(str(error)) from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; InputError when it is missing, truncated or foreign."""
+    """Read tensors and metadata of a safetensors file.
+
+    Raises:
+        InputError: if it is missing, truncated or no safetensors file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a checkpoint, a run folder or a shipped name") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({_line(error)}); copy or train it again") from None
+        raise InputError(f"{path}: not a complete safetensors file ({_line(error)}); copy or train it again") from None
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Where a checkpoint says it comes from, without its tensors; empty where it says nothing that can be read."""
+    """The provenance of a checkpoint, without reading its tensors; empty if it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {}).get("provenance", "{}"))
+            provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
     except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return provenance if isinstance(provenance, dict) else {}
 
 
 def save(
@@ -80,11 +100,29 @@ def save(
     model: SpeechModel,
     provenance: Mapping[str, Any],
     *,
-    weights: Mapping[str, Tensor] | None = None,
     precision: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Write a checkpoint. `weights` replaces the model's own (an average of them, say)."""
-    tensors = {k: v.to(getattr(torch, precision)) for k, v in (weights or model.state_dict()).items()}
+    """Write a checkpoint: weights, configuration, preprocessing and provenance.
+
+    Args:
+        path: of the file.
+        model: to save.
+        provenance: how it was trained; values that JSON can hold.
+        precision: of the stored weights.
+
+    Raises:
+        InputError: if it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lvm_probe.models.registry import preset
+        >>> model = family("vrnn").seeded(preset("vrnn", "tiny").config, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(Path(folder) / "vrnn.safetensors", model, {"corpus": "none"})
+        ...     load(Path(folder) / "vrnn.safetensors").provenance
+        {'corpus': 'none'}
+    """
+    tensors = {k: v.to(getattr(torch, precision)) for k, v in model.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "family": model.family,
@@ -102,22 +140,32 @@ def save(
 
 
 def load(name: str | Path) -> Checkpoint:
-    """Rebuild a model from a checkpoint file, run folder or shipped name.
+    """Load a model.
 
-    Raises InputError, naming the file, when it is missing, truncated, not ours, of another shape, not finite, or
-    replaced while it is read. What the configuration wants is compared with the tensors before any memory is taken.
+    The tensors are compared with what the configuration demands before a model is built.
+
+    Args:
+        name: a checkpoint file, a run folder (its best checkpoint) or the name of a shipped checkpoint.
+
+    Raises:
+        InputError: if the file is missing, truncated, not a checkpoint of this package or not finite, if its tensors do
+            not fit its configuration, or if it is replaced while it is read. The message names the file.
+
+    Example:
+        >>> load("cwvae-small").model.strides
+        (64, 512)
     """
     path = resolve(name)
     before = _stamp(path)
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != FORMAT:
-        found = _line(metadata.get("format", "no format at all"))
-        raise InputError(f"{path}: not a checkpoint of lvm-probe (format {FORMAT} wanted, found {found})")
+        found = _line(metadata.get("format", "none"))
+        raise InputError(f"{path}: not a checkpoint of lvm-probe (format: {found}; expected: {FORMAT})")
     try:
         config = config_from_dict(metadata["family"], json.loads(metadata["config"]))
         provenance = json.loads(metadata["provenance"])
         if not isinstance(provenance, dict):
-            raise ValueError("its provenance is no table")
+            raise ValueError("the provenance is not a JSON object")
         wanted = _outline(metadata["family"], config, len(tensors))
     except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: its metadata cannot be read ({_line(error)}); copy or train it again") from None
@@ -127,7 +175,7 @@ def load(name: str | Path) -> Checkpoint:
             raise InputError(f"{path}: {side} tensor '{key}'; it was written by another version of the model")
         if tensors[key].shape != wanted[key].shape:
             have, want = tuple(tensors[key].shape), tuple(wanted[key].shape)
-            raise InputError(f"{path}: tensor '{key}' has shape {have}, the configuration wants {want}")
+            raise InputError(f"{path}: tensor '{key}' has shape {have}, but the configuration demands {want}")
         if tensors[key].dtype not in _PRECISIONS:
             raise InputError(f"{path}: tensor '{key}' is of type {tensors[key].dtype}; copy or train it again")
         if not tensors[key].isfinite().all():
@@ -139,15 +187,15 @@ def load(name: str | Path) -> Checkpoint:
     except OSError:
         sha256, after = "", None
     if after != before:
-        raise InputError(f"{path}: replaced while it was being read; start again")
+        raise InputError(f"{path}: replaced while it was being read; run the command again")
     return Checkpoint(path, model.eval(), provenance, sha256)
 
 
 def _outline(family_name: str, config: Any, tensors: int) -> dict[str, Tensor]:
-    """The tensors that a model of this configuration would have, without memory (on PyTorch's meta device).
+    """The tensors of a model of this configuration, without their memory (on PyTorch's meta device).
 
-    Raises ValueError where no model can be built, or where it grows far beyond the number of tensors that there are: a
-    damaged number of layers would otherwise keep us building.
+    Raises ValueError if no model can be built, or if it would have far more than the given number of tensors: a damaged
+    number of layers could otherwise take forever to build.
     """
     here, parts = threading.get_ident(), 0
 
@@ -155,7 +203,7 @@ def _outline(family_name: str, config: Any, tensors: int) -> dict[str, Tensor]:
         nonlocal parts
         parts += threading.get_ident() == here
         if parts > 8 * tensors + 64:
-            raise ValueError(f"its configuration wants far more than the {tensors} tensors that are there")
+            raise ValueError(f"its configuration demands far more than the {tensors} tensors of the file")
 
     hooks = [
         torch.nn.modules.module.register_module_parameter_registration_hook(count),
@@ -165,19 +213,19 @@ def _outline(family_name: str, config: Any, tensors: int) -> dict[str, Tensor]:
         with torch.device("meta"):
             return family(family_name)(config).state_dict()
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError) as error:
-        raise ValueError(f"its configuration makes no {family_name}: {error}") from None
+        raise ValueError(f"it is not a configuration of {family_name}: {error}") from None
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _line(said: object) -> str:
-    """What a file or a library says, as part of a line."""
-    line = " ".join(str(said).split())
+def _line(message: object) -> str:
+    """A message of a file or a library, on one line of limited length."""
+    line = " ".join(str(message).split())
     return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
-    """What changes when a file is replaced or rewritten."""
+    """Changes when a file is replaced or rewritten."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

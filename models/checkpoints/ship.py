@@ -1,4 +1,4 @@
-"""`python -m lvm_probe.models.checkpoints.ship RUN NAME`: ship a run's best checkpoint with the package."""
+"""`python -m lvm_probe.models.checkpoints.ship RUN NAME`: add a run's best checkpoint to those shipped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST_BYTES = 8_000_000
 
 
 def card(name: str, loaded: checkpoint.Checkpoint) -> str:
-    """A model card drafted from the checkpoint's provenance."""
+    """A draft of a model card, from the provenance of the checkpoint."""
     p: dict[str, Any] = loaded.provenance
     config = loaded.model.config
     parameters = sum(x.numel() for x in loaded.model.parameters())
-    speakers, held = len(p.get("train_speakers", [])), len(p.get("validation_speakers", []))
+    speakers, held_out = len(p.get("train_speakers", [])), len(p.get("validation_speakers", []))
     return f"""# {name}
 
 | | |
@@ -27,8 +27,8 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
 | family | {loaded.model.family}, preset `{p.get("preset")}` |
 | latents and strides | {loaded.model.latents} at {loaded.model.strides} samples of {config.sample_rate} Hz |
 | parameters | {parameters:,}, stored in half precision |
-| trained on | {p.get("corpus")}: {p.get("train_seconds")} s of {speakers} speakers; {held} speakers held out |
-| how long | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |
+| trained on | {p.get("corpus")}: {p.get("train_seconds")} s of {speakers} speakers; {held_out} speakers held out |
+| training | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |
 | recipe | `{json.dumps(p.get("recipe"))}` |
 | seed | {p.get("seed")} |
 | validation | {p.get("validation_bits_per_frame"):.4f} bits per frame on the held-out speakers (single precision) |

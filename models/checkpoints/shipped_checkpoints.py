@@ -1,6 +1,6 @@
-"""Where checkpoints lie: those that come with the package, files, and run folders. Reads none of them.
+"""Find checkpoints by name without reading them: shipped with the package, in files and in run folders.
 
-Apart from `models.checkpoints.checkpoint`, so that a command can tell a wrong name at once, before PyTorch is there.
+A module of its own, so that a command can refuse a wrong name before it imports PyTorch.
 """
 
 from __future__ import annotations
@@ -10,18 +10,29 @@ from pathlib import Path
 from lvm_probe import InputError
 
 SHIPPED = Path(__file__).parent / "shipped"
-"""Checkpoints that come with the package, `<family>-<preset>.safetensors`, each with its card."""
+"""Folder of the checkpoints shipped with the package, `<family>-<preset>.safetensors`, each with a model card."""
 BEST = "best.safetensors"
-"""The checkpoint of a run folder."""
+"""The checkpoint in a run folder with the best validation result."""
 
 
 def shipped() -> list[tuple[str, str, Path]]:
-    """Checkpoints that come with the package: name, family, file."""
+    """The checkpoints shipped with the package: name, family and file of each."""
     return [(path.stem, path.stem.split("-")[0], path) for path in sorted(SHIPPED.glob("*.safetensors"))]
 
 
 def resolve(name: str | Path) -> Path:
-    """The file behind `--ckpt`: a file, a run folder (its best checkpoint), or a shipped name."""
+    """The file of a checkpoint.
+
+    Args:
+        name: a file, a run folder (its best checkpoint) or the name of a shipped checkpoint.
+
+    Raises:
+        InputError: if there is no such checkpoint; it lists the shipped ones.
+
+    Example:
+        >>> resolve("cwvae-small").name
+        'cwvae-small.safetensors'
+    """
     path = Path(name)
     if path.is_dir():
         if (path / BEST).is_file():

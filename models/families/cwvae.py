@@ -1,11 +1,11 @@
-"""Clockwork VAE for waveforms: `papers/001` sections 2.5 to 2.7 and appendix B (Saxena et al. 2021).
+"""Clockwork VAE (Saxena et al. 2021) for waveforms, after Havtorn et al. (2022, sections 2.5 to 2.7, appendix B).
 
     p(x, z) = Π_t p(x_t | z¹) Π_l Π_{t in T_l} p(z^l_t | z^l_{<t}, z^{l+1})      (equation 9)
     q(z | x) = Π_l Π_{t in T_l} q(z^l_t | z^l_{<t}, z^{l+1}, e^l(x))            (equation 10)
 
-Departures from the paper: no layer runs at the full rate (the first is a framing of 8 samples, the last
-writes 8 samples at once); blocks normalise each frame by itself and strides are exact, so that an utterance's
-latents depend neither on padding nor on company; the encoder may see three compandings of each sample.
+Departures: no layer runs at the rate of the audio (the first one takes in windows with a stride of 8 samples, the last
+one outputs 8 samples at once); blocks normalise each step by itself and strides are exact, so an utterance's latents do
+not depend on padding or on the rest of the batch; the encoder may see three compandings of each sample.
 """
 
 from __future__ import annotations
@@ -30,9 +30,19 @@ from lvm_probe.models.trajectory import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class CWVAEConfig(ModelConfig):
-    """Shape of a Clockwork VAE (`papers/001` sections 2.5 to 2.7), lowest layer first.
+    """Shape of a Clockwork VAE.
 
-    `strides` in samples: the first a multiple of `front_stride`, each next a multiple of the one below.
+    Attributes:
+        latents: size of each layer's latents, lowest first; 1 to 3 layers.
+        strides: audio samples per step of each layer, the first a multiple of `front_stride`, each other one of the one
+            below it.
+        width: channels of the encoder and the decoder at the rates of the latents.
+        hidden: units of the recurrent cells.
+        front_width: channels at the rate of `front_stride`.
+        front_stride: audio samples per step of the first convolution and of the output layer; even.
+        front_depth: residual blocks at that rate.
+        depth: residual blocks at the rate of each layer.
+        posterior_std: standard deviation of the evidence's Gaussian at the start of training.
     """
 
     latents: tuple[int, ...]
@@ -51,13 +61,13 @@ class CWVAEConfig(ModelConfig):
         rates = (self.front_stride, *self.strides)
         self.check((*self.latents, *rates, self.width, self.hidden, self.front_width), (self.front_depth, self.depth))
         if self.front_stride % 2 or not self.posterior_std > 0:
-            raise InputError(f"the posterior's start must be positive and the front stride even; got {self}")
+            raise InputError(f"posterior_std must be positive and front_stride even; got {self}")
         if any(high % low or high <= low for low, high in pairwise(rates)):
             raise InputError(f"strides must be rising multiples of one another; got {rates}")
 
     @property
     def factors(self) -> tuple[int, ...]:
-        """Ratio of each layer's stride to the one below it; the first to the front stride."""
+        """Ratio of each layer's stride to the one below it, of the first to the front stride."""
         return tuple(high // low for low, high in pairwise((self.front_stride, *self.strides)))
 
 
@@ -79,17 +89,17 @@ _PAPER = Preset(
         inputs=("mulaw16",),
     ),
     recipe=PAPER,
-    note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; wants a GPU",
+    note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; needs a GPU",
 )
 
 
 def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...], note: str) -> Preset:
-    """The same widths and recipe with another ladder, so that only the number of layers differs."""
+    """The same widths and recipe with other layers of latents."""
     return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
 
 
-# Strides grow by c = 8 as in the paper's section 3. Its table 1 compares 1, 2 and 3 layers at one width for all
-# (D_z = d = 96); here d stays 192 and each layer above has half the latents, as in the paper's two-layer model.
+# Strides grow by a factor of 8 as in Havtorn et al. (2022, section 3). Their table 1 compares 1, 2 and 3 layers with
+# D_z = d = 96 in all layers; here d stays 192 and each layer above has half the latents, as in their two-layer model.
 _PRESETS = {
     "small": _SMALL,
     "small-1": _with_layers(_SMALL, (64,), (64,), "small with one layer"),
@@ -111,13 +121,13 @@ _PRESETS = {
             output=OutputConfig(components=3),
         ),
         recipe=TINY,
-        note="for tests: learns nothing worth having, in seconds",
+        note="for tests: seconds of training, no useful latents",
     ),
 }
 
 
 class CWVAE(SpeechModel):
-    """Clockwork VAE with 1 to 3 layers."""
+    """Clockwork VAE with 1 to 3 layers of latents."""
 
     family = "cwvae"
     Config = CWVAEConfig
@@ -150,7 +160,7 @@ class CWVAE(SpeechModel):
         self.head = output_head(c.front_width, c.front_stride, c.output)
         self.aux_features = nn.Linear(c.front_width, c.front_stride)
         self.aux_latent = nn.Linear(c.latents[0], c.strides[0])
-        # A frame's kernel and blocks look front strides ahead, each layer's blocks its own steps, to whole steps.
+        # The first convolution and its blocks look some front strides ahead, each layer's blocks some of its own steps.
         ahead = c.front_stride * (2 + c.front_depth) + sum(stride * (c.depth + 1) for stride in c.strides)
         self.encode_reach = (ahead, ahead)
         back = c.strides[0] * (c.depth + 1) + c.front_stride * c.front_depth
@@ -158,13 +168,13 @@ class CWVAE(SpeechModel):
 
     @property
     def posterior_modules(self) -> tuple[Cell, ...]:
-        """Every layer's cell."""
+        """The cell of each layer."""
         return tuple(self._cells())
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
-        """The ladder encoder: every layer's evidence features, lowest first, time first, from one sweep."""
+        """The features of each layer's evidence, lowest first, from one pass upwards."""
         pcm = self.pad(pcm)
         x = compand(pcm, self.config.inputs, self.head.weight.dtype)
         stride, size = self.config.front_stride, pcm.shape[1]
@@ -184,7 +194,7 @@ class CWVAE(SpeechModel):
         noise: Sequence[Float[Tensor, "_time rows _latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Sample the posterior top-down: one trajectory per layer, lowest first."""
+        """Draw latents from the posterior, from the top layer down."""
         context: Tensor | None = None
         layers: list[Trajectory] = []
         for level, cell in reversed(list(enumerate(self._cells()))):
@@ -200,7 +210,7 @@ class CWVAE(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"]]:
-        """p(x | z¹) over (batch, samples), and the auxiliary waveform."""
+        """p(x | z¹) for every audio sample, and the auxiliary waveform."""
         return self._decode(layers[0].z, layers[0].h, lengths)
 
     def _decode(
@@ -220,7 +230,7 @@ class CWVAE(SpeechModel):
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1] from the prior, through the cell that training conditions on."""
+        """Generate from the top layer down, all steps of a layer at once."""
         device = self.head.weight.device
         noise = [n.to(device) for n in self.noise(samples, rows, generator, self.head.weight.dtype)]
         context: Tensor | None = None
@@ -235,10 +245,7 @@ class CWVAE(SpeechModel):
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.cells if isinstance(cell, Cell)]
 
-    def _ups(self) -> list[Upsample]:
-        return [up for up in self.context if isinstance(up, Upsample)]
-
     def _context(self, level: int, z: Tensor, h: Tensor) -> Tensor:
-        """What this level tells the one below, at that one's rate, time first."""
+        """What this layer passes to the one below, at the rate of that one, time first."""
         up = self.context[level - 1](torch.cat((z, h), -1).transpose(0, 1))
         return F.relu(up).transpose(0, 1)

@@ -1,11 +1,10 @@
-"""One distribution for every sample, whatever came before: the optimal DMoL of `papers/001` section 3.
+"""One distribution for every audio sample: the optimal DMoL of Havtorn et al. (2022, section 3).
 
     p(x_t) = D(ρ),  the same ρ for all t
 
-A model that hears or remembers anything has to do better than this. There are no latents and no network, so the maximum
-of the likelihood is found from the histogram of the 65,536 PCM values alone (`fit`), in seconds whatever the corpus.
-Departure: the paper does not say how it fits its two components; here the best of several starts counts, each taken to
-its optimum in double precision.
+A baseline that uses no context. There are no latents and no network, so the likelihood is maximised on the histogram of
+the 65,536 PCM values (`fit`), in seconds for any corpus. The paper does not say how it fits its two components; here
+L-BFGS in double precision starts from several points, and the best optimum counts.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from lvm_probe.models.training.recipe import SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 ITERATIONS = 300
-"""Most steps of L-BFGS from one start; two components need some fifty."""
+"""Largest number of L-BFGS steps from one start; two components need about fifty."""
 NARROW = MIN_LOG_SCALE + 0.5
-"""Smallest log-scale of a start."""
+"""Smallest log scale of a start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnconditionalConfig(ModelConfig):
-    """Nothing but the output, of two components as in the paper; the inputs are not used."""
+    """The output, with two components as in the paper; `inputs` are not used."""
 
     output: OutputConfig = field(default_factory=lambda: OutputConfig(components=2))
 
@@ -54,9 +53,9 @@ _OPTIMAL = Preset(
 
 
 class Unconditional(SpeechModel):
-    """`output.size` numbers: logits, locations and log-scales of every sample's distribution.
+    """`output.size` numbers: logits, locations and log scales of the distribution of every audio sample.
 
-    Deterministic: `encode` tells only how many samples there are, in a tensor without features.
+    Deterministic: `encode` returns a tensor without features, whose shape is the number of samples.
     """
 
     family = "dmol"
@@ -79,7 +78,7 @@ class Unconditional(SpeechModel):
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "samples batch 0"]]:
-        """Nothing, for every sample."""
+        """No features for every sample."""
         return (self.distribution.new_empty(pcm.shape[1], pcm.shape[0], 0),)
 
     def decode(
@@ -88,12 +87,12 @@ class Unconditional(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """The one distribution, expanded over all samples without a copy."""
+        """The distribution, expanded to all samples without a copy."""
         return self._output(len(lengths), len(encoded[0])), None
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1] of independent samples."""
+        """Generate independent samples."""
         return self._output(rows, samples).sample(generator)
 
     def _output(self, rows: int, samples: int) -> Output:
@@ -106,16 +105,23 @@ def fit(
     *,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Unconditional:
-    """The model of greatest likelihood for the recordings, by `likelihood.elbo.log_likelihood` (not code length).
+    """The model with the largest likelihood of the recordings (`Output.log_prob`, not the code length).
 
-    One pass over the audio, and then L-BFGS on the histogram from several fixed starts; there is no randomness.
-    Weights are in single precision. Raises InputError when there are no samples.
+    The audio is read once. There is no randomness.
+
+    Args:
+        config: of the model.
+        recordings: read whole, one after another.
+        progress: called with the samples of each recording.
+
+    Raises:
+        InputError: if there are no samples, or no optimum is found.
     """
     return fit_histogram(config, pcm_histogram(recordings, progress))
 
 
 def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536"]) -> Unconditional:
-    """The same from counts of the PCM values -32,768 to 32,767."""
+    """`fit` from the counts of the PCM values from -32,768 to 32,767."""
     seen = np.flatnonzero(counts)
     if not len(seen):
         raise InputError("no samples to fit a distribution to: choose another split or corpus")
@@ -134,7 +140,7 @@ def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536
 def _descend(
     config: OutputConfig, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"], start: Float[Tensor, " size"]
 ) -> tuple[float, Float[Tensor, " size"]]:
-    """The optimum next to `start`: mean negative log likelihood in nats (infinite: none was found) and parameters."""
+    """Mean negative log likelihood in nats (infinite if no optimum was found) and parameters, starting from `start`."""
     ours = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [ours],
@@ -164,10 +170,10 @@ def _descend(
 def _starts(
     config: OutputConfig, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"]
 ) -> list[Float[Tensor, " size"]]:
-    """Where the search begins, in double precision, for the shapes that speech may have on the axis of the target.
+    """Starting points, in double precision, for the shapes that the histogram of speech may have.
 
-    Components spread over the range; components at the quantiles, wide and narrow; all around the middle, each wider
-    than the last; and one narrow component on the commonest value.
+    Components spread over the range; at the quantiles, wide and narrow; all around the mean, each wider than the one
+    before; and one narrow component on the most frequent value.
     """
     x = mulaw.from_pcm(pcm, torch.float64)
     x = mulaw.encode(x) if config.target == "mulaw" else x
@@ -188,13 +194,13 @@ def _starts(
 
 
 def _spread(config: OutputConfig) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"]]:
-    """Means and log-scales as `models.likelihood.output_distribution.output_head` starts them."""
+    """Means and log scales as `output_head` initialises them."""
     k = config.components
     means = torch.linspace(-0.8, 0.8, k, dtype=torch.float64) if k > 1 else torch.zeros(1, dtype=torch.float64)
     return means, means.new_full((k,), -2.0)
 
 
 def _start(means: Float[Tensor, " k"], log_scales: Float[Tensor, " k"]) -> Float[Tensor, " size"]:
-    """Parameters of equal weights, the log-scales above their floor, below which there is no gradient."""
+    """Parameters with equal weights and log scales above their minimum, below which there is no gradient."""
     logits = means.new_zeros(len(means) if len(means) > 1 else 0)
     return torch.cat((logits, means, log_scales.clamp(min=NARROW)))

@@ -1,10 +1,10 @@
-"""Deterministic LSTM on stacked frames: the recurrent baseline of `papers/001` appendix B (Hochreiter & Schmidhuber).
+"""Deterministic LSTM (Hochreiter and Schmidhuber 1997) on stacks of samples: a recurrent baseline.
 
     d_t = LSTM(φ(x_t), d_{t-1}),  d_0 = 0;    p(x_t | x_{<t}) = D(φ_dec(d_{t-1}))
 
-φ and φ_dec are the VRNN's perceptrons on stacks of s samples; only the cell differs, and there are no latents, so the
-likelihood is exact. The encoder states d_t, the decoder stands on its predecessor: every stack is scored, the first one
-from the zero state. (The paper writes the same as a prediction of the next stack from the present one's state.)
+φ and φ_dec are perceptrons as in the VRNN. There are no latents, so the likelihood is exact. The encoder returns d_t
+and the decoder takes its predecessor, so every stack is predicted, the first one from the zero state. Havtorn et al.
+(2022, appendix B) write the same as a prediction of the next stack.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from lvm_probe.models.trajectory import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class LSTMConfig(StackedConfig):
-    """Shape of an LSTM: `hidden` units in each of `layers` stacked layers."""
+    """Shape of an LSTM.
+
+    Attributes:
+        hidden: units of each layer.
+        layers: stacked one above another.
+    """
 
     hidden: int
     layers: int = 1
@@ -65,7 +70,7 @@ class LSTM(SpeechModel):
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch hidden"]]:
-        """The state after reading each stack, of the topmost layer; in the weights' own precision under autocast."""
+        """The state of the topmost layer after each stack, in the precision of the weights under autocast."""
         features = self.frames(self.pad(pcm))
         with torch.autocast(pcm.device.type, enabled=False):
             states, _ = self.lstm(features.to(self.parameter.dtype))
@@ -77,12 +82,12 @@ class LSTM(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | x_{<t}) for every sample, from the state before its stack was read."""
+        """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
         return self.decoder(shifted(encoded[0]))
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1], stack by stack: each is drawn, rounded to 16 bits and fed back."""
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
         where = self.parameter
         h, state = where.new_zeros(1, rows, self.config.hidden), None
         stacks: list[Tensor] = []

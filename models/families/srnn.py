@@ -1,15 +1,15 @@
-"""Stochastic recurrent neural network: `papers/001` section 2.4 (Fraccaro et al. 2016), on stacked frames.
+"""Stochastic recurrent neural network (SRNN, Fraccaro et al. 2016) on stacks of samples.
 
     d_t = GRU(φ(x_{t-1}), d_{t-1}),  d_0 = 0
-    a_t = GRU([φ(x_t), d_t], a_{t+1}),  a after the last frame 0    (smoothing)
+    a_t = GRU([φ(x_t), d_t], a_{t+1}),  a after the last step 0     (smoothing)
     a_t = MLP([φ(x_t), d_t])                                        (filtering)
     p(z_t | z_{t-1}, d_t),  q(z_t | z_{t-1}, a_t),  z_0 = 0         (`models.layers.srnn_chain`)
     p(x_t | z_{≤t}, x_{<t}) = D(φ_dec(z_t, d_t))
 
-The states d see the audio alone and the latents are a chain beside them, so that both GRUs run over whole utterances
-and only the chain is a loop over samples of z. The backward GRU runs over an utterance's own frames, whatever padding
-follows. Departures from the paper: the posterior's network sees x_t through a_t alone, as Fraccaro et al. have it;
-the posterior may also be the product with the prior, as the CW-VAE's.
+The states d depend on the audio alone, so both GRUs run once per utterance and only the chain of latents is computed
+for each Monte Carlo draw. The backward GRU starts at the utterance's last step, whatever padding follows. Departures
+from Havtorn et al. (2022, section 2.4): the posterior sees x_t through a_t alone, as in Fraccaro et al.; the posterior
+may also be the product with the prior, as in the CW-VAE.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ POSTERIORS: tuple[Posterior, ...] = ("direct", "residual", "product")
 
 @dataclass(frozen=True, kw_only=True)
 class SRNNConfig(StackedConfig):
-    """Shape of an SRNN: `latent` dimensions of z, `hidden` units of the GRUs and of the distributions' networks.
+    """Shape of an SRNN.
 
-    `smoothing` lets the posterior see the whole utterance; without, it sees the audio up to its own frame.
+    Attributes:
+        latent: size of z.
+        hidden: units of the GRUs and of the distributions' networks.
+        smoothing: whether the posterior sees the whole utterance, or the audio up to its own step.
+        posterior: one of `POSTERIORS`; see `layers.srnn_chain.Chain`.
+        posterior_std: standard deviation of the evidence's Gaussian at the start of training.
     """
 
     latent: int
@@ -59,7 +64,7 @@ class SRNNConfig(StackedConfig):
 
 
 class SRNN(SpeechModel):
-    """SRNN with one latent layer at the rate of the stacked frames."""
+    """SRNN with one layer of latents, at the rate of the stacks."""
 
     family = "srnn"
     Config = SRNNConfig
@@ -99,7 +104,7 @@ class SRNN(SpeechModel):
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch hidden"], Float[Tensor, "time batch hidden"]]:
-        """The states d before every frame, and a, what the posterior knows at every frame."""
+        """d, which has seen the audio before every step, and a, what the posterior sees at it."""
         features = self.frames(self.pad(pcm))
         states, _ = run(self.states, shifted(features))
         both = torch.cat((features, states), -1)
@@ -114,7 +119,7 @@ class SRNN(SpeechModel):
         noise: Sequence[Float[Tensor, "time rows latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Run the posterior: one trajectory, whose h is d."""
+        """Run the posterior; the trajectory's h is d."""
         states, summaries = encoded
         return (self.chain.infer(states, summaries, noise[0], before[0] if before else None),)
 
@@ -124,24 +129,23 @@ class SRNN(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every sample, and the auxiliary waveform."""
+        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
         z, features = where.new_zeros(rows, self.config.latent), where.new_zeros(1, rows, self.config.width)
         carried = where.new_zeros(1, rows, self.config.hidden)
-        frames: list[Tensor] = []
+        stacks: list[Tensor] = []
         for eps in noise:
             state, carried = run(self.states, features, carried)
             prior = self.chain.prior_of(state[0], z)
             z = prior.mean + prior.std * eps
             output, _ = self.decoder(torch.cat((z, state[0]), -1).unsqueeze(0), z.unsqueeze(0))
-            frame = output.sample(generator)
-            frames.append(frame)
-            features = self.frames(to_pcm(frame).to(where.device))
-        return torch.cat(frames, 1)[:, :samples]
+            stacks.append(output.sample(generator))
+            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+        return torch.cat(stacks, 1)[:, :samples]

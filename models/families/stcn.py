@@ -1,19 +1,19 @@
-"""Stochastic temporal convolutional network: `papers/003` (Aksan & Hilliges 2019), on stacked frames.
+"""Stochastic temporal convolutional network (STCN, Aksan and Hilliges 2019) on stacks of samples.
 
     d^l = K gated blocks above d^{l-1},  d^0 = φ(x)                                          (equation 2, figure 4)
     p(z^l_t | z^{l+1}_t, x_{<t}) = N(f_p(z^{l+1}_t, d^l_{t-1}))                              (equations 7, 8)
     q(z^l_t | z^{l+1}_t, x_{≤t}) ∝ N(f_q(z^{l+1}_t, d^l_t)) p(z^l_t | z^{l+1}_t, x_{<t})     (equations 10 to 13)
     p(x_t | z) = D(f_o(z^1_{≤t})), or D(f_o([z^1 … z^L]_{≤t})) with dense connections        (equations 9, 16, 17)
 
-Latents depend on one another downwards only, so that all steps run at once, in training and in inference. f_p and f_q
-are two 1x1 layers with ReLU and a third for means and log precisions; f_o is a 1x1 layer to the filters, five blocks
-with dilation 1 and a ReLU before the output's parameters: through the blocks it looks back at the latents of five
-steps. In front of the first step all d and z are zero.
+Latents depend on the layer above but not on earlier latents, so training and inference run over all steps at once. f_p
+and f_q are two 1x1 layers with ReLU and a third one for means and log precisions. f_o is a 1x1 layer to the filters,
+five blocks with dilation 1 and a ReLU before the parameters of the output; through the blocks it sees the latents of
+the five steps before. Before the first step all d and z are zero.
 
-Readings and departures: dilations start at 1 again in every layer's K blocks; equation 11, printed with σ for the
-variance, adds precisions; no skips leave the blocks (appendix 7.1), so the output layer goes on from its last block's
-output; the frames go through the perceptron of the other models on stacks, and a 1x1 layer, before the first block;
-log precisions are kept in `LOG_PRECISION_RANGE` (σ from 0.0025 to 20) instead of σ in 0.001 to 5; the evidence
+Interpretations: dilations start at 1 again in every layer's K blocks; equation 11, printed with σ for the variance,
+adds precisions; blocks have no skip connections (appendix 7.1), so the output layer continues from its last block's
+output. Departures: stacks pass through the perceptron of the other models on stacks and a 1x1 layer before the first
+block; log precisions are kept in `LOG_PRECISION_RANGE` (σ from 0.0025 to 20) instead of σ from 0.001 to 5; the evidence
 starts at a small standard deviation.
 """
 
@@ -41,10 +41,15 @@ from lvm_probe.models.trajectory import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class STCNConfig(StackedConfig):
-    """Shape of an STCN: `latents` of each layer, z¹ (next to the output) first; `blocks` of a layer (K in the paper).
+    """Shape of an STCN; `width` and `depth` are those of the perceptron on stacks.
 
-    `filters` of all blocks and of the latents' networks; `width` and `depth` are the frame encoder's. `dense` shows
-    the output all latents instead of z¹ alone.
+    Attributes:
+        latents: size of each layer's latents, z¹ (next to the output) first.
+        filters: of all blocks and of the networks of the latents.
+        blocks: of each layer; K in the paper.
+        output_blocks: of the output network.
+        dense: whether the output depends on all latents, or on z¹ alone.
+        posterior_std: standard deviation of the evidence's Gaussian at the start of training.
     """
 
     latents: tuple[int, ...]
@@ -62,7 +67,7 @@ class STCNConfig(StackedConfig):
         if not isinstance(self.dense, bool) or self.blocks > 20:
             raise InputError(f"dense is true or false, and at most 20 blocks double their dilation; got {self}")
         if not self.posterior_std > 0:
-            raise InputError(f"the posterior's start must be positive; got {self}")
+            raise InputError(f"posterior_std must be positive; got {self}")
 
 
 _SMALL = Preset(
@@ -74,7 +79,7 @@ _SMALL = Preset(
 _PAPER = Preset(
     config=STCNConfig(latents=(256, 128, 64, 32, 16), filters=256, depth=3, inputs=("mulaw16",)),
     recipe=PAPER,
-    note="s=64, 25 blocks of 256 filters; wants a GPU",
+    note="s=64, 25 blocks of 256 filters; needs a GPU",
 )
 
 
@@ -90,11 +95,11 @@ _TINY = Preset(
 
 
 class Conditional(PosteriorModule):
-    """f_p or f_q: a Gaussian of `latent` dimensions from d and the latents above (0: the topmost layer)."""
+    """f_p or f_q: a Gaussian of z^l from d^l and from the latents above (`above` is 0 for the top layer)."""
 
     def __init__(self, filters: int, above: int, latent: int, std: float) -> None:
         super().__init__()
-        self.posterior: Posterior = "product"  # of the layer whose approximate likelihood this is
+        self.posterior: Posterior = "product"
         self.state = nn.Linear(filters, filters)
         self.above = nn.Linear(above, filters, bias=False) if above else None
         self.hidden = nn.Linear(filters, filters)
@@ -104,7 +109,7 @@ class Conditional(PosteriorModule):
     def forward(
         self, d: Float[Tensor, "*time one_or_rows filters"], above: Float[Tensor, "*time rows above"] | None
     ) -> Gaussian:
-        """The Gaussian of every step; what depends on d alone is computed once for all rows."""
+        """The Gaussian of every step."""
         x = self.state(d)
         if self.above is not None:
             x = x + self.above(above)
@@ -112,7 +117,7 @@ class Conditional(PosteriorModule):
 
 
 class STCN(SpeechModel):
-    """STCN with any number of latent layers, all at the rate of the stacked frames."""
+    """STCN with any number of layers of latents, all at the rate of the stacks."""
 
     family = "stcn"
     Config = STCNConfig
@@ -153,18 +158,18 @@ class STCN(SpeechModel):
 
     @property
     def receptive_field(self) -> int:
-        """Steps that the topmost d depends on: its own and those before it."""
+        """Steps that the topmost d depends on, including its own."""
         return 1 + sum(stack.receptive_field - 1 for stack in self._stacks())
 
     @property
     def posterior_modules(self) -> tuple[Conditional, ...]:
-        """Every layer's approximate likelihood."""
+        """f_q of each layer."""
         return tuple(e for e in self.evidence if isinstance(e, Conditional))
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch filters"], ...]:
-        """d^l of every step's predecessor (zeros before the first), lowest layer first, then d^l of the step itself."""
+        """d^l of every step's predecessor (zeros before the first), lowest layer first; then d^l of the step itself."""
         x = self.first(self.frames(self.pad(pcm)))
         d: list[Tensor] = []
         for stack in self._stacks():
@@ -178,9 +183,9 @@ class STCN(SpeechModel):
         noise: Sequence[Float[Tensor, "time rows _latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Sample the posterior downwards, all steps at once, in the type of `noise`; h is d^l_{t-1}.
+        """Draw latents from the top layer down, all steps at once; a trajectory's h is d^l_{t-1}.
 
-        Nothing goes on from `before`: the past is in the encoding.
+        `before` is not needed: the past is in the encoding.
         """
         past, present = encoded[: len(noise)], encoded[len(noise) :]
         above: Tensor | None = None
@@ -204,7 +209,7 @@ class STCN(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"]]:
-        """p(x_t | z_{≤t}) for every sample, and the auxiliary waveform."""
+        """p(x_t | z_{≤t}) for every audio sample, and the auxiliary waveform."""
         z = self._seen([layer.z for layer in layers])
         y, _ = self.back(self.back_in(z))
         y = F.relu(y).transpose(0, 1)
@@ -214,29 +219,28 @@ class STCN(SpeechModel):
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
         where = self.parameter
         noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
         memories = [stack.memory(rows) for stack in self._stacks()]
         back = self.back.memory(rows)
         d = [where.new_zeros(rows, self.config.filters) for _ in self.latents]
-        frames: list[Tensor] = []
+        stacks: list[Tensor] = []
         for eps in zip(*noise, strict=True):
             z: list[Tensor] = []
             for l in reversed(range(len(eps))):
                 prior = self.priors[l](d[l], z[-1] if z else None)
                 z.append(torch.addcmul(prior.mean, prior.std, eps[l]))
             y, _ = self.back.step(self.back_in(self._seen(z[::-1])), back)
-            frame = self._output(F.relu(y).unsqueeze(1)).sample(generator)
-            frames.append(frame)
-            x = self.first(self.frames(to_pcm(frame).to(where.device))[0])
+            stacks.append(self._output(F.relu(y).unsqueeze(1)).sample(generator))
+            x = self.first(self.frames(to_pcm(stacks[-1]).to(where.device))[0])
             for l, (stack, memory) in enumerate(zip(self._stacks(), memories, strict=True)):
                 x, _ = stack.step(x, memory)
                 d[l] = x
-        return torch.cat(frames, 1)[:, :samples]
+        return torch.cat(stacks, 1)[:, :samples]
 
     def _seen(self, z: Sequence[Tensor]) -> Tensor:
-        """What the output sees of the latents."""
+        """The latents that the output depends on."""
         return torch.cat(list(z), -1) if self.config.dense else z[0]
 
     def _output(self, y: Float[Tensor, "batch time filters"]) -> Output:
@@ -247,5 +251,5 @@ class STCN(SpeechModel):
 
 
 def _expanded(gaussian: Gaussian, noise: Float[Tensor, "time rows latent"]) -> Gaussian:
-    """One row for all rows of the noise."""
+    """One row repeated for all rows of the noise."""
     return Gaussian(gaussian.mean.expand_as(noise), gaussian.log_precision.expand_as(noise))

@@ -1,12 +1,14 @@
-"""Variational recurrent neural network: `papers/001` section 2.3 (Chung et al. 2015), on stacked frames.
+"""Variational recurrent neural network (VRNN, Chung et al. 2015) on stacks of samples.
+
+With the equations of Havtorn et al. (2022, section 2.3):
 
     d_t = GRU([φ(x_{t-1}), z_{t-1}], d_{t-1}),  d_0 = 0                                          (below equation 2)
     p(z_t | x_{<t}, z_{<t}) = N(φ_prior(d_t)),  q(z_t | x_{≤t}, z_{<t}) = N(φ_enc(φ(x_t), d_t))   (equations 6, 7)
     p(x_t | z_{≤t}, x_{<t}) = D(φ_dec(z_t, d_t))                                                 (equation 8)
 
-The recurrence is the CW-VAE's cell with the previous frame for context and the present one for evidence. The decoder
-stands on the state before the present frame enters, in training and in sampling alike. Departures from the paper: z
-enters the GRU without a perceptron of its own; the posterior may be the product with the prior, as the CW-VAE's.
+The recurrence is the CW-VAE's cell, with the previous stack as context and the present one as evidence. The decoder
+takes the state before the present stack enters, in training and in generation. Departures: z enters the GRU without a
+perceptron of its own; the posterior may be the product with the prior, as in the CW-VAE.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ from lvm_probe.models.trajectory import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class VRNNConfig(StackedConfig):
-    """Shape of a VRNN: `latent` dimensions of z, `hidden` units of the GRU and of the distributions' networks."""
+    """Shape of a VRNN.
+
+    Attributes:
+        latent: size of z.
+        hidden: units of the GRU and of the distributions' networks.
+        posterior: "direct", or "product" with the prior.
+        posterior_std: standard deviation of the evidence's Gaussian at the start of training.
+    """
 
     latent: int
     hidden: int
@@ -42,11 +51,11 @@ class VRNNConfig(StackedConfig):
         super().__post_init__()
         self.check((self.latent, self.hidden))
         if self.posterior not in ("direct", "product") or not self.posterior_std > 0:
-            raise InputError(f"a VRNN's posterior is direct or product, its start positive; got {self}")
+            raise InputError(f"a VRNN's posterior is direct or product, and posterior_std positive; got {self}")
 
 
 class VRNN(SpeechModel):
-    """VRNN with one latent layer at the rate of the stacked frames."""
+    """VRNN with one layer of latents, at the rate of the stacks."""
 
     family = "vrnn"
     Config = VRNNConfig
@@ -79,7 +88,7 @@ class VRNN(SpeechModel):
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch width"]]:
-        """The features of every frame's predecessor (zeros before the first) and of the frame itself."""
+        """The features of every step's predecessor (zeros before the first) and of the step itself."""
         features = self.frames(self.pad(pcm))
         return shifted(features), features
 
@@ -89,7 +98,7 @@ class VRNN(SpeechModel):
         noise: Sequence[Float[Tensor, "time rows latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
-        """Run the posterior: one trajectory, whose h is d."""
+        """Run the posterior; the trajectory's h is d."""
         past, present = encoded
         return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
 
@@ -99,24 +108,23 @@ class VRNN(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every sample, and the auxiliary waveform."""
+        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1], frame by frame: each is drawn, rounded to 16 bits and fed back."""
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
         z, h = where.new_zeros(rows, self.config.latent), where.new_zeros(rows, self.config.hidden)
         features = where.new_zeros(1, rows, self.config.width)
-        frames: list[Tensor] = []
+        stacks: list[Tensor] = []
         for eps in noise:
             h = self.cell.state(self.cell.gate_inputs(features, features)[0], z, h)
             prior = self.cell.prior_of(h)
             z = prior.mean + prior.std * eps
             output, _ = self.decoder(torch.cat((z, h), -1).unsqueeze(0), z.unsqueeze(0))
-            frame = output.sample(generator)
-            frames.append(frame)
-            features = self.frames(to_pcm(frame).to(where.device))
-        return torch.cat(frames, 1)[:, :samples]
+            stacks.append(output.sample(generator))
+            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+        return torch.cat(stacks, 1)[:, :samples]

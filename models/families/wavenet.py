@@ -1,13 +1,13 @@
-"""WaveNet on raw or stacked samples: the deterministic baseline of `papers/001` appendix B (van den Oord et al. 2016).
+"""WaveNet (van den Oord et al. 2016) on single samples or stacks of samples: a convolutional baseline without latents.
 
     y_t = W [φ(x_t), φ(x_{t-1})] + w;    s_t = Σ over blocks of the skips of `models.layers.tcn` above y_{≤t}
     p(x_t | x_{<t}) = D(MLP(ReLU(s_{t-1}))),  s_0 = 0
 
-5 times 10 blocks with dilations 1 to 512 above one causal convolution of width 2 see 5,117 steps, as in the paper. A
-step is a stack of s samples; φ is the perceptron of the other models on stacks, or nothing, as in the paper, whose
-convolution reads the samples themselves. The encoder states s_t, the decoder stands on its predecessor: every stack is
-scored, the first one from the empty past. The original's last layers, ReLU, 1x1, ReLU, 1x1, are a perceptron of depth
-1. Departure: `inputs` may show the network several compandings of each sample.
+5 times 10 blocks with dilations 1 to 512 above a causal convolution of width 2 see 5,117 steps, as in Havtorn et al.
+(2022, appendix B). φ is the perceptron of the other models on stacks; without it, as in the papers, the convolution
+sees the samples themselves. The encoder returns s_t and the decoder takes its predecessor, so every stack is predicted.
+The original's last layers (ReLU, 1x1, ReLU, 1x1) are an MLP of depth 1. Departure: `inputs` may contain several
+compandings of each sample.
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ from lvm_probe.models.trajectory import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class WaveNetConfig(StackedConfig):
-    """Shape of a WaveNet: `channels` of all convolutions, `cycles` times `layers` blocks, dilations 1 to 2^(layers-1).
+    """Shape of a WaveNet: `cycles` times `layers` blocks with dilations 1 to 2^(layers-1).
 
-    With `perceptron` a stack goes through one (`width`, `depth`) before the first convolution.
+    Attributes:
+        channels: of all convolutions.
+        cycles: how often the dilations start again at 1.
+        layers: blocks per cycle.
+        perceptron: whether stacks pass through a perceptron (`width`, `depth`) before the first convolution.
     """
 
     channels: int
@@ -61,7 +65,7 @@ class WaveNet(SpeechModel):
         paper=Preset(
             WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
             PAPER,
-            "s=64, 96 channels as in the paper, with its schedule; wants a GPU",
+            "s=64, 96 channels as in the paper, with its schedule; needs a GPU",
         ),
         tiny=Preset(
             WaveNetConfig(channels=8, cycles=2, layers=3, width=16, output=OutputConfig(components=3)),
@@ -83,13 +87,13 @@ class WaveNet(SpeechModel):
 
     @property
     def receptive_field(self) -> int:
-        """Steps that a state depends on: its own and those before it."""
+        """Steps that a state depends on, including its own."""
         return self.stack.receptive_field + 1
 
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch channel"]]:
-        """The state after reading each stack: the sum of the skips."""
+        """The state after each stack: the sum of the skips."""
         x = self._features(self.pad(pcm))
         _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
         return (skips,)
@@ -100,12 +104,12 @@ class WaveNet(SpeechModel):
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | x_{<t}) for every sample, from the state before its stack was read."""
+        """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
         return self.decoder(F.relu(shifted(encoded[0])))
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Waveforms in [-1, 1], stack by stack: each is drawn, rounded to 16 bits and fed back."""
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
         where = self.parameter
         memory = self.stack.memory(rows)
         state = where.new_zeros(rows, self.config.channels)

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Write files so that they appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,18 +13,34 @@ from pathlib import Path
 from lvm_probe import InputError
 
 UNFINISHED = ".unfinished"
-"""How the name of a file ends, after a dot before it, while it is being written."""
+"""The ending of a file's name while it is being written; a dot precedes the name."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name only when the block ends without an error.
+    """A temporary file beside `path` that is renamed to `path` if the block ends without an error.
 
-    Folders are made. An OSError, in the block too, becomes an InputError that names `path`. The file is on the disk
-    before it takes its name, so that a disk which says only then that it is full, or a machine that loses power, leaves
-    no file cut short either.
+    Missing folders are made. The data are on the disk before the renaming, so that neither a full disk nor a power
+    failure leaves a truncated file.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        Path of the temporary file, which exists and is empty.
+
+    Raises:
+        InputError: in place of an OSError, also of one inside the block; it names `path`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with write_atomically(Path(folder) / "new" / "a.txt") as temporary:
+        ...         _ = temporary.write_text("text")
+        ...     (Path(folder) / "new" / "a.txt").read_text()
+        'text'
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +49,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
     temporary = Path(name)
     try:
-        with contextlib.suppress(OSError):  # where there are no locks, what is unfinished is never cleared away
+        with contextlib.suppress(OSError):  # without locks, `remove_unfinished` removes nothing
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with reporting_write_errors(path):
             yield temporary
@@ -47,29 +63,26 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def reporting_write_errors(path: Path) -> Iterator[None]:
-    """An OSError in the block becomes an InputError that names `path`, which could not be written.
+    """Turn an OSError in the block into an InputError that names `path`.
 
-    So does what a library makes of a full disk when it stumbles over it a second time, in closing the file.
+    Also other errors that a full disk led to, as when a library fails again while it closes the file.
     """
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        found: BaseException | None = error
-        while not (found is None or (isinstance(found, OSError) and (found is error or found.errno in _FULL))):
-            found = found.__context__
-        if found is None:
+        cause: BaseException | None = error
+        while not (cause is None or (isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS))):
+            cause = cause.__context__
+        if cause is None:
             raise
-        why = found.strerror or found
+        why = cause.strerror or cause
         raise InputError(f"{path}: cannot write ({why}); free some space or choose another folder") from None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove from a folder what `write_atomically` was at when its process was killed.
-
-    Whoever is still writing holds a lock on the file, which is then left alone.
-    """
+    """Remove the temporary files of killed processes; those still being written hold a lock and stay."""
     for path in folder.glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -1,1 +1,1 @@
-""""""
+"""Layers that model families share."""

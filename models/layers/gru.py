@@ -35,11 +35,12 @@ class GRU(nn.GRU):
         self, x: Float[Tensor, "time rows inputs"], h: Float[Tensor, "1 rows hidden"] | None = None
     ) -> tuple[Float[Tensor, "time rows hidden"], Float[Tensor, "1 rows hidden"]]:
         """Every state and the last one, starting from `h` (zeros without it), which gets no gradient."""
+        h = None if h is None else h.detach()
         if x.is_cuda:
             fused: tuple[Tensor, Tensor] = super().forward(x, h)  # type: ignore[has-type]
             return fused
         gates = F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
-        first = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h[0].detach()
+        first = x.new_zeros(x.shape[1], self.hidden_size) if h is None else h[0]
         states = _Loop.apply(gates, first, self.weight_hh_l0, self.bias_hh_l0)
         return states, states[-1:]
 

@@ -1,1 +1,1 @@
-""""""
+"""Likelihoods of audio, the ELBO and tighter bounds, and baselines without a model."""

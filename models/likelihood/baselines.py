@@ -1,7 +1,7 @@
-"""What needs no model: the uniform distribution, lossless FLAC, and the most that a Gaussian can reach.
+"""Baselines without a model: the uniform distribution, lossless FLAC, and the largest Gaussian likelihood.
 
-`papers/001` section 3 sets its models between a uniform distribution and FLAC; its appendix G (equation 13, table 5)
-says how far a floor under the standard deviation lets a Gaussian likelihood rise.
+Havtorn et al. (2022, section 3) compare models with a uniform distribution and with FLAC. Their appendix G (equation
+13, table 5) shows how far a minimum standard deviation lets a Gaussian likelihood rise.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation
 
 BASELINES = ("uniform", "flac")
 BITS = 16
-"""Of a sample of PCM."""
+"""Bits per sample of PCM."""
 FLAC_BEST = 1.0
-"""The highest compression, on libsndfile's scale from 0 to 1 (FLAC's own level 8)."""
+"""The strongest compression, on libsndfile's scale from 0 to 1 (level 8 of the flac program)."""
 
 PAPER_SAMPLES = 49_367.3
-"""Mean length in frames of a TIMIT test utterance (`papers/001` appendix G)."""
+"""Mean length of a TIMIT test utterance in audio samples (Havtorn et al. 2022, appendix G)."""
 TABLE_5 = (1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001)
-"""Smallest standard deviations of `papers/001` table 5."""
+"""Minimum standard deviations of Havtorn et al.'s table 5."""
 PAPER_TABLE_5 = (-45_367, -11_146, 68_307, 102_525, 181_979, 216_198, 295_651)
-"""What the table gives for them, in nats an utterance."""
+"""Log likelihoods that the table gives for them, in nats per utterance."""
 
 
 def uniform(recordings: Sequence[Recording], *, progress: Callable[[int], None] = lambda samples: None) -> Evaluation:
-    """All 65,536 values alike: 16 bits a frame, whatever the audio, which is not read."""
+    """All 65,536 values equally likely: 16 bits per frame. The audio is not read.
+
+    Raises:
+        InputError: if there is nothing to evaluate.
+    """
     return _evaluation(recordings, lambda recording: BITS * recording.samples, progress)
 
 
@@ -47,13 +51,21 @@ def flac(
     container: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """The code length of every recording as a FLAC file of its own, by libsndfile; the file is read back and compared.
+    """The code length of every recording as a FLAC file, written by libsndfile, read back and compared.
 
-    `level` goes from 0 (fast) to 1 (small). The whole file counts, with its header (`FlacFile.header`, some hundred
-    bytes, which short utterances feel); without `container` only the audio frames do. Its bits are spent on the 16-bit
-    PCM itself, so they compare with `pcm_bits_per_frame` of a model, and with its bits per frame only as the paper
-    does. The flac program's files are larger, by 8 KiB of padding each unless it is told not to: 1.3 bits a frame of
-    TIMIT, which may be part of the paper's figures.
+    FLAC encodes the 16-bit PCM values, so its bits are comparable with a model's `pcm_bits_per_frame`; the paper
+    compares them with bits per frame. The flac program adds 8 KiB of padding to a file by default, 1.3 bits per frame
+    of TIMIT, which may be part of the paper's figures; libsndfile adds none.
+
+    Args:
+        recordings: read whole, one after another.
+        sample_rate: in Hz.
+        level: of compression, from 0 (fast) to 1 (small).
+        container: whether the file's header of some hundred bytes counts, or the encoded audio alone.
+        progress: called with the samples of each recording.
+
+    Raises:
+        InputError: if there is nothing to evaluate, or the level is out of its range.
     """
     if not 0 <= level <= 1:
         raise InputError(f"FLAC's compression level goes from 0 to 1; got {level}")
@@ -76,9 +88,9 @@ class FlacFile:
 
     @property
     def header(self) -> int:
-        """Bytes before the first frame of audio: the marker and the metadata blocks."""
+        """Bytes before the encoded audio: the marker and the metadata blocks."""
         at, last = 4, False
-        while not last:  # one bit that says it is the last, seven of type, 24 of length
+        while not last:  # a block header: 1 bit for the last one, 7 bits of type, 24 bits of length
             last = bool(self.data[at] & 0x80)
             at += 4 + int.from_bytes(self.data[at + 1 : at + 4], "big")
         return at
@@ -90,7 +102,13 @@ class FlacFile:
 
 
 def flac_file(pcm: Int16[np.ndarray, " n"], sample_rate: int, level: float = FLAC_BEST) -> FlacFile:
-    """Mono 16-bit PCM as a FLAC file."""
+    """Encode mono 16-bit PCM.
+
+    Args:
+        pcm: the samples.
+        sample_rate: in Hz.
+        level: of compression, from 0 (fast) to 1 (small).
+    """
     file = io.BytesIO()
     soundfile.write(file, pcm, sample_rate, format="FLAC", subtype="PCM_16", compression_level=level)
     return FlacFile(file.getvalue())
@@ -99,7 +117,7 @@ def flac_file(pcm: Int16[np.ndarray, " n"], sample_rate: int, level: float = FLA
 def _evaluation(
     recordings: Sequence[Recording], bits: Callable[[Recording], int], progress: Callable[[int], None]
 ) -> Evaluation:
-    """The sums of code lengths, which stand for both likelihoods."""
+    """An evaluation whose two likelihoods are both the sum of the code lengths."""
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
     total = 0
@@ -112,9 +130,13 @@ def _evaluation(
 
 @dataclass(frozen=True)
 class GaussianLimit:
-    """One row of table 5: the floor under the standard deviation, and the greatest log likelihood of an utterance.
+    """One row of Havtorn et al.'s (2022) table 5.
 
-    `nats` is by our formula, `paper_nats` as printed; `note` says where they differ (empty: they agree within 1).
+    Attributes:
+        min_std: minimum standard deviation.
+        nats: largest log likelihood of an utterance, by equation 13.
+        paper_nats: the printed value.
+        note: how they differ; empty if they agree within one nat.
     """
 
     min_std: float
@@ -124,10 +146,24 @@ class GaussianLimit:
 
 
 def largest_gaussian_likelihood(min_std: float, samples: float | int) -> float:
-    """The most that `frames` frames can add up to, in nats: equation 13 times the frames.
+    """The largest log likelihood of Gaussians with a minimum standard deviation (Havtorn et al. 2022, equation 13).
 
-    The density of N(x, min_std²) at x: the prediction is perfect and the floor is reached. A mixture reaches no more.
-    `min_std` is in units of the normalised audio. It is a density: a smaller floor raises it without bound.
+    It is reached by perfect prediction with the minimum standard deviation; a mixture reaches no more. As a density it
+    has no upper bound when `min_std` goes to zero.
+
+    Args:
+        min_std: in units of the normalised audio.
+        samples: audio samples.
+
+    Returns:
+        Nats.
+
+    Raises:
+        InputError: if an argument is out of its range.
+
+    Example:
+        >>> round(largest_gaussian_likelihood(0.01, 1), 3)
+        3.686
     """
     if not min_std > 0 or not samples >= 0:
         raise InputError(
@@ -137,15 +173,15 @@ def largest_gaussian_likelihood(min_std: float, samples: float | int) -> float:
 
 
 def table_5() -> tuple[GaussianLimit, ...]:
-    """`papers/001` table 5 from its formula, beside the printed values.
+    """Havtorn et al.'s (2022) table 5, computed from equation 13 and as printed.
 
-    All rows agree within one nat but the first: for a standard deviation of 1 the table has -45,367 where the formula
-    gives 1.5 more. (The text's 181,967 for 0.01² is of the rounded 3.686 nats a frame.)
+    All rows agree within one nat except the first: for a standard deviation of 1 the table prints -45,367, and the
+    formula gives 1.5 more. (The text's 181,967 for 0.01² comes from the rounded 3.686 nats per sample.)
     """
     rows = []
     for min_std, paper in zip(TABLE_5, PAPER_TABLE_5, strict=True):
         nats = largest_gaussian_likelihood(min_std, PAPER_SAMPLES)
         gap = nats - paper
-        note = f"the paper's {paper:,} is {abs(gap):.1f} nats off its own formula" if abs(gap) > 1 else ""
+        note = f"the paper's {paper:,} differs from its own formula by {abs(gap):.1f} nats" if abs(gap) > 1 else ""
         rows.append(GaussianLimit(min_std, nats, paper, note))
     return tuple(rows)

@@ -1,8 +1,8 @@
-"""A pass over long utterances in chunks that carry the state, to the same figures as one pass.
+"""A forward pass over long utterances in chunks that carry the recurrent state, with the results of a single pass.
 
-The encoder and the decoder look a bounded stretch around a step, so they run on a window that is wider than the chunk
-by their reach; the recurrence goes on from where the chunk before it stopped. What is held for more than a chunk has
-the latents' rate: the full rate is where the memory goes.
+Encoder and decoder look at a bounded stretch around a step, so they run on a window that exceeds the chunk by their
+reach. The recurrence continues from where the chunk before stopped. What is kept for longer than a chunk has the rate
+of the latents; the sequences at the rate of the audio are what needs memory.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.trajectory import Trajectory
 
 MOST_SAMPLES = 1_000_000
-"""Samples of padded audio in a batch, and in a chunk of a longer utterance."""
+"""Audio samples of a padded batch, and of a chunk of a longer utterance."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of a batch: its audio, the valid samples of each row in it, its trajectories and distributions."""
+    """A stretch of a batch.
+
+    Attributes:
+        pcm: its audio.
+        lengths: audio samples of each row in it, before the padding.
+        layers: its trajectories, lowest layer first.
+        output: its distributions.
+    """
 
     pcm: Int16[Tensor, "batch samples"]
     lengths: Int[Tensor, " batch"]
@@ -39,7 +46,18 @@ def chunks(
     noise: Sequence[Float[Tensor, "_time batch _latent"]],
     size: int,
 ) -> Iterator[Chunk]:
-    """The pass over a padded batch, `size` samples (rounded up to whole steps) at a time."""
+    """A forward pass over a batch, some samples at a time.
+
+    Args:
+        model: any.
+        pcm: 16-bit PCM, padded to whole steps of the coarsest layer (`model.pad`).
+        lengths: audio samples of each row before the padding.
+        noise: standard normal, as `model.noise` returns it.
+        size: audio samples of a chunk, rounded up to whole steps of the coarsest layer.
+
+    Yields:
+        The chunks in order.
+    """
     total, coarsest = pcm.shape[1], model.coarsest_stride
     size = -(-size // coarsest) * coarsest
     if total <= size:
@@ -83,7 +101,7 @@ def _decode(
     ahead: int,
     known: int,
 ) -> Chunk:
-    """Decode samples [start, stop) with what is held on both sides of them, up to sample `known`."""
+    """Decode samples [start, stop) with what is held around them, up to sample `known`."""
     origin = held[0][0]
     first, last = max(origin, start - behind), min(known, stop + ahead)
     encoded = tuple(torch.cat(parts) for parts in zip(*(e for _, e, _ in held), strict=True))
@@ -100,5 +118,5 @@ def _decode(
 
 
 def cut(encoded: Sequence[Tensor], samples: int, start: int, stop: int) -> tuple[Tensor, ...]:
-    """The steps of an encoding of `samples` samples that cover [start, stop)."""
+    """The steps that cover samples [start, stop), of an encoding of `samples` samples."""
     return tuple(e[start * len(e) // samples : stop * len(e) // samples] for e in encoded)

@@ -1,4 +1,4 @@
-"""The evidence lower bound of a model on waveforms, in its parts (`papers/001` equations 2 and 11)."""
+"""The evidence lower bound (ELBO) of a model on waveforms, in its parts (Havtorn et al. 2022, equations 2 and 11)."""
 
 from __future__ import annotations
 
@@ -22,29 +22,41 @@ from lvm_probe.models.trajectory import Trajectory
 
 NATS_PER_BIT = math.log(2)
 
+ACTIVE_NATS = 0.01
+"""A dimension of a latent is active if its KL divergence is at least this many nats per step on average.
+
+Burda et al. (2016) count the units whose posterior mean has a variance above 0.01 over the data. A prior that depends
+on the past varies too, so here the divergence from the prior counts.
+"""
+
 
 @dataclass(frozen=True)
 class Elbo:
-    """Nats per utterance of a batch: log p(x | z¹) and the KL of each layer (lowest first)."""
+    """The ELBO of each utterance of a batch, in nats.
+
+    Attributes:
+        reconstruction: log p(x | z).
+        kl: KL divergence of each layer, lowest first.
+    """
 
     reconstruction: Float[Tensor, " batch"]
     kl: tuple[Float[Tensor, " batch"], ...]
 
 
-ACTIVE_NATS = 0.01
-"""A latent dimension is active when its posterior moves away from its prior by this many nats a step on average.
-
-Burda et al. (2016) count the units whose posterior mean varies over the data by more than 0.01. A prior that depends on
-the past varies too, so here the divergence from the prior is what counts.
-"""
-
-
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums over a data set, in nats. Frames are samples of audio, as in the paper.
+    """Sums over a data set, in nats.
 
-    `kl` holds for each latent layer (lowest first) the KL of each dimension, `steps` the layer's steps. `density` says
-    that the likelihood is one of Gaussians, whose bits per frame are no code length.
+    The unit of results is bits per frame, where a frame is one audio sample (Havtorn et al. 2022).
+
+    Attributes:
+        samples: audio samples.
+        utterances: how many there are.
+        reconstruction: log p(x | z) by the paper's likelihood.
+        pcm_reconstruction: log p of the 16-bit PCM values given z.
+        kl: for each layer, lowest first, the KL divergence of each dimension.
+        steps: for each layer, its time steps.
+        density: whether the likelihood is a density, whose bits per frame are no code length.
     """
 
     samples: int
@@ -57,37 +69,37 @@ class Evaluation:
 
     @property
     def elbo(self) -> float:
-        """One-sample ELBO in nats over the whole data set; the log likelihood of a deterministic model."""
+        """ELBO in nats from one Monte Carlo draw; the log likelihood of a deterministic model."""
         return self.reconstruction - self._kl
 
     @property
     def bits_per_frame(self) -> float:
-        """Equation 11: all bits over all frames; not a mean of per-utterance means."""
+        """Bits per audio sample (equation 11): all bits over all samples, not a mean of means of utterances."""
         return -self.elbo / (self.samples * NATS_PER_BIT)
 
     @property
     def pcm_bits_per_frame(self) -> float:
-        """Code length of the 16-bit PCM itself: the same bound with bins that tile the line."""
+        """Code length of the 16-bit PCM: the same bound with bins that cover the line."""
         return (self._kl - self.pcm_reconstruction) / (self.samples * NATS_PER_BIT)
 
     @property
     def nats_per_utterance(self) -> float:
-        """The ELBO of an average utterance: the unit of the Gaussian tables (`papers/001` table 4)."""
+        """The mean ELBO of an utterance, the unit of Havtorn et al.'s (2022) table 4."""
         return self.elbo / self.utterances
 
     @property
     def kl_bits_per_frame(self) -> dict[str, float]:
-        """KL of each layer, `z1` the lowest."""
+        """KL divergence of each layer, z1 the lowest."""
         return {f"z{i}": float(kl.sum()) / (self.samples * NATS_PER_BIT) for i, kl in enumerate(self.kl, 1)}
 
     @property
     def kl_nats_per_step(self) -> dict[str, Float[np.ndarray, " _latent"]]:
-        """KL of each dimension of each layer, for an average step of that layer."""
+        """Mean KL divergence per step of each dimension of each layer."""
         return {f"z{i}": kl / steps for i, (kl, steps) in enumerate(zip(self.kl, self.steps, strict=True), 1)}
 
     @property
     def active_units(self) -> dict[str, int]:
-        """Dimensions of each layer that carry at least `ACTIVE_NATS` a step."""
+        """Active dimensions of each layer; see `ACTIVE_NATS`."""
         return {name: int((kl >= ACTIVE_NATS).sum()) for name, kl in self.kl_nats_per_step.items()}
 
     @property
@@ -103,7 +115,7 @@ class Evaluation:
 def layer_kl(
     layers: Sequence[Trajectory], strides: Sequence[int], lengths: Int[Tensor, " batch"]
 ) -> list[Float[Tensor, "_time batch _latent"]]:
-    """KL(q || p) in nats per layer, zero beyond the utterance."""
+    """KL(q || p) in nats of every step and dimension of each layer; zero beyond the end of the utterance."""
     return [
         kl_divergence(layer.posterior, layer.prior) * step_mask(lengths, stride, len(layer.z))
         for layer, stride in zip(layers, strides, strict=True)
@@ -113,14 +125,14 @@ def layer_kl(
 def log_likelihood(
     output: Output, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
-    """The paper's log p(x | z) in nats per utterance."""
+    """log p(x | z) by the paper's likelihood, in nats per utterance."""
     return (output.log_prob(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
 
 
 def code_length(
     output: Output, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
-    """log p of the 16-bit PCM itself given z, in nats per utterance."""
+    """log p of the 16-bit PCM values given z, in nats per utterance."""
     return (output.log_mass(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
 
 
@@ -130,11 +142,29 @@ def elbo(
     lengths: Int[Tensor, " batch"],
     noise: Sequence[Float[Tensor, "_time batch _latent"]],
 ) -> Elbo:
-    """One-sample ELBO of each utterance of a zero-padded batch."""
+    """The ELBO of each utterance of a batch, from one Monte Carlo draw of the latents.
+
+    Args:
+        model: any.
+        pcm: zero-padded 16-bit PCM.
+        lengths: audio samples of each row before the padding.
+        noise: standard normal, as `model.noise` returns it.
+
+    Raises:
+        InputError: if `pcm` is not int16.
+
+    Example:
+        >>> from lvm_probe.models.registry import family, preset
+        >>> model = family("vrnn").seeded(preset("vrnn", "tiny").config, seed=0)
+        >>> noise = model.noise(1000, 2, torch.Generator().manual_seed(0))
+        >>> found = elbo(model, torch.zeros(2, 1000, dtype=torch.int16), torch.tensor([1000, 700]), noise)
+        >>> found.reconstruction.shape, len(found.kl)
+        (torch.Size([2]), 1)
+    """
     pcm = model.pad(pcm)
-    passed: ForwardPass = model(pcm, lengths, noise)
-    kl = tuple(k.sum((0, 2)) for k in layer_kl(passed.layers, model.strides, lengths))
-    return Elbo(log_likelihood(passed.output, pcm, lengths), kl)
+    result: ForwardPass = model(pcm, lengths, noise)
+    kl = tuple(k.sum((0, 2)) for k in layer_kl(result.layers, model.strides, lengths))
+    return Elbo(log_likelihood(result.output, pcm, lengths), kl)
 
 
 @torch.no_grad()
@@ -146,12 +176,20 @@ def evaluate(
     most_samples: int = MOST_SAMPLES,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """One-sample ELBO of whole recordings, in single precision.
+    """The ELBO of whole recordings from one Monte Carlo draw, in single precision.
 
-    An utterance's noise depends on `seed` and its name only, and its latents on nothing but itself, so the
-    figure is the same in any order and company. A recording longer than `most_samples` is taken in chunks of that
-    length, to the same figure. `progress` is called with the samples done. Raises InputError when there is nothing to
-    evaluate or the likelihood is not finite.
+    The result does not depend on the order of the recordings or on how they are batched.
+
+    Args:
+        model: in evaluation mode.
+        recordings: at the model's sample rate.
+        seed: of the draws; an utterance's noise depends on it and on the utterance's name only.
+        most_samples: audio samples of a padded batch. A longer recording is evaluated in chunks of that length, with
+            the same result.
+        progress: called with the audio samples that are done.
+
+    Raises:
+        InputError: if there is nothing to evaluate, or the likelihood is not finite.
     """
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
@@ -175,6 +213,6 @@ def evaluate(
                 counts[l] += int(step_counts(piece.lengths, stride).sum())
             samples += int(piece.lengths.sum())
             progress(int(piece.lengths.sum()))
-    first, second = map(float, likelihoods)
+    paper, coded = map(float, likelihoods)
     density = model.config.output.is_density()
-    return Evaluation(samples, len(recordings), first, second, tuple(kl), tuple(counts), density)
+    return Evaluation(samples, len(recordings), paper, coded, tuple(kl), tuple(counts), density)

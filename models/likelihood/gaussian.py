@@ -1,27 +1,33 @@
-"""Diagonal Gaussians in precision form, in which the CW-VAE's posterior is a sum."""
+"""Diagonal Gaussians by mean and log precision: the precisions of a product of Gaussians add."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 LOG_PRECISION_RANGE = (-6.0, 12.0)
-"""Standard deviations between 0.0025 and 20."""
+"""Limits of log precisions: standard deviations between 0.0025 and 20."""
 
 Posterior = Literal["product", "direct", "residual", "prior"]
-"""How a posterior comes from the prior and the evidence's Gaussian: their normalised product, the evidence alone,
-the evidence's mean added to the prior's (with the evidence's precision), or the prior alone (nothing is inferred)."""
+"""How the posterior is made from the prior and from the Gaussian of the evidence (the encoder's): their normalised
+product; the evidence's Gaussian alone; the evidence's mean added to the prior's, with the evidence's precision; or the
+prior alone, which infers nothing."""
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Independent Gaussians with the given means and log precisions (minus log variances)."""
+    """Independent Gaussians.
+
+    Attributes:
+        mean: of any shape.
+        log_precision: minus the log variance, of the same shape.
+    """
 
     mean: Float[Tensor, "*shape"]
     log_precision: Float[Tensor, "*shape"]
@@ -47,20 +53,26 @@ class Gaussian:
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Tensor, "*shape"]:
-    """KL(q || p) in nats for every dimension, in closed form."""
+    """KL(q || p) in nats of every dimension, in closed form.
+
+    Example:
+        >>> zero, one = torch.zeros(1), torch.ones(1)
+        >>> kl_divergence(Gaussian(one, zero), Gaussian(zero, zero))
+        tensor([0.5000])
+    """
     gap = p.log_precision - q.log_precision
     distance = (q.mean - p.mean).square() * p.log_precision.exp()
     return 0.5 * (torch.expm1(gap) - gap + distance)
 
 
 def log_density(g: Gaussian, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log N(z) in nats for every dimension."""
+    """log N(z) in nats of every dimension."""
     distance = (z - g.mean).square() * g.log_precision.exp()
     return 0.5 * (g.log_precision - math.log(2 * math.pi) - distance)
 
 
 def posterior_of(how: Posterior, prior: Gaussian, evidence: Gaussian) -> Gaussian:
-    """The posterior as the equations have it."""
+    """The posterior, made from prior and evidence in one of the ways of `Posterior`."""
     match how:
         case "product":  # precisions add
             log_precision = torch.logaddexp(prior.log_precision, evidence.log_precision)
@@ -72,9 +84,11 @@ def posterior_of(how: Posterior, prior: Gaussian, evidence: Gaussian) -> Gaussia
             return Gaussian(prior.mean + evidence.mean, evidence.log_precision)
         case "prior":
             return prior
+        case _:
+            assert_never(how)
 
 
 def gaussian_of(parameters: Float[Tensor, "*shape two_latent"]) -> Gaussian:
-    """A network's outputs as a Gaussian: means, then log precisions kept within their range."""
+    """The outputs of a network as a Gaussian: means, then log precisions, which are clamped to their limits."""
     mean, log_precision = parameters.chunk(2, -1)
     return Gaussian(mean, log_precision.clamp(*LOG_PRECISION_RANGE))

@@ -1,4 +1,4 @@
-"""Mixture of Gaussians with a floor under its standard deviations (`papers/001` equation 12)."""
+"""Mixture of Gaussians with a minimum standard deviation (Havtorn et al. 2022, equation 12)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """A mixture of K Gaussians for every sample; the last axis holds K logits, K means, K log standard deviations.
+    """A mixture of K Gaussians for every audio sample.
 
-    Standard deviations are at least `min_std`, without which the likelihood has no upper bound (Mattei & Frellsen
-    2018).
+    Attributes:
+        parameters: K logits, K means and K log standard deviations along the last axis.
+        min_std: the smallest standard deviation; without one the likelihood has no upper bound (Mattei and Frellsen
+            2018).
     """
 
     parameters: Float[Tensor, "*shape three_k"]
@@ -26,24 +28,24 @@ class GaussianMixture:
         object.__setattr__(self, "parameters", self.parameters.to(at_least_single))
 
     def log_density(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Log density at x, in nats."""
+        """Log density of every audio sample at x, in nats."""
         log_weights, means, log_stds = self._components()
         z = (x.unsqueeze(-1) - means) * torch.exp(-log_stds)
         return torch.logsumexp(log_weights - log_stds - 0.5 * (z.square() + math.log(2 * math.pi)), -1)
 
     def log_mass(self, lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Log probability of the bin [lower, upper], in nats and in double precision; no gradient is meant for it."""
+        """Log probability of the bin [lower, upper], in nats and in double precision; not meant for training."""
         log_weights, means, log_stds = (x.double() for x in self._components())
         inverse = torch.exp(-log_stds)
         a = (lower.double().unsqueeze(-1) - means) * inverse
         b = (upper.double().unsqueeze(-1) - means) * inverse
-        right = a + b > 0  # mirrored to the left tail, where the normal's logarithm is exact
+        right = a + b > 0  # mirrored to the left tail, where log_ndtr is accurate
         a, b = torch.where(right, -b, a), torch.where(right, -a, b)
         high, low = torch.special.log_ndtr(b), torch.special.log_ndtr(a)
         return torch.logsumexp(log_weights + high + torch.log(-torch.expm1(low - high)), -1)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "*shape"]:
-        """Draw one value per sample."""
+        """Draw a value for every audio sample."""
         log_weights, means, log_stds = self._components()
         choice = torch.multinomial(log_weights.exp().flatten(0, -2), 1, generator=generator)
         choice = choice.view(*means.shape[:-1], 1)

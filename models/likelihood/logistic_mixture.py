@@ -1,11 +1,11 @@
-"""Discretized mixture of logistics (Salimans et al. 2017; `papers/001` section 2.7), with exact bin masses.
+"""Discretized mixture of logistics (Salimans et al. 2017; Havtorn et al. 2022, section 2.7), with exact bin masses.
 
-Departure: where a bin's mass is tiny the usual code falls back to density times width. Here the mass of the
-bin [a, b] of a standard logistic is computed without cancellation,
+Where a bin's mass is tiny, the usual implementation falls back to density times width. Here the mass of the bin [a, b]
+of a standard logistic is computed without cancellation,
 
     σ(b) - σ(a) = (1 - e^(a-b)) / ((1 + e^a) (1 + e^-b)),
 
-so that it is exact everywhere and sums to one over any tiling of the line.
+so it is accurate everywhere and sums to one over bins that cover the line.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from torch import Tensor
 
 MIN_LOG_SCALE = -7.0
 CHUNK = 16_384
-"""Samples handled at once, so that the temporaries of all components stay in cache."""
+"""Audio samples that are computed at once, so that intermediate results stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class LogisticMixture:
-    """A mixture of K logistics for every sample; the last axis holds K logits, K means, K log-scales.
+    """A mixture of K logistics for every audio sample.
 
-    Log-scales are bounded below at -7.
+    Attributes:
+        parameters: K logits, K means and K log scales along the last axis; log scales are at least -7.
+
+    Example:
+        >>> one = LogisticMixture(torch.tensor([[0.0, 0.0, 0.0]]))  # a standard logistic
+        >>> one.log_mass(torch.tensor([0.0]), torch.tensor([1e30])).exp()
+        tensor([0.5000])
     """
 
     parameters: Float[Tensor, "*shape three_k"]
@@ -36,13 +42,13 @@ class LogisticMixture:
         object.__setattr__(self, "parameters", self.parameters.to(at_least_single))
 
     def log_mass(self, lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Log probability (nats) of the bin [lower, upper] for every sample."""
+        """Log probability of the bin [lower, upper] for every audio sample, in nats."""
         rows = self.parameters.reshape(-1, self.parameters.shape[-1])
         mass: Tensor = _LogMass.apply(rows, lower.reshape(-1), upper.reshape(-1))
         return mass.view_as(lower)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "*shape"]:
-        """Draw one value per sample, clipped to [-1, 1]."""
+        """Draw a value for every audio sample, clipped to [-1, 1]."""
         logits, means, log_scales = self.parameters.chunk(3, -1)
         weights = logits.softmax(-1)
         choice = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).view(*means.shape[:-1], 1)
@@ -53,7 +59,7 @@ class LogisticMixture:
 
 
 class _LogMass(torch.autograd.Function):
-    """Log mass of one bin per row; the gradient is worked out in the same sweep, chunk by chunk."""
+    """Log mass of a bin per row. The forward pass computes the gradient too, chunk by chunk."""
 
     @staticmethod
     def forward(ctx: Any, parameters: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -75,13 +81,15 @@ class _LogMass(torch.autograd.Function):
 
 
 def _chunk(parameters: Tensor, lower: Tensor, upper: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-    logits, means, raw = (x.contiguous() for x in parameters.t().chunk(3))  # components first: sums vectorise
+    logits, means, raw = (
+        x.contiguous() for x in parameters.t().chunk(3)
+    )  # components first, so that sums over them vectorise
     log_scales = raw.clamp(min=MIN_LOG_SCALE)
     inverse = torch.exp(-log_scales)
     a = (lower - means).mul_(inverse)
     minus_b = (means - upper).mul_(inverse)
     delta = (upper - lower) * inverse
-    big, small = torch.maximum(a, minus_b), torch.minimum(a, minus_b)  # small <= 0: its exponential is safe
+    big, small = torch.maximum(a, minus_b), torch.minimum(a, minus_b)  # small <= 0, so its exponential cannot overflow
     far, near = torch.exp(-big.abs()), torch.exp(small)
     minus_gap = torch.expm1(-delta)
     log_weights = logits.log_softmax(0)

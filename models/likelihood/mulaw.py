@@ -1,8 +1,8 @@
 """μ-law companding of 16-bit PCM, and the bins over which a likelihood is a probability.
 
-`papers/001` section 3 represents audio as μ-law encoded 16-bit PCM in [-1, 1]. Two sets of 65,536 bins
-matter: the uniform grid of the μ-law axis on which the paper's bits per frame are computed, and the images of
-the PCM's own cells, which make the likelihood a code length for the recording.
+Havtorn et al. (2022, section 3) represent audio as μ-law encoded 16-bit PCM in [-1, 1]. There are two sets of 65,536
+bins: the uniform grid on the μ-law axis, for the paper's bits per frame, and the companded cells of the PCM values,
+with which the likelihood is a code length of the recording.
 """
 
 from __future__ import annotations
@@ -17,13 +17,25 @@ from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
 
 PCM_VALUES = 65_536
 HALF_BIN = 1 / (PCM_VALUES - 1)
-"""Half the spacing of 65,536 equally spaced values on [-1, 1]."""
+"""Half the distance between neighbours of 65,536 equally spaced values on [-1, 1]."""
 OPEN = 1e30
-"""Stands for infinity at the outer edges; finite, so that products with zero stay zero."""
+"""In place of infinity at the outer edges; finite, so that products with zero are zero."""
 
 
 def encode(x: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor, "*shape"]:
-    """Compand x in [-1, 1] to [-1, 1]: sign(x) log(1 + μ|x|) / log(1 + μ). It does not quantise."""
+    """Compand without quantising: sign(x) log(1 + μ|x|) / log(1 + μ).
+
+    Args:
+        x: amplitudes in [-1, 1].
+        mu: 65,535 for 16-bit μ-law, 255 for 8-bit.
+
+    Returns:
+        Values in [-1, 1].
+
+    Example:
+        >>> encode(torch.tensor([-1.0, 0.0, 0.01]))
+        tensor([-1.0000,  0.0000,  0.5849])
+    """
     return torch.sign(x) * torch.log1p(mu * x.abs()) / math.log1p(mu)
 
 
@@ -33,22 +45,32 @@ def decode(y: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor
 
 
 def from_pcm(pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*shape"]:
-    """16-bit PCM as a real number in [-1, 1). Raises InputError for anything but int16."""
+    """16-bit PCM as amplitudes in [-1, 1).
+
+    Raises:
+        InputError: if `pcm` is not int16.
+    """
     return check_pcm(pcm).to(dtype) / FULL_SCALE
 
 
 def to_pcm(x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
-    """Round x in [-1, 1] to 16-bit PCM, clipping at full scale."""
+    """Round amplitudes in [-1, 1] to 16-bit PCM, clipping at full scale."""
     return (x * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
 
 
 def bins_around(
     y: Float[Tensor, "*shape"],
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Bin [y - ½ bin, y + ½ bin] of the paper's uniform bins around a value y in [-1, 1]; outer edges open.
+    """The paper's uniform bin [y - ½ bin, y + ½ bin] around a value; outer edges are open.
 
-    μ-law companded values do not lie on the uniform grid, so around them these bins tile nothing: their likelihood is
-    the paper's figure, not a code length. On the grid itself (`edges_of_grid`) they sum to one.
+    μ-law companded PCM values do not lie on the uniform grid, so the bins around them overlap and leave gaps: the
+    likelihood is the paper's figure, but no code length. On the grid itself (`edges_of_grid`) the masses sum to one.
+
+    Args:
+        y: companded values in [-1, 1].
+
+    Returns:
+        Lower and upper edges.
     """
     lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
     upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
@@ -58,16 +80,27 @@ def bins_around(
 def edges_of_grid(
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
-    """The uniform bins around all 65,536 grid values: they tile the line."""
+    """The uniform bins around all 65,536 values of the grid, which cover the line."""
     return bins_around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
 
 
 def pcm_edges(
     pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32, *, linear: bool = False
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """The PCM's own cell: midpoints to the neighbouring PCM values, companded unless the axis is `linear`.
+    """The cell of a PCM value: midpoints to the neighbouring PCM values.
 
-    Over the 65,536 PCM values these tile the line, so that minus log2 of the mass is a code length.
+    The cells of the 65,536 PCM values cover the line, so minus log2 of the mass is a code length.
+
+    Args:
+        pcm: 16-bit PCM.
+        dtype: of the edges.
+        linear: whether the axis is linear; companded otherwise.
+
+    Returns:
+        Lower and upper edges.
+
+    Raises:
+        InputError: if `pcm` is not int16.
     """
     n = check_pcm(pcm).to(dtype)
     lower, upper = ((n + half) / FULL_SCALE for half in (-0.5, 0.5))

@@ -1,7 +1,7 @@
-"""Output distributions: what stands between a network's numbers and the likelihood of 16-bit audio.
+"""Output distributions: from the parameters that a network outputs to the likelihood of 16-bit audio.
 
-`papers/001` section 2.7 and appendix F: a discretized mixture of logistics, a Gaussian or a mixture of Gaussians, on
-μ-law or linear audio. The normalisation belongs to the configuration, and with it to the checkpoint.
+A discretized mixture of logistics, a Gaussian or a mixture of Gaussians, on μ-law or linear audio (Havtorn et al. 2022,
+section 2.7 and appendix F). The normalisation is part of the configuration, and so of the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,11 +26,23 @@ Target = Literal["mulaw", "linear"]
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """The distribution of a sample of audio, and the scale on which it is modelled.
+    """The distribution of an audio sample, and the scale on which it is modelled.
 
-    `dmol` is a discretized mixture of logistics, a probability; `gaussian` a mixture of Gaussians whose standard
-    deviations are at least `min_std`, a density (one component: a Gaussian). `target` is what is modelled: 16-bit
-    μ-law or linear audio in [-1, 1], less `shift` and divided by `scale` (which a `dmol` leaves at 0 and 1).
+    Attributes:
+        likelihood: "dmol", a discretized mixture of logistics (a probability), or "gaussian", a mixture of Gaussians (a
+            density).
+        components: of the mixture; one Gaussian is a plain Gaussian.
+        target: what is modelled, 16-bit μ-law or linear audio in [-1, 1].
+        min_std: smallest standard deviation of a Gaussian, in units of the normalised target.
+        shift: subtracted from the target; 0 for a dmol.
+        scale: then divides it; 1 for a dmol.
+
+    Raises:
+        InputError: if a value is unknown or out of its range.
+
+    Example:
+        >>> OutputConfig("gaussian", components=1).size
+        2
     """
 
     likelihood: Likelihood = "dmol"
@@ -56,27 +68,35 @@ class OutputConfig:
 
     @property
     def size(self) -> int:
-        """Parameters per sample: logits (where there is a choice), locations, log-scales."""
+        """Parameters per audio sample: logits (for more than one component), locations, log scales."""
         return (3 if self.components > 1 else 2) * self.components
 
     def is_density(self) -> bool:
-        """Whether the likelihood is a density, so that its bits are no code length."""
+        """Whether the likelihood is a density, whose bits are no code length."""
         return self.likelihood == "gaussian"
 
 
 @dataclass(frozen=True)
 class Output:
-    """The distributions of (batch, samples) of audio, by a network's `parameters`."""
+    """The distributions of a batch of audio.
+
+    Attributes:
+        config: the kind of distribution.
+        parameters: (batch, samples, config.size), as the network outputs them.
+    """
 
     config: OutputConfig
     parameters: Float[Tensor, "batch samples size"]
 
     def log_prob(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-        """The paper's log likelihood of each sample, in nats.
+        """The paper's log likelihood of each audio sample, in nats.
 
-        For a `dmol` the log mass of the uniform bin around it: on the μ-law axis that is no code length
-        (`mulaw.bins_around` has why), on the linear one it is the mass of the PCM's own cell. For Gaussians the log
-        density of the normalised value.
+        For a dmol on the μ-law axis it is the log mass of the uniform bin around the sample, which is no code length
+        (see `mulaw.bins_around`); on the linear axis, of the cell of the PCM value. For Gaussians it is the log density
+        of the normalised value.
+
+        Raises:
+            InputError: if `pcm` is not int16.
         """
         if self.config.likelihood == "dmol" and self.config.target == "linear":
             return self.log_mass(pcm)
@@ -86,7 +106,11 @@ class Output:
         return mixture.log_mass(*mulaw.bins_around(self._companded(pcm, mixture.parameters.dtype)))
 
     def log_mass(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-        """Log probability of each 16-bit PCM value itself, in nats: over all 65,536 values it sums to one."""
+        """Log probability of each 16-bit PCM value, in nats; over all 65,536 values the probabilities sum to one.
+
+        Raises:
+            InputError: if `pcm` is not int16.
+        """
         mixture = self._mixture()
         dtype = torch.float64 if isinstance(mixture, GaussianMixture) else mixture.parameters.dtype
         lower, upper = mulaw.pcm_edges(pcm, dtype, linear=self.config.target == "linear")
@@ -95,22 +119,22 @@ class Output:
         return mixture.log_mass(lower, upper)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "batch samples"]:
-        """One waveform in [-1, 1] for each row, where the generator is."""
+        """Draw a waveform in [-1, 1] for each row, on the device of the generator."""
         parameters = self.parameters.to(generator.device)
         return self._waveform(Output(self.config, parameters)._mixture().sample(generator))
 
     def centre(self) -> Float[Tensor, "batch samples"]:
-        """The expectation on the target's axis, as a waveform in [-1, 1]."""
+        """The expectation on the axis of the target, as a waveform in [-1, 1]."""
         logits, means, _ = self._mixture().parameters.chunk(3, -1)
         return self._waveform((logits.softmax(-1) * means).sum(-1))
 
     def _waveform(self, y: Tensor) -> Tensor:
         y = (y * self.config.scale + self.config.shift).clamp(-1, 1)
-        return (mulaw.decode(y) if self.config.target == "mulaw" else y).clamp(-1, 1)  # decoding rounds past 1
+        return (mulaw.decode(y) if self.config.target == "mulaw" else y).clamp(-1, 1)  # decoding may round past 1
 
     def _mixture(self) -> LogisticMixture | GaussianMixture:
         parameters = self.parameters
-        if self.config.components == 1:  # nothing to choose from: a logit of zero
+        if self.config.components == 1:  # a logit of zero
             parameters = F.pad(parameters, (1, 0))
         if self.config.likelihood == "gaussian":
             return GaussianMixture(parameters, self.config.min_std)
@@ -125,9 +149,14 @@ class Output:
 
 
 def output_head(width: int, samples: int, config: OutputConfig) -> nn.Linear:
-    """A layer that writes the parameters of `samples` samples; its components start spread over the range.
+    """A linear layer that outputs the parameters of several audio samples.
 
-    Without the spread all components of a mixture get the same gradient and stay one.
+    Its components start spread over the range: otherwise all of them would get the same gradient and stay equal.
+
+    Args:
+        width: of its input.
+        samples: audio samples.
+        config: their distribution.
     """
     head = nn.Linear(width, samples * config.size)
     k = config.components
@@ -135,7 +164,7 @@ def output_head(width: int, samples: int, config: OutputConfig) -> nn.Linear:
         bias = head.bias.view(samples, config.size)
         bias[:] = 0
         if k > 1:
-            # not on the meta device, of which linspace takes half a second to import
+            # on the meta device, linspace would import for half a second
             bias[:, k : 2 * k] = torch.linspace(-0.8, 0.8, k, device="cpu")
         bias[:, -k:] = -2 if config.likelihood == "dmol" and k > 1 else -1
     return head

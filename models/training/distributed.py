@@ -1,7 +1,7 @@
-"""Training on several devices: every process takes its rows of each batch, and gradients are summed.
+"""Training on several devices: each process takes its rows of every batch, and gradients are summed.
 
-Lightning Fabric starts the processes and moves the numbers. Each process draws the same batch from the same seed, so
-that N devices do what one does, up to the order of sums.
+Lightning Fabric starts the processes and transfers the numbers. Each process draws the same batch from the same seed,
+so N devices compute what one does, up to the order of sums.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from lvm_probe import InputError
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a run: how many, which this one is, and its device. Alone unless `gather` made it."""
+    """The processes of a run; by default a single one.
+
+    Attributes:
+        rank: number of this process.
+        size: number of processes.
+        device: of this process; None to let the caller choose.
+        fabric: Lightning's, which connects them.
+    """
 
     rank: int = 0
     size: int = 1
@@ -33,7 +40,7 @@ class ProcessGroup:
         return total
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Every parameter's gradient becomes the sum over all processes, in one transfer."""
+        """Replace every gradient by its sum over all processes, in one transfer."""
         if self.fabric is None:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -43,15 +50,23 @@ class ProcessGroup:
 
 
 def is_secondary_process() -> bool:
-    """Whether this process is one of a team's but not its first: launchers number them, before `gather` does."""
+    """Whether a launcher started this process as one of several, but not as the first; known before it joins them."""
     return any(os.environ.get(name, "0") not in ("", "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def launch_processes(devices: int, accelerator: str, batch: int) -> ProcessGroup:
-    """Start `devices` processes that all run this same command, and say which one this is.
+    """Start processes that all run the present command.
 
-    `accelerator` is `cpu` or `cuda`. Raises InputError when there are not so many, when a batch of `batch` does not
-    fill them, or when Fabric is not installed.
+    Args:
+        devices: how many processes.
+        accelerator: "cpu" or "cuda".
+        batch: rows of a batch, which the processes share.
+
+    Returns:
+        The group, as seen by each of its processes.
+
+    Raises:
+        InputError: if there are fewer devices or rows, or Fabric is not installed.
     """
     if batch < devices:
         raise InputError(f"a batch of {batch} does not fill {devices} devices: raise --batch")

@@ -1,4 +1,4 @@
-"""Training recipes as data, and what a preset is."""
+"""Training recipes and presets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,36 @@ from lvm_probe import InputError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Updates are counted, never epochs, so that a schedule means the same on every corpus.
+    """How to train. Lengths are in updates, not epochs, so that a schedule means the same on every corpus.
 
-    `free_nats`, `beta` and `auxiliary` go linearly from the first to the second number over the given share
-    of all updates. Free nats are per step, shared evenly over the layer's dimensions (per dimension
-    max(kl, floor)); each layer's floor is also scaled by its stride relative to the lowest, as in the paper,
-    when `scale_free_nats`, and by `upper_free_nats` in the layers above the lowest. `segment` samples are cut at
-    random from the recordings; 0 takes whole utterances in batches of like length.
+    `beta`, `free_nats` and `auxiliary` are ramps (first, last, share): linear from the first value to the last over
+    that share of all updates, then constant.
+
+    Attributes:
+        updates: of the weights, in all.
+        batch: segments or utterances per update.
+        segment: audio samples, cut at random from the recordings; 0 for whole utterances in batches of similar length.
+        learning_rate: the highest.
+        warm_up: updates with a linearly rising learning rate.
+        cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
+        betas: of Adam.
+        clip: the largest norm of the gradient; 0 for none.
+        ema: decay of the moving average of the weights, which is what is validated and saved; 0 for none.
+        beta: ramp of the weight of the KL divergence.
+        free_nats: ramp of the free nats per step, shared evenly by the dimensions of a layer: each dimension's KL
+            counts as max(KL, floor).
+        scale_free_nats: whether a layer's free nats grow with its stride relative to the lowest (Havtorn et al. 2022).
+        upper_free_nats: factor on the free nats of the layers above the lowest.
+        auxiliary: ramp of the weight of the auxiliary waveform's squared error.
+        validate_every: updates between validations.
+
+    Raises:
+        InputError: if a number is out of its range.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> replace(SMALL, updates=1_000, batch=4).segment
+        16384
     """
 
     updates: int
@@ -42,7 +65,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Preset:
-    """A model's shape with the recipe that trains it."""
+    """A configuration with the recipe that trains it.
+
+    Attributes:
+        config: of the family that the preset belongs to.
+        recipe: how to train it.
+        note: a line for `probe models`; presets that differ in it alone are equal.
+    """
 
     config: Any
     recipe: Recipe
@@ -64,8 +93,8 @@ SMALL = Recipe(
     scale_free_nats=True,
     auxiliary=(3.0, 0.0, 0.5),
 )
-"""The recipe against collapse that fits two cores: many small updates, rising β, falling free nats, and an auxiliary
-waveform loss over the first half."""
+"""A recipe against posterior collapse for two CPU cores: many small updates, rising β, falling free nats, and an
+auxiliary waveform loss during the first half."""
 
 PAPER = Recipe(
     updates=600_000,
@@ -77,7 +106,7 @@ PAPER = Recipe(
     scale_free_nats=True,
     validate_every=2_000,
 )
-"""The paper's schedule (`papers/001` appendix C): whole utterances, Adam with its defaults at a constant rate."""
+"""The schedule of Havtorn et al. (2022, appendix C): whole utterances, Adam with its defaults at a constant rate."""
 
 TINY = replace(SMALL, updates=40, batch=2, segment=4_096, warm_up=5, validate_every=20)
-"""For tests."""
+"""For tests: seconds."""

@@ -1,8 +1,7 @@
-"""TensorBoard's curves of a run, written as they come.
+"""Training curves for TensorBoard, written without a background thread.
 
-PyTorch's SummaryWriter hands them to a thread, where a full disk ends in a traceback beside the run, or in none. The
-format is TensorFlow's: records with checksums (`tensorboard.summary.writer.record_writer`), so that a reader stops
-before one that was cut short.
+PyTorch's SummaryWriter writes in a thread, where a full disk is not reported to the run. The format is TensorFlow's:
+records with checksums (`tensorboard.summary.writer.record_writer`), so a reader stops before a truncated record.
 """
 
 from __future__ import annotations
@@ -19,14 +18,18 @@ import numpy as np
 from lvm_probe.models.io.files import reporting_write_errors
 
 EDGES = 1e-12 * 1.1 ** np.arange(774)
-"""Edges of a histogram's bins on either side of 0, up to 1e20, as TensorBoard's own."""
+"""Edges of a histogram's bins on either side of 0, up to 1e20, as in TensorBoard."""
 
 
 class EventFile:
-    """One file of events in a run's folder; InputError, naming it, when it cannot be written."""
+    """An event file in a run's folder. Raises InputError, naming the file, if it cannot be written.
+
+    Args:
+        folder: of the run.
+        first: the next update; TensorBoard then ignores what earlier files say about it or later ones.
+    """
 
     def __init__(self, folder: Path, first: int) -> None:
-        """`first` is the update that comes next: what an earlier file says of it or later counts no more."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         self.path = folder / f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
@@ -43,20 +46,22 @@ class EventFile:
         os.close(self._handle)
 
     def add_scalar(self, name: str, value: float | int, update: int) -> None:
+        """Add a point to a curve."""
         from torch.utils.tensorboard.summary import scalar
 
         self._write(step=update, summary=scalar(name, value))
 
     def add_histogram(self, name: str, values: Any, update: int) -> None:
+        """Add the distribution of values at an update."""
         from torch.utils.tensorboard.summary import histogram
 
         self._write(step=update, summary=histogram(name, values, [*-EDGES[::-1], 0, *EDGES]))
 
-    def _write(self, **said: Any) -> None:
+    def _write(self, **fields: Any) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         record = io.BytesIO()
-        RecordWriter(record).write(self._event(wall_time=time.time(), **said).SerializeToString())
+        RecordWriter(record).write(self._event(wall_time=time.time(), **fields).SerializeToString())
         rest = record.getvalue()
         with reporting_write_errors(self.path):
             while rest:

@@ -1,14 +1,14 @@
-"""Training: from recordings to the checkpoint that validates best.
+"""The training loop: from recordings to the checkpoint with the best validation result.
 
-Everything random is a function of the seed and the number of the update, so that a run continued after an
-interruption goes on to the same numbers.
+Everything random depends on the seed and the number of the update alone, so a resumed run computes the same numbers as
+an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import csv
+import hashlib
 import json
 import math
 import signal
@@ -26,30 +26,39 @@ from jaxtyping import Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.batches import Recording, collate, pcm_histogram, sample_mask, step_mask
+from lvm_probe.models.batches import Recording, collate, pcm_histogram
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.io.files import reporting_write_errors, write_atomically
 from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
-from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate, layer_kl, log_likelihood
+from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
-from lvm_probe.models.model import ForwardPass, SpeechModel
-from lvm_probe.models.noise import utterance_generator, utterance_seed
+from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.noise import utterance_generator
+from lvm_probe.models.training.csv_log import CsvLog
 from lvm_probe.models.training.distributed import ProcessGroup
+from lvm_probe.models.training.loss import learning_rate, training_loss
 from lvm_probe.models.training.recipe import Recipe
 from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
-LOG = "log.csv"
+"""The state of a run, from which it can be resumed."""
 LOG_EVERY = 50
+"""Updates between rows of the log."""
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after an update; `validation` only where one was just made."""
+    """The state of training after an update.
+
+    Attributes:
+        update: updates done.
+        updates: of the whole recipe.
+        bits_per_frame: of the batch.
+        validation: the result, if this update was validated.
+    """
 
     update: int
     updates: int
@@ -57,79 +66,25 @@ class Progress:
     validation: Evaluation | None = None
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Parts of one batch's training loss: `total` is minimised; the rest is what it was made of, in nats."""
-
-    total: Tensor
-    reconstruction: Tensor
-    kl: tuple[Tensor, ...]
-    samples: int
-
-
-def schedule(ramp: tuple[float, float, float], update: int, updates: int) -> float:
-    """Linear from ramp[0] to ramp[1] over the share ramp[2] of all updates, then constant."""
-    first, last, share = ramp
-    done = min(1.0, update / (share * updates)) if share > 0 else 1.0
-    return first + (last - first) * done
-
-
-def learning_rate(recipe: Recipe, update: int) -> float:
-    """Linear warm-up, then constant or a cosine to zero."""
-    if update < recipe.warm_up:
-        return recipe.learning_rate * (update + 1) / recipe.warm_up
-    if not recipe.cosine:
-        return recipe.learning_rate
-    done = (update - recipe.warm_up) / max(1, recipe.updates - recipe.warm_up)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def training_loss(
-    passed: ForwardPass,
-    model: SpeechModel,
-    pcm: Int16[Tensor, "batch samples"],
-    lengths: Int[Tensor, " batch"],
-    recipe: Recipe,
-    update: int,
-    samples: int = 0,
-) -> Loss:
-    """The recipe's loss per frame at this update: -log p(x|z) + β max(KL, floor) + the auxiliary error.
-
-    `samples` are those of the whole batch where this is a part of it (0: it is all there is). The floor is free nats
-    per step, shared evenly over the layer's dimensions. The auxiliary error is the squared distance of the waveform
-    head to 2·μlaw255(x), per sample; by the end of the recipes it weighs nothing.
-    """
-    samples = samples or int(lengths.sum())
-    reconstruction = log_likelihood(passed.output, pcm, lengths).sum()
-    beta = schedule(recipe.beta, update, recipe.updates)
-    free = schedule(recipe.free_nats, update, recipe.updates)
-    kls = layer_kl(passed.layers, model.strides, lengths)
-    bounded = reconstruction.new_zeros(())
-    for layer, (kl, stride, latent) in enumerate(zip(kls, model.strides, model.latents, strict=True)):
-        floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
-        floor *= recipe.upper_free_nats if layer else 1
-        bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
-    total = (beta * bounded - reconstruction) / samples
-    weight = schedule(recipe.auxiliary, update, recipe.updates)
-    if weight > 0 and passed.waveform is not None:
-        target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
-        error = (passed.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
-        total = total + weight * error.sum() / samples
-    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)
-
-
-def segments(
+def training_batch(
     recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
 ) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
-    """The batch of this update: segments cut uniformly from all audio, or whole recordings of like length.
+    """The batch of an update: segments from uniformly random positions, or whole recordings of similar length.
 
-    With the names of the recordings they come from.
+    Args:
+        recordings: to train on.
+        recipe: its batch size and length of segments.
+        seed: of the run.
+        update: the number of this update.
+
+    Returns:
+        Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
     """
     random = np.random.default_rng((seed, update))
     sizes = np.array([r.samples for r in recordings])
     if recipe.segment == 0:
         order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
-        first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording as likely
+        first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
         return *collate(chosen), [r.name for r in chosen]
     pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
@@ -145,9 +100,16 @@ def segments(
 
 
 def normalised_output(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
-    """The output with the mean and the standard deviation of all training audio on its target's axis.
+    """The output normalised by the mean and standard deviation of the training audio, on the axis of its target.
 
-    A mixture of logistics is discretized on [-1, 1] and stays as it is. Raises InputError when the audio is silent.
+    A discretized mixture of logistics is defined on [-1, 1] and stays as it is.
+
+    Args:
+        config: of the output.
+        recordings: to train on, read whole.
+
+    Raises:
+        InputError: if the audio is constant.
     """
     if config.likelihood == "dmol":
         return config
@@ -162,13 +124,50 @@ def normalised_output(config: OutputConfig, recordings: Sequence[Recording]) -> 
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """bfloat16 for the coder where the hardware multiplies it natively (`auto`), else single precision."""
+    """The context of a training pass: bfloat16 in linear layers, or single precision.
+
+    Args:
+        device: on which to compute.
+        precision: "auto" for bfloat16 where the hardware multiplies it natively.
+    """
     native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or (precision == "auto" and native))
 
 
 class Trainer:
-    """The state of a run in a folder: log.csv, TensorBoard events, last.safetensors and best.safetensors."""
+    """A training run and its folder: log.csv, TensorBoard events, last.safetensors (the state) and best.safetensors.
+
+    Args:
+        model: to train; it is moved to `device`.
+        recipe: how to train it.
+        train: recordings to train on.
+        validation: recordings that choose the checkpoint.
+        out: the run's folder.
+        seed: of batches and noise.
+        device: default CPU.
+        precision: see `autocast`.
+        compile: whether to compile `encode` and `decode`.
+        group: the processes that share each batch.
+        provenance: what the checkpoint's metadata shall say besides.
+
+    Raises:
+        InputError: if there are no recordings to train on or to validate with.
+
+    Example:
+        >>> import tempfile
+        >>> from lvm_probe.models.registry import family, preset
+        >>> class Noise:
+        ...     name, samples = "noise", 4096
+        ...     def read(self, start, stop):
+        ...         return np.random.default_rng(0).integers(-99, 99, stop - start).astype(np.int16)
+        >>> tiny = preset("lstm", "tiny")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recipe = replace(tiny.recipe, updates=2)
+        ...     model = family("lstm").seeded(tiny.config, seed=0)
+        ...     run = Trainer(model, recipe, [Noise()], [Noise()], Path(folder))
+        ...     run.run(lambda progress: None).name
+        'best.safetensors'
+    """
 
     def __init__(
         self,
@@ -194,20 +193,29 @@ class Trainer:
         self.train, self.validation = train, validation
         self.provenance = dict(provenance or {})
         self.average = copy.deepcopy(model)
-        if compile:  # the recurrent loop is differentiated by hand, so that there is nothing in it to compile
+        if compile:  # not `infer`: there is nothing to compile in loops with a hand-written backward pass
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
         self.optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas)
         self.update = 0
-        self.validated = 0
+        self.validated = 0  # the last update that was validated
         self.best = math.inf
         self.active_units: dict[str, int] = {}
         self.seconds = 0.0
+        # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
+        self.log = CsvLog(out, len(model.latents))
 
     def step(self) -> float:
-        """One update; returns its bits per frame. Raises InputError when the loss stops being finite."""
-        pcm, lengths, names = segments(self.train, self.recipe, self.seed, self.update)
+        """Make one update.
+
+        Returns:
+            Bits per frame of the batch.
+
+        Raises:
+            InputError: if the loss is not finite.
+        """
+        pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update)
         samples = int(lengths.sum())
         generator = utterance_generator(self.seed, f"update {self.update}")
         noise = self.model.noise(pcm.shape[1], len(pcm), generator)
@@ -215,8 +223,8 @@ class Trainer:
         noise_here = [n[:, ours].to(self.device) for n in noise]
         pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
         with autocast(self.device, self.precision):
-            passed = self.model(pcm, lengths, noise_here)
-        loss = training_loss(passed, self.model, pcm, lengths, self.recipe, self.update, samples)
+            result = self.model(pcm, lengths, noise_here)
+        loss = training_loss(result, self.model, pcm, lengths, self.recipe, self.update, samples)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.update)
         self.optimizer.zero_grad(set_to_none=True)
@@ -227,7 +235,7 @@ class Trainer:
         if not (parts.isfinite().all() and norm.isfinite()):
             raise InputError(
                 f"{self.out}: the loss is not finite at update {self.update + 1} (batch: {', '.join(names)}); what is "
-                "saved there is from before. Lower --learning-rate, or look for damage in those recordings"
+                "saved there is older. Lower --learning-rate, or look for damage in those recordings"
             )
         with _uninterrupted(), torch.no_grad():
             self.optimizer.step()
@@ -240,10 +248,19 @@ class Trainer:
         return float((parts[1:].sum() - parts[0]) / (loss.samples * NATS_PER_BIT))
 
     def run(self, report: Callable[[Progress], None]) -> Path:
-        """Train to the recipe's end, keeping the best checkpoint by validation; returns its path.
+        """Train to the end of the recipe.
 
-        Interrupting it (KeyboardInterrupt) saves the state; `resume` and `run` go on from there. So they do after a
-        sudden end at any moment, from the last validation, or from the start, whose state is saved first.
+        After a KeyboardInterrupt, which saves the state, or any sudden end, `resume` and `run` continue: from the
+        interrupted update, or from the last validation.
+
+        Args:
+            report: called after every update.
+
+        Returns:
+            Path of the checkpoint with the best validation result.
+
+        Raises:
+            InputError: if the loss is not finite, or files cannot be written.
         """
         if self.group.rank:
             while self.update < self.recipe.updates:
@@ -251,14 +268,14 @@ class Trainer:
             return self.out / BEST
         if self.update == 0:
             self.save()
-        self._truncate_log()
+        self.log.drop_after(self.update)
         began = time.monotonic() - self.seconds
         with EventFile(self.out, self.update + 1) as events:
             try:
-                self._settle(events, began)  # what an interruption may have left undone
+                self._log_and_validate(events, began)  # an interruption may have left this undone
                 while self.update < self.recipe.updates:
                     bits = self.step()
-                    validation = self._settle(events, began)
+                    validation = self._log_and_validate(events, began)
                     report(Progress(self.update, self.recipe.updates, bits, validation))
             except KeyboardInterrupt:
                 self.save()
@@ -266,8 +283,8 @@ class Trainer:
         self._check_best()
         return self.out / BEST
 
-    def _settle(self, events: EventFile, began: float) -> Evaluation | None:
-        """Log, validate and save where this update owes it."""
+    def _log_and_validate(self, events: EventFile, began: float) -> Evaluation | None:
+        """Log, validate and save if it is due at this update; returns the validation."""
         last = self.update == self.recipe.updates
         self.seconds = time.monotonic() - began
         if (self.update % LOG_EVERY == 0 or last) and self.window[0] > 0:
@@ -280,7 +297,7 @@ class Trainer:
         return validation
 
     def save(self) -> None:
-        """The state from which `resume` continues to the same numbers."""
+        """Save the state, from which `resume` continues with the same numbers."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for name, parameter in self.model.named_parameters():
@@ -294,7 +311,11 @@ class Trainer:
         checkpoint.save_tensors(self.out / LAST, tensors, metadata)
 
     def resume(self) -> None:
-        """Take up the state in the run's folder; InputError when there is none or it is another run's."""
+        """Load the state in the run's folder.
+
+        Raises:
+            InputError: if there is none, it is damaged or of another run, or the corpus has changed.
+        """
         path = self.out / LAST
         tensors, metadata = checkpoint.load_tensors(path)
         if metadata.get("identity") != self._identity():
@@ -311,7 +332,7 @@ class Trainer:
             self.window = tensors["window"]
             self.update, self.best = int(metadata["update"]), float(metadata["best"])
             self.active_units, self.seconds = json.loads(metadata["active_units"]), float(metadata["seconds"])
-            self.validated = int(metadata.get("validated", self.update))
+            self.validated = int(metadata["validated"])
             for name, parameter in self.model.named_parameters():
                 if f"adam.step.{name}" not in tensors:
                     continue  # it has had no gradient yet
@@ -319,20 +340,21 @@ class Trainer:
                 self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in state.items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
-        self._check_best(going_on=True)
+        self._check_best(resuming=True)
 
-    def _check_best(self, going_on: bool = False) -> None:
-        """Raise InputError unless the best checkpoint is the one that this run put there.
+    def _check_best(self, resuming: bool = False) -> None:
+        """Raise InputError unless the best checkpoint is this run's.
 
-        A run that was killed between the two has a better one than its state knows of; it will come to it again.
+        A run that was killed after it wrote the checkpoint and before it saved its state has a better one than the
+        state says; it will be written again.
         """
         path = self.out / BEST
         if math.isinf(self.best):
             return
-        said = checkpoint.read_provenance(path)
-        numbers = (said.get(name) for name in ("validation_bits_per_frame", "update"))
+        provenance = checkpoint.read_provenance(path)
+        numbers = (provenance.get(name) for name in ("validation_bits_per_frame", "update"))
         bits, update = (number if isinstance(number, int | float) else math.nan for number in numbers)
-        ahead = going_on and bits < self.best and self.update < update <= self.recipe.updates
+        ahead = resuming and bits < self.best and self.update < update <= self.recipe.updates
         if bits != self.best and not ahead:
             raise InputError(
                 f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g} bits per frame); "
@@ -340,9 +362,10 @@ class Trainer:
             )
 
     def _identity(self) -> str:
+        """Differs between runs with another model, recipe, seed or corpus."""
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
         described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
-        return f"{utterance_seed(0, repr(described)):014x}"
+        return hashlib.sha256(repr(described).encode()).hexdigest()
 
     def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
@@ -366,56 +389,30 @@ class Trainer:
             checkpoint.save(self.out / BEST, self.average, provenance)
         with _uninterrupted():
             active = {f"active_{layer}": units for layer, units in result.active_units.items()}
-            self._row({"validation": result.bits_per_frame, **active})
+            self.log.append(self.update, self.seconds, {"validation": result.bits_per_frame, **active})
             self.validated = self.update
         return result
 
     def _log(self, events: EventFile) -> None:
-        samples, reconstruction, *kl = (self.window / NATS_PER_BIT).tolist()
-        samples *= NATS_PER_BIT
-        rates = {f"kl_z{i}": value / samples for i, value in enumerate(kl, 1)}
+        samples, reconstruction, *kl = self.window.tolist()
+        bits = samples * NATS_PER_BIT
+        rates = {f"kl_z{i}": value / bits for i, value in enumerate(kl, 1)}
         row = {
-            "bits_per_frame": (sum(kl) - reconstruction) / samples,
-            "reconstruction": -reconstruction / samples,
+            "bits_per_frame": (sum(kl) - reconstruction) / bits,
+            "reconstruction": -reconstruction / bits,
             **rates,
         }
         for key, value in row.items():
             events.add_scalar(f"training/{key}", value, self.update)
         with _uninterrupted():
-            self._row(row | {"learning_rate": learning_rate(self.recipe, self.update)})
+            rate = {"learning_rate": learning_rate(self.recipe, self.update)}
+            self.log.append(self.update, self.seconds, row | rate)
             self.window.zero_()
-
-    def _row(self, values: dict[str, float]) -> None:
-        path = self.out / LOG
-        with reporting_write_errors(path), path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self._columns(), restval="", lineterminator="\n")
-            rounded = {k: f"{v:.6g}" for k, v in values.items()}
-            writer.writerow({"update": self.update, "seconds": f"{self.seconds:.1f}", **rounded})
-
-    def _columns(self) -> list[str]:
-        layers = [f"z{i + 1}" for i in range(len(self.model.latents))]
-        columns = ["update", "seconds", "bits_per_frame", "reconstruction", *(f"kl_{layer}" for layer in layers)]
-        return [*columns, "learning_rate", "validation", *(f"active_{layer}" for layer in layers)]
-
-    def _truncate_log(self) -> None:
-        """Begin the log, or drop the rows that a sudden end cut short or that are from after the saved state.
-
-        The continued run writes those again.
-        """
-        path, head = self.out / LOG, ",".join(self._columns()) + "\n"
-        with reporting_write_errors(path):
-            lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True) if path.exists() else []
-        rows = [
-            (row.partition(",")[0], row) for row in lines if row.endswith("\n") and row.count(",") == head.count(",")
-        ]
-        kept = [row for update, row in rows if update.isdecimal() and int(update) <= self.update]
-        with write_atomically(path) as temporary:
-            temporary.write_text("".join([head, *kept]))
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that no state is saved that is half an update ahead."""
+    """Delay Ctrl-C until the block ends, so that no half-updated state is saved."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

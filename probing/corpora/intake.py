@@ -56,12 +56,18 @@ class InvalidFile(InputError):
 
 @dataclass(frozen=True)
 class Row:
-    """One row of an annotation before it is checked, its positions in samples; `line` from 1, or None if unknown."""
+    """One row of an annotation before it is checked, its positions in samples.
+
+    Attributes:
+        line: from 1, or None if unknown.
+        place: begins error messages where a line does not say enough, such as "tier 'phones', interval 3: ".
+    """
 
     line: int | None
     start: int
     end: int
     label: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,11 +252,7 @@ def read_text(path: Path) -> str:
     Raises:
         InvalidFile: naming the line, if the file holds NUL bytes or is not UTF-8; or if it is unreadable or huge.
     """
-    check_size(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    raw = read_bytes(path)
     if (nul := raw.find(b"\0")) >= 0:
         line = raw.count(b"\n", 0, nul) + 1
         raise InvalidFile(path, line, "contains NUL bytes; restore the file or save it as UTF-8 text")
@@ -262,10 +264,14 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def check_size(path: Path) -> None:
-    """Raise InvalidFile if a file is much too large for an annotation: reading it might exhaust the memory."""
+def read_bytes(path: Path) -> bytes:
+    """The content of an annotation; raises InvalidFile if it is unreadable, or so large that it may fill the memory."""
     if (size := FileState.now(path).size) > _MAX_BYTES:
         raise InvalidFile(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> InvalidFile:
@@ -302,7 +308,7 @@ def segments(
     checked: list[Segment] = []
     tolerance = header.sample_rate * END_TOLERANCE_MS // 1000
     for row in rows:
-        what = f"{row.label!r} at samples {row.start} to {row.end}"
+        what = f"{row.place}{row.label!r} at samples {row.start} to {row.end}"
         if not 0 <= row.start < row.end:
             raise InvalidFile(path, row.line, f"{what} contains no samples; fix the annotation")
         if checked and row.start < checked[-1].start:

@@ -70,7 +70,7 @@ def open_corpus(
         strict: raise the first error instead of leaving the utterance out.
         resample: whether files of another sample rate are kept (with a notice) or left out.
         sample_rate: the rate in Hz at which the corpus will be used.
-        phoneme_tier: TextGrid tier of the phones; None takes the one with a usual name.
+        phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name.
         word_tier: TextGrid tier of the words, likewise.
 
     Returns:

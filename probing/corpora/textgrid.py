@@ -1,20 +1,28 @@
 """Folders of recordings with Praat TextGrids, as aligners (MFA, WebMAUS) and phoneticians write them.
 
-P. Boersma, D. Weenink, "Praat: doing phonetics by computer", https://www.praat.org; the files are read by
-praatio (T. Mahrt, https://github.com/timmahrt/praatIO, MIT). The licence is that of the recordings.
+P. Boersma, D. Weenink, "Praat: doing phonetics by computer", https://www.praat.org; how their files are read: see
+`praat.py`. The licence is that of the recordings.
 
 Which files belong together, who speaks, and the file `speakers.csv`: see `folders.py`.
 
-Tiers are found by their usual names, also with a speaker before them as MFA writes (`anna - phones`), or named by
-the user. Phones without a label or labelled as silence become `h#`; words without a label, or with a label that
+Tiers are found by their usual names, also with a speaker before them as MFA writes (`anna - phones`), or given by the
+user, by name or number. Of several usual names the preferred one is taken, with a notice; an utterance with several
+tiers of that name is left out.
+Phones without a label or labelled as silence become `h#`; words without a label, or with a label that
 P2FA and FAVE give to pauses and noises (`sp`, `sil`, `{SL}`, `{NS}`), are dropped. MFA's phone `spn`, for a word that
-is missing from its dictionary, stays `spn`: it is speech, not silence, but it is not a phoneme either.
-Times in seconds are rounded to the nearest sample of the audio file.
+is missing from its dictionary, stays `spn`: it is speech, not silence, but it is not a phoneme either. Labels stay as
+written: Praat's backslash codes, such as `\\ae` for æ, are not converted.
+
+Times in seconds are rounded to the nearest sample of the audio file and only then compared. An overlap of one sample,
+and one sample before or after the audio, are cut off. Intervals without a sample are dropped, with a notice if they
+have a label.
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Problem, Segment, Utterance
@@ -25,16 +33,39 @@ from lvm_probe.probing.corpora.intake import (
     Options,
     Row,
     Tree,
-    check_size,
     notice_early_end,
     segments,
     to_sample,
 )
 from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCE
+from lvm_probe.probing.corpora.praat import Interval, Tier, read_text_grid, seconds, whole_number
 
-PHONEME_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn")
-WORD_TIERS = ("words", "word", "ort-mau", "ort", "orthography", "wrd")
-"""Usual tier names in any case, the preferred one first."""
+
+class _Content(NamedTuple):
+    """What a tier may hold, and how it is recognised.
+
+    Attributes:
+        what: in messages.
+        names: usual names of such tiers in any case, the preferred one first.
+        similar: words in the names of other tiers that could be meant.
+        option: by which the user chooses the tier.
+    """
+
+    what: str
+    names: tuple[str, ...]
+    similar: frozenset[str]
+    option: str
+
+
+_PHONES = _Content(
+    "phones",
+    ("phones", "phone", "phonemes", "phoneme", "segments", "segment", "mau", "phn"),
+    frozenset({"phones", "phone", "phonemes", "phoneme"}),
+    "--phoneme-tier",
+)
+_WORDS = _Content(
+    "words", ("words", "word", "ort-mau", "ort", "orthography", "wrd"), frozenset({"words", "word"}), "--word-tier"
+)
 
 _PAUSES = frozenset({"", "sil", "sp", "<sil>", "<p:>", "<eps>"})
 NON_PHONEME_LABELS: Mapping[str, str] = {
@@ -42,7 +73,7 @@ NON_PHONEME_LABELS: Mapping[str, str] = {
     **{label: label for label in NON_PHONEMES},
 }
 
-_MAX_SECONDS = 1e7  # no recording is that long; larger times are NaN, infinite or garbage
+_MAX_SECONDS = 1e7  # no recording is that long
 
 
 def sign(tree: Tree) -> Path | None:
@@ -64,18 +95,19 @@ def read_tiers(
     path: Path, header: AudioHeader, options: Options, notices: list[Problem]
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """Phonemes and words of a TextGrid, in samples; raises InvalidFile if it has neither tier or is malformed."""
-    tiers = _open(path)
-    phoneme_tier = _choose(path, tiers, PHONEME_TIERS, options.phoneme_tier, "phoneme_tier")
-    word_tier = _choose(path, tiers, WORD_TIERS, options.word_tier, "word_tier")
+    tiers = read_text_grid(path, notices)
+    phoneme_tier = _choose(path, tiers, _PHONES, options.phoneme_tier, notices)
+    word_tier = _choose(path, tiers, _WORDS, options.word_tier, notices)
     if phoneme_tier is None and word_tier is None:
-        names = ", ".join(map(repr, tiers)) or "none"
-        message = f"no tier of phones or words (its interval tiers: {names}); name the tiers to use"
+        message = f"no tier of phones or words (its interval tiers: {_listed(tiers)}); name the tiers to use"
         raise InvalidFile(path, None, message)
     if phoneme_tier is None or word_tier is None:
         missing = "phones" if phoneme_tier is None else "words"
         notices.append(Problem(path, None, f"no tier of {missing}: they are unknown", "notice"))
-    phonemes = _rows(path, tiers, phoneme_tier, header, notices)
-    words = [row for row in _rows(path, tiers, word_tier, header, notices) if _is_word(row.label)]
+    elif options.phoneme_tier is None or options.word_tier is None:
+        _check_same_talker(path, phoneme_tier, word_tier)
+    phonemes = _rows(path, phoneme_tier, header, notices)
+    words = [row for row in _rows(path, word_tier, header, notices) if _is_word(row.label)]
     return (
         segments(phonemes, path, header, notices, non_phonemes=NON_PHONEME_LABELS),
         segments(words, path, header, notices),
@@ -86,67 +118,108 @@ def _is_word(label: str) -> bool:
     return label.casefold() not in _PAUSES and not (label.startswith("{") and label.endswith("}"))
 
 
-def _open(path: Path) -> dict[str, tuple[Any, ...]]:
-    """praatio's intervals, empty ones included, by the name of their tier; point tiers are not used."""
-    from praatio import textgrid as praat  # here because only TextGrids need it
+def _choose(
+    path: Path, tiers: list[Tier], content: _Content, chosen: str | None, notices: list[Problem]
+) -> Tier | None:
+    """The tier that the user chose, or the one with the most usual name; None if there is none."""
+    if chosen is not None:
+        return _chosen(path, tiers, content, chosen)
+    possible = [tier for tier in tiers if not tier.has_points and _could_be(tier, content)]
+    usual = [name for name in content.names if any(_usual_name(tier) == name for tier in possible)]
+    if not usual:
+        return None
+    best = [tier for tier in possible if _usual_name(tier) == usual[0]]
+    if len(best) > 1:
+        message = f"several tiers could be the {content.what} ({_listed(best)}); choose one by name or number"
+        raise InvalidFile(path, None, f"{message}, such as {content.option} {best[0].number}")
+    if others := [tier for tier in possible if tier not in best]:
+        message = f"the {content.what} are those of tier {_listed(best)}, but others could be meant"
+        message += f" ({_listed(others)}); choose with {content.option}"
+        notices.append(Problem(path, None, message, "notice"))
+    return best[0]
 
-    check_size(path)
-    try:
-        grid = praat.openTextgrid(
-            str(path), includeEmptyIntervals=True, reportingMode="silence", duplicateNamesMode="rename"
-        )
-        return {
-            name: tuple(grid.getTier(name).entries)
-            for name in grid.tierNames
-            if isinstance(grid.getTier(name), praat.IntervalTier)
-        }
-    except Exception as error:  # praatio raises errors of many types for malformed files
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        message = f"not a usable TextGrid ({reason}); fix it, or save it again from Praat as text"
-        raise InvalidFile(path, None, message) from error
+
+def _chosen(path: Path, tiers: list[Tier], content: _Content, chosen: str) -> Tier:
+    """The interval tier of this name, or else of this number."""
+    matching = [tier for tier in tiers if tier.name == chosen and not tier.has_points]
+    matching = matching or [tier for tier in tiers if str(tier.number) == chosen and not tier.has_points]
+    if not matching:
+        message = f"no interval tier {chosen!r} (there are: {_listed(tiers)}); change {content.option}"
+        raise InvalidFile(path, None, message)
+    if len(matching) > 1:
+        message = f"several tiers are named {chosen!r} ({_listed(matching)}); choose one by its number"
+        raise InvalidFile(path, None, f"{message}, such as {content.option} {matching[0].number}")
+    return matching[0]
 
 
-def _rows(
-    path: Path,
-    tiers: dict[str, tuple[Any, ...]],
-    name: str | None,
-    header: AudioHeader,
-    notices: list[Problem],
-) -> list[Row]:
-    """The intervals of a tier in samples.
+def _usual_name(tier: Tier) -> str:
+    """The name of a tier without its speaker."""
+    return tier.name.rpartition(" - ")[2].strip().casefold()
 
-    Praat's tiers always reach the end of the audio, so one that does not may come from a truncated file, of which
-    praatio reads what is left.
+
+def _could_be(tier: Tier, content: _Content) -> bool:
+    parts = re.findall(r"[^\W\d_]+", tier.name.casefold())
+    return _usual_name(tier) in content.names or not content.similar.isdisjoint(parts)
+
+
+def _check_same_talker(path: Path, phoneme_tier: Tier, word_tier: Tier) -> None:
+    """Raise InvalidFile if the tiers have the names of two speakers before them."""
+    talkers = {tier.name.rpartition(" - ")[0].strip() for tier in (phoneme_tier, word_tier)}
+    if len(talkers - {""}) > 1:
+        message = f"phones and words are those of two speakers ({_listed([phoneme_tier, word_tier])})"
+        raise InvalidFile(path, None, f"{message}; choose with {_PHONES.option} and {_WORDS.option}")
+
+
+def _listed(tiers: list[Tier]) -> str:
+    """Interval tiers with their numbers, for messages."""
+    return ", ".join(f"{tier.number} {tier.name!r}" for tier in tiers if not tier.has_points) or "none"
+
+
+def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Problem]) -> list[Row]:
+    """The intervals of a tier in samples, without those that hold no sample.
+
+    Praat's tiers always reach the end of the audio, so one that does not may come from a truncated file.
     """
-    if name is None:
+    if tier is None:
         return []
-    rows = []
-    for interval in tiers[name]:
-        times = float(interval.start), float(interval.end)
-        if not all(abs(time) < _MAX_SECONDS for time in times) or "\0" in interval.label:
-            message = f"interval {interval.label[:20]!r} has impossible times or NUL bytes; fix the TextGrid"
-            raise InvalidFile(path, None, message)
-        start, end = (to_sample(time, header.sample_rate) for time in times)
-        rows.append(Row(None, start, end, " ".join(interval.label.split())))
+    if tier.size is not None and whole_number(tier.size) != len(tier.intervals):
+        message = f"tier {tier.name!r} declares {tier.size[:20]} intervals but has {len(tier.intervals)}"
+        raise InvalidFile(path, tier.line, f"{message}; restore the file, or fix the size of the tier")
+    rows: list[Row] = []
+    dropped: list[Row] = []
+    for number, interval in enumerate(tier.intervals, start=1):
+        row = _to_samples(path, f"tier {tier.name!r}, interval {number}: ", interval, header)
+        if rows and row.start == rows[-1].end - 1:
+            row = replace(row, start=rows[-1].end)
+        if row.start < row.end:
+            rows.append(row)
+        elif row.label.casefold() not in NON_PHONEME_LABELS:
+            dropped.append(row)
+    if dropped:
+        message = f"{dropped[0].place}{dropped[0].label!r} holds no sample and is dropped; {len(dropped)} such in all"
+        notices.append(Problem(path, dropped[0].line, message, "notice"))
     end = rows[-1].end if rows else 0
-    notice_early_end(path, f"tier {name!r}", end, header, notices, tolerance_ms=END_TOLERANCE_MS)
+    notice_early_end(path, f"tier {tier.name!r}", end, header, notices, tolerance_ms=END_TOLERANCE_MS)
     return rows
 
 
-def _choose(
-    path: Path, tiers: dict[str, tuple[Any, ...]], usual: tuple[str, ...], chosen: str | None, option: str
-) -> str | None:
-    """The tier that the user chose, or the one with the most usual name; `None` if there is none."""
-    if chosen is not None:
-        if chosen not in tiers:
-            names = ", ".join(map(repr, tiers)) or "none"
-            raise InvalidFile(path, None, f"no interval tier {chosen!r} (there are: {names}); change {option}")
-        return chosen
-    for name in usual:
-        matching = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() == name]
-        if len(matching) > 1:
-            names = ", ".join(map(repr, matching))
-            raise InvalidFile(path, None, f"several tiers have a usual name ({names}); choose one with {option}")
-        if matching:
-            return matching[0]
-    return None
+def _to_samples(path: Path, place: str, interval: Interval, header: AudioHeader) -> Row:
+    """An interval in samples, without a sample before or after the audio. It may be empty, or end before it starts."""
+    label = " ".join(interval.label.split())
+    try:
+        start, end = seconds(interval.start), seconds(interval.end)
+    except ValueError as error:
+        message = f"{place}{str(error)[:40]!r} is not a time in seconds; fix it"
+        raise InvalidFile(path, interval.line, message) from error
+    if max(abs(start), abs(end)) > _MAX_SECONDS:
+        problem = "is longer than any recording; fix its times"
+    else:
+        first, last = to_sample(start, header.sample_rate), to_sample(end, header.sample_rate)
+        if first < -1:
+            problem = "starts before the audio; cut that off, or shift all times of the TextGrid"
+        elif last < first - 1:
+            problem = "ends before it starts; fix its times"
+        else:
+            last -= last == header.samples + 1
+            return Row(interval.line, max(first, 0), last, label, place)
+    raise InvalidFile(path, interval.line, f"{place}{label[:40]!r} from {start:g} to {end:g} s {problem}")

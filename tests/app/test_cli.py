@@ -348,11 +348,11 @@ def test_bad_checkpoints(tiny: Path, small: Path, refused: Refusal, tmp_path: Pa
     checkpoint.save(tmp_path / "nan", broken, {})
     for name, says in {
         "missing": "no such checkpoint; give a file, a run folder, or a shipped name",
-        "cut": "not a whole safetensors file",
-        "head": "not a whole safetensors file",
-        "empty": "not a whole safetensors file",
-        "text": "not a whole safetensors file",
-        "pickle": "not a whole safetensors file",
+        "cut": "not a complete safetensors file",
+        "head": "not a complete safetensors file",
+        "empty": "not a complete safetensors file",
+        "text": "not a complete safetensors file",
+        "pickle": "not a complete safetensors file",
         "folder": "no best.safetensors in this folder yet",
         "foreign": "not a checkpoint of lvm-probe",
         "nan": "tensor 'head.bias' holds NaN or infinity",

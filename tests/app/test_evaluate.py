@@ -113,7 +113,7 @@ def test_the_gaussian_table_comes_from_its_formula(probe: Probe, capsys: pytest.
     for row in rows[1:]:
         assert row["nats"] == pytest.approx(row["paper_nats"], abs=1)
         assert row["note"] == ""
-    assert "1.5 nats off its own formula" in rows[0]["note"]
+    assert "differs from its own formula by 1.5 nats" in rows[0]["note"]
     assert main(["gaussian-limit", "--frames", "10"]) == 0
     assert "paper" not in capsys.readouterr().out
 

@@ -8,13 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lvm_probe.models.families.cwvae import CWVAEConfig
-from lvm_probe.models.families.dmol import UnconditionalConfig
-from lvm_probe.models.families.lstm import LSTMConfig
-from lvm_probe.models.families.srnn import SRNNConfig
-from lvm_probe.models.families.stcn import STCNConfig
-from lvm_probe.models.families.vrnn import VRNNConfig
-from lvm_probe.models.families.wavenet import WaveNetConfig
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import ModelConfig, SpeechModel
 from lvm_probe.models.registry import family
@@ -24,57 +17,52 @@ SHAPES = {1: ((6,), (64,)), 2: ((6, 4), (64, 512)), 3: ((6, 4, 3), (16, 64, 256)
 """Latent sizes and strides of a CW-VAE by number of layers."""
 
 
-def cwvae(layers: int) -> CWVAEConfig:
+def cwvae(layers: int) -> ModelConfig:
     latents, strides = SHAPES[layers]
-    return CWVAEConfig(latents=latents, strides=strides, width=12, hidden=10, front_width=8, depth=1, output=OUTPUT)
+    shape = {"width": 12, "hidden": 10, "front_width": 8, "depth": 1, "output": OUTPUT}
+    return family("cwvae").Config(latents=latents, strides=strides, **shape)
 
 
-def vrnn(**changes: object) -> VRNNConfig:
-    return VRNNConfig(
-        **({"stride": 16, "width": 12, "depth": 2, "latent": 5, "hidden": 10, "output": OUTPUT} | changes)
-    )
+def stacked(name: str, **shape: object) -> ModelConfig:
+    """The configuration of a family on stacks of samples."""
+    return family(name).Config(**({"stride": 16, "width": 12, "output": OUTPUT} | shape))
 
 
-def stcn(**changes: object) -> STCNConfig:
-    shape = {"stride": 16, "width": 12, "latents": (5, 4, 3), "filters": 10, "blocks": 2, "output_blocks": 2}
-    return STCNConfig(**(shape | {"output": OUTPUT} | changes))
+def vrnn(**changes: object) -> ModelConfig:
+    return stacked("vrnn", **({"latent": 5, "hidden": 10} | changes))
 
 
-def wavenet(**changes: object) -> WaveNetConfig:
-    shape = {"stride": 16, "width": 12, "channels": 10, "cycles": 2, "layers": 3, "output": OUTPUT}
-    return WaveNetConfig(**(shape | changes))
+def srnn(**changes: object) -> ModelConfig:
+    return stacked("srnn", **({"latent": 5, "hidden": 10} | changes))
 
 
-def lstm(**changes: object) -> LSTMConfig:
-    return LSTMConfig(**({"stride": 16, "width": 12, "hidden": 10, "output": OUTPUT} | changes))
+def stcn(**changes: object) -> ModelConfig:
+    return stacked("stcn", **({"latents": (5, 4, 3), "filters": 10, "blocks": 2, "output_blocks": 2} | changes))
 
 
-def srnn(**changes: object) -> SRNNConfig:
-    shape = {"stride": 16, "width": 12, "latent": 5, "hidden": 10, "output": OUTPUT}
-    return SRNNConfig(**(shape | changes))
+def wavenet(**changes: object) -> ModelConfig:
+    return stacked("wavenet", **({"channels": 10, "cycles": 2, "layers": 3} | changes))
 
 
 MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-1": lambda: cwvae(1),
     "cwvae-2": lambda: cwvae(2),
     "cwvae-3": lambda: cwvae(3),
-    "vrnn": lambda: vrnn(),
+    "vrnn": vrnn,
     "vrnn-product": lambda: vrnn(posterior="product"),
-    "srnn": lambda: srnn(),
+    "srnn": srnn,
     "srnn-filtering": lambda: srnn(smoothing=False),
     "srnn-residual": lambda: srnn(posterior="residual"),
-    "stcn": lambda: stcn(),
+    "storn": lambda: stacked("storn", latent=5, hidden=10),
+    "stcn": stcn,
     "stcn-dense": lambda: stcn(dense=True),
-    "wavenet": lambda: wavenet(),
+    "wavenet": wavenet,
     "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
-    "lstm": lambda: lstm(),
-    "lstm-2": lambda: lstm(layers=2),
-    "dmol": lambda: UnconditionalConfig(),
+    "lstm": lambda: stacked("lstm", hidden=10),
+    "lstm-2": lambda: stacked("lstm", hidden=10, layers=2),
+    "dmol": lambda: family("dmol").Config(),
 }
-"""Everything that the contract of the family is tested on, by a name that begins with the model's family.
-
-A new model is one more line.
-"""
+"""Everything that the contract of models is tested on, by a name that begins with the family's. A model is one line."""
 
 
 def config(name: str) -> ModelConfig:

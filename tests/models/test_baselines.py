@@ -124,5 +124,5 @@ def test_table_5_is_the_papers_but_for_its_first_row() -> None:
         assert row.nats == pytest.approx(row.paper_nats, abs=1)
         assert row.note == ""
     assert first.nats == pytest.approx(-45_365.5, abs=0.1)
-    assert first.note == "the paper's -45,367 is 1.5 nats off its own formula"
+    assert first.note == "the paper's -45,367 differs from its own formula by 1.5 nats"
     assert first.nats == largest_gaussian_likelihood(1.0, PAPER_SAMPLES)

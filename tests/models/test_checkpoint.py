@@ -75,12 +75,6 @@ def test_the_normalisation_comes_back_and_stands_under_preprocessing(tmp_path) -
     assert (said["target"], said["shift"], said["scale"]) == ("linear", 0.125, 0.1)
 
 
-def test_other_weights_can_stand_for_the_models_own(saved) -> None:
-    other = miniature.model("cwvae-2", seed=1)
-    checkpoint.save(saved, miniature.model("cwvae-2"), {}, weights=other.state_dict())
-    assert torch.equal(checkpoint.load(saved).model.head.weight, other.head.weight)
-
-
 def test_half_precision_loads_to_single(saved) -> None:
     model = miniature.model("cwvae-2")
     checkpoint.save(saved, model, {}, precision="float16")
@@ -119,7 +113,7 @@ def test_a_folder_without_a_checkpoint(tmp_path) -> None:
 @pytest.mark.parametrize("keep", [0, 4, 300, -1])
 def test_a_truncated_file_is_refused(saved, keep) -> None:
     saved.write_bytes(saved.read_bytes()[:keep])
-    refused(saved, "not a whole safetensors file")
+    refused(saved, "not a complete safetensors file")
 
 
 def test_a_pickle_is_refused_and_not_run(tmp_path) -> None:
@@ -133,16 +127,16 @@ def test_a_pickle_is_refused_and_not_run(tmp_path) -> None:
     ):
         path = tmp_path / name
         write(path)
-        refused(path, "not a whole safetensors file")
+        refused(path, "not a complete safetensors file")
     assert not (tmp_path / "ran").exists()
 
 
 def test_foreign_safetensors_are_refused(tmp_path) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
-    refused(path, "not a checkpoint of lvm-probe", "no format at all")
+    refused(path, "not a checkpoint of lvm-probe", "format: none")
     save_file({"weight": torch.zeros(3)}, path, metadata={"format": "pt"})
-    refused(path, "found pt")
+    refused(path, "format: pt")
 
 
 def test_a_wrong_shape_names_tensor_and_both_shapes(saved) -> None:

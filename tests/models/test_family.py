@@ -12,8 +12,8 @@ from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.loss import training_loss
 from lvm_probe.models.training.recipe import TINY
-from lvm_probe.models.training.trainer import training_loss
 from lvm_probe.models.trajectory import Trajectory
 from tests.models import miniature
 from tests.models.miniature import MODELS

@@ -59,7 +59,7 @@ def flat(t: Trajectory) -> tuple[torch.Tensor, ...]:
 
 
 class Oracle:
-    """One utterance by the equations of `papers/001` section 2.4, unit by unit on lists of numbers."""
+    """One utterance by the equations of Fraccaro et al. (2016), unit by unit on lists of numbers."""
 
     def __init__(self, model: SRNN) -> None:
         self.config = model.config

@@ -15,19 +15,11 @@ from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.training import trainer as trainer_module
+from lvm_probe.models.training.csv_log import LOG
+from lvm_probe.models.training.loss import learning_rate, ramp_value, training_loss
 from lvm_probe.models.training.recipe import TINY as SHIPPED_TINY
 from lvm_probe.models.training.recipe import Recipe
-from lvm_probe.models.training.trainer import (
-    LAST,
-    LOG,
-    Progress,
-    Trainer,
-    learning_rate,
-    normalised_output,
-    schedule,
-    segments,
-    training_loss,
-)
+from lvm_probe.models.training.trainer import LAST, Progress, Trainer, normalised_output, training_batch
 from tests import reference_models as reference
 from tests.models import miniature
 
@@ -39,9 +31,9 @@ VALIDATION = [miniature.take("v0", 1500), miniature.take("v1", 600)]
 @pytest.mark.parametrize("ramp", [(0.0, 1.0, 0.5), (4.0, 0.8, 0.25), (3.0, 0.0, 1.0), (2.0, 1.0, 0.0)])
 def test_schedules_at_their_corners_and_between(ramp) -> None:
     for update in (0, 1, 24, 25, 26, 49, 50, 51, 99, 100, 1000):
-        assert schedule(ramp, update, 100) == pytest.approx(reference.ramp(*ramp, update, 100))
-    assert schedule(ramp, 0, 100) == (ramp[0] if ramp[2] else ramp[1])
-    assert schedule(ramp, 100, 100) == pytest.approx(ramp[1])
+        assert ramp_value(ramp, update, 100) == pytest.approx(reference.ramp(*ramp, update, 100))
+    assert ramp_value(ramp, 0, 100) == (ramp[0] if ramp[2] else ramp[1])
+    assert ramp_value(ramp, 100, 100) == pytest.approx(ramp[1])
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
@@ -127,11 +119,11 @@ def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
 
 
 def test_segments_are_a_function_of_seed_and_update() -> None:
-    first, again = (segments(TRAIN, TINY, 3, 5) for _ in range(2))
+    first, again = (training_batch(TRAIN, TINY, 3, 5) for _ in range(2))
     assert all(torch.equal(x, y) for x, y in zip(first[:2], again[:2], strict=True))
     assert first[2] == again[2]
-    assert not torch.equal(first[0], segments(TRAIN, TINY, 3, 6)[0])
-    assert not torch.equal(first[0], segments(TRAIN, TINY, 4, 5)[0])
+    assert not torch.equal(first[0], training_batch(TRAIN, TINY, 3, 6)[0])
+    assert not torch.equal(first[0], training_batch(TRAIN, TINY, 4, 5)[0])
 
 
 def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> None:
@@ -144,7 +136,7 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
     recipe = replace(TINY, segment=500, batch=4)
     counts, starts = [0, 0, 0], []
     for update in range(1000):
-        pcm, lengths, names = segments(takes, recipe, 0, update)
+        pcm, lengths, names = training_batch(takes, recipe, 0, update)
         assert pcm.shape == (4, 500)
         for row, length, name in zip(pcm.tolist(), lengths.tolist(), names, strict=True):
             which = row[0] // 10_000
@@ -164,7 +156,7 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
 
 
 def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
-    pcm, lengths, names = segments([miniature.take("a", 1024)], TINY, 0, 0)
+    pcm, lengths, names = training_batch([miniature.take("a", 1024)], TINY, 0, 0)
     assert names == ["a", "a"]
     assert lengths.tolist() == [1024, 1024]
     assert pcm[0].tolist() == miniature.take("a", 1024).pcm.tolist()
@@ -174,7 +166,7 @@ def test_whole_recordings_come_in_batches_of_like_length() -> None:
     takes = [miniature.take(f"r{i}", 100 * (i + 1)) for i in range(20)]
     recipe, seen, spreads = replace(TINY, segment=0, batch=4), set(), []
     for update in range(60):
-        pcm, lengths, names = segments(takes, recipe, 0, update)
+        pcm, lengths, names = training_batch(takes, recipe, 0, update)
         assert len(set(lengths.tolist())) == 4
         assert names == [f"r{length // 100 - 1}" for length in lengths.tolist()]
         assert pcm.shape == (4, int(lengths.max()))
@@ -184,7 +176,7 @@ def test_whole_recordings_come_in_batches_of_like_length() -> None:
         assert pcm[0, : lengths[0]].tolist() == own.tolist()
     assert len(seen) == 20
     assert np.mean(spreads) < 700  # random fours of 100 to 2000 spread over 1260
-    assert segments(takes[:2], recipe, 0, 0)[0].shape[0] == 2
+    assert training_batch(takes[:2], recipe, 0, 0)[0].shape[0] == 2
 
 
 def trainer(out: Path, recipe: Recipe = TINY, seed: int = 0, layers: int = 2) -> Trainer:
@@ -450,7 +442,7 @@ def test_a_missing_or_damaged_state_is_named(tmp_path, uninterrupted) -> None:
         trainer(tmp_path).resume()
     whole = (uninterrupted / LAST).read_bytes()
     (tmp_path / LAST).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         trainer(tmp_path).resume()
     tensors, metadata = checkpoint.load_tensors(uninterrupted / LAST)
     del tensors["adam.exp_avg.head.weight"]

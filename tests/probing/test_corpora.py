@@ -472,14 +472,14 @@ def test_textgrids_of_the_same_name_stay_with_their_speakers(tmp_path: Path) -> 
 def test_textgrid_tiers_by_option(tmp_path: Path) -> None:
     tone(tmp_path / "a_1.wav")
     text_grid(tmp_path / "a_1.TextGrid", laute=[(0, 0.5, "a")], rede=[(0, 0.5, "b")])
-    with pytest.raises(InputError, match=r"no tier of phones or words \(its interval tiers: 'laute', 'rede'\)"):
+    with pytest.raises(InputError, match=r"no tier of phones or words \(its interval tiers: 1 'laute', 2 'rede'\)"):
         open_corpus(tmp_path)
     (utterance,) = open_corpus(tmp_path, phoneme_tier="laute", word_tier="rede").utterances
     assert utterance.phonemes == (Segment("a", 0, 8000),)
     with pytest.raises(InputError, match="no interval tier 'x'"):
         open_corpus(tmp_path, phoneme_tier="x")
     text_grid(tmp_path / "a_1.TextGrid", **{"a - phones": [(0, 0.5, "a")], "b - phones": [(0, 0.5, "b")]})
-    with pytest.raises(InputError, match="several tiers have a usual name"):
+    with pytest.raises(InputError, match="several tiers could be the phones"):
         open_corpus(tmp_path)
 
 

@@ -149,6 +149,6 @@ def test_files_that_are_no_weights(tmp_path: Path, weights: Path, name: str) -> 
             path.write_bytes(weights.read_bytes()[:2000])
         case "pickle":
             torch.save({"a": Path("x")}, path)  # what weights_only refuses to make
-    with pytest.raises(InputError, match=f"{name}: (torch cannot load it safely|not a whole safetensors)") as caught:
+    with pytest.raises(InputError, match=f"{name}: (torch cannot load it safely|not a complete safetensors)") as caught:
         encode(path)
     assert "\n" not in str(caught.value)

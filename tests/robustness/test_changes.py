@@ -229,7 +229,7 @@ def test_a_checkpoint_replaced_while_it_is_read_is_not_taken_for_either(
         return found
 
     monkeypatch.setattr(checkpoint, "load_tensors", then_replaced)
-    with pytest.raises(InputError, match="m.safetensors: replaced while it was being read; start again"):
+    with pytest.raises(InputError, match="m.safetensors: replaced while it was being read; run the command again"):
         checkpoint.load(ckpt)
     monkeypatch.setattr(checkpoint, "load_tensors", lambda path: (read(path), path.unlink())[0])
     with pytest.raises(InputError, match="m.safetensors: replaced while it was being read"):

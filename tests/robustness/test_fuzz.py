@@ -117,7 +117,7 @@ def test_a_textgrid_that_promises_two_thousand_million_intervals(
     ):
         assert b"2000000000" in content
         reader.path.write_bytes(content)
-        with contextlib.suppress(InputError):  # praatio reads the intervals that exist
+        with pytest.raises(InputError, match="declares 2000000000 intervals but has 4"):
             reader.read()
     reader.path.write_bytes(short)
 
@@ -176,12 +176,12 @@ def test_a_checkpoint_that_promises_two_gigabytes(saved: Path, little_memory: No
     content = saved.read_bytes()
     for size in (GIGABYTES, 2**40, 2**63):
         saved.write_bytes(struct.pack("<Q", size) + content[8:])
-        with pytest.raises(InputError, match="not a whole safetensors file"):
+        with pytest.raises(InputError, match="not a complete safetensors file"):
             checkpoint.load(saved)
     head = {"w": {"dtype": "F32", "shape": [GIGABYTES // 4], "data_offsets": [0, GIGABYTES]}}
     text = json.dumps(head).encode()
     saved.write_bytes(struct.pack("<Q", len(text)) + text + bytes(1000))
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         checkpoint.load(saved)
 
 

@@ -127,7 +127,7 @@ def test_where_there_are_no_locks_the_user_is_warned(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(lock.fcntl, "flock", unsupported)
     with (
-        pytest.warns(UserWarning, match="out: cannot be locked .* see to it that no other run"),
+        pytest.warns(UserWarning, match="out: cannot be locked .* make sure that no other run"),
         locked(tmp_path / "out"),
     ):
         (tmp_path / "out" / "x").touch()

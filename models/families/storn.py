@@ -1,0 +1,154 @@
+"""Stochastic recurrent network (STORN, Bayer and Osendorfer 2014), on stacks of samples.
+
+    p(z_t) = N(0, 1)
+    h_t = GRU([φ(x_{t-1}), z_t], h_{t-1}),  h_0 = 0
+    p(x_t | z_{≤t}, x_{<t}) = D(φ_dec(h_t))
+    a_t = GRU(φ(x_t), a_{t-1}),  a_0 = 0;    q(z_t | x_{≤t}) = N(μ(a_t), σ(a_t))
+
+The latents are independent of each other and of the audio in the prior, and the posterior does not see other latents,
+so inference runs over all steps at once and only the generating state h is recurrent in z. Dai et al. (2019, appendix
+B) compare the model with VRNN and SRNN.
+
+Departures: GRUs instead of simple recurrent units, and one perceptron φ for both networks. The posterior sees x_t. Dai
+et al. describe a posterior given x_{<t}, as for prediction; its latents could carry nothing about their own step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int16
+from torch import Tensor, nn
+
+from lvm_probe import InputError
+from lvm_probe.models.layers.cwvae_cell import initialise_head
+from lvm_probe.models.layers.gru import GRU, run
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
+from lvm_probe.models.likelihood.gaussian import Gaussian, gaussian_of, posterior_of
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.model import PosteriorModule, SpeechModel
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.trajectory import Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class STORNConfig(StackedConfig):
+    """Shape of a STORN.
+
+    Attributes:
+        latent: size of z.
+        hidden: units of both GRUs.
+        posterior_std: standard deviation of the posterior at the start of training.
+    """
+
+    latent: int
+    hidden: int
+    posterior_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check((self.latent, self.hidden))
+        if not self.posterior_std > 0:
+            raise InputError(f"posterior_std must be positive; got {self}")
+
+
+class Recognition(PosteriorModule):
+    """q(z_t | x_{≤t}) from the state a_t of the recognition network."""
+
+    def __init__(self, hidden: int, latent: int, std: float) -> None:
+        super().__init__()
+        self.posterior = "direct"
+        self.head = nn.Linear(hidden, 2 * latent)
+        initialise_head(self.head, std)
+
+    def forward(self, a: Float[Tensor, "time one_or_rows hidden"], prior: Gaussian) -> Gaussian:
+        """The posterior of every step and row."""
+        if self.given is not None:
+            return self.certain(self.given.expand_as(prior.mean))
+        posterior = posterior_of(self.posterior, prior, gaussian_of(self.head(a)))
+        return Gaussian(posterior.mean.expand_as(prior.mean), posterior.log_precision.expand_as(prior.mean))
+
+
+class STORN(SpeechModel):
+    """STORN with one layer of latents, at the rate of the stacks."""
+
+    family = "storn"
+    Config = STORNConfig
+    decoder_sees_audio = True
+    prior_sees_audio = False
+    presets = stacked_presets(
+        small=Preset(STORNConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour"),
+        paper=Preset(
+            STORNConfig(latent=256, hidden=256, depth=3, inputs=("mulaw16",)),
+            PAPER,
+            "s=64, z=256, in the sizes and with the schedule of Havtorn et al. (2022)",
+        ),
+        tiny=Preset(STORNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+    )
+
+    def __init__(self, config: STORNConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
+        self.encode_reach, self.decode_reach = None, (0, 0)
+        self.frames = StackEncoder(c)
+        self.summary = GRU(c.width, c.hidden)
+        self.recognition = Recognition(c.hidden, c.latent, c.posterior_std)
+        self.states = GRU(c.width + c.latent, c.hidden)
+        self.decoder = StackDecoder(c.hidden, c.latent, c)
+
+    @property
+    def posterior_modules(self) -> tuple[Recognition]:
+        """The recognition network's output layer."""
+        return (self.recognition,)
+
+    def encode(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch hidden"]]:
+        """The features of every step's predecessor (zeros before the first), and a."""
+        features = self.frames(self.pad(pcm))
+        return shifted(features), run(self.summary, features)[0]
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Tensor, "time one_or_rows _features"]],
+        noise: Sequence[Float[Tensor, "time rows latent"]],
+        before: Sequence[Trajectory] = (),
+    ) -> tuple[Trajectory, ...]:
+        """Draw the latents of all steps at once, then run the generating network over them."""
+        past, a = encoded
+        (eps,) = noise
+        with torch.autocast(eps.device.type, enabled=False):
+            prior = Gaussian(torch.zeros_like(eps), torch.zeros_like(eps))
+            posterior = self.recognition(a.to(eps.dtype), prior)
+            z = torch.addcmul(posterior.mean, posterior.std, eps)
+        inputs = torch.cat((past.to(z.dtype).expand(-1, z.shape[1], -1), z), -1)
+        h, _ = run(self.states, inputs, before[0].h[-1:] if before else None)
+        return (Trajectory(h, z, prior, posterior),)
+
+    def decode(
+        self,
+        encoded: Sequence[Float[Tensor, "time batch _features"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
+        (layer,) = layers
+        return self.decoder(layer.h, layer.z)
+
+    @torch.no_grad()
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+        where = self.parameter
+        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
+        features, h = where.new_zeros(1, rows, self.config.width), where.new_zeros(1, rows, self.config.hidden)
+        stacks: list[Tensor] = []
+        for z in noise:
+            _, h = run(self.states, torch.cat((features, z.unsqueeze(0)), -1), h)
+            output, _ = self.decoder(h, z.unsqueeze(0))
+            stacks.append(output.sample(generator))
+            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+        return torch.cat(stacks, 1)[:, :samples]

@@ -1,0 +1,96 @@
+"""The training loss and its schedules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Int, Int16
+from torch import Tensor
+
+from lvm_probe.models.batches import sample_mask, step_mask
+from lvm_probe.models.likelihood import mulaw
+from lvm_probe.models.likelihood.elbo import layer_kl, log_likelihood
+from lvm_probe.models.model import ForwardPass, SpeechModel
+from lvm_probe.models.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The training loss of a batch and its parts.
+
+    Attributes:
+        total: what is minimised, per audio sample.
+        reconstruction: log p(x | z) in nats, over the batch.
+        kl: KL divergence of each layer in nats, over the batch.
+        samples: audio samples of the batch.
+    """
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: tuple[Tensor, ...]
+    samples: int
+
+
+def ramp_value(ramp: tuple[float, float, float], update: int, updates: int) -> float:
+    """Linear from ramp[0] to ramp[1] over the share ramp[2] of all updates, then constant.
+
+    Example:
+        >>> [ramp_value((0.0, 1.0, 0.5), update, 100) for update in (0, 25, 50, 99)]
+        [0.0, 0.5, 1.0, 1.0]
+    """
+    first, last, share = ramp
+    done = min(1.0, update / (share * updates)) if share > 0 else 1.0
+    return first + (last - first) * done
+
+
+def learning_rate(recipe: Recipe, update: int) -> float:
+    """Linear warm-up, then constant or a cosine to zero."""
+    if update < recipe.warm_up:
+        return recipe.learning_rate * (update + 1) / recipe.warm_up
+    if not recipe.cosine:
+        return recipe.learning_rate
+    done = (update - recipe.warm_up) / max(1, recipe.updates - recipe.warm_up)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def training_loss(
+    result: ForwardPass,
+    model: SpeechModel,
+    pcm: Int16[Tensor, "batch samples"],
+    lengths: Int[Tensor, " batch"],
+    recipe: Recipe,
+    update: int,
+    samples: int = 0,
+) -> Loss:
+    """-log p(x|z) + β Σ max(KL, floor) + the weighted auxiliary error, per audio sample.
+
+    The floor of a dimension is its share of the free nats per step. The auxiliary error is the squared distance of the
+    auxiliary waveform to 2·μlaw255(x); in the recipes its weight falls to zero.
+
+    Args:
+        result: of the model on the batch.
+        model: which one.
+        pcm: zero-padded 16-bit PCM.
+        lengths: audio samples of each row before the padding.
+        recipe: its ramps.
+        update: the number of this update.
+        samples: audio samples of the whole batch, if this is a part of it; 0 if it is not.
+    """
+    samples = samples or int(lengths.sum())
+    reconstruction = log_likelihood(result.output, pcm, lengths).sum()
+    beta = ramp_value(recipe.beta, update, recipe.updates)
+    free = ramp_value(recipe.free_nats, update, recipe.updates)
+    kls = layer_kl(result.layers, model.strides, lengths)
+    bounded = reconstruction.new_zeros(())
+    for layer, (kl, stride, latent) in enumerate(zip(kls, model.strides, model.latents, strict=True)):
+        floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
+        floor *= recipe.upper_free_nats if layer else 1
+        bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
+    total = (beta * bounded - reconstruction) / samples
+    weight = ramp_value(recipe.auxiliary, update, recipe.updates)
+    if weight > 0 and result.waveform is not None:
+        target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
+        error = (result.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
+        total = total + weight * error.sum() / samples
+    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)
