@@ -8,13 +8,14 @@ Layouts:
 
 The speaker is the nearest folder with a name of its own (not `wav`, `lab`, `train` or the like), or in a flat folder
 the part of the file name before the first `_` or `-`. A folder named like a voice of CMU ARCTIC (`cmu_us_slt_arctic`)
-is the speaker in any case, also if it is the root or above it. The file `speakers.csv` in the root, with the columns
+is the speaker in any case, also if it is the root or above it. The option `speaker_from` names speakers by another rule
+(`speakers.py`). An utterance's id is its speaker and file name, and where several files share these, also the folders
+between. The file `speakers.csv` in the root, with the columns
 speaker, gender (F or M), height_cm and dialect, describes the speakers; its cells may be empty.
 """
 
 import csv
 import io
-import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,13 +35,13 @@ from lvm_probe.probing.corpora.intake import (
     read_utterances,
     sorted_once,
 )
-
-_GENERIC_FOLDERS = frozenset(
-    {"wav", "wavs", "audio", "sound", "sounds", "flac", "mp3", "ogg", "recordings", "corpus", "data"}
-    | {"textgrid", "textgrids", "grids", "annotation", "annotations", "alignment", "alignments", "aligned"}
-    | {"lab", "labels", "train", "dev", "valid", "validation", "test"}
+from lvm_probe.probing.corpora.speakers import (
+    GENERIC_FOLDERS,
+    SpeakerOf,
+    notice_shared_folder_names,
+    speaker_rule,
 )
-_ARCTIC_VOICE = re.compile(r"cmu_[a-z]+_[a-z]+_arctic", re.IGNORECASE)
+
 _SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
 _COLUMNS = ("speaker", "gender", "height_cm", "dialect")
 
@@ -96,8 +97,13 @@ def read_folders(
                 message = f"no audio of this name beside it or in a parallel folder{others}; "
                 problems.append(Problem(path, None, f"{message}restore it or remove the annotation", "error"))
 
+    speaker_of = speaker_rule(tree.root, options.speaker_from)
+    if options.speaker_from is None:
+        notice_shared_folder_names(audio.values(), tree.root, problems)
+    ids = _ids(audio.values(), speaker_of, tree.root)
+
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
-        speaker = unicodedata.normalize("NFC", _speaker_id(path, tree.root))
+        speaker = speaker_of(path)
         if described is not None and speaker not in described:
             message = f"speaker {speaker} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
@@ -109,10 +115,8 @@ def read_folders(
             raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
         header = audio_header(path, options, notices)
         annotation = read_annotation(annotation_file, path, header, notices)
-        stem = unicodedata.normalize("NFC", path.stem)
-        has_speaker = stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
         return Utterance(
-            id=stem if has_speaker else f"{speaker}_{stem}",
+            id=ids[path],
             speaker=(described or {}).get(speaker) or Speaker(speaker),
             audio=path,
             samples=header.samples,
@@ -133,19 +137,29 @@ def read_folders(
     return utterances, sorted_once(problems + more)
 
 
+def _ids(paths: Iterable[Path], speaker_of: SpeakerOf, root: Path) -> dict[Path, str]:
+    """Utterance ids; those that several files would share are told apart by the folders that are no speaker."""
+    files: dict[str, list[tuple[Path, str]]] = {}
+    for path in paths:
+        try:
+            speaker = speaker_of(path)
+        except InvalidFile:
+            continue
+        stem = unicodedata.normalize("NFC", path.stem)
+        has_speaker = stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
+        files.setdefault(stem if has_speaker else f"{speaker}_{stem}", []).append((path, speaker))
+    ids: dict[Path, str] = {}
+    for id, group in files.items():
+        for path, speaker in group:
+            parts = [unicodedata.normalize("NFC", part) for part in path.relative_to(root).parts[:-1]]
+            between = [part for part in parts if part != speaker and name_key(part) not in GENERIC_FOLDERS]
+            ids[path] = "_".join([*between, id]) if len(group) > 1 else id
+    return ids
+
+
 def _folders(path: Path, root: Path) -> tuple[str, ...]:
     """The folders between the root and a file, in lower case, the nearest first."""
     return tuple(name_key(part) for part in reversed(path.relative_to(root).parts[:-1]))
-
-
-def _speaker_id(path: Path, root: Path) -> str:
-    for part in reversed(path.absolute().parts[:-1]):
-        if _ARCTIC_VOICE.fullmatch(part):
-            return part
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        if part.casefold() not in _GENERIC_FOLDERS:
-            return part
-    return path.stem.replace("-", "_").split("_")[0] or path.stem
 
 
 def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dict[Path, Path]:
@@ -168,7 +182,7 @@ def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dic
 
 def _parallel(path: Path, root: Path) -> tuple[str, ...]:
     """What the paths of an audio file and an annotation in parallel folders have in common."""
-    return (*(part for part in _folders(path, root) if part not in _GENERIC_FOLDERS), name_key(path.stem))
+    return (*(part for part in _folders(path, root) if part not in GENERIC_FOLDERS), name_key(path.stem))
 
 
 def _unique(paths: Iterable[Path], key: Callable[[Path], tuple[str, ...]]) -> dict[tuple[str, ...], Path]:

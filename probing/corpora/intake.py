@@ -44,6 +44,7 @@ class Options:
     resample: bool = True
     phoneme_tier: str | None = None
     word_tier: str | None = None
+    speaker_from: str | None = None
 
 
 class InvalidFile(InputError):
@@ -329,16 +330,6 @@ def segments(
         label = (non_phonemes or {}).get(row.label.casefold(), row.label)
         checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
-
-
-def notice_early_end(
-    path: Path, what: str, end: int, header: AudioHeader, notices: list[Problem], *, tolerance_ms: int
-) -> None:
-    """Append a notice if an annotation ends well before the audio does, as one that was truncated would."""
-    missing = (header.samples - end) * 1000 // header.sample_rate
-    if missing > tolerance_ms:
-        message = f"{what} ends {missing} ms before the audio; check whether the file is truncated"
-        notices.append(Problem(path, None, message, "notice"))
 
 
 def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:

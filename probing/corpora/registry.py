@@ -28,6 +28,9 @@ LAYOUTS: dict[str, str] = {
 They are tried in this order, so the more specific come first: LibriSpeech and TIMIT may have TextGrids.
 """
 
+SPEAKERS_IN_FOLDERS = ("lab", "textgrid")
+"""The layouts that do not say who speaks but by the names of folders and files."""
+
 
 class Reader(Protocol):
     """What the module of a layout defines."""
@@ -57,6 +60,7 @@ def open_corpus(
     sample_rate: int = 16000,
     phoneme_tier: str | None = None,
     word_tier: str | None = None,
+    speaker_from: str | None = None,
 ) -> Corpus:
     """Read the corpus in a folder.
 
@@ -72,6 +76,9 @@ def open_corpus(
         sample_rate: the rate in Hz at which the corpus will be used.
         phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name.
         word_tier: TextGrid tier of the words, likewise.
+        speaker_from: what names the speakers of layouts `textgrid` and `lab`: a folder level (1 for the folders in
+            `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
+            expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
 
     Returns:
         The corpus; its positions are in samples of each audio file's own rate.
@@ -96,9 +103,12 @@ def open_corpus(
     if sample_rate < 1:
         raise InputError(f"sample rate {sample_rate} Hz: give a positive number, such as 16000")
     tree = Tree.scan(Path(path))
+    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from)
     signs = _detect(tree) if layout == "auto" else {layout: None}
     name, sign = next(iter(signs.items()))
-    utterances, problems = reader(name).read(tree, Options(sample_rate, resample, phoneme_tier, word_tier))
+    if speaker_from is not None and name not in SPEAKERS_IN_FOLDERS:
+        raise InputError(f"--speaker-from {speaker_from}: layout {name} names its speakers itself; leave it out")
+    utterances, problems = reader(name).read(tree, options)
 
     errors = [problem for problem in problems if problem.severity == "error"]
     if strict and errors:

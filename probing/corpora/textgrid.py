@@ -28,12 +28,10 @@ from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Problem, Segment, Utterance
 from lvm_probe.probing.corpora.folders import Annotation, read_folders
 from lvm_probe.probing.corpora.intake import (
-    END_TOLERANCE_MS,
     InvalidFile,
     Options,
     Row,
     Tree,
-    notice_early_end,
     segments,
     to_sample,
 )
@@ -176,10 +174,7 @@ def _listed(tiers: list[Tier]) -> str:
 
 
 def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Problem]) -> list[Row]:
-    """The intervals of a tier in samples, without those that hold no sample.
-
-    Praat's tiers always reach the end of the audio, so one that does not may come from a truncated file.
-    """
+    """The intervals of a tier in samples, without those that hold no sample."""
     if tier is None:
         return []
     if tier.size is not None and whole_number(tier.size) != len(tier.intervals):
@@ -198,8 +193,6 @@ def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Prob
     if dropped:
         message = f"{dropped[0].place}{dropped[0].label!r} holds no sample and is dropped; {len(dropped)} such in all"
         notices.append(Problem(path, dropped[0].line, message, "notice"))
-    end = rows[-1].end if rows else 0
-    notice_early_end(path, f"tier {tier.name!r}", end, header, notices, tolerance_ms=END_TOLERANCE_MS)
     return rows
 
 

@@ -18,6 +18,7 @@ from tests.probing.miniature import (
     festival_labels,
     grids,
     htk,
+    librispeech,
     rows,
     text_grid,
     timit_nltk,
@@ -184,11 +185,10 @@ def test_two_annotations_of_one_recording_are_refused_or_named(tmp_path: Path) -
     assert notices(corpus) == [
         f"{other}: ignored: {root}/anna/s9.wav is read with {root}/anna/s9.TextGrid; remove one of the two annotations"
     ]
-    other.rename(moved := root / "corrected.TextGrid").rename(moved := root / "s9.TextGrid")
+    moved = other.rename(root / "s9.TextGrid")
     (problem,) = open_corpus(root).problems
-    assert str(problem).startswith(
-        f"{moved}: no audio of this name beside it or in a parallel folder ({root}/anna/s9.wav"
-    )
+    reason = f"no audio of this name beside it or in a parallel folder ({root}/anna/s9.wav has another annotation)"
+    assert str(problem).startswith(f"{moved}: {reason}")
 
     root = tmp_path / "same"
     tone(root / "a_1.wav")
@@ -251,3 +251,123 @@ def test_case_unicode_names() -> None:
 def test_case_partly_aligned() -> None:
     corpus = open_corpus(case("libri-partly-aligned"))
     assert any("aligned 1 of 3 utterances; no phones or words: 12-33-0000, 13-44-0000" in t for t in notices(corpus))
+
+
+def test_condensed_alignments_of_librispeech_are_words(tmp_path: Path) -> None:
+    root = librispeech(tmp_path / "corpus")
+    alignments = root / "dev-clean" / "103" / "1240" / "103-1240.alignment.txt"
+    alignments.write_text(
+        '103-1240-0000 ",SHE,HAD," "0.05,0.2,0.4,0.5"\n103-1240-0001 "SHE,,HAD" "0.1,0.2,0.45"\nnonsense\n'
+    )
+    corpus = open_corpus(root)
+    assert corpus.utterances[0].words == (Segment("SHE", 800, 3200), Segment("HAD", 3200, 6400))
+    assert corpus.utterances[1].words == (Segment("SHE", 0, 1600), Segment("HAD", 3200, 7200))
+    malformed, aligned = sorted(notices(corpus))
+    assert aligned == f"{root}: aligned 2 of 4 utterances; no phones or words: 1034-7-0000, 1034-7-0001"
+    assert malformed.startswith(f"{alignments}:3: 'nonsense' is not a row")
+
+    text_grid(root / "103-1240-0000.TextGrid", phones=[(0, 0.5, "a")], words=[(0, 0.5, "b")])
+    corpus = open_corpus(root)
+    assert corpus.utterances[0].words == (Segment("b", 0, SAMPLES),)
+    assert any(f"{alignments}:1: alignment of 103-1240-0000 ignored: {root}/103" in text for text in notices(corpus))
+
+    text_grid(root / "corrected" / "103-1240-0000.TextGrid", phones=[(0, 0.5, "a")], words=[(0, 0.5, "b")])
+    with pytest.raises(InputError, match=r"103-1240-0000.flac: .* could both belong to it; remove one of them"):
+        open_corpus(root, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('",SHE" "0.1"', r"2 words \(pauses among them\) but 1 times"),
+        ('",SHE" "0.1,x"', "'x' is not a time in seconds"),
+        ('",SHE" "0.2,0.1"', "'SHE' ends at 0.1 s, before the word above it"),
+        ('",SHE" "0.2,0.9"', "ends 6400 samples after the audio"),
+        ("SHE 0.1", "is not a list of words and one of times"),
+    ],
+)
+def test_bad_condensed_alignments_name_the_line(tmp_path: Path, content: str, message: str) -> None:
+    audio = tone(tmp_path / "103-1240-0000.flac")
+    path = tmp_path / "103-1240.alignment.txt"
+    path.write_text(f"\n103-1240-0000 {content}\n")
+    with pytest.raises(InputError, match=message) as refusal:
+        open_corpus(audio.parent)
+    assert str(refusal.value).startswith(f"{path}:2: ")
+
+
+def test_case_condensed_alignments() -> None:
+    (utterance,) = open_corpus(case("libri-alignment-txt")).utterances
+    assert utterance.words == (Segment("ONE", 8000, 14400), Segment("TWO", 14400, 19200))
+
+
+# --- speakers -----------------------------------------------------------------------------------------
+
+
+def sessions(root: Path) -> Path:
+    for speaker in ("anna", "bert"):
+        for session in ("session1", "session2"):
+            audio = tone(root / speaker / session / "wav" / "u1.wav", voice=speaker + session)
+            text_grid(audio.with_suffix(".TextGrid"), phones=[(0, 0.5, "a")], words=[(0, 0.5, "a")])
+    (root / "speakers.csv").write_text("speaker,gender\nanna,F\nbert,M\nsession1,\nsession2,\n")
+    return root
+
+
+def test_folders_of_one_name_below_different_folders_are_noticed(tmp_path: Path) -> None:
+    root = sessions(tmp_path)
+    corpus = open_corpus(root)
+    assert [speaker.id for speaker in corpus.speakers] == ["session1", "session2"]
+    assert len(corpus.utterances) == 4
+    assert notices(corpus) == [
+        f"{root}: speaker session1, session2: folders of one name below different folders (anna/session1, "
+        "bert/session1) are taken for one person; if the folders above them are the speakers, give --speaker-from 1"
+    ]
+
+
+def test_the_same_person_in_training_and_test_is_no_notice(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for kind in ("wav", "TextGrid"):
+            path = tmp_path / split / kind / "anna" / f"{split}1"
+            if kind == "wav":
+                tone(path.with_suffix(".wav"))
+            else:
+                text_grid(path.with_suffix(".TextGrid"), phones=[(0, 0.5, "a")], words=[(0, 0.5, "a")])
+    (tmp_path / "speakers.csv").write_text("speaker,gender\nanna,F\n")
+    assert open_corpus(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize("rule", ["1", "-3", "^(anna|bert)/", "table.csv"])
+def test_a_rule_names_the_speakers(tmp_path: Path, rule: str) -> None:
+    root = sessions(tmp_path / "corpus")
+    if rule.endswith(".csv"):
+        rule = str(tmp_path / rule)
+        rows_ = [f"{path.relative_to(root)},{path.relative_to(root).parts[0]}\n" for path in root.rglob("*.wav")]
+        Path(rule).write_text("file,speaker\n" + "".join(rows_))
+    corpus = open_corpus(root, speaker_from=rule)
+    assert corpus.problems == ()
+    assert [speaker.gender for speaker in corpus.speakers] == ["F", "M"]
+    assert [u.id for u in corpus.select(speakers=["anna"]).utterances] == ["session1_anna_u1", "session2_anna_u1"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("4", "lies in 3 folders, so that level 4 of --speaker-from names no speaker"),
+        ("x(a)", "finds no speaker in its path"),
+        ("anna", "with a group"),
+        ("(", "not a regular expression"),
+        ("nowhere.csv", "no such table of speakers"),
+        ("speakers.csv", "lacks the columns file and speaker"),
+    ],
+)
+def test_rules_that_name_no_speaker_are_refused(tmp_path: Path, rule: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_corpus(sessions(tmp_path), speaker_from=rule)
+    with pytest.raises(InputError, match="layout timit names its speakers itself"):
+        open_corpus(timit_nltk(tmp_path / "timit"), speaker_from=rule)
+
+
+def test_case_sessions() -> None:
+    corpus = open_corpus(case("speaker-is-session-folder"))
+    assert any("give --speaker-from 1" in text for text in notices(corpus))
+    corpus = open_corpus(case("speaker-is-session-folder"), speaker_from="1")
+    assert [speaker.id for speaker in corpus.speakers] == ["anna", "bert"]
