@@ -133,6 +133,7 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
 
 def run(args: argparse.Namespace, method: Method) -> Output:
     """Ask every table under every protocol; write results, confusions and recalls."""
+    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
@@ -159,13 +160,13 @@ def run(args: argparse.Namespace, method: Method) -> Output:
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
-    token_table.write_csv(out, frame)
+    write_csv(out, frame)
     wrote, texts = [out], [as_text(frame, notes)]
     document: dict[str, Any] = {"notes": notes, "results": rows_as_json(frame) if args.json else []}
     if method in CLASSIFIERS:
         for part in ("recall", "confusion"):
             wrote.append(out.with_name(f"{out.stem}-{part}.csv"))
-            token_table.write_csv(wrote[-1], joined(part))
+            write_csv(wrote[-1], joined(part))
         document["recall"] = rows_as_json(joined("recall")) if args.json else []
         texts += [by_class(joined("recall"))] if args.by_class else []
     texts += [by_speaker(frame)] if args.by_speaker else []

@@ -39,6 +39,7 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.io.files import write_json
 from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import SUFFIXES
@@ -306,7 +307,7 @@ def _tables(work: Path) -> list[Reader]:
     tokens = [values | {"token_id": f"U:{i}", "start": i, "end": i + 1} for i in range(20)]
     arrays = {name: np.ones((20, size)) for name, size in sizes.items()}
     token_table.write_part(folder, 0, tokens, arrays, sizes, token_table.PartNote({"V": "damaged"}, "abc"))
-    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": sizes, "also": [], "seed": 0})
+    write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": sizes, "also": [], "seed": 0})
     part, extraction = folder / token_table.part_name(0), folder / token_table.EXTRACTION
 
     def read() -> object:

@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lvm_probe.analysis.protocols import classify
+from lvm_probe.models.io.files import write_json
 from lvm_probe.probing.features import token_table
 
 SPEAKERS, UTTERANCES, CLASSES = 14, 10, 58
@@ -83,7 +84,7 @@ def made_up(folder: Path, n: int, rng: np.random.Generator) -> Path:
         means = rng.normal(size=(CLASSES, size)) * 2 / np.sqrt(1 + np.arange(size))
         features[name] = (rng.normal(size=(n, size)) + means[codes]) @ rng.normal(size=(size, size))
     token_table.write_part(folder, 0, tokens, features, SIZES)
-    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1", "z2"]})
+    write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1", "z2"]})
     return folder
 
 

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from lvm_probe import InputError
 from lvm_probe.figures.table_format import Table
-from lvm_probe.models.io.files import write_atomically
-from lvm_probe.probing.features.token_table import EXTRACTION, TokenTable, part_name, write_json
+from lvm_probe.models.io.files import write_atomically, write_json
+from lvm_probe.probing.features.token_table import EXTRACTION, TokenTable, part_name
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer
 

@@ -23,10 +23,9 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from lvm_probe.figures.wording import joined
-from lvm_probe.models.io.files import write_atomically
+from lvm_probe.models.io.files import write_atomically, write_csv
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.phones import Manner
-from lvm_probe.probing.features.token_table import write_csv
 
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
 """Widths of figures in one column of a page and across both, in inches."""

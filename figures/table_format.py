@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lvm_probe.figures import style
-from lvm_probe.models.io.files import write_atomically
-from lvm_probe.probing.features.token_table import write_csv
+from lvm_probe.models.io.files import write_atomically, write_csv
 
 Column = tuple[str, Callable[[dict[Any, Any]], str]]
 """The head of a printed column, and its cell for a row of numbers."""

@@ -87,6 +87,7 @@ def extract(
         >>> table.features["z1"].shape, len(table.tokens)
         ((320, 64), 320)
     """
+    from lvm_probe.models.io.files import check_writable
     from lvm_probe.models.io.lock import locked
     from lvm_probe.models.io.provenance import package_versions
     from lvm_probe.probing.corpora.corpus import Corpus
@@ -118,7 +119,7 @@ def extract(
             if value is not None:
                 raise InputError(f"{name}: for a model of lvm_probe.load_model; your encoder has none, leave it out")
     folder = Path(out)
-    token_table.check_writable(folder)
+    check_writable(folder)
     with locked(folder), bar(corpus.seconds, "extract", shown=progress) as advance:
         result = extraction.extract(
             source,

@@ -53,9 +53,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Measure error, accuracy and cost for every number of draws."""
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.diagnostics import convergence
     from lvm_probe.probing.features.posterior_sampler import require_latents
-    from lvm_probe.probing.features.token_table import write_csv
 
     out = csv_file(args.out) if args.out else None
     if args.reference < 2:

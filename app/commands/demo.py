@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> Output:
 
     from lvm_probe.figures import accuracy_over_k, phonemes_lda, style
     from lvm_probe.figures.inputs import Material
+    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.corpora.demo import CORPUS
-    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.question import Protocol, Question
     from lvm_probe.probing.questions.report import as_text
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Output:
         with runs_bar(f"knn, {protocol}") as progress:
             answers.append(ask(tokens, question, progress=progress).frame)
     results = pd.concat(answers, ignore_index=True)
-    token_table.write_csv(out / "knn-phoneme.csv", results)
+    write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     speaker = corpus.speakers[0].id
     data = phonemes_lda.data(Material(tokens, speaker=speaker))

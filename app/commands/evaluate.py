@@ -66,8 +66,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Evaluate each model on the same recordings; one document, or a table if there are several models."""
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.io.files import check_writable
     from lvm_probe.models.likelihood.baselines import BASELINES
-    from lvm_probe.probing.features.token_table import check_writable
 
     files = [Path(name) for name in args.out or []]
     for file in files:
@@ -256,8 +256,7 @@ def _footnote(reading: LoadedRecordings, frame: pd.DataFrame) -> str:
 
 
 def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
-    from lvm_probe.models.io.files import write_atomically
-    from lvm_probe.probing.features.token_table import write_csv
+    from lvm_probe.models.io.files import write_atomically, write_csv
 
     if file.suffix == ".csv":
         write_csv(file, frame)

@@ -101,10 +101,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-    from lvm_probe.probing.features import extraction, token_table
+    from lvm_probe.probing.features import extraction
 
     out = Path(args.out)
-    token_table.check_writable(out)
     _check(args)
     spec = _spec(args)
     args.corpus = str(Path(args.corpus).expanduser().absolute())  # error messages and the table name its files

@@ -83,12 +83,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Draw what the inputs allow, name what they do not, and put it all on one page."""
     from lvm_probe.figures import collection, registry
+    from lvm_probe.models.io.files import check_writable
     from lvm_probe.probing.features import token_table
 
     if (args.permutations or 0) < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
     wanted, out = registry.chosen(args.only or ()), Path(args.out)
-    token_table.check_writable(out)
+    check_writable(out)
     if any((path / token_table.EXTRACTION).exists() for path in (out, out.parent)):
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
     material, notices = _material(args)

@@ -44,9 +44,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.io.files import check_writable, write_csv
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.posterior_sampler import require_latents
-    from lvm_probe.probing.features.token_table import check_writable, write_csv
     from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
     if args.out:

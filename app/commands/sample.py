@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> Output:
     import torch
 
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.io.files import check_writable
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
-    from lvm_probe.probing.features.token_table import check_writable
 
     if not 0 < args.seconds <= MAX_SECONDS:
         raise InputError(f"--seconds {args.seconds}: give a length above 0 and up to {MAX_SECONDS}")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNFINISHED = ".unfinished"
 """The ending of a file's name while it is being written; a dot precedes the name."""
@@ -91,3 +96,24 @@ def remove_unfinished(folder: Path) -> None:
                 path.unlink()
             finally:
                 os.close(handle)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError when a folder can neither be written to nor be made; makes nothing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "may not be written to" if nearest.is_dir() else "is a file"
+        raise InputError(f"{folder}: cannot write here ({nearest} {why}); choose another folder")
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a CSV file, whole or not at all."""
+    with write_atomically(path) as temporary:
+        frame.to_csv(temporary, index=False)

@@ -1,6 +1,6 @@
 """Features of the sound itself, which need no model: log-Mel, cepstra, statistics of raw frames.
 
-All are averaged over a token like a latent, from frames on the grid of the lowest latent step.
+All are averaged over a token like a latent, from frames at the time steps of the lowest layer.
 """
 
 from __future__ import annotations
@@ -19,41 +19,60 @@ from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.pooling import Pooling
 
 NAMES = ("mel", "mel_halves", "mfcc", "stats")
-"""Every column that `pooled` may make; no other feature may take these names."""
+"""All acoustic features; no other feature may have one of these names."""
 
-LEAST_WINDOW = 16
-"""Samples of the shortest window whose spectrum is worth statistics."""
+MIN_WINDOW = 16
+"""Samples of the shortest window whose spectrum has meaningful statistics."""
 
 
 def sizes(settings: Settings, sample_rate: int) -> dict[str, int]:
-    """The acoustic columns and their lengths. Raises InputError where the settings cannot make them at this rate."""
-    if "stats" in settings.also and (settings.mel.window < LEAST_WINDOW or sample_rate <= 2 * SPLIT_HERTZ):
+    """Names and lengths of the acoustic features.
+
+    Args:
+        settings: which ones, and the Mel baseline.
+        sample_rate: of the audio, in Hz.
+
+    Raises:
+        InputError: the settings cannot be applied at this rate.
+    """
+    if "stats" in settings.also and (settings.mel.window < MIN_WINDOW or sample_rate <= 2 * SPLIT_HERTZ):
         raise InputError(
-            f"--also stats: needs --mel-window {LEAST_WINDOW} or more and audio above {2 * SPLIT_HERTZ:.0f} Hz; "
+            f"--also stats: needs --mel-window {MIN_WINDOW} or more and audio above {2 * SPLIT_HERTZ:.0f} Hz; "
             f"got a window of {settings.mel.window} at {sample_rate} Hz"
         )
-    found = {"mel": settings.mel.bins}
+    lengths = {"mel": settings.mel.bins}
     if "halves" in settings.also:
-        found["mel_halves"] = 2 * settings.mel.bins
+        lengths["mel_halves"] = 2 * settings.mel.bins
     if "mfcc" in settings.also:
-        found["mfcc"] = 3 * COEFFICIENTS
+        lengths["mfcc"] = 3 * COEFFICIENTS
     if "stats" in settings.also:
-        found["stats"] = len(STATISTICS)
-    return found
+        lengths["stats"] = len(STATISTICS)
+    return lengths
 
 
 def pooled(
     wave: Float[np.ndarray, " samples"], segments: Sequence[Segment], settings: Settings, sample_rate: int, hop: int
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
-    """Every column of `sizes`, one row a segment, from frames of `hop` samples (at `sample_rate`, as the segments)."""
+    """The acoustic features of some segments of a recording.
+
+    Args:
+        wave: samples in [-1, 1].
+        segments: in samples of `wave`.
+        settings: which features, and the Mel baseline.
+        sample_rate: in Hz.
+        hop: samples per frame.
+
+    Returns:
+        For each feature of `sizes` an array with one row per segment.
+    """
     mel = settings.mel
     frames = log_mel(wave, sample_rate=sample_rate, hop=hop, window=mel.window, bins=mel.bins, n_fft=mel.n_fft)
     pool = Pooling(segments, hop, len(frames))
-    found = {"mel": pool.mean(frames)}
+    features = {"mel": pool.mean(frames)}
     if "halves" in settings.also:
-        found["mel_halves"] = pool.halves(frames)
+        features["mel_halves"] = pool.halves(frames)
     if "mfcc" in settings.also:
-        found["mfcc"] = pool.mean(mfcc(frames, reach=delta_reach(sample_rate, hop)))
+        features["mfcc"] = pool.mean(mfcc(frames, reach=delta_reach(sample_rate, hop)))
     if "stats" in settings.also:
-        found["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
-    return found
+        features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
+    return features

@@ -27,7 +27,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.io.files import remove_unfinished
+from lvm_probe.models.io.files import check_writable, remove_unfinished, write_json
 from lvm_probe.probing import parallel
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
@@ -176,7 +176,7 @@ def extract(
         raise InputError(f"--memory {memory_gb}: give a positive number of gigabytes, such as 1")
     device = device or torch.device("cpu")
     _check_workers(workers, device)
-    token_table.check_writable(out)
+    check_writable(out)
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
     if not sum(counts.values()):
         raise InputError(
@@ -452,8 +452,8 @@ def _start_or_continue(out: Path, description: dict[str, Any], parts: Sequence[C
                 "delete it"
             )
         if differing:
-            token_table.write_json(out / token_table.EXTRACTION, description)
+            write_json(out / token_table.EXTRACTION, description)
         return
     if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # hidden files are not data
         raise InputError(f"{out}: not empty and not a token table; choose another --out")
-    token_table.write_json(out / token_table.EXTRACTION, description)
+    write_json(out / token_table.EXTRACTION, description)

@@ -1,4 +1,4 @@
-"""From steps to tokens: averages over a segment, weighted by the overlap of step and segment."""
+"""From time steps to tokens: averages over a segment, weighted by the overlap of step and segment."""
 
 from __future__ import annotations
 
@@ -17,10 +17,25 @@ LOG_FLOOR = 1e-10
 
 
 class Pooling:
-    """Step t of `stride` samples covers samples [t·stride, (t+1)·stride); a token averages what it overlaps.
+    """Averages a layer over tokens: step t covers the samples [t·stride, (t+1)·stride).
 
-    The weights are overlaps in samples over the segment's length, so that a 10 ms phone has a value even at a
-    32 ms stride. Kept as a sparse matrix (tokens × steps): one product pools everything in one pass.
+    The weight of a step is its overlap with the segment in samples, over the segment's length, so that even a 10 ms
+    phone has a value at a stride of 32 ms.
+
+    Attributes:
+        segments: the tokens.
+        stride: samples per step.
+        steps: number of steps.
+        matrix: the weights, a sparse (tokens, steps) matrix.
+
+    Raises:
+        InputError: a segment ends after the last step.
+
+    Example:
+        >>> import numpy as np
+        >>> pool = Pooling([Segment("iy", 100, 300)], stride=200, steps=2)
+        >>> pool.mean(np.array([[0.0], [1.0]])).tolist()
+        [[0.5]]
     """
 
     def __init__(self, segments: Sequence[Segment], stride: int, steps: int) -> None:
@@ -35,8 +50,9 @@ class Pooling:
             rows.append(np.full(len(t), row))
             columns.append(t)
             weights.append(overlap / segment.samples)
-        places = (_joined(rows), _joined(columns))
-        self.matrix = sparse.csr_array((_joined(weights).astype(np.float32), places), shape=(len(segments), steps))
+        places = (_concatenate(rows), _concatenate(columns))
+        values = _concatenate(weights).astype(np.float32)
+        self.matrix = sparse.csr_array((values, places), shape=(len(segments), steps))
 
     def mean(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
         """Weighted mean of every token."""
@@ -49,17 +65,23 @@ class Pooling:
         first: int,
         totals: Float64[np.ndarray, "tokens paths dims"],
     ) -> None:
-        """Add to the means of every token what the steps from `first` on contribute, for many paths side by side."""
+        """Add to the mean of every token what a stretch of time contributes, for many paths at once.
+
+        Args:
+            steps: values at the time steps of the stretch.
+            first: number of its first step.
+            totals: the means, changed in place.
+        """
         part = self._columns[:, first : first + len(steps)]
         tokens = np.unique(part.indices)
         totals[tokens] += (part.tocsr()[tokens] @ steps.reshape(len(steps), -1)).reshape(-1, *steps.shape[1:])
 
     def log_mean_square(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
-        """Natural log of the weighted mean square: keeps what a phase code loses in the mean."""
+        """Natural logarithm of the weighted mean square: it keeps what the mean of an oscillating value loses."""
         return np.log(self.mean(np.square(steps)) + np.float32(LOG_FLOOR))
 
     def halves(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens two_dims"]:
-        """Means over the first and over the second half of every token, side by side: keeps where a sound goes."""
+        """Means over the first and over the second half of every token, concatenated: they show change over time."""
         return self._halves.mean(steps).reshape(len(self.segments), 2 * steps.shape[1])
 
     @cached_property
@@ -68,16 +90,17 @@ class Pooling:
 
     @cached_property
     def _halves(self) -> Pooling:
-        return Pooling([half for segment in self.segments for half in halved(segment)], self.stride, self.steps)
+        halves = [half for segment in self.segments for half in split_in_half(segment)]
+        return Pooling(halves, self.stride, self.steps)
 
 
-def halved(segment: Segment) -> tuple[Segment, Segment]:
-    """The two halves of a segment, cut at its middle sample (rounded down); one sample is both of its halves."""
+def split_in_half(segment: Segment) -> tuple[Segment, Segment]:
+    """The halves of a segment, cut at its middle sample (rounded down); a single sample is both of its halves."""
     if segment.samples == 1:
         return segment, segment
     middle = segment.start + segment.samples // 2
     return Segment(segment.label, segment.start, middle), Segment(segment.label, middle, segment.end)
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0)

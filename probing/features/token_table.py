@@ -1,13 +1,12 @@
-"""The token table: a folder of Parquet parts, one row a token, that `pandas.read_parquet(folder)` reads.
+"""The token table: a folder of Parquet parts with one row per token, which `pandas.read_parquet(folder)` reads.
 
-Beside the parts lies `_extraction.json`, which says how they were made; Parquet readers take every file of a folder
-that does not begin with `_` or `.` for data, hence the name.
+`_extraction.json` beside the parts says how they were made. Its name starts with `_` because Parquet readers take all
+other files of a folder for data.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -24,16 +23,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lvm_probe import InputError
-from lvm_probe.models.io.files import write_atomically
+from lvm_probe.models.io.files import check_writable, write_atomically, write_json
 from lvm_probe.probing.features.feature import Feature
 
 if TYPE_CHECKING:
-    import pandas as pd  # takes as long to import as all else: only where a data frame is asked for
+    import pandas as pd  # slow to import, so only where a data frame is asked for
 
 EXTRACTION = "_extraction.json"
-_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
-_MOST_PARTS, _LONGEST = 10**8, 2**24  # parts of a table and numbers in a feature; more is damage
 NOTE = b"lvm-probe"
+"""Key of the note in the Parquet metadata of a part."""
+
+_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
+_MAX_PARTS, _MAX_SIZE = 10**8, 2**24  # of a table and of a feature; larger numbers mean a damaged file
 TOKEN_FIELDS = [
     ("token_id", pa.string()),
     ("utterance", pa.string()),
@@ -48,18 +49,21 @@ TOKEN_FIELDS = [
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
 ]
-_UNKNOWN_AT_TIMES = {"gender", "height_cm", "dialect", "split"}
+_OPTIONAL_FIELDS = {"gender", "height_cm", "dialect", "split"}
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _KINDS = {pa.string(): np.object_, pa.float64(): np.float64, pa.int64(): np.int64}
 DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
-"""Columns whose values recur. A feature's numbers do not: a dictionary of them makes the file half as large again."""
+"""Columns stored as dictionaries. Features are not: their numbers hardly repeat, and a dictionary of them makes files
+half as large again."""
 
 
 @dataclass(frozen=True)
 class PartNote:
-    """What a part says of itself, in its Parquet metadata.
+    """What the Parquet metadata of a part says about it.
 
-    `left_out` says why, for the id of each utterance that could not be read; `fingerprint` is that of the others.
+    Attributes:
+        left_out: for the id of each utterance that could not be read, why.
+        fingerprint: fingerprint of the other utterances of the part.
     """
 
     left_out: dict[str, str] = field(default_factory=dict)
@@ -67,21 +71,13 @@ class PartNote:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.left_out, dict) and isinstance(self.fingerprint, str)):
-            raise TypeError("a note of another kind")
+            raise TypeError("not a note of lvm-probe")
 
 
 def schema(features: dict[str, int]) -> pa.Schema:
-    """The table's columns: what a token is, then a fixed-size list of float32 for every feature."""
+    """The table's columns: `TOKEN_FIELDS`, then a fixed-size list of float32 for every feature."""
     lists = [(name, pa.list_(pa.float32(), size)) for name, size in features.items()]
     return pa.schema(TOKEN_FIELDS + lists)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError when a folder can neither be written to nor be made; makes nothing."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        why = "may not be written to" if nearest.is_dir() else "is a file"
-        raise InputError(f"{folder}: cannot write here ({nearest} {why}); choose another folder")
 
 
 def part_name(index: int) -> str:
@@ -96,7 +92,16 @@ def write_part(
     sizes: dict[str, int],
     note: PartNote | None = None,
 ) -> None:
-    """Write one part, whole or not at all: token rows, an array (tokens, size) for every feature, and a note."""
+    """Write one part, whole or not at all.
+
+    Args:
+        folder: folder of the table.
+        index: number of the part, from 0.
+        tokens: for each row a value for every one of `TOKEN_FIELDS`.
+        features: for each feature an array (tokens, size).
+        sizes: names and sizes of the features, in the order of the columns.
+        note: what the part says about itself.
+    """
     columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
     arrays = [pa.array(columns[name], type) for name, type in TOKEN_FIELDS]
     for name, size in sizes.items():
@@ -108,30 +113,17 @@ def write_part(
         pq.write_table(part, temporary, use_dictionary=DICTIONARIES)
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON document, whole or not at all."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a CSV file, whole or not at all."""
-    with write_atomically(path) as temporary:
-        frame.to_csv(temporary, index=False)
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class TokenTable:
     """A token table read into memory.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         path: its folder.
-        extraction: what `_extraction.json` says.
-        columns: what each row is, an array for each of `TOKEN_FIELDS`: numbers, or text as objects; None where text is
-            not known, NaN where a height is not.
-        features: an array (rows, size) for each, in single precision.
+        extraction: content of `_extraction.json`.
+        columns: for each of `TOKEN_FIELDS` an array (rows,): numbers, or text as objects. Unknown text is None, an
+            unknown height NaN.
+        features: for each feature a float32 array (rows, size).
     """
 
     name: str
@@ -144,7 +136,6 @@ class TokenTable:
         return len(self.columns["token_id"])
 
     def __repr__(self) -> str:
-        said = self.extraction
         units = ", ".join(f"{n:,} {unit}" for unit, n in Counter(self.columns["unit"].tolist()).items()) or "none"
         speakers = dict(zip(self.columns["speaker"], self.columns["gender"], strict=True))
         genders = Counter(gender or "unknown gender" for gender in speakers.values())
@@ -152,7 +143,7 @@ class TokenTable:
         features = ", ".join(f"{name} ({array.shape[1]})" for name, array in self.features.items())
         lines = [f"Token table {self.path}", f"  rows      {units}", f"  speakers  {len(speakers)} ({by_gender})"]
         lines += textwrap.wrap(f"  features  {features}", 100, subsequent_indent=" " * 12)
-        if source := _source(said):
+        if source := _source(self.extraction):
             lines.append(f"  from      {source}")
         return "\n".join(lines)
 
@@ -163,7 +154,18 @@ class TokenTable:
         return pa.table(dict(fields)).to_pandas()
 
     def matrix(self, feature: str | Feature, rows: Any = slice(None)) -> np.ndarray:
-        """A feature (tokens, dims) in float64, of these rows; `z1+z2` joins several."""
+        """The values of a feature, in double precision.
+
+        Args:
+            feature: its name; `z1+z2` joins the columns of several.
+            rows: an index of the wanted rows (default: all).
+
+        Returns:
+            An array (rows, dims).
+
+        Raises:
+            InputError: the table has no such feature.
+        """
         parts = Feature.parse(feature).parts
         for part in parts:
             if part not in self.features:
@@ -171,10 +173,20 @@ class TokenTable:
         return np.concatenate([self.features[part][rows] for part in parts], axis=1, dtype=np.float64)
 
     def with_feature(self, name: str, array: Any) -> TokenTable:
-        """The table with one more feature: an array (rows, dims), one row for each of `tokens`, in its order.
+        """The table with one more feature.
 
-        A NumPy array or anything that becomes one; kept in single precision. Raises InputError when the name is taken
-        or no identifier, or the array has other rows or holds values that are not finite.
+        Args:
+            name: letters, digits and underscores.
+            array: numbers of shape (rows, dims) or (rows,), in the order of `tokens`; stored in single precision.
+
+        Raises:
+            InputError: the name is taken or not an identifier, the array has another number of rows, or it holds values
+                that are not finite.
+
+        Example:
+            >>> import lvm_probe
+            >>> table = lvm_probe.load_table("latents/cwvae")  # doctest: +SKIP
+            >>> table = table.with_feature("duration", table.tokens["end"] - table.tokens["start"])  # doctest: +SKIP
         """
         check_feature_name(name, self.features)
         values = np.asarray(array)
@@ -189,12 +201,12 @@ class TokenTable:
             values = values.astype(np.float32)
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise InputError(f"feature '{name}': row {row} holds NaN or infinity in single precision; mend it first")
+            raise InputError(f"feature '{name}': row {row} holds NaN or infinity in single precision; remove it first")
         extraction = {**self.extraction, "added": [*self.extraction.get("added", []), name]}
         return replace(self, extraction=extraction, features={**self.features, name: values})
 
     def select(self, rows: np.ndarray) -> TokenTable:
-        """The table restricted to the rows where `rows` is true."""
+        """The table restricted to the rows where the boolean array `rows` is true."""
         if rows.all():
             return self
         columns, features = (
@@ -241,7 +253,7 @@ class TokenTable:
 
 
 def _source(extraction: dict[str, Any]) -> str:
-    """What made the features, on which corpus, in one line."""
+    """The model and the corpus in one line."""
     model, encoder, corpus = ((extraction.get(name) or {}) for name in ("model", "encoder", "corpus"))
     name = (extraction.get("checkpoint") or {}).get("name") or encoder.get("name") or model.get("family")
     parts = [f"untrained {name}" if extraction.get("untrained") else name] if name else []
@@ -260,23 +272,25 @@ def columns_of_rows(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
 def check_feature_name(name: str, taken: Iterable[str]) -> None:
     """Raise InputError unless a feature may have this name."""
     if not name.isidentifier():
-        raise InputError(
-            f"feature '{name}': no identifier; name it with letters, digits and underscores, as my_layer_1"
-        )
+        raise InputError(f"feature '{name}': not an identifier; use letters, digits and underscores, as in my_layer_1")
     if name in {field for field, _ in TOKEN_FIELDS} | set(taken):
         raise InputError(f"feature '{name}': the table has a column of that name; choose another")
 
 
 def newest(root: Path = Path("latents")) -> Path:
-    """The token table under `root` that was begun last."""
-    tables = [path.parent for path in root.glob(f"[!.]*/{EXTRACTION}")]  # a hidden one is not yet whole
+    """The token table under `root` whose extraction was started last."""
+    tables = [path.parent for path in root.glob(f"[!.]*/{EXTRACTION}")]  # hidden folders are still being written
     if not tables:
         raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
     return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
 
 
 def read_extraction(folder: Path) -> dict[str, Any]:
-    """What `_extraction.json` says; InputError when the folder is no token table."""
+    """Read `_extraction.json`.
+
+    Raises:
+        InputError: the folder is not a token table.
+    """
     try:
         document = json.loads((folder / EXTRACTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -289,42 +303,40 @@ def read_extraction(folder: Path) -> dict[str, Any]:
 
 
 def _is_extraction(document: dict[str, Any]) -> bool:
-    """Whether what the readers of a table rely on is of the kind that it has to be."""
+    """Whether the values that readers of a table rely on have the right types."""
     features = document.get("features")
     taken = {name for name, _ in TOKEN_FIELDS}
     return (
         isinstance(features, dict)
-        and all(_counts(size, _LONGEST) and name not in taken for name, size in features.items())
-        and _counts(document.get("parts"), _MOST_PARTS)
-        and all(
-            isinstance(document.get(name) or {}, dict) for name in ("checkpoint", "corpus", "model", "mel", "versions")
-        )
-        and all(isinstance(document.get(name) or [], list) for name in ("also", "layers", "added"))
+        and all(_is_count(size, _MAX_SIZE) and name not in taken for name, size in features.items())
+        and _is_count(document.get("parts"), _MAX_PARTS)
+        and all(isinstance(document.get(name) or {}, dict) for name in _DICTS)
+        and all(isinstance(document.get(name) or [], list) for name in _LISTS)
     )
 
 
-def _counts(value: object, most: int) -> bool:
-    return type(value) is int and 1 <= value <= most
+def _is_count(value: object, maximum: int) -> bool:
+    return type(value) is int and 1 <= value <= maximum
 
 
 def existing_parts(folder: Path, parts: int) -> list[int]:
-    """Which of so many parts are in the folder; takes as long as there are files, however many are promised."""
+    """Numbers of the parts in the folder, of so many that the table has; takes time per file, not per part."""
     found = (re.fullmatch(r"part-([0-9]{5,9})\.parquet", path.name) for path in folder.iterdir())
     indices = sorted(int(match[1]) for match in found if match and match[0] == part_name(int(match[1])))
     return [index for index in indices if index < parts]
 
 
 def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
-    """A part's columns of this schema, text by dictionaries; InputError, naming it, when damaged or without them."""
+    """The columns of a part in this schema, text as dictionaries; InputError if they are damaged or missing."""
     wanted = pa.schema([(field.name, _TEXT if field.type == pa.string() else field.type) for field in wanted])
     try:
         with pq.ParquetFile(path, read_dictionary=DICTIONARIES) as file:
             part = file.read(columns=wanted.names, use_threads=False).select(wanted.names)
         if part.schema.types != wanted.types:
             part = part.cast(wanted)
-        part.validate(full=True)  # text that is none, too
+        part.validate(full=True)  # also that text is UTF-8
         for name, column in zip(part.column_names, part.columns, strict=True):
-            if name in dict(TOKEN_FIELDS) and name not in _UNKNOWN_AT_TIMES and column.null_count:
+            if name in dict(TOKEN_FIELDS) and name not in _OPTIONAL_FIELDS and column.null_count:
                 raise ValueError(f"the column {name} lacks values")
         return part
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -337,7 +349,11 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def read_note(folder: Path, index: int) -> PartNote:
-    """What a part says of itself; an empty note where it says nothing. InputError when the part is damaged."""
+    """The note of a part; an empty one where it has none.
+
+    Raises:
+        InputError: the part is damaged.
+    """
     path = folder / part_name(index)
     try:
         metadata = pq.read_schema(path).metadata or {}
@@ -347,8 +363,8 @@ def read_note(folder: Path, index: int) -> PartNote:
 
 
 def count_rows(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
-    """How many rows of each unit the parts hold, and of which utterances (ids)."""
-    only = pa.schema([named for named in TOKEN_FIELDS if named[0] in ("utterance", "unit")])
+    """Number of rows of each unit in the first `parts` parts, and the ids of their utterances."""
+    only = pa.schema([field for field in TOKEN_FIELDS if field[0] in ("utterance", "unit")])
     units: Counter[str] = Counter()
     utterances: set[str] = set()
     for index in range(parts):
@@ -378,32 +394,32 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
     """
     folder = Path(folder)
     extraction = read_extraction(folder)
-    there = existing_parts(folder, extraction["parts"])
-    if missing := extraction["parts"] - len(there):
+    existing = existing_parts(folder, extraction["parts"])
+    if missing := extraction["parts"] - len(existing):
         raise InputError(
             f"{folder}: {missing} of {extraction['parts']} parts are missing: the extraction was interrupted; run the "
-            "same `probe extract` again, it does only what is missing"
+            "same `probe extract` again: it does only what is missing"
         )
     wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
     arrays: dict[str, list[np.ndarray]] = {name: [np.empty(0, _KINDS[type])] for name, type in TOKEN_FIELDS}
     arrays |= {
         name: [np.empty((0, wanted.field(name).type.list_size), np.float32)] for name in wanted.names[len(arrays) :]
     }
-    for index in there:
+    for index in existing:
         part = _read_part(folder / part_name(index), wanted)
-        for name, read in arrays.items():
-            read += _values(part[name])
-    # One after the other, and what was read goes: little is in memory twice.
-    whole = {name: np.concatenate(arrays.pop(name)) for name in list(arrays)}
-    columns = {name: whole.pop(name) for name, _ in TOKEN_FIELDS}
-    for name, values in whole.items():
+        for name, chunks in arrays.items():
+            chunks += _chunks(part[name])
+    # Each column's chunks are freed before the next column is joined, so that little is in memory twice.
+    features = {name: np.concatenate(arrays.pop(name)) for name in list(arrays)}
+    columns = {name: features.pop(name) for name, _ in TOKEN_FIELDS}
+    for name, values in features.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{folder}: feature '{name}' holds NaN or infinity; extract it again")
-    return TokenTable(folder.name, folder, extraction, columns, whole)
+    return TokenTable(folder.name, folder, extraction, columns, features)
 
 
-def _values(column: pa.ChunkedArray) -> list[np.ndarray]:
-    """A column's values by chunks: text as objects, of which equal ones are one. Arrow's own way imports pandas."""
+def _chunks(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """The chunks of a column as arrays, text as shared objects. Arrow's own conversion would import pandas."""
     if pa.types.is_dictionary(column.type):
         return [_texts(chunk) for chunk in column.chunks]
     if pa.types.is_fixed_size_list(column.type):
@@ -412,7 +428,7 @@ def _values(column: pa.ChunkedArray) -> list[np.ndarray]:
 
 
 def _texts(array: pa.DictionaryArray) -> np.ndarray:
-    """None where there is none."""
+    """Text as objects; None where it is missing."""
     names = np.array([*array.dictionary.to_pylist(), None], dtype=object)
     if array.null_count == 0:
         return names[np.from_dlpack(array.indices)]
@@ -420,7 +436,7 @@ def _texts(array: pa.DictionaryArray) -> np.ndarray:
 
 
 def _lists(array: pa.FixedSizeListArray) -> np.ndarray:
-    """As rows; NaN where there are none."""
+    """Fixed-size lists as rows; NaN where they are missing."""
     size = array.type.list_size
     if array.null_count:
         return np.array([row or [np.nan] * size for row in array.to_pylist()], dtype=np.float32)
@@ -428,5 +444,5 @@ def _lists(array: pa.FixedSizeListArray) -> np.ndarray:
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """NaN where there is none; a copy, for the next part has the memory of this one."""
+    """Numbers, NaN where they are missing; a copy, because Arrow reuses the memory for the next part."""
     return np.from_dlpack(array).copy() if array.null_count == 0 else np.array(array.to_pylist(), dtype=np.float64)

@@ -22,8 +22,8 @@ from lvm_probe.probing.features.encoders import Encoder, Layer
 STRIDE = 320
 SAMPLE_RATE = 16_000
 
-LEAST_SAMPLES = 400
-"""What the convolutions need for one step; shorter audio is padded with zeros."""
+MIN_SAMPLES = 400
+"""Audio samples that the convolutions need for one step; shorter audio is padded with zeros."""
 
 BUILDERS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "wav2vec2_base": (zoo.wav2vec2_base, False),
@@ -38,16 +38,24 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "wavlm_base": (zoo.wavlm_base, False),
     "wavlm_large": (zoo.wavlm_large, True),
 }
-"""torchaudio's function, and whether the waveform is normalised to mean 0 and variance 1 over the utterance first.
+"""For each model the function that builds it, and whether utterances are first normalised to mean 0 and variance 1.
 
-As torchaudio's pipelines of the pretrained models do (`torchaudio.pipelines.Wav2Vec2Bundle`): those whose encoder
-begins with layer normalisation want it, the others take the samples as they are.
+The latter is what torchaudio's pipelines of the pretrained models do (`torchaudio.pipelines.Wav2Vec2Bundle`): models
+whose encoder starts with layer normalisation need it.
 """
 
 
 @dataclass(frozen=True)
 class TorchaudioEncoder:
-    """Outputs of the given transformer layers (from 1), 20 ms a step, as columns `hubert_base_6`, ..."""
+    """Outputs of some transformer layers, 20 ms per step, as features `hubert_base_6`, ...
+
+    Attributes:
+        name: name of the model.
+        model: the module, in evaluation mode.
+        layers: numbers of the layers, from 1.
+        normalise: whether the wave is normalised to mean 0 and variance 1.
+        device: where the model is.
+    """
 
     name: str
     model: Any
@@ -59,7 +67,7 @@ class TorchaudioEncoder:
         x = torch.from_numpy(wave).to(self.device).unsqueeze(0)
         if self.normalise:
             x = nn.functional.layer_norm(x, x.shape)
-        x = nn.functional.pad(x, (0, max(0, LEAST_SAMPLES - len(wave))))
+        x = nn.functional.pad(x, (0, max(0, MIN_SAMPLES - len(wave))))
         outputs, _ = self.model.extract_features(x, num_layers=max(self.layers))
         return [Layer(f"{self.name}_{l}", outputs[l - 1][0], None, STRIDE) for l in self.layers]
 
@@ -67,25 +75,32 @@ class TorchaudioEncoder:
 def load(
     name: str, weights: Path | None, layers: Sequence[int], *, device: torch.device, untrained_seed: int | None = None
 ) -> Encoder:
-    """A torchaudio model as an encoder, with the weights of a state dict (torch.save or safetensors).
+    """A torchaudio model as an encoder.
 
-    Without weights, `untrained_seed` draws them at random, for a baseline. A readout (`aux`) that the weights may
-    have is not used. Raises InputError when a name, a layer or a tensor does not fit.
+    Args:
+        name: one of `BUILDERS`.
+        weights: file with the model's state dict (torch.save or safetensors). A readout (`aux`) in it is ignored.
+        layers: numbers of the wanted transformer layers, from 1.
+        device: where to compute.
+        untrained_seed: seed of random weights, for a baseline; instead of `weights`.
+
+    Raises:
+        InputError: there is no such model or layer, or the weights do not fit.
     """
     if name not in BUILDERS:
         raise InputError(f"--torchaudio {name}: unknown; choose among {', '.join(BUILDERS)}")
     if (weights is None) == (untrained_seed is None):
         raise InputError(f"--torchaudio {name}: give either --weights FILE (nothing is downloaded) or --untrained")
     build, normalise = BUILDERS[name]
-    # The state dict is read first: a wrong file is found before a large model is built.
+    # The state dict is read first, so that a wrong file is reported before a large model is built.
     tensors = None if weights is None else _state_dict(weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(untrained_seed or 0)
         model: Any = build()
-    there = len(model.encoder.transformer.layers)
-    if not layers or not all(1 <= layer <= there for layer in layers):
-        asked = ", ".join(map(str, layers)) or "none given"
-        raise InputError(f"--layer: {asked}; {name} has layers 1 to {there}, choose one with each --layer")
+    count = len(model.encoder.transformer.layers)
+    if not layers or not all(1 <= layer <= count for layer in layers):
+        given = ", ".join(map(str, layers)) or "none given"
+        raise InputError(f"--layer: {given}; {name} has layers 1 to {count}, choose one with each --layer")
     provenance: dict[str, Any] = {"layers": sorted(set(layers)), "normalised": normalise}
     if weights is not None and tensors is not None:
         _fill(model, tensors, name, weights)
@@ -96,38 +111,39 @@ def load(
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give --weights a state dict that is on this machine")
+        raise InputError(f"{path}: no such file; give --weights a state dict on this machine")
     if path.suffix == ".safetensors":
-        found: Any = load_tensors(path)[0]
+        tensors: Any = load_tensors(path)[0]
     else:
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             why = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
             raise InputError(
                 f"{path}: torch cannot load it safely ({why}); save model.state_dict() by itself"
             ) from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()) or not found:
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()) or not tensors:
         raise InputError(f"{path}: not a state dict, which maps names to tensors; save model.state_dict() by itself")
-    if all(key.startswith("model.") for key in found):  # torchaudio's pipelines wrap the models that they normalise for
-        found = {key.removeprefix("model."): value for key, value in found.items()}
-    return {key: value for key, value in found.items() if not key.startswith("aux.")}
+    if all(key.startswith("model.") for key in tensors):  # from a pipeline that wraps the model to normalise its input
+        tensors = {key.removeprefix("model."): tensor for key, tensor in tensors.items()}
+    return {key: tensor for key, tensor in tensors.items() if not key.startswith("aux.")}
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], name: str, path: Path) -> None:
-    cure = "give weights in torchaudio's own naming (torchaudio.models.wav2vec2.utils imports other ones)"
+    """Load checked tensors into a model."""
+    cure = "give weights in torchaudio's own naming (torchaudio.models.wav2vec2.utils converts others)"
     own = model.state_dict()
     for key, tensor in tensors.items():
         if key in own and own[key].shape != tensor.shape:
             have, want = tuple(tensor.shape), tuple(own[key].shape)
-            raise InputError(f"{path}: tensor '{key}' has shape {have}, {name} wants {want}; name the right model")
+            raise InputError(f"{path}: tensor '{key}' has shape {have}, {name} needs {want}; name the right model")
         if not tensor.isfinite().all():
             raise InputError(f"{path}: tensor '{key}' holds NaN or infinity; copy the file again from its source")
-    # torch's own loading knows the older names of a weight norm's tensors.
-    found = model.load_state_dict(tensors, strict=False)
-    if found.missing_keys or found.unexpected_keys:
-        side = "lacks" if found.missing_keys else "has an unknown"
-        key = (found.missing_keys or found.unexpected_keys)[0]
+    # load_state_dict also accepts the older names of a weight norm's tensors.
+    result = model.load_state_dict(tensors, strict=False)
+    if result.missing_keys or result.unexpected_keys:
+        side = "lacks" if result.missing_keys else "has an unknown"
+        key = (result.missing_keys or result.unexpected_keys)[0]
         raise InputError(f"{path}: {side} tensor '{key}' for {name}; {cure}")
 
 

@@ -25,6 +25,7 @@ from lvm_probe.app.explorer.pages import map as map_page
 from lvm_probe.app.explorer.result_cache import ResultCache, cached_array, digest
 from lvm_probe.app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
 from lvm_probe.figures import style
+from lvm_probe.models.io.files import write_json
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Refusal
@@ -55,7 +56,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     features = {"z1": np.array(z1), "z1_var": np.ones((len(rows), 4)), "mel": np.array(mel)}
     token_table.write_part(folder, 0, rows, features, SIZES)
-    token_table.write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1"]})
+    write_json(folder / token_table.EXTRACTION, {"parts": 1, "features": SIZES, "layers": ["z1"]})
     return folder
 
 

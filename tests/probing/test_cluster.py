@@ -24,6 +24,7 @@ from lvm_probe.app.cli import main
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.io.files import write_json
 from lvm_probe.models.registry import preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
@@ -249,7 +250,7 @@ def test_a_worker_must_see_the_command_s_folder(
     assert job.write_part(0, replace(corpus, utterances=corpus.utterances[:1])) == {}
     with pytest.raises(InputError, match="_extraction.json: written on another machine, but not visible here"):
         cluster._open_job(replace(ours, out=tmp_path / "elsewhere"))
-    token_table.write_json(tmp_path / "t" / token_table.EXTRACTION, {})
+    write_json(tmp_path / "t" / token_table.EXTRACTION, {})
     with pytest.raises(InputError, match="another folder than the command's, or another extraction began in it"):
         cluster._open_job(ours)
     with pytest.raises(InputError, match="no longer holds this extraction"):

@@ -83,7 +83,7 @@ def test_every_form_becomes_layers(found: Any, names: list[str]) -> None:
         ((MEAN, -MEAN, 64), "minimum -19; give one .* without negative values"),
         ((MEAN, None, 0), "layer 'layer1' has a stride of 0"),
         (Layer("a", MEAN, None, 64.0), "layer 'a' has a stride of 64.0; give a whole number"),  # type: ignore[arg-type]
-        ({"my layer": (MEAN, None, 64)}, "'my layer': no identifier"),
+        ({"my layer": (MEAN, None, 64)}, "'my layer': not an identifier"),
         ({"mel": (MEAN, None, 64)}, "'mel': the table has a column of that name"),
         ({"start": (MEAN, None, 64)}, "'start': the table has a column of that name"),
         ({"a_var": (MEAN, None, 64)}, "layer 'a_var' is named like a column derived from a layer"),

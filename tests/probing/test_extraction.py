@@ -18,7 +18,7 @@ from lvm_probe.analysis.mel import log_mel
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
-from lvm_probe.models.io.files import UNFINISHED
+from lvm_probe.models.io.files import UNFINISHED, write_json
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing import parallel
@@ -693,9 +693,7 @@ def test_a_table_from_before_there_were_more_features_goes_on(
     settings = Settings(draws=1)
     extract(tiny, corpus, tmp_path / "t", settings)
     said = token_table.read_extraction(tmp_path / "t")
-    token_table.write_json(
-        tmp_path / "t" / token_table.EXTRACTION, {k: v for k, v in said.items() if k not in ("also", "layers")}
-    )
+    write_json(tmp_path / "t" / token_table.EXTRACTION, {k: v for k, v in said.items() if k not in ("also", "layers")})
     (tmp_path / "t" / token_table.part_name(2)).unlink()
     assert extract(tiny, corpus, tmp_path / "t", settings).parts_done == 1
     with pytest.raises(InputError, match=r"holds another extraction \(its also, features differ\)"):

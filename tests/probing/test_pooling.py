@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.features.pooling import LOG_FLOOR, Pooling, halved
+from lvm_probe.probing.features.pooling import LOG_FLOOR, Pooling, split_in_half
 from tests.probing import reference_pooling as reference
 
 STRIDE, SAMPLES = 64, 1000  # 16 steps, the last of them only 40 samples
@@ -101,8 +101,8 @@ def test_halves_are_means_before_and_after_the_middle_sample(case: tuple[list[Se
 
 
 def test_one_sample_is_both_of_its_halves() -> None:
-    assert halved(Segment("x", 5, 6)) == (Segment("x", 5, 6), Segment("x", 5, 6))
-    assert halved(Segment("x", 5, 8)) == (Segment("x", 5, 6), Segment("x", 6, 8))
+    assert split_in_half(Segment("x", 5, 6)) == (Segment("x", 5, 6), Segment("x", 5, 6))
+    assert split_in_half(Segment("x", 5, 8)) == (Segment("x", 5, 6), Segment("x", 6, 8))
     pool = Pooling([Segment("x", 100, 101)], STRIDE, STEPS)
     np.testing.assert_array_equal(pool.halves(steps())[0], np.tile(pool.mean(steps())[0], 2))
 

@@ -124,7 +124,7 @@ def _spoilt(change: str, state: dict[str, torch.Tensor]) -> Any:
             "lacks tensor 'feature_extractor.conv_layers.0.*' for plain; give weights in torchaudio's own naming",
         ),
         ("unknown", "has an unknown tensor 'new' for plain"),
-        ("shape", r"tensor 'feature_extractor.* has shape \(3, 2\), plain wants"),
+        ("shape", r"tensor 'feature_extractor.* has shape \(3, 2\), plain needs"),
         ("nan", "tensor 'feature_extractor.* holds NaN or infinity"),
         ("nested", "not a state dict, which maps names to tensors"),
         ("list", "not a state dict, which maps names to tensors"),

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks import fuzz
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.io.files import write_json
 from lvm_probe.models.registry import FAMILIES, config_to_dict, family, preset
 from lvm_probe.probing.corpora.audio import check_resampling, read_audio_header
 from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -251,13 +252,13 @@ def test_weights_of_another_kind(saved: Path, dtype: torch.dtype) -> None:
     ],
 )
 def test_an_extraction_file_of_another_kind(changes: dict[str, Any], tmp_path: Path) -> None:
-    token_table.write_json(tmp_path / token_table.EXTRACTION, {"parts": 1, "features": {"z1": 3}} | changes)
+    write_json(tmp_path / token_table.EXTRACTION, {"parts": 1, "features": {"z1": 3}} | changes)
     with pytest.raises(InputError, match="_extraction.json: not what `probe extract` writes"):
         token_table.load(tmp_path)
 
 
 def test_a_hundred_million_parts_are_missing_at_once(tmp_path: Path) -> None:
-    token_table.write_json(tmp_path / token_table.EXTRACTION, {"parts": 10**8, "features": {"z1": 3}})
+    write_json(tmp_path / token_table.EXTRACTION, {"parts": 10**8, "features": {"z1": 3}})
     (tmp_path / "part-000000.parquet").touch()  # no name of a part
     (tmp_path / "part-00007.parquet").touch()
     with pytest.raises(InputError, match="99999999 of 100000000 parts are missing"):

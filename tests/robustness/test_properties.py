@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lvm_probe.models.io.files import write_json
 from lvm_probe.probing.corpora import lab, open_corpus, textgrid
 from lvm_probe.probing.corpora.audio import resample_segment
 from lvm_probe.probing.corpora.corpus import Segment, Speaker, Utterance
@@ -196,7 +197,7 @@ def parts(draw: st.DrawFn) -> tuple[dict[str, int], list[list[dict[str, Any]]], 
 def written(folder: Path, made: Any) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     sizes, rows, arrays = made
-    token_table.write_json(folder / token_table.EXTRACTION, {"parts": len(rows), "features": sizes})
+    write_json(folder / token_table.EXTRACTION, {"parts": len(rows), "features": sizes})
     for index, (some, values) in enumerate(zip(rows, arrays, strict=True)):
         token_table.write_part(folder, index, some, values, sizes)
     return folder
@@ -259,5 +260,5 @@ def test_the_note_of_a_part_is_read_back(tmp_path: Path, left_out: dict[str, str
     )
 )
 def test_a_document_is_read_back(tmp_path: Path, document: dict[str, Any]) -> None:
-    token_table.write_json(tmp_path / "x.json", document)
+    write_json(tmp_path / "x.json", document)
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == document
