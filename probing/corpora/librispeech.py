@@ -98,8 +98,8 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         transcript = transcripts.get(id)
         if transcript is None and transcripts:
             notices.append(Problem(path, None, "no transcript in any .trans.txt: its text is unknown", "notice"))
-        if message := doubled.get(id):
-            raise InvalidFile(path, None, message)
+        if (both := doubled.get(id)) is not None:
+            raise InvalidFile(path, None, both)
         alignment = alignments.get(id)
         header = audio_header(path, options, notices)
         phonemes: tuple[Segment, ...] = ()

@@ -28,6 +28,7 @@ from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Problem, Segment, Utterance
 from lvm_probe.probing.corpora.folders import Annotation, read_folders
 from lvm_probe.probing.corpora.intake import (
+    END_TOLERANCE_MS,
     InvalidFile,
     Options,
     Row,

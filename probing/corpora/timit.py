@@ -130,8 +130,8 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         usage = next((part for part in reversed(above[-2:]) if not _DIALECT.fullmatch(part)), "")
         split = usage if usage in ("train", "test") else info.split
 
-        if message := doubled.get(_key(path)):
-            raise InvalidFile(path, None, message)
+        if (both := doubled.get(_key(path))) is not None:
+            raise InvalidFile(path, None, both)
         header = audio_header(path, options, notices)
         phones_file, words_file, text_file = (
             annotations.get((*_key(path), suffix)) for suffix in (".phn", ".wrd", ".txt")
