@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> Output:
     import pandas as pd
 
     from lvm_probe.figures import accuracy_over_k, phonemes_lda, style
-    from lvm_probe.figures.inputs import Material
+    from lvm_probe.figures.inputs import FigureInputs
     from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.corpora.demo import CORPUS
     from lvm_probe.probing.questions.ask import ask
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> Output:
     write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     speaker = corpus.speakers[0].id
-    data = phonemes_lda.data(Material(tokens, speaker=speaker))
+    data = phonemes_lda.data(FigureInputs(tokens, speaker=speaker))
     scatter = style.save_with_data(phonemes_lda.figure(data), data, out / "phonemes-lda")
     text = f"""\
 {len(corpus.utterances)} synthetic utterances of {len(corpus.speakers)} speakers, encoded by {CHECKPOINT}; posterior \

@@ -19,7 +19,7 @@ from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.questions.untrained import SUFFIX
 
 if TYPE_CHECKING:
-    from lvm_probe.figures.inputs import Material, Progress
+    from lvm_probe.figures.inputs import FigureInputs, Progress
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.features.token_table import TokenTable
 
@@ -92,10 +92,10 @@ def run(args: argparse.Namespace) -> Output:
     check_writable(out)
     if any((path / token_table.EXTRACTION).exists() for path in (out, out.parent)):
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
-    material, notices = _material(args)
-    corpus = material.corpus
+    inputs, notices = _figure_inputs(args)
+    corpus = inputs.corpus
     drawn = collection.draw(
-        material,
+        inputs,
         wanted,
         out,
         versions=package_versions(),
@@ -108,19 +108,19 @@ def run(args: argparse.Namespace) -> Output:
     document = {
         "wrote": [str(path) for path in drawn.wrote],
         "kept": [str(path) for path in drawn.kept],
-        "left_out": [{"figure": piece.name, "reason": piece.reason} for piece in drawn.left_out],
+        "left_out": [{"figure": piece.name, "reason": piece.reason} for piece in drawn.missing],
         "notices": list(drawn.notices),
         "report": str(drawn.report),
     }
     lines = [f"{', '.join(name for name in wanted if name in drawn.shown) or 'nothing'}: in {out}/"]
     lines += [f"{len(drawn.kept)} files were up to date; --again draws them again"] if drawn.kept else []
-    lines += [f"left out {piece.name}: {piece.reason}" for piece in drawn.left_out]
+    lines += [f"left out {piece.name}: {piece.reason}" for piece in drawn.missing]
     return Output(document, "\n".join([*lines, f"wrote {drawn.report}"]))
 
 
-def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
+def _figure_inputs(args: argparse.Namespace) -> tuple[FigureInputs, list[str]]:
     """The inputs, opened, and notices about what does not fit together."""
-    from lvm_probe.figures.inputs import Material
+    from lvm_probe.figures.inputs import FigureInputs
     from lvm_probe.probing.features import token_table
 
     named = args.latents or [str(token_table.newest())]
@@ -157,7 +157,7 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
     device = pick_device(args.device)
     for loaded in checkpoints.values():
         loaded.model.to(device)
-    material = Material(
+    inputs = FigureInputs(
         first,
         untrained=untrained,
         others=tuple(others),
@@ -169,7 +169,7 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
         permutations=args.permutations,
         seed=args.seed,
     )
-    return material, notices
+    return inputs, notices
 
 
 def _checkpoints(names: Sequence[str] | None, first: TokenTable) -> dict[str, Checkpoint]:

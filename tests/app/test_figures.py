@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import likelihood_tables, probe_table, registry, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Probe, Refusal, quietly
@@ -28,10 +28,10 @@ SMALL = ("--permutations", 1)
 def stub(name: str, label: str, reason: str = "") -> Any:
     """A figure of one curve, whose title and label a user's file could have brought."""
 
-    def data(material: Material) -> pd.DataFrame:
+    def data(inputs: FigureInputs) -> pd.DataFrame:
         if reason:
-            raise InputError(f"{material.table.path}: {reason}")
-        material.progress("half", 0.5)
+            raise InputError(f"{inputs.table.path}: {reason}")
+        inputs.progress("half", 0.5)
         return pd.DataFrame({"x": [1, 2, 3], "y": [1.0, 3.0, 2.0]})
 
     def figure(data: pd.DataFrame) -> Figure:
@@ -40,8 +40,8 @@ def stub(name: str, label: str, reason: str = "") -> Any:
             fig.add_subplot().plot(data["x"], data["y"], label=label)
         return fig
 
-    def caption(data: pd.DataFrame, material: Material) -> str:
-        return f"{len(data)} points of {label}, {material.table.path}."
+    def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
+        return f"{len(data)} points of {label}, {inputs.table.path}."
 
     return SimpleNamespace(NAME=name, TITLE=f"A figure of {label}", data=data, figure=figure, caption=caption)
 
@@ -215,7 +215,7 @@ def test_a_bug_is_not_taken_for_bad_data(
 
 
 def test_a_manifest_of_nobody_s_is_no_obstacle(latents: Path, drawn: list[str], probe: Probe, tmp_path: Path) -> None:
-    (tmp_path / ".figures.json").write_text('{"pieces": {"one": {"key": 3, "files": {"../../x": ""}}}}')
+    (tmp_path / ".figures.json").write_text('{"items": {"one": {"key": 3, "files": {"../../x": ""}}}}')
     said = probe("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
     assert len(said["wrote"]) == 5
 
@@ -288,23 +288,23 @@ def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lvm_probe.app.cli import main
-    from lvm_probe.figures import inputs
+    from lvm_probe.probing.questions import ask as ask_module
 
     asked: list[str] = []
     seen: list[pd.DataFrame] = []
-    whole = inputs.ask
+    whole = ask_module.ask
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         asked.append(args[1].target)
         return whole(*args, **kwargs)
 
-    def broken_off(material: Material) -> Any:
-        seen.append(probe_table.probes(material).frame)
+    def broken_off(inputs: FigureInputs) -> Any:
+        seen.append(probe_table.probes(inputs).frame)
         if len(seen) == 1:
             raise KeyboardInterrupt
-        return likelihood_tables.table_5(material)
+        return likelihood_tables.table_5(inputs)
 
-    monkeypatch.setattr(inputs, "ask", ask)
+    monkeypatch.setattr(ask_module, "ask", ask)
     monkeypatch.setattr(registry, "TABLES", {"broken": broken_off})
     argv = ["figures", "--latents", str(latents), "--out", str(tmp_path), "--only", "broken", "--permutations", "0"]
     assert main(argv) == 130
