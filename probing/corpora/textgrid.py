@@ -75,9 +75,9 @@ NON_PHONEME_LABELS: Mapping[str, str] = {
 _MAX_SECONDS = 1e7  # no recording is that long
 
 
-def looks_like(tree: Tree) -> bool:
-    """Whether there is a TextGrid."""
-    return bool(tree.by_suffix(".textgrid"))
+def sign(tree: Tree) -> Path | None:
+    """A TextGrid."""
+    return next(iter(tree.by_suffix(".textgrid")), None)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
