@@ -1,11 +1,11 @@
-"""Times the explorer in a headless Chromium: from the command to the first picture, and from a choice to its picture.
+"""Time the explorer in a headless Chromium: from the command to the first picture, and from a choice to its picture.
 
     python benchmarks/explorer.py
     python benchmarks/explorer.py --latents latents/cwvae --corpus TIMIT
 
-Needs Playwright and a Chromium, as the browser test does. The first turn fills the caches of browser and machine and is
-shown apart. Beside the first picture stand its parts: until the server answers, and until the page is there, both
-mostly the imports and the browser's; the rest is the page's own.
+Needs Playwright and a Chromium, like the browser test. The first turn fills the caches of browser and machine, and does
+not count towards the median. Two parts of the time to the first picture are printed too: until the server answers, and
+until the page is loaded; both are mostly imports and the browser, the rest is the page's own.
 """
 
 import argparse
@@ -36,20 +36,20 @@ WATCH = """canvas => {
     pen.clearRect = (...box) => { clear(...box); queueMicrotask(() => window.drawn = performance.now()); };
     document.addEventListener('click', () => window.chosen = performance.now(), {capture: true});
 }"""
-"""Notes when the map was last drawn, and when something was last chosen."""
+"""Records when the map was last drawn, and when an option was last chosen."""
 
 
 @contextmanager
-def served(told: list[str], port: int) -> Iterator[None]:
-    """The explorer; gone at the end."""
-    command = [sys.executable, "-m", "lvm_probe", "explore", *told, "--no-browser", "--port", str(port)]
+def served(options: list[str], port: int) -> Iterator[None]:
+    """Serve the explorer inside this block."""
+    command = [sys.executable, "-m", "lvm_probe", "explore", *options, "--no-browser", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
         try:
             while server.poll() is None and _refused(port):
                 time.sleep(0.01)
             if server.poll() is not None:
-                raise SystemExit(f"the explorer has ended; try: probe explore {' '.join(told)}")
+                raise SystemExit(f"the explorer has ended; try: probe explore {' '.join(options)}")
             yield
         finally:
             server.terminate()
@@ -60,10 +60,10 @@ def _refused(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def first_picture(page: Any, told: list[str], port: int, changes: bool) -> tuple[list[float], dict[str, float]]:
-    """Seconds from the command until the server answers, the page is there and the map is drawn; those of choices."""
+def first_picture(page: Any, options: list[str], port: int, changes: bool) -> tuple[list[float], dict[str, float]]:
+    """Seconds from the command until server, page and map are there; and the seconds that choices took."""
     begin = time.perf_counter()
-    with served(told, port):
+    with served(options, port):
         times = [time.perf_counter() - begin]
         page.goto(f"http://{HOST}:{port}", wait_until="commit")
         page.locator(".stApp").first.wait_for()
@@ -76,14 +76,14 @@ def first_picture(page: Any, told: list[str], port: int, changes: bool) -> tuple
 def _changes(page: Any) -> dict[str, float]:
     page.wait_for_timeout(3000)
     page.locator(".st-key-map-chart canvas").evaluate(WATCH)
-    found = {}
+    seconds = {}
     for colour in COLOURS:
         page.get_by_role("combobox", name="Colour by").first.click()
         page.wait_for_timeout(500)
         page.get_by_role("option", name=colour, exact=True).click()
         page.wait_for_timeout(2000)
-        found[colour] = (page.evaluate("window.drawn") - page.evaluate("window.chosen")) / 1000
-    return found
+        seconds[colour] = (page.evaluate("window.drawn") - page.evaluate("window.chosen")) / 1000
+    return seconds
 
 
 def main() -> None:
@@ -91,9 +91,9 @@ def main() -> None:
     parser.add_argument("--latents", help="a token table (default: the demo)")
     parser.add_argument("--corpus", help="its corpus")
     parser.add_argument("--turns", type=int, default=4)
-    asked = parser.parse_args()
-    told = ["--latents", asked.latents] if asked.latents else ["--demo"]
-    told += ["--corpus", asked.corpus] if asked.corpus else []
+    arguments = parser.parse_args()
+    options = ["--latents", arguments.latents] if arguments.latents else ["--demo"]
+    options += ["--corpus", arguments.corpus] if arguments.corpus else []
     with socket.socket() as free:
         free.bind((HOST, 0))
         port = free.getsockname()[1]
@@ -106,8 +106,8 @@ def main() -> None:
         browser.set_default_timeout(PATIENCE_MS)
         page = browser.new_page()
         print(f"{'':<12}{'answers':>9}{'page':>9}{'picture':>9}  seconds after the command")
-        for turn in range(asked.turns + 1):
-            times, changes = first_picture(page, told, port, turn == asked.turns)
+        for turn in range(arguments.turns + 1):
+            times, changes = first_picture(page, options, port, turn == arguments.turns)
             print(f"{'cold' if turn == 0 else turn:<12}" + "".join(f"{t:9.2f}" for t in times), flush=True)
             turns.append(times)
         browser.close()

@@ -12,7 +12,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import t as student
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
@@ -46,17 +45,17 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     Per feature: a curve, its interval as a band, or as bars where there are few k, and the accuracy on permuted labels
     as a thin dotted line of the same colour. The grey dashes are the majority line. Every curve is labelled at its end.
 
-    Pooled rows (empty `speaker`), or where there are none those of a single speaker, are drawn as they are. For
-    several speakers without pooled rows, the mean is drawn, with Student's 95 % interval over speakers. With several
-    token tables (column `table`), all but the first get paler curves labelled with the table's name; a curve equal to
-    the first table's, such as that of Mel, is drawn once.
+    Pooled rows (empty `speaker`) are drawn, or those of a single speaker where there are none. With several token
+    tables (column `table`), all but the first get paler curves labelled with the table's name; a curve equal to the
+    first table's, such as that of Mel, is drawn once.
 
     Args:
         ax: where; its limits are set here.
         data: result rows. Rows of k = 0 (the LDA classifier) are ignored.
 
     Raises:
-        InputError: no rows, columns missing, several targets or protocols, or two rows for one point.
+        InputError: no rows, columns missing, several targets or protocols, two rows for one point, or several speakers
+            without pooled rows.
     """
     rows = _checked(data)
     if len(_protocols(rows)) > 1:
@@ -191,44 +190,19 @@ def _pooled_or_all(rows: pd.DataFrame) -> pd.DataFrame:
     pooled = rows["speaker"] == ""
     table = rows["table"] if "table" in rows else pd.Series("", rows.index)
     chosen = rows[pooled | ~pooled.groupby(table).transform("any")]
-    lost = set(rows["curve"]) - set(chosen["curve"]) | (set(_averaged(chosen)) if pooled.any() else set())
-    if lost:
-        raise InputError(
-            f"{', '.join(sorted(lost))} has rows of single speakers only, and others pooled ones; give one kind"
-        )
+    speakers = chosen.groupby("curve")["speaker"].nunique()
+    mixed = set(rows["curve"]) - set(chosen["curve"]) | set(speakers.index[speakers > 1])
+    if mixed:
+        raise InputError(f"{', '.join(sorted(mixed))}: rows of single speakers; give pooled rows, or one speaker's")
     return chosen
 
 
-def _averaged(rows: pd.DataFrame) -> list[str]:
-    """The curves that are means over speakers."""
-    speakers = rows.groupby("curve")["speaker"].nunique()
-    return sorted(speakers.index[speakers > 1])
-
-
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per curve and k, of one protocol: pooled, of one speaker, or the mean over speakers."""
-    rows = _pooled_or_all(rows)
-    several = rows["curve"].isin(_averaged(rows))
-    if several.any():
-        some = rows[several]
-        speakers = some.groupby("curve")["speaker"].transform("nunique")
-        counts = some.groupby(["curve", "k"])["accuracy"].transform("size")
-        grouped = some[counts == speakers].groupby(["curve", "k"])  # a mean over fewer speakers would make a jump
-        means = grouped[list(_FRACTIONS)].mean()
-        n = grouped.size()
-        error = grouped["accuracy"].std() / np.sqrt(n) * student.ppf(0.975, n - 1)
-        means["ci_low"] = (means["accuracy"] - error).clip(0, 1)
-        means["ci_high"] = (means["accuracy"] + error).clip(0, 1)
-        if means.empty:
-            raise InputError("no k that all speakers have results for; give each the same k")
-        means = means.reset_index()
-        rows = means if several.all() else pd.concat([rows[~several], means], ignore_index=True)
-    rows = rows.sort_values(["curve", "k"])
+    """One row per curve and k, of one protocol, with its place on the axis of k."""
+    rows = _pooled_or_all(rows).sort_values(["curve", "k"])
     names = style.feature_order(rows["curve"])
-    dodges = (
-        np.linspace(-0.5, 0.5, len(names)) * _DODGE if _has_few_ks(rows) and len(names) > 1 else np.zeros(len(names))
-    )
-    return rows.assign(x=rows["k"] + rows["curve"].map(dict(zip(names, dodges, strict=True))))
+    dodges = np.linspace(-0.5, 0.5, len(names)) if _has_few_ks(rows) and len(names) > 1 else np.zeros(len(names))
+    return rows.assign(x=rows["k"] + _DODGE * rows["curve"].map(dict(zip(names, dodges, strict=True))))
 
 
 def _has_few_ks(rows: pd.DataFrame) -> bool:
@@ -284,17 +258,14 @@ def _note(rows: pd.DataFrame, protocols: list[str]) -> str:
     """What was counted, and what the lines are."""
     parts = {protocol: _pooled_or_all(rows[rows["protocol"] == protocol]) for protocol in protocols}
     counts = {protocol: _counts(part) for protocol, part in parts.items()}
-    over = {unit for part in parts.values() for unit in _interval_units(part)}
-    if len(set(counts.values())) == 1:
-        what = counts[protocols[0]]
-    else:
-        alike = [[p for p in protocols if counts[p] == text] for text in dict.fromkeys(counts.values())]
-        what = "; ".join(f"{joined(group)} {counts[group[0]]}" for group in alike)
+    alike = [[p for p in protocols if counts[p] == text] for text in dict.fromkeys(counts.values())]
+    what = [f"{joined(group)} {counts[group[0]]}" if len(alike) > 1 else counts[group[0]] for group in alike]
     bars = " or bars" if any(map(_has_few_ks, parts.values())) else ""
-    unit = f" over {over.pop()}" if len(over) == 1 else ""
+    units = {unit for part in parts.values() for unit in part.get("interval", ())}
+    unit = f" over {units.pop()}" if len(units) == 1 else ""
     text = (
-        f"{str(rows['target'].iloc[0]).capitalize()}: {what}. Bands{bars}: 95 % intervals{unit}. Dotted: permuted "
-        "labels. Grey dashes: majority class."
+        f"{str(rows['target'].iloc[0]).capitalize()}: {'; '.join(what)}. Bands{bars}: 95 % intervals{unit}. Dotted: "
+        "permuted labels. Grey dashes: majority class."
     )
     dims = set(rows["lda_dims"]) if "lda_dims" in rows else set()
     if len(dims) == 1:
@@ -304,18 +275,9 @@ def _note(rows: pd.DataFrame, protocols: list[str]) -> str:
 
 def _counts(rows: pd.DataFrame) -> str:
     """How many tokens, classes and speakers the curves of one protocol are about."""
-    names = sorted(set(rows["speaker"]))
-    match names:
-        case ["", *_]:
-            who = f", {counted(int(rows['speakers'].max()), 'speaker')}" if "speakers" in rows else ""
-        case [name]:
-            who = f", speaker {name}"
-        case _:
-            who = f", mean of {len(names)} speakers" if _averaged(rows) else f", speakers {joined(names)}"
+    names = [name for name in sorted(set(rows["speaker"])) if name]
+    who = f", speaker{'' if len(names) == 1 else 's'} {joined(names)}" if names else ""
+    if not names and "speakers" in rows:
+        who = f", {counted(int(rows['speakers'].max()), 'speaker')}"
     each = " each" if len(names) > 1 else ""
     return f"n = {number_range(rows['n'])}{each}, {number_range(rows['n_classes'])} classes{who}"
-
-
-def _interval_units(rows: pd.DataFrame) -> set[str]:
-    """What the intervals of the curves are over: speakers, tokens."""
-    return {"speakers"} if _averaged(rows) else set(rows["interval"]) if "interval" in rows else set()

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, lagged_products, pairs
-from lvm_probe.analysis.ratios import percentile_interval, resampled_ratios
+from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.kl_over_time import model_and_corpus
 from lvm_probe.probing.corpora import phones
 
@@ -39,7 +39,7 @@ MEL_HOP = 64
 COLUMNS = ("kind", "series", "lag_ms", "value", "ci_low", "ci_high")
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per layer (and Mel) and lag, of kind `autocorrelation`; one each of kind `duration` for phone and word.
 
     `value` is the autocorrelation of the vector: the sum of its dimensions' autocovariances over that of their
@@ -51,13 +51,13 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: no checkpoint or corpus, a model without latents, or audio that cannot be read.
     """
-    model, corpus = model_and_corpus(material)
+    model, corpus = model_and_corpus(inputs)
     from lvm_probe.analysis.mel import log_mel
     from lvm_probe.probing.corpora.audio import to_float
     from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
-    chosen = _choose(corpus, material.seed)
+    chosen = _choose(corpus, inputs.seed)
     rate = model.config.sample_rate
     hop = model.strides[0] if model.strides[0] > 1 else MEL_HOP
     names = [*(f"z{l + 1}" for l in range(len(model.strides))), "mel"]
@@ -69,15 +69,15 @@ def data(material: Material) -> pd.DataFrame:
     products = {name: np.zeros((groups.max() + 1, count)) for name, count in lags.items()}
     counts = {name: np.zeros((groups.max() + 1, count)) for name, count in lags.items()}
     for utterance, group in zip(chosen, groups, strict=True):
-        material.progress(f"autocorrelation, {utterance.id}")
+        inputs.progress(f"autocorrelation, {utterance.id}")
         pcm = read_pcm(utterance, rate)
-        spent = layer_kl(model, utterance.id, pcm, DRAWS, material.seed)
+        spent = layer_kl(model, utterance.id, pcm, DRAWS, inputs.seed)
         mel = log_mel(to_float(pcm), sample_rate=rate, hop=hop)
         for name, series in zip(names, [*(layer.mean for layer in spent), mel], strict=True):
             products[name][group] += lagged_products(series.astype(np.float64), lags[name]).sum(1)
             counts[name][group] += pairs(len(series), lags[name])
     parts = [
-        _rows(name, 1000 * strides[name] / rate, products[name], counts[name], material.seed).assign(
+        _rows(name, 1000 * strides[name] / rate, products[name], counts[name], inputs.seed).assign(
             over=unit, groups=int(groups.max()) + 1, n=len(chosen)
         )
         for name in names
@@ -87,15 +87,7 @@ def data(material: Material) -> pd.DataFrame:
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw a curve with its band for each layer and Mel, and a vertical line at each median duration.
-
-    Args:
-        ax: where; its limits are set here.
-        data: as `data` makes it.
-
-    Raises:
-        InputError: columns missing or no curve.
-    """
+    """Draw a curve with its band for each layer and Mel, and a vertical line at each median duration."""
     _check(data)
     curves = data[data["kind"] == "autocorrelation"]
     longest = float(curves["lag_ms"].max())
@@ -120,11 +112,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """One panel in one column, with its legend.
-
-    Raises:
-        InputError: as `draw`.
-    """
+    """One panel in one column, with its legend."""
     with style.theme():
         fig, ax = layout.single(height=1.95, head=0.22)
         draw(ax, data)
@@ -133,7 +121,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was measured, and where the curves fall to 1/e."""
     curves = data[data["kind"] == "autocorrelation"]
     falls = []
@@ -145,7 +133,7 @@ def caption(data: pd.DataFrame, material: Material) -> str:
         f"median {row['series']} duration {row['lag_ms']:.0f} ms (of {row['value']:,.0f})"
         for row in data[data["kind"] == "duration"].to_dict("records")
     ]
-    model = "" if material.checkpoint is None else f" of {material.checkpoint.path.stem}"
+    model = "" if inputs.checkpoint is None else f" of {inputs.checkpoint.path.stem}"
     groups, over = int(curves["groups"].iloc[0]), curves["over"].iloc[0]
     bands = f"bands: 95 % bootstrap intervals over {groups} {over}s" if groups > 1 else f"one {over}, so no band"
     return (

@@ -1,4 +1,4 @@
-"""All figures and tables of one material in one folder, with a report page."""
+"""Figures and tables in one folder, with a report on one page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import seaborn
 
 from lvm_probe import InputError
 from lvm_probe.figures import html_report, registry, report_contents, style
-from lvm_probe.figures.figure_cache import Answers, Folder, Piece, key, table_digest
-from lvm_probe.figures.html_report import LeftOutPiece
-from lvm_probe.figures.inputs import Material, Progress
+from lvm_probe.figures.figure_cache import AnswerCache, FigureFolder, ReportItem, digest, table_digest
+from lvm_probe.figures.html_report import MissingItem
+from lvm_probe.figures.inputs import FigureInputs, Progress
 from lvm_probe.figures.report_contents import without_paths
 
 
@@ -25,15 +25,15 @@ class Drawn:
 
     Attributes:
         wrote: files written now, the report last.
-        kept: files that were there already and up to date.
-        left_out: figures and tables that the material does not allow, with the reason.
+        kept: files that were up to date.
+        missing: figures and tables that cannot be drawn from the inputs, with the reason.
         shown: names of all figures and tables in the report.
         notices: those given, and files of the corpus that changed meanwhile.
     """
 
     wrote: tuple[Path, ...]
     kept: tuple[Path, ...]
-    left_out: tuple[LeftOutPiece, ...]
+    missing: tuple[MissingItem, ...]
     shown: frozenset[str]
     notices: tuple[str, ...]
 
@@ -43,7 +43,7 @@ class Drawn:
 
 
 def draw(
-    material: Material,
+    inputs: FigureInputs,
     names: Sequence[str],
     out: Path,
     *,
@@ -59,7 +59,7 @@ def draw(
     What is up to date is not drawn again, so an interrupted run continues.
 
     Args:
-        material: the data.
+        inputs: the data.
         names: figures and tables to draw, as `registry.chosen` gives them.
         out: the folder.
         versions: of the packages that results depend on.
@@ -73,73 +73,75 @@ def draw(
         InputError: a file cannot be written.
     """
     versions = {**versions, "matplotlib": matplotlib.__version__, "seaborn": seaborn.__version__}
-    inputs = _inputs(material, versions)
-    keys = _keys(material, inputs)
-    folder, answers = Folder(out), Answers(out, key(inputs))
+    made_from = _made_from(inputs, versions)
+    keys = _keys(inputs, made_from)
+    folder, answers = FigureFolder(out), AnswerCache(out, digest(made_from))
     if again:
         answers.clear()
-    material = replace(material, answers=answers)
+    inputs = replace(inputs, answers=answers)
     wrote: list[Path] = []
     kept: list[Path] = []
-    left_out: list[LeftOutPiece] = []
+    missing: list[MissingItem] = []
     for name in names:
-        piece = None if again else folder.current(name, keys[name])
-        if piece is not None:
-            kept += [out / file for file in piece.files]
+        item = None if again else folder.current(name, keys[name])
+        if item is not None:
+            kept += [out / file for file in item.files]
             continue
         with progress(name) as report_progress:
-            made = _make(name, replace(material, progress=report_progress), out)
-        if isinstance(made, LeftOutPiece):
-            left_out.append(made)
-            folder.drop(name)
+            made = _make(name, replace(inputs, progress=report_progress), out)
+        if isinstance(made, MissingItem):
+            missing.append(made)
+            folder.remove(name)
         else:
-            folder.keep(made, keys[name])
+            folder.add(made, keys[name])
             wrote += [out / file for file in made.files]
     answers.clear()
-    pieces = [piece for name in registry.names() if (piece := folder.current(name, keys[name])) is not None]
-    shown = frozenset(piece.name for piece in pieces)
-    complete = shown | {piece.name for piece in left_out}
+    items = [item for name in registry.names() if (item := folder.current(name, keys[name])) is not None]
+    shown = frozenset(item.name for item in items)
+    complete = shown | {item.name for item in missing}
     only = [] if complete == set(registry.names()) else [name for name in registry.names() if name in complete]
     notices = (*notices, *changed())
-    page = report_contents.page(material, pieces, left_out, notices=notices, command=command(only), versions=versions)
-    wrote.append(html_report.write(page, out))
-    return Drawn(tuple(wrote), tuple(kept), tuple(left_out), shown, notices)
+    report = report_contents.contents(inputs, items, missing, notices=notices, command=command(only), versions=versions)
+    wrote.append(html_report.write(report, out))
+    return Drawn(tuple(wrote), tuple(kept), tuple(missing), shown, notices)
 
 
-def _make(name: str, material: Material, out: Path) -> Piece | LeftOutPiece:
-    """The figure or table, written; or why it is left out. Only errors of the user's data are caught."""
+def _make(name: str, inputs: FigureInputs, out: Path) -> ReportItem | MissingItem:
+    """The figure or table, written, or why it is missing. Only user errors are caught."""
     if name not in registry.NEED_MODEL:
-        material = replace(material, checkpoint=None, checkpoints={}, corpus=None)
+        inputs = replace(inputs, checkpoint=None, checkpoints={}, corpus=None)
     try:
         if name in registry.TABLES:
-            table = registry.TABLES[name](material)
-            table = replace(table, caption=without_paths(table.caption, material))
+            table = registry.TABLES[name](inputs)
+            table = replace(table, caption=without_paths(table.caption, inputs))
         else:
             module = registry.figure(name)
-            data = module.data(material)
-            figure, caption = module.figure(data), without_paths(module.caption(data, material), material)
+            data = module.data(inputs)
+            figure, caption = module.figure(data), without_paths(module.caption(data, inputs), inputs)
     except InputError as error:
-        return LeftOutPiece(name, str(error))
+        return MissingItem(name, str(error))
     if name in registry.TABLES:
-        return Piece.of(name, table.title, table.caption, table.write(out / name), table)
-    return Piece.of(name, module.TITLE, caption, style.save_with_data(figure, data, out / module.NAME))
+        return ReportItem.of(name, table.title, table.caption, table.write(out / name), table)
+    return ReportItem.of(name, module.TITLE, caption, style.save_with_data(figure, data, out / module.NAME))
 
 
-def _inputs(material: Material, versions: Mapping[str, str]) -> dict[str, Any]:
+def _made_from(inputs: FigureInputs, versions: Mapping[str, str]) -> dict[str, Any]:
     """What every figure and table is made from: tables, options, versions."""
-    tables = (material.table, material.untrained, *material.others)
+    tables = (inputs.table, inputs.untrained, *inputs.others)
     return {
         "tables": [None if table is None else [table.name, table_digest(table)] for table in tables],
-        "options": [material.speaker, material.fit, material.permutations, material.seed],
+        "options": [inputs.speaker, inputs.fit, inputs.permutations, inputs.seed],
         "versions": dict(versions),
     }
 
 
-def _keys(material: Material, inputs: dict[str, Any]) -> dict[str, str]:
+def _keys(inputs: FigureInputs, made_from: dict[str, Any]) -> dict[str, str]:
     """For every figure and table the digest of what it is made from."""
     model = {
-        "checkpoint": material.checkpoint and material.checkpoint.sha256,
-        "checkpoints": {name: loaded.sha256 for name, loaded in material.checkpoints.items()},
-        "corpus": material.corpus and material.corpus.fingerprint(),
+        "checkpoint": inputs.checkpoint and inputs.checkpoint.sha256,
+        "checkpoints": {name: loaded.sha256 for name, loaded in inputs.checkpoints.items()},
+        "corpus": inputs.corpus and inputs.corpus.fingerprint(),
     }
-    return {name: key([name, inputs, model if name in registry.NEED_MODEL else None]) for name in registry.names()}
+    return {
+        name: digest([name, made_from, model if name in registry.NEED_MODEL else None]) for name in registry.names()
+    }

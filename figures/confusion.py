@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer
@@ -35,31 +35,31 @@ _COLOURS = "magma_r"  # its lightness falls evenly, so that it can be read in gr
 _GAMMA = 0.5  # a confusion of one per cent can still be seen
 
 
-def question(material: Material) -> Question:
+def question(inputs: FigureInputs) -> Question:
     """The question that this figure, `per_phoneme` and `optimism` share, so that it is computed once."""
-    return Question(target="phoneme", protocol="nested", permutations=material.permutations, seed=material.seed)
+    return Question(target="phoneme", protocol="nested", permutations=inputs.permutations, seed=inputs.seed)
 
 
-def answers(material: Material) -> Answer:
+def answers(inputs: FigureInputs) -> Answer:
     """The answer to `question`.
 
     Raises:
         InputError: the table has neither layers nor Mel, or fewer than two phonemes.
     """
-    if not material.features:
-        raise InputError(f"{material.table.path}: neither layers of a model nor Mel")
-    return material.answer(question(material))
+    if not inputs.features:
+        raise InputError(f"{inputs.table.path}: neither layers of a model nor Mel")
+    return inputs.answer(question(inputs))
 
 
-def counts(material: Material, features: Iterable[str]) -> pd.DataFrame:
+def counts(inputs: FigureInputs, features: Iterable[str]) -> pd.DataFrame:
     """How often each phoneme was predicted for each, over all speakers: feature, k, label, predicted, count."""
-    rows = answers(material).confusion
+    rows = answers(inputs).confusion
     k = max((k for k in rows["k"].unique() if k <= K), default=rows["k"].min())
     rows = rows[(rows["k"] == k) & rows["feature"].isin(list(features))]
     return rows[["feature", "k", "label", "predicted", "count"]].reset_index(drop=True)
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per feature, phoneme and phoneme predicted for it at least once.
 
     `share` is the fraction of the phoneme's own tokens; the shares of a phoneme sum to one. `predicted` is the majority
@@ -68,9 +68,9 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: the table has fewer than two phonemes.
     """
-    features = ["+".join(material.layers)] if material.layers else []
-    features += ["mel"] if "mel" in material.features else []
-    rows = counts(material, features)
+    features = ["+".join(inputs.layers)] if inputs.layers else []
+    features += ["mel"] if "mel" in inputs.features else []
+    rows = counts(inputs, features)
     rows["share"] = rows["count"] / rows.groupby(["feature", "label"])["count"].transform("sum")
     ranks = {name: i for i, name in enumerate([*features, *style.articulation_order(_labels(rows))])}
     return rows.sort_values(["feature", "label", "predicted"], key=lambda c: c.map(ranks), ignore_index=True)
@@ -79,13 +79,7 @@ def data(material: Material) -> pd.DataFrame:
 def draw(ax: Axes, data: pd.DataFrame, *, rows: bool = True) -> None:
     """Draw the confusions of one feature: true phonemes down, predicted ones across, shares as colour.
 
-    Args:
-        ax: where; its limits are set here, so its size must be final.
-        data: rows of one feature.
-        rows: label the rows too, not only the columns.
-
-    Raises:
-        InputError: columns missing or no rows.
+    `rows`: label the rows too, not only the columns.
     """
     check_columns(data, COLUMNS, "confusions")
     labels = style.articulation_order(_labels(data))
@@ -112,11 +106,7 @@ def draw(ax: Axes, data: pd.DataFrame, *, rows: bool = True) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """The features next to each other, with the same order and the same scale of colours.
-
-    Raises:
-        InputError: as `draw`.
-    """
+    """The features next to each other, with the same order and the same scale of colours."""
     check_columns(data, COLUMNS, "confusions")
     features = list(dict.fromkeys(data["feature"]))
     labels_room = 0.24 + 2 * _row_height(_labels(data)) / 72
@@ -140,12 +130,12 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was counted, and how."""
-    speakers = material.table.tokens["speaker"].nunique()
+    speakers = inputs.table.tokens["speaker"].nunique()
     first = data[data["feature"] == data["feature"].iloc[0]]
     return (
-        f"Confusions between phonemes, in {material.table.name}: {int(first['count'].sum()):,} tokens of "
+        f"Confusions between phonemes, in {inputs.table.name}: {int(first['count'].sum()):,} tokens of "
         f"{data['label'].nunique()} phonemes, {counted(speakers, 'speaker')}. Each token is classified by its k = "
         f"{int(data['k'].iloc[0])} nearest neighbours among the same speaker's other tokens, in the discriminants of "
         "an LDA fitted without it (protocol `nested`). Each row sums to 100 % of a true phoneme's tokens. The colour "

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import select_rows
 
@@ -33,14 +33,14 @@ _HEIGHT = 1.75  # inches
 _COUNTS = 0.21  # inches above the axes
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Every phoneme without silences: token_id, speaker, label, ms, and whether it is the shown speaker's.
 
     Raises:
         InputError: no phonemes.
     """
-    speaker = material.one_speaker()
-    tokens = select_rows(material.table, Question()).table.tokens
+    speaker = inputs.one_speaker()
+    tokens = select_rows(inputs.table, Question()).table.tokens
     ms = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
     return tokens[["token_id", "speaker", "label"]].assign(ms=ms, shown=tokens["speaker"] == speaker)
 
@@ -127,7 +127,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What is shown, of whom, and what the boxes are."""
     shown = data[data["shown"]]
     speakers = data["speaker"].nunique()

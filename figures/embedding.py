@@ -17,7 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.moments import standardised
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import select_rows
 
@@ -36,7 +36,7 @@ METHODS = ("PCA", "UMAP")
 _AREA = 7.0  # points squared
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per method, feature and token: its place, label and manner of articulation.
 
     Features are standardised over the speaker's tokens first. `share_x` and `share_y` are the fractions of the variance
@@ -46,27 +46,27 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: no phonemes, labels that are not TIMIT's, or fewer than 30 tokens.
     """
-    speaker = material.one_speaker()
-    rows = select_rows(material.table, Question(target="manner", speakers=(speaker,)))
+    speaker = inputs.one_speaker()
+    rows = select_rows(inputs.table, Question(target="manner", speakers=(speaker,)))
     if len(rows.labels) < MIN_TOKENS:
         raise InputError(
-            f"{material.table.path}: {len(rows.labels)} phonemes of speaker {speaker}; {MIN_TOKENS} are needed"
+            f"{inputs.table.path}: {len(rows.labels)} phonemes of speaker {speaker}; {MIN_TOKENS} are needed"
         )
     tokens = pd.DataFrame({"label": rows.table.tokens["label"], "manner": rows.labels, "speaker": speaker})
-    names = material.single_features
+    names = inputs.single_features
     if not names:
-        raise InputError(f"{material.table.path}: no layer of a model and no Mel")
+        raise InputError(f"{inputs.table.path}: no layer of a model and no Mel")
     parts = []
     for name in names:
-        material.progress(f"UMAP of {name}")
+        inputs.progress(f"UMAP of {name}")
         space = standardised(rows.table.matrix(name))
         if space.shape[1] < 2 or not space.any():
-            raise InputError(f"{material.table.path}: feature '{name}' has one dimension, or one value for all tokens")
+            raise InputError(f"{inputs.table.path}: feature '{name}' has one dimension, or one value for all tokens")
         for method in METHODS:
             if method == "PCA":
                 at, shares = principal(space)
             else:
-                at, shares = umap(space, seed=material.seed), np.full(2, np.nan)
+                at, shares = umap(space, seed=inputs.seed), np.full(2, np.nan)
             farthest = at[np.abs(at).argmax(axis=0), np.arange(2)]
             at = at * np.where(farthest < 0, -1.0, 1.0)
             parts.append(tokens.assign(method=method, feature=name, x=at[:, 0], y=at[:, 1], share_x=shares[0],
@@ -95,15 +95,7 @@ def umap(space: Float[np.ndarray, "tokens dims"], *, seed: int) -> Float[np.ndar
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw the tokens of one feature by one method, in the colour and mark of their manner.
-
-    Args:
-        ax: where; its limits are set here.
-        data: rows of one method and feature.
-
-    Raises:
-        InputError: columns missing or no rows.
-    """
+    """Draw the tokens of one feature by one method, in the colour and mark of their manner."""
     _check(data)
     with style.theme():
         for manner, look in style.manner_styles(data["manner"]).items():
@@ -118,11 +110,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """Principal components above, UMAP below, a column for each feature, and the legend at the bottom.
-
-    Raises:
-        InputError: as `draw`.
-    """
+    """Principal components above, UMAP below, a column for each feature, and the legend at the bottom."""
     _check(data)
     features = list(dict.fromkeys(data["feature"]))
     with style.theme():
@@ -137,14 +125,14 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """Whose tokens, and what the distances mean."""
     first = data[(data["feature"] == data["feature"].iloc[0]) & (data["method"] == METHODS[0])]
     return (
-        f"Phonemes of speaker {data['speaker'].iloc[0]} ({material.table.name}): {len(first):,} tokens of "
+        f"Phonemes of speaker {data['speaker'].iloc[0]} ({inputs.table.name}): {len(first):,} tokens of "
         f"{first['label'].nunique()} phonemes, coloured by manner of articulation, which neither method uses. Features "
         "are standardised. Above: the first two principal components, with their share of the variance. Below: UMAP "
-        f"with {min(NEIGHBOURS, len(first) - 1)} neighbours, seed {material.seed}: which tokens are close is "
+        f"with {min(NEIGHBOURS, len(first) - 1)} neighbours, seed {inputs.seed}: which tokens are close is "
         "meaningful; distances between clusters, their sizes and the axes mean nothing."
     )
 

@@ -1,7 +1,7 @@
-"""The folder of figures: what it holds, made from what, so that nothing is drawn twice.
+"""The folder of figures and what each was made from, so that nothing up to date is drawn again.
 
-Beside the files lies `.figures.json`, which says of each figure or table the digest of all it was made from and the
-digests of its files. It is written after every one of them, so that an interruption loses the one at work.
+Next to the files lies `.figures.json`, with the digest of everything that each figure or table was made from, and the
+digests of its files. It is written after each of them, so that an interruption loses only the one at work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -29,12 +29,14 @@ from lvm_probe.probing.questions.results import Answer
 MANIFEST = ".figures.json"
 ANSWERS = ".answers"
 
+_NOT_DRAWING = ("collection.py", "figure_cache.py", "html_report.py", "registry.py", "report_contents.py")
+
 
 @dataclass(frozen=True)
-class Piece:
-    """A figure or table as it lies in the folder, and what the report prints of it.
+class ReportItem:
+    """A figure or table in the folder, and what the report prints of it.
 
-    `files` are the names of its files with their SHA-256; a table has the cells that it printed, a figure none.
+    `files` are the names of its files with their SHA-256; a table has the cells that it prints, a figure none.
     """
 
     name: str
@@ -46,134 +48,123 @@ class Piece:
     text_columns: int = 1
 
     @classmethod
-    def of(cls, name: str, title: str, caption: str, files: Iterable[Path], table: Table | None = None) -> Piece:
-        """The piece whose files have just been written."""
-        digests = {path.name: _digest(path) for path in files}
-        cells = {"head": table.head, "rows": table.rows, "text_columns": table.text_columns} if table else {}
-        return cls(name, title, caption, digests, **cells)  # type: ignore[arg-type]
+    def of(cls, name: str, title: str, caption: str, files: Iterable[Path], table: Table | None = None) -> ReportItem:
+        """The item whose files have just been written."""
+        digests = {path.name: _file_digest(path) for path in files}
+        if table is None:
+            return cls(name, title, caption, digests)
+        return cls(name, title, caption, digests, table.head, table.rows, table.text_columns)
 
 
-class Folder:
-    """The pieces in a folder, each with the key of what it was made from."""
+class FigureFolder:
+    """The items in a folder, each with the digest of what it was made from."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._pieces: dict[str, tuple[str, Piece]] = {}
+        self._items: dict[str, tuple[str, ReportItem]] = {}
         try:
-            said = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            for name, one in said["pieces"].items():
-                self._pieces[name] = str(one.pop("key")), _piece(one)
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            self._items = {name: (str(item.pop("key")), _item(item)) for name, item in manifest["items"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            self._pieces = {}  # none yet, or not ours: everything is drawn
+            pass  # there is no manifest, or another program's: everything is drawn
 
-    def current(self, name: str, key: str) -> Piece | None:
-        """The piece, if it was made from just this and its files are as they were written."""
-        known, piece = self._pieces.get(name, ("", None))
-        if piece is None or known != key:
+    def current(self, name: str, key: str) -> ReportItem | None:
+        """The item, if it was made from what this key is the digest of, and its files are unchanged."""
+        known, item = self._items.get(name, ("", None))
+        if item is None or known != key:
             return None
-        same = all(_digest(self.path / file) == digest for file, digest in piece.files.items())
-        return piece if same else None
+        same = all(_file_digest(self.path / file) == digest for file, digest in item.files.items())
+        return item if same else None
 
-    def keep(self, piece: Piece, key: str) -> None:
-        """Note a piece that was written."""
-        self._pieces[piece.name] = key, piece
+    def add(self, item: ReportItem, key: str) -> None:
+        """Note an item that was written."""
+        self._items[item.name] = key, item
         self._save()
 
-    def drop(self, name: str) -> None:
-        """Remove what an earlier run drew of this, from other data: it would be taken for today's."""
-        if name in self._pieces:
-            _, piece = self._pieces.pop(name)
-            for file, digest in piece.files.items():
-                if _digest(self.path / file) == digest:
+    def remove(self, name: str) -> None:
+        """Delete the files of an item that an earlier run drew from other data; those that were changed stay."""
+        if name in self._items:
+            _, item = self._items.pop(name)
+            for file, digest in item.files.items():
+                if _file_digest(self.path / file) == digest:
                     (self.path / file).unlink(missing_ok=True)
             self._save()
 
     def _save(self) -> None:
-        pieces = {name: {"key": key, **asdict(piece)} for name, (key, piece) in sorted(self._pieces.items())}
-        write_json(self.path / MANIFEST, {"pieces": pieces})
+        items = {name: {"key": key, **asdict(item)} for name, (key, item) in sorted(self._items.items())}
+        write_json(self.path / MANIFEST, {"items": items})
 
 
-class Answers(MutableMapping[tuple[str, Question], Answer]):
-    """Answers by their table's path and question, kept in the folder while it is being drawn.
+class AnswerCache(dict[tuple[str, Question], Answer]):
+    """Answers by their table's path and question, kept on disk until all figures are drawn.
 
-    Several figures rest on one question, which may take minutes: a run that goes on after an interruption need not ask
-    it again. `key` is the digest of the tables. `clear` removes what was kept when all is drawn.
+    Several figures share a question that may take minutes: after an interruption it need not be asked again. `key` is
+    the digest of the tables.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
         self._path, self._key = folder / ANSWERS, key
-        self._here: dict[tuple[str, Question], Answer] = {}
 
-    def __getitem__(self, asked: tuple[str, Question]) -> Answer:
-        if asked not in self._here:
-            at = self._at(asked)
-            try:
-                notes = json.loads((at / "notes.json").read_text(encoding="utf-8"))["notes"]
-                results, confusion = (pd.read_parquet(at / f"{name}.parquet") for name in ("results", "confusion"))
-            except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-                raise KeyError(asked) from None
-            self._here[asked] = Answer(asked[1], results, confusion, tuple(notes))
-        return self._here[asked]
+    def __missing__(self, asked: tuple[str, Question]) -> Answer:
+        folder = self._folder(asked)
+        try:
+            notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))["notes"]
+            results, confusion = (pd.read_parquet(folder / f"{name}.parquet") for name in ("results", "confusion"))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            raise KeyError(asked) from None
+        answer = Answer(asked[1], results, confusion, tuple(notes))
+        super().__setitem__(asked, answer)
+        return answer
 
     def __setitem__(self, asked: tuple[str, Question], answer: Answer) -> None:
-        self._here[asked] = answer
-        at = self._at(asked)
-        with contextlib.suppress(InputError):  # what cannot be kept is asked again
+        super().__setitem__(asked, answer)
+        folder = self._folder(asked)
+        with contextlib.suppress(InputError):  # if it cannot be written, it is asked again
             for name, frame in (("results", answer.frame), ("confusion", answer.confusion)):
-                with write_atomically(at / f"{name}.parquet") as temporary:
+                with write_atomically(folder / f"{name}.parquet") as temporary:
                     frame.to_parquet(temporary)
-            write_json(at / "notes.json", {"notes": answer.notes})  # last: it says that the others are there
-
-    def __delitem__(self, asked: tuple[str, Question]) -> None:
-        self._here.pop(asked, None)
-        shutil.rmtree(self._at(asked), ignore_errors=True)
-
-    def __iter__(self) -> Iterator[tuple[str, Question]]:
-        return iter(self._here)
-
-    def __len__(self) -> int:
-        return len(self._here)
+            write_json(folder / "notes.json", {"notes": answer.notes})  # last: it shows that the others are complete
 
     def clear(self) -> None:
-        """Forget all, of other runs too."""
-        self._here.clear()
+        """Forget all answers, of other runs too."""
+        super().clear()
         shutil.rmtree(self._path, ignore_errors=True)
 
-    def _at(self, asked: tuple[str, Question]) -> Path:
+    def _folder(self, asked: tuple[str, Question]) -> Path:
         path, question = asked
-        return self._path / key([self._key, path, asdict(question)])
+        return self._path / digest([self._key, path, asdict(question)])
 
 
-def _piece(said: dict[str, Any]) -> Piece:
-    """A piece as the manifest has it; file names without folders."""
-    if any(Path(file).name != file for file in said["files"]):
+def _item(fields: dict[str, Any]) -> ReportItem:
+    """An item from the manifest; file names must not have folders."""
+    if any(Path(file).name != file for file in fields["files"]):
         raise ValueError("a file outside the folder")
-    rows = tuple(tuple(row) for row in said.pop("rows"))
-    return Piece(**{**said, "head": tuple(said["head"]), "rows": rows})
+    rows = tuple(tuple(row) for row in fields.pop("rows"))
+    return ReportItem(**{**fields, "head": tuple(fields["head"]), "rows": rows})
 
 
-def key(inputs: Any) -> str:
-    """The digest of everything (JSON types) that a piece is made from, and of the code that draws it."""
-    text = json.dumps([inputs, _code()], sort_keys=True)
+def digest(made_from: Any) -> str:
+    """SHA-256 of what an item is made from (JSON types), and of the code that draws."""
+    text = json.dumps([made_from, _code_digest()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def table_digest(table: TokenTable) -> str:
     """SHA-256 of a token table's files."""
     names = [EXTRACTION, *(part_name(i) for i in range(table.extraction.get("parts", 0)))]
-    return hashlib.sha256("".join(f"{name} {_digest(table.path / name)}\n" for name in names).encode()).hexdigest()
+    text = "".join(f"{name} {_file_digest(table.path / name)}\n" for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     """SHA-256 of the modules of this folder that draw."""
-    about = ("figure_cache.py", "registry.py", "html_report.py", "collection.py", "report_contents.py")
-    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in about)
-    return hashlib.sha256("".join(_digest(path) for path in sources).encode()).hexdigest()
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in _NOT_DRAWING)
+    return hashlib.sha256("".join(map(_file_digest, sources)).encode()).hexdigest()
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; empty where it cannot be read."""
+def _file_digest(path: Path) -> str:
+    """SHA-256 of a file; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

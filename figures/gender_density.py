@@ -17,7 +17,7 @@ from scipy.stats import gaussian_kde
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.lda_scatter import project, project_held_out
 from lvm_probe.figures.wording import counted, joined
 from lvm_probe.probing.questions.question import Question
@@ -36,7 +36,7 @@ _GRID = 400  # points at which a density is computed
 _CUT = 3.0  # bandwidths beyond the outermost point: less than 1.4 thousandths of its kernel lie farther
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Where each utterance lies: feature, x, label (gender), held_out, utterance, speaker, and the feature's overlap.
 
     x is in standard deviations within genders; the axis points from women to men.
@@ -45,9 +45,9 @@ def data(material: Material) -> pd.DataFrame:
         InputError: fewer than two genders with two speakers each.
     """
     question = Question(
-        target="gender", protocol="speaker", rows="utterance", permutations=material.permutations, seed=material.seed
+        target="gender", protocol="speaker", rows="utterance", permutations=inputs.permutations, seed=inputs.seed
     )
-    rows = select_rows(material.table, question)
+    rows = select_rows(inputs.table, question)
     tokens = rows.table.tokens
     labels, speakers = rows.labels.astype(str), tokens["speaker"].to_numpy(dtype=str)
     names, place = np.unique(speakers, return_inverse=True)
@@ -56,14 +56,14 @@ def data(material: Material) -> pd.DataFrame:
     if len(kinds) != 2 or counts.min() < 2:
         has = joined(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
         raise InputError(
-            f"{material.table.path}: gender of {has} speakers; densities need two genders of two speakers each"
+            f"{inputs.table.path}: gender of {has} speakers; densities need two genders of two speakers each"
         )
-    held_out = material.fit != "paper"
-    permutations = question.default_permutations if material.permutations is None else material.permutations
+    held_out = inputs.fit != "paper"
+    permutations = question.default_permutations if inputs.permutations is None else inputs.permutations
     parts = []
-    for feature in material.features:
-        material.progress(f"gender density, {feature}")
-        rng = np.random.default_rng([material.seed, *feature.encode()])
+    for feature in inputs.features:
+        inputs.progress(f"gender density, {feature}")
+        rng = np.random.default_rng([inputs.seed, *feature.encode()])
         points = rows.table.matrix(feature)
         try:
             x = _project(points, labels, speakers, held_out)
@@ -138,10 +138,6 @@ def bandwidth(values: Float[np.ndarray, " n"]) -> float:
 def draw(ax: Axes, data: pd.DataFrame) -> None:
     """Draw the densities of one feature, the speakers' means below them, and the overlap as a number.
 
-    Args:
-        ax: where; its limits are set here.
-        data: `COLUMNS`, of one feature.
-
     Raises:
         InputError: columns missing, rows of several features, or not two genders.
     """
@@ -207,7 +203,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What is shown, of whom, and what the numbers are."""
     first = data[data["feature"] == data["feature"].iloc[0]]
     counts = first.groupby("label")["speaker"].nunique()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.wording import joined
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
@@ -26,18 +26,18 @@ _AREA = 13.0  # points squared
 _MOST_CONNECTED = 40  # speakers whose utterances are connected by lines; with more they would hide each other
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Where each utterance lies: feature, x, y, label (height in cm), held_out, utterance, speaker, group.
 
     Raises:
         InputError: fewer than three classes of height with two speakers each.
     """
-    group, rows = _largest_group(material)
+    group, rows = _largest_group(inputs)
     tokens, labels = rows.table.tokens, rows.labels.tolist()
     speakers = tokens["speaker"].tolist()
-    held_out = material.fit != "paper"
+    held_out = inputs.fit != "paper"
     parts = []
-    for feature in material.single_features:
+    for feature in inputs.single_features:
         points = rows.table.matrix(feature)
         try:
             at = (
@@ -53,15 +53,7 @@ def data(material: Material) -> pd.DataFrame:
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw utterances with the mark of their class, thin lines to the speaker's mean, and labels at class means.
-
-    Args:
-        ax: where; its limits are set here, so its size must be final.
-        data: columns x, y, label, held_out and speaker, of one feature.
-
-    Raises:
-        InputError: as `figures.lda_scatter.draw`.
-    """
+    """Draw utterances with the mark of their class, thin lines to the speaker's mean, and labels at class means."""
     styles = style.interval_styles(data["label"].astype(str))
     if data["speaker"].nunique() <= _MOST_CONNECTED:
         means = data.groupby("speaker")[["x", "y"]].transform("mean")
@@ -88,7 +80,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return lda_scatter.panels(data, axes, text, styles=styles, draw_panel=draw)
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What is shown, of whom, and what the axes were fitted to."""
     first = data[data["feature"] == data["feature"].iloc[0]]
     how = (
@@ -118,16 +110,16 @@ def _warning(first: pd.DataFrame) -> str:
     return "" if first["group"].iloc[0] in ("men", "women") else " Gender predicts height here."
 
 
-def _largest_group(material: Material) -> tuple[str, Rows]:
+def _largest_group(inputs: FigureInputs) -> tuple[str, Rows]:
     """The first of the groups with three classes of two speakers each, and its rows without smaller classes."""
-    genders = set(material.table.tokens["gender"].dropna())
+    genders = set(inputs.table.tokens["gender"].dropna())
     reason = ""
     for name, gender in _GROUPS.items():
         if gender is not None and gender not in genders:
             continue
         question = Question(target="height", protocol="speaker", rows="utterance", gender=gender)
         try:
-            rows = select_rows(material.table, question)
+            rows = select_rows(inputs.table, question)
         except InputError as error:
             reason = reason or str(error)
             continue
@@ -137,7 +129,7 @@ def _largest_group(material: Material) -> tuple[str, Rows]:
         if len(large) >= 3:
             return name, rows.where(np.isin(labels, large))
         reason = (
-            f"{material.table.path}: {name} by height: {_classes(labels, speakers)}; two discriminants need three "
+            f"{inputs.table.path}: {name} by height: {_classes(labels, speakers)}; two discriminants need three "
             "classes of two speakers each"
         )
     raise InputError(reason)

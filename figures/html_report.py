@@ -1,8 +1,7 @@
-"""One page with everything: figures, tables, captions, what was left out, and how it was made.
+"""The report: one page with figures, tables, captions, what is missing, and how everything was made.
 
-A single HTML file that needs nothing else: no script, no font, no network (its own policy forbids them). Figures are
-SVG as data, each a document of its own, so that their identifiers cannot clash. Nothing tells the time: the same
-folder gives the same bytes.
+It is a single HTML file without scripts, fonts or network access, which its own policy forbids. Figures are embedded as
+separate SVG documents, so that their identifiers cannot clash. It holds no dates: the same folder gives the same bytes.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from lvm_probe.figures.figure_cache import Piece
+from lvm_probe.figures.figure_cache import ReportItem
 from lvm_probe.models.io.files import write_atomically
 
 REPORT = "report.html"
 
 LARGEST_SVG = 1_500_000
-"""Bytes; a figure of more marks than that goes into the page as PNG."""
+"""Bytes; a larger figure is embedded as PNG."""
 
 SCALE = 1.45
-"""Figures are drawn at their printed size with text of 7 points, which is small on a screen."""
+"""Figures are drawn at their printed size, with text of 7 points, which is small on a screen."""
 
 
 @dataclass(frozen=True)
-class LeftOutPiece:
+class MissingItem:
     """A figure or table that could not be made, and why."""
 
     name: str
@@ -35,80 +34,84 @@ class LeftOutPiece:
 
 
 @dataclass(frozen=True)
-class Page:
-    """What the report says.
+class Report:
+    """The contents of the report.
 
     Attributes:
-        title: of the page.
-        about: sentences below it: the model and the data.
-        pieces: figures, then tables.
-        left_out: what could not be made.
-        notices: what the reader should know about how this was made.
-        command: that makes the page.
-        facts: groups of (what, value), each with a heading.
-        cards: the model cards (Markdown) of shipped checkpoints, by name.
+        title: heading of the page.
+        about: a sentence below it on the model and the data.
+        items: figures, then tables.
+        missing: what could not be made.
+        notices: warnings about the inputs.
+        command: the command line that makes the report.
+        facts: groups of (name, value), each with a heading.
+        cards: model cards (Markdown) of shipped checkpoints, by name.
     """
 
     title: str
     about: str
-    pieces: tuple[Piece, ...]
-    left_out: tuple[LeftOutPiece, ...]
+    items: tuple[ReportItem, ...]
+    missing: tuple[MissingItem, ...]
     notices: tuple[str, ...]
     command: str
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     cards: tuple[tuple[str, str], ...] = ()
 
 
-def write(page: Page, folder: Path) -> Path:
-    """Write the page beside the files of its figures, whole or not at all; raises InputError where that cannot be."""
+def write(report: Report, folder: Path) -> Path:
+    """Write the report next to the files of its figures, completely or not at all.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
     path = folder / REPORT
     with write_atomically(path) as temporary:
-        temporary.write_text(as_html(page, folder), encoding="utf-8")
+        temporary.write_text(as_html(report, folder), encoding="utf-8")
     return path
 
 
-def as_html(page: Page, folder: Path) -> str:
-    """The whole document; figures are read from the folder."""
-    drawn = [piece for piece in page.pieces if not piece.head]
-    tables = [piece for piece in page.pieces if piece.head]
-    figures = [_section(piece, f"Figure {i}", _image(piece, folder)) for i, piece in enumerate(drawn, 1)]
-    printed = [_section(piece, "", _table(piece.head, piece.rows, piece.text_columns)) for piece in tables]
-    contents = [(piece.name, piece.title) for piece in page.pieces]
-    contents += [("left-out", "Left out")] if page.left_out else []
-    contents += [("made", "How this was made"), *(("card", "Model card") for _ in page.cards[:1])]
+def as_html(report: Report, folder: Path) -> str:
+    """The HTML document; figures are read from the folder."""
+    drawn = [item for item in report.items if not item.head]
+    tables = [item for item in report.items if item.head]
+    figures = [_section(item, f"Figure {i}", _image(item, folder)) for i, item in enumerate(drawn, 1)]
+    printed = [_section(item, "", _table(item.head, item.rows, item.text_columns)) for item in tables]
+    contents = [(item.name, item.title) for item in report.items]
+    contents += [("missing", "Missing")] if report.missing else []
+    contents += [("made", "How this was made"), *(("card", "Model card") for _ in report.cards[:1])]
     links = "".join(f'<li><a href="#{escape(at)}">{escape(title)}</a></li>' for at, title in contents)
     return "\n".join([
         "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
         "style-src 'unsafe-inline'\">",
-        f"<title>{escape(page.title)}</title>", f"<style>{_STYLE}</style>", "</head>", "<body>", "<main>",
-        f"<header><h1>{escape(page.title)}</h1><p>{escape(page.about)}</p></header>",
+        f"<title>{escape(report.title)}</title>", f"<style>{_STYLE}</style>", "</head>", "<body>", "<main>",
+        f"<header><h1>{escape(report.title)}</h1><p>{escape(report.about)}</p></header>",
         f'<nav aria-label="Contents"><ol>{links}</ol></nav>',
-        *figures, *printed, _left_out(page.left_out), _made(page), _cards(page.cards),
+        *figures, *printed, _missing(report.missing), _made(report), _cards(report.cards),
         "</main>", "</body>", "</html>", "",
     ])  # fmt: skip
 
 
-def _section(piece: Piece, number: str, content: str) -> str:
-    files = ", ".join(f"<code>{escape(file)}</code>" for file in piece.files)
+def _section(item: ReportItem, number: str, content: str) -> str:
+    files = ", ".join(f"<code>{escape(file)}</code>" for file in item.files)
     numbered = f"<b>{number}.</b> " if number else ""
     return (
-        f'<section id="{escape(piece.name)}"><h2>{escape(piece.title)}</h2>\n<figure>{content}'
-        f'<figcaption>{numbered}{escape(piece.caption)} <span class="files">Files: {files}</span></figcaption>'
+        f'<section id="{escape(item.name)}"><h2>{escape(item.title)}</h2>\n<figure>{content}'
+        f'<figcaption>{numbered}{escape(item.caption)} <span class="files">Files: {files}</span></figcaption>'
         "</figure></section>"
     )
 
 
-def _image(piece: Piece, folder: Path) -> str:
-    """The figure as an image of its own: SVG, or PNG where that is too large."""
-    by_kind = {Path(file).suffix: folder / file for file in piece.files}
+def _image(item: ReportItem, folder: Path) -> str:
+    """The figure as an embedded image: SVG, or PNG if that is too large."""
+    by_kind = {Path(file).suffix: folder / file for file in item.files}
     svg = by_kind[".svg"].read_bytes()
     kind, data = ("svg+xml", svg) if len(svg) <= LARGEST_SVG else ("png", by_kind[".png"].read_bytes())
-    found = re.search(rb'<svg[^>]*\bwidth="([0-9.]+)pt"', svg)
-    width = f' width="{float(found[1]) * 4 / 3 * SCALE:.0f}"' if found else ""
+    match = re.search(rb'<svg[^>]*\bwidth="([0-9.]+)pt"', svg)
+    width = f' width="{float(match[1]) * 4 / 3 * SCALE:.0f}"' if match else ""
     encoded = base64.b64encode(data).decode()
-    return f'<img alt="{escape(piece.title)}"{width} src="data:image/{kind};base64,{encoded}">'
+    return f'<img alt="{escape(item.title)}"{width} src="data:image/{kind};base64,{encoded}">'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
@@ -124,22 +127,22 @@ def _cell(text: str) -> str:
     return escape(text).replace("; ", ";<br>")
 
 
-def _left_out(pieces: Sequence[LeftOutPiece]) -> str:
-    if not pieces:
+def _missing(items: Sequence[MissingItem]) -> str:
+    if not items:
         return ""
-    rows = "".join(f"<dt><code>{escape(one.name)}</code></dt><dd>{escape(one.reason)}</dd>" for one in pieces)
-    return f'<section id="left-out"><h2>Left out</h2><dl>{rows}</dl></section>'
+    rows = "".join(f"<dt><code>{escape(one.name)}</code></dt><dd>{escape(one.reason)}</dd>" for one in items)
+    return f'<section id="missing"><h2>Missing</h2><dl>{rows}</dl></section>'
 
 
-def _made(page: Page) -> str:
-    notices = "".join(f'<p class="notice">{escape(notice)}</p>' for notice in page.notices)
+def _made(report: Report) -> str:
+    notices = "".join(f'<p class="notice">{escape(notice)}</p>' for notice in report.notices)
     groups = "".join(
         f"<h3>{escape(heading)}</h3><dl>"
         + "".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>" for what, value in facts)
         + "</dl>"
-        for heading, facts in page.facts
+        for heading, facts in report.facts
     )
-    command = f"<pre><code>{escape(page.command)}</code></pre>"
+    command = f"<pre><code>{escape(report.command)}</code></pre>"
     return f'<section id="made"><h2>How this was made</h2>{notices}{command}{groups}</section>'
 
 
@@ -151,9 +154,9 @@ def _cards(cards: Sequence[tuple[str, str]]) -> str:
 
 
 def card_as_html(markdown: str) -> str:
-    """The little Markdown that model cards are written in: headings, tables, paragraphs, `code`, **bold**, [links](x).
+    """HTML of the Markdown that model cards use: headings, tables, paragraphs, `code`, **bold**, [links](x).
 
-    Everything is escaped; of a link only its text stays, for it leads to no place on this page.
+    Everything is escaped; links become plain text.
     """
     blocks = []
     for block in re.split(r"\n\s*\n", markdown.strip()):

@@ -1,20 +1,8 @@
-"""What figures are drawn from: token tables and, where they are given, checkpoints and the corpus.
-
-A figure is a module with
-
-    NAME                     the stem of its files
-    TITLE                    its heading in the report
-    data(material)           the tidy table that it is drawn from; raises InputError if the material lacks something
-    draw(ax, data)           one panel
-    figure(data)             the whole figure at its printed size
-    caption(data, material)  a few sentences: data, protocol, n, k, intervals, nulls
-
-so that the figure can be drawn again from its CSV alone.
-"""
+"""What figures are drawn from, and what a figure is: a module with the functions of `FigureModule`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -25,7 +13,6 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer
 
@@ -45,7 +32,7 @@ def _no_progress(what: str, share: float = 0.0, /) -> None:
 
 
 @dataclass(frozen=True)
-class Material:
+class FigureInputs:
     """The data of all figures and tables.
 
     Attributes:
@@ -74,7 +61,7 @@ class Material:
     fit: Literal["held-out", "paper"] = "held-out"
     permutations: int | None = None
     seed: int = 0
-    answers: MutableMapping[tuple[str, Question], Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, Question], Answer] = field(default_factory=dict)
     cache: dict[Any, Any] = field(default_factory=dict)
     progress: Progress = _no_progress
 
@@ -85,18 +72,21 @@ class Material:
             InputError: the table cannot answer it.
         """
         key = str(self.table.path), question
-        if key not in self.answers:
-            what = f"{question.target}, {question.protocol}"
-            self.progress(what)
-            self.answers[key] = ask(
-                self.table,
-                question,
-                untrained=self.untrained,
-                progress=lambda done, of: self.progress(what, done / of),
-            )
-        return self.answers[key]
+        try:
+            return self.answers[key]
+        except KeyError:
+            pass
+        from lvm_probe.probing.questions.ask import ask  # the explorer draws figures without asking
 
-    def of(self, other: TokenTable) -> Material:
+        what = f"{question.target}, {question.protocol}"
+        self.progress(what)
+        answer = ask(
+            self.table, question, untrained=self.untrained, progress=lambda done, of: self.progress(what, done / of)
+        )
+        self.answers[key] = answer
+        return answer
+
+    def of(self, other: TokenTable) -> FigureInputs:
         """The same settings for another table, whose untrained model is not known."""
         return replace(self, table=other, untrained=None)
 
@@ -133,18 +123,30 @@ class Material:
 
 
 class FigureModule(Protocol):
-    """A module that draws one figure."""
+    """A module that draws one figure, which can be drawn again from its CSV alone.
+
+    Attributes:
+        NAME: the stem of its files.
+        TITLE: its heading in the report.
+    """
 
     NAME: str
     TITLE: str
 
-    def data(self, material: Material) -> pd.DataFrame: ...
+    def data(self, inputs: FigureInputs) -> pd.DataFrame:
+        """The tidy table that the figure is drawn from. Raises InputError if the inputs lack something."""
 
-    def draw(self, ax: Axes, data: pd.DataFrame) -> None: ...
+    def draw(self, ax: Axes, data: pd.DataFrame) -> None:
+        """Draw one panel and set its limits; the size of the axes must be final.
 
-    def figure(self, data: pd.DataFrame) -> Figure: ...
+        Raises InputError if the table lacks columns or rows, or has rows for several panels.
+        """
 
-    def caption(self, data: pd.DataFrame, material: Material) -> str: ...
+    def figure(self, data: pd.DataFrame) -> Figure:
+        """The whole figure at its printed size. Raises InputError as `draw`."""
+
+    def caption(self, data: pd.DataFrame, inputs: FigureInputs) -> str:
+        """A few sentences on the data, the protocol, n, k, intervals and nulls."""
 
 
 def check_columns(data: pd.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.corpora import phones
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LEVELS = 3  # heights at which phone labels that are wider than their segments 
 _KHZ = (0.5, 1, 2, 4, 8)
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Everything in one long table; times in seconds from the start of the recording.
 
     Rows of kind `spectrogram` are cells of a log-Mel spectrogram: `hertz` is the middle of the Mel bin, `value` the
@@ -51,16 +51,16 @@ def data(material: Material) -> pd.DataFrame:
         InputError: no checkpoint or corpus, a model without latents, no phones of the speaker, or audio that cannot be
             read.
     """
-    model, corpus = model_and_corpus(material)
+    model, corpus = model_and_corpus(inputs)
     from lvm_probe.probing.corpora.audio import FULL_SCALE
     from lvm_probe.probing.corpora.recordings import read_pcm
     from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 
-    utterance = _choose(corpus, material.one_speaker())
+    utterance = _choose(corpus, inputs.one_speaker())
     rate = model.config.sample_rate
-    material.progress(f"KL over {utterance.id}")
+    inputs.progress(f"KL over {utterance.id}")
     pcm = read_pcm(utterance, rate)
-    spent = layer_kl(model, utterance.id, pcm, DRAWS, material.seed)
+    spent = layer_kl(model, utterance.id, pcm, DRAWS, inputs.seed)
     end = min(len(pcm) / rate, LONGEST)
     named = pd.DataFrame([["utterance", utterance.id, 0.0, end, np.nan, DRAWS]], columns=list(COLUMNS))
     parts = [named, _spectrogram(pcm.astype(np.float64) / FULL_SCALE, rate, end)]
@@ -77,20 +77,20 @@ def data(material: Material) -> pd.DataFrame:
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]
 
 
-def model_and_corpus(material: Material) -> tuple[SpeechModel, Corpus]:
+def model_and_corpus(inputs: FigureInputs) -> tuple[SpeechModel, Corpus]:
     """The model and the recordings, for figures that need both.
 
     Raises:
         InputError: either was not given, or the model has no latents.
     """
-    if material.checkpoint is None:
+    if inputs.checkpoint is None:
         raise InputError("this figure needs the model: give its checkpoint, --ckpt")
-    if material.corpus is None:
+    if inputs.corpus is None:
         raise InputError("this figure needs the recordings: give the corpus, --corpus")
     from lvm_probe.probing.features.posterior_sampler import require_latents
 
-    require_latents(material.checkpoint.model, material.checkpoint.path.stem)
-    return material.checkpoint.model, material.corpus
+    require_latents(inputs.checkpoint.model, inputs.checkpoint.path.stem)
+    return inputs.checkpoint.model, inputs.corpus
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
@@ -116,11 +116,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """Spectrogram, segments and one panel per layer, above each other on one axis of time.
-
-    Raises:
-        InputError: columns or kinds are missing.
-    """
+    """Spectrogram, segments and one panel per layer, above each other on one axis of time."""
     _check(data)
     layers = list(dict.fromkeys(data.loc[data["kind"] == "kl", "name"]))
     width, left, right = style.TWO_COLUMNS, 0.56, 0.1
@@ -154,14 +150,14 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """Whose utterance, and the mean KL rate of each layer."""
     about = data[data["kind"] == "utterance"].iloc[0]
     kl = data[data["kind"] == "kl"]
     bits = (kl["value"] * (kl["end"] - kl["start"])).groupby(kl["name"]).sum() / about["end"]
     rates = ", ".join(f"{layer} {bits[layer]:,.0f}" for layer in dict.fromkeys(kl["name"]))
     steps = ", ".join(f"{1000 * (one['end'] - one['start']).iloc[0]:g} ms" for _, one in kl.groupby("name", sort=False))
-    model = "" if material.checkpoint is None else f" of {material.checkpoint.path.stem}"
+    model = "" if inputs.checkpoint is None else f" of {inputs.checkpoint.path.stem}"
     return (
         f"Utterance {about['name']}: log-Mel spectrogram ({_RANGE_DB:.0f} dB from black to white), phones (tinted by "
         "manner of articulation) and words as labelled (where there is room), and KL(q || p) of each layer"

@@ -1,6 +1,6 @@
 """Likelihoods of models on a corpus: tables 1, 3, 4 and 5 of Havtorn et al. (2022), with the published values.
 
-Each is a function of the material that returns a `Table`, or raises InputError; the registry names them.
+Each is a function of the inputs that returns a `Table`, or raises InputError; the registry names them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pandas as pd
 
 from lvm_probe import InputError
 from lvm_probe.figures import published_values
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.published_values import PublishedBits
 from lvm_probe.figures.table_format import Table, number
 from lvm_probe.figures.wording import counted
@@ -64,9 +64,9 @@ class Evaluated:
         return [row.bits for row in rows if (row.family, row.stride, row.layers) == key]
 
 
-def table_1(material: Material) -> Table:
+def table_1(inputs: FigureInputs) -> Table:
     """Bits per frame of every model, between the uniform distribution and FLAC."""
-    models = _likelihoods_in_bits(material)
+    models = _likelihoods_in_bits(inputs)
     frame = pd.DataFrame(
         {
             "model": one.name, "family": one.family,
@@ -87,7 +87,7 @@ def table_1(material: Material) -> Table:
             ("bits per frame", lambda row: f"{_bound(row)}{row['bits_per_frame']:.3f}"),
             ("published", lambda row: _bits_as_published(row, "paper_bits_per_frame")),
         ],
-        f"{_about_corpus(material, models)} Bits per frame as in equation 11 of Havtorn et al. (2022): all bits over "
+        f"{_about_corpus(inputs, models)} Bits per frame as in equation 11 of Havtorn et al. (2022): all bits over "
         "all frames, for 16-bit μ-law PCM in uniform bins; lower is better. ≤: one-sample ELBO, an upper bound. For "
         "FLAC this is the code length of the PCM itself, comparable only with that column of table 3. Published: "
         "table 1 of Havtorn et al. for that family, stride (s) and number of layers (L); its models are larger, "
@@ -96,9 +96,9 @@ def table_1(material: Material) -> Table:
     )
 
 
-def table_3(material: Material) -> Table:
+def table_3(inputs: FigureInputs) -> Table:
     """The same models in detail: size, code length, KL of each layer, and the range published in table 3."""
-    models = _likelihoods_in_bits(material)
+    models = _likelihoods_in_bits(inputs)
     layers = [f"z{i + 1}" for i in range(max(len(one.latents) for one in models))]
     rows = []
     for one in models:
@@ -130,7 +130,7 @@ def table_3(material: Material) -> Table:
             ("active", lambda row: " ".join(str(n) for x in layers if not pd.isna(n := row[f"active_{x}"]))),
             ("published", lambda row: _bits_as_published(row, "paper_lowest", "paper_highest")),
         ],
-        f"{_about_corpus(material, models)} PCM code length: bits per frame of the 16-bit recording itself, the only "
+        f"{_about_corpus(inputs, models)} PCM code length: bits per frame of the 16-bit recording itself, the only "
         "column to compare with FLAC. KL of each layer in bits per frame; active: latent dimensions whose KL is at "
         "least 0.01 nats per time step, layer by layer. Published: lowest and highest value in table 3 of Havtorn et "
         "al. (2022) for that family, stride and number of layers, of any size; its models are larger, trained on "
@@ -139,16 +139,16 @@ def table_3(material: Material) -> Table:
     )
 
 
-def table_4(material: Material) -> Table:
+def table_4(inputs: FigureInputs) -> Table:
     """Nats of the models with a Gaussian output."""
-    if not (checkpoints := _checkpoints(material, density=True)):
+    if not (checkpoints := _checkpoints(inputs, density=True)):
         raise InputError(
             "no checkpoint with a Gaussian output was given; train one with `probe train FAMILY --likelihood gaussian "
             "--target linear`, and name it with --ckpt"
         )
     from lvm_probe.models.likelihood.baselines import largest_gaussian_likelihood
 
-    models = [_evaluated(material, name, checkpoint) for name, checkpoint in checkpoints.items()]
+    models = [_evaluated(inputs, name, checkpoint) for name, checkpoint in checkpoints.items()]
     rows = []
     for one, checkpoint in zip(models, checkpoints.values(), strict=True):
         config, result = checkpoint.model.config, one.result
@@ -184,7 +184,7 @@ def table_4(material: Material) -> Table:
             ("limit", lambda row: f"{row['limit_nats']:,.0f}"),
             ("minimum std", lambda row: f"{row['min_std']:g}"),
         ],
-        f"{_about_corpus(material, models)} Nats per utterance of normalised audio; higher is better, and utterances "
+        f"{_about_corpus(inputs, models)} Nats per utterance of normalised audio; higher is better, and utterances "
         "of another length have other values. These are densities, not code lengths: they grow without bound as "
         "standard deviations shrink. Limit: perfect prediction with the minimum standard deviation (Havtorn et al. "
         "2022, equation 13). ≥: one-sample ELBO. Published: table 4 of Havtorn et al., on TIMIT's test utterances, "
@@ -193,7 +193,7 @@ def table_4(material: Material) -> Table:
     )
 
 
-def table_5(material: Material) -> Table:
+def table_5(inputs: FigureInputs) -> Table:
     """The largest likelihood that Gaussians can reach, by the formula, and as published."""
     from lvm_probe.models.likelihood import baselines
 
@@ -225,8 +225,8 @@ def _bits_as_published(row: dict[Any, Any], *columns: str) -> str:
     return _bound(row) + "–".join(texts) if texts else ""
 
 
-def _about_corpus(material: Material, models: Sequence[Evaluated]) -> str:
-    result, recordings = models[0].result, _recordings(material)
+def _about_corpus(inputs: FigureInputs, models: Sequence[Evaluated]) -> str:
+    result, recordings = models[0].result, _recordings(inputs)
     unreadable = f" ({len(recordings.left_out)} more could not be read)" if recordings.left_out else ""
     return (
         f"{result.samples:,} frames of {result.utterances} utterances{unreadable} of {recordings.corpus.name}, "
@@ -234,17 +234,17 @@ def _about_corpus(material: Material, models: Sequence[Evaluated]) -> str:
     )
 
 
-def _checkpoints(material: Material, *, density: bool) -> dict[str, Checkpoint]:
+def _checkpoints(inputs: FigureInputs, *, density: bool) -> dict[str, Checkpoint]:
     """The checkpoints whose likelihoods are densities, or those whose likelihoods are in bits."""
     return {
         name: checkpoint
-        for name, checkpoint in material.checkpoints.items()
+        for name, checkpoint in inputs.checkpoints.items()
         if checkpoint.model.config.output.is_density() is density
     }
 
 
-def _sample_rate(material: Material) -> int:
-    rates = {checkpoint.model.config.sample_rate for checkpoint in material.checkpoints.values()} or {16_000}
+def _sample_rate(inputs: FigureInputs) -> int:
+    rates = {checkpoint.model.config.sample_rate for checkpoint in inputs.checkpoints.values()} or {16_000}
     if len(rates) > 1:
         raise InputError(
             f"the checkpoints are made for different sample rates ({sorted(rates)}); name those of one rate"
@@ -252,58 +252,58 @@ def _sample_rate(material: Material) -> int:
     return rates.pop()
 
 
-def _likelihoods_in_bits(material: Material) -> list[Evaluated]:
+def _likelihoods_in_bits(inputs: FigureInputs) -> list[Evaluated]:
     """Every model whose likelihood is in bits, between the uniform distribution and FLAC, as in the paper's table."""
     from lvm_probe.models.likelihood import baselines
 
-    if not (checkpoints := _checkpoints(material, density=False)):
+    if not (checkpoints := _checkpoints(inputs, density=False)):
         raise InputError("no checkpoint whose likelihood is in bits was given; name one or several with --ckpt")
-    recordings = _recordings(material).recordings
-    if "flac" not in material.cache:
-        report = _audio_progress(material, "FLAC", sum(r.samples for r in recordings))
-        material.cache["flac"] = baselines.flac(recordings, _sample_rate(material), progress=report)
-    models = [_evaluated(material, name, checkpoint) for name, checkpoint in checkpoints.items()]
+    recordings = _recordings(inputs).recordings
+    if "flac" not in inputs.cache:
+        report = _audio_progress(inputs, "FLAC", sum(r.samples for r in recordings))
+        inputs.cache["flac"] = baselines.flac(recordings, _sample_rate(inputs), progress=report)
+    models = [_evaluated(inputs, name, checkpoint) for name, checkpoint in checkpoints.items()]
     return [
         Evaluated("uniform", None, baselines.uniform(recordings)),
         *(one for one in models if one.family == "dmol"),
-        Evaluated("flac", None, material.cache["flac"]),
+        Evaluated("flac", None, inputs.cache["flac"]),
         *(one for one in models if one.family != "dmol"),
     ]
 
 
-def _evaluated(material: Material, name: str, checkpoint: Checkpoint) -> Evaluated:
+def _evaluated(inputs: FigureInputs, name: str, checkpoint: Checkpoint) -> Evaluated:
     """A model on the recordings, evaluated once."""
     from lvm_probe.models.likelihood import elbo
 
     key = ("likelihood", checkpoint.sha256)
-    if key not in material.cache:
-        recordings = _recordings(material).recordings
-        report = _audio_progress(material, f"likelihood of {name}", sum(r.samples for r in recordings))
-        material.cache[key] = elbo.evaluate(checkpoint.model, recordings, seed=material.seed, progress=report)
-    return Evaluated(name, checkpoint, material.cache[key])
+    if key not in inputs.cache:
+        recordings = _recordings(inputs).recordings
+        report = _audio_progress(inputs, f"likelihood of {name}", sum(r.samples for r in recordings))
+        inputs.cache[key] = elbo.evaluate(checkpoint.model, recordings, seed=inputs.seed, progress=report)
+    return Evaluated(name, checkpoint, inputs.cache[key])
 
 
-def _recordings(material: Material) -> LoadedRecordings:
+def _recordings(inputs: FigureInputs) -> LoadedRecordings:
     """The recordings of the corpus that can be read, at the checkpoints' sample rate, loaded once."""
     from lvm_probe.probing.corpora.recordings import load_recordings
 
-    if material.corpus is None:
+    if inputs.corpus is None:
         raise InputError("likelihoods need recordings; name the corpus with --corpus")
-    if "recordings" not in material.cache:
-        material.progress("read the corpus")
-        material.cache["recordings"] = load_recordings(material.corpus, _sample_rate(material))
-    recordings: LoadedRecordings = material.cache["recordings"]
+    if "recordings" not in inputs.cache:
+        inputs.progress("read the corpus")
+        inputs.cache["recordings"] = load_recordings(inputs.corpus, _sample_rate(inputs))
+    recordings: LoadedRecordings = inputs.cache["recordings"]
     return recordings
 
 
-def _audio_progress(material: Material, what: str, total: int) -> Callable[[int], None]:
+def _audio_progress(inputs: FigureInputs, what: str, total: int) -> Callable[[int], None]:
     """A callback that counts audio samples."""
     done = 0
 
     def report(samples: int) -> None:
         nonlocal done
         done += samples
-        material.progress(what, done / total)
+        inputs.progress(what, done / total)
 
-    material.progress(what)
+    inputs.progress(what)
     return report

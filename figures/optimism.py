@@ -21,7 +21,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.confusion import K, answers, question
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.rows import select_rows
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _MAJORITY: dict[str, Any] = {"color": style.GREY, "linewidth": 0.9, "dashes": (4
 _DODGE = 0.24  # octaves between features of one dimension
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per protocol, and dimension of the noise (kind `noise`) or feature of the table (kind `feature`).
 
     All for one speaker. `low` and `high` are the extremes over the draws of noise, or the 95 % interval over tokens of
@@ -52,23 +52,23 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: the table has fewer than two phonemes, or too few tokens for any dimension.
     """
-    results = answers(material).frame
-    speaker = material.one_speaker()
+    results = answers(inputs).frame
+    speaker = inputs.one_speaker()
     results = results[results["speaker"] == speaker]
     if results.empty:
-        raise InputError(f"{material.table.path}: speaker {speaker} has no phonemes besides silences")
+        raise InputError(f"{inputs.table.path}: speaker {speaker} has no phonemes besides silences")
     k = max((k for k in results["k"].unique() if k <= K), default=int(results["k"].min()))
     results = results[results["k"] == k]
     first = results.iloc[0]
     shared: dict[str, Any] = {name: int(first[name]) for name in ("k", "n", "n_classes", "lda_dims")}
     shared |= {"chance": float(first["chance"]), "speaker": speaker}
-    labels = select_rows(material.table, replace(question(material), speakers=(speaker,))).labels.astype(str)
+    labels = select_rows(inputs.table, replace(question(inputs), speakers=(speaker,))).labels.astype(str)
     codes = np.unique(labels, return_inverse=True)[1]
     rows: list[dict[str, Any]] = []
     for dims in _dims(shared["n"], shared["n_classes"], shared["lda_dims"]):
-        material.progress(f"noise of {dims} dimensions")
+        inputs.progress(f"noise of {dims} dimensions")
         for protocol in _PROTOCOLS:
-            scores = _noise_accuracy(codes, dims, protocol, shared["lda_dims"], int(k), material.seed)
+            scores = _noise_accuracy(codes, dims, protocol, shared["lda_dims"], int(k), inputs.seed)
             rows.append({"kind": "noise", "feature": "noise", "protocol": protocol, "dims": dims,
                          "accuracy": np.mean(scores), "low": min(scores), "high": max(scores)} | shared)  # fmt: skip
     for row in results.to_dict("records"):
@@ -80,15 +80,7 @@ def data(material: Material) -> pd.DataFrame:
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw accuracy over the dimension: noise as two lines, features as pairs of marks connected by a line.
-
-    Args:
-        ax: where; its limits are set here, so its size must be final.
-        data: as `data` makes it.
-
-    Raises:
-        InputError: columns missing or no noise.
-    """
+    """Draw accuracy over the dimension: noise as two lines, features as pairs of marks connected by a line."""
     _check(data)
     noise, features = data[data["kind"] == "noise"], data[data["kind"] == "feature"]
     with style.theme():
@@ -122,11 +114,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """One panel in one column, with its legend.
-
-    Raises:
-        InputError: as `draw`.
-    """
+    """One panel in one column, with its legend."""
     _check(data)
     lines = [
         Line2D([], [], color=_NOISE["paper"][0], linestyle=_NOISE["paper"][1], label="noise, paper protocol (leaks)"),
@@ -146,7 +134,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was counted, and how large the gap is."""
     first = data.iloc[0]
     noise = data[data["kind"] == "noise"]
@@ -160,7 +148,7 @@ def caption(data: pd.DataFrame, material: Material) -> str:
     )
     return (
         f"How much the paper protocol overestimates accuracy, for phonemes of speaker {first['speaker']} "
-        f"({material.table.name}): {first['n']:,} tokens, {first['n_classes']} phonemes, {first['lda_dims']} "
+        f"({inputs.table.name}): {first['n']:,} tokens, {first['n_classes']} phonemes, {first['lda_dims']} "
         f"discriminants, k = {first['k']}. Lines: Gaussian noise with the same labels, mean of {DRAWS} draws; bands: "
         f"their extremes. With {noise['dims'].max()} dimensions, {100 * last['paper']:.0f} % of noise is classified "
         f"correctly under the paper protocol and {100 * last['nested']:.0f} % under `nested`, which fits LDA again "

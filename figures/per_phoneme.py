@@ -18,7 +18,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import class_legend, layout, style
 from lvm_probe.figures.confusion import counts
-from lvm_probe.figures.inputs import Material, check_columns
+from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.wording import counted
 
 NAME = "per-phoneme"
@@ -35,7 +35,7 @@ _LABEL = 5.5  # points
 _AREA = 11.0  # points squared
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per feature and phoneme of at least ten tokens, in the order of the legend.
 
     `recall` is the fraction of the phoneme's tokens that are classified correctly by the feature, `mel` that by Mel on
@@ -44,20 +44,20 @@ def data(material: Material) -> pd.DataFrame:
     Raises:
         InputError: no Mel in the table, no phonemes, or none frequent enough.
     """
-    if "mel" not in material.features:
-        raise InputError(f"{material.table.path}: no feature 'mel' to compare the layers with")
-    sums = [name for name in material.features if name not in (*material.layers, "mel")]
-    names = [*material.layers[:1], *sums]
+    if "mel" not in inputs.features:
+        raise InputError(f"{inputs.table.path}: no feature 'mel' to compare the layers with")
+    sums = [name for name in inputs.features if name not in (*inputs.layers, "mel")]
+    names = [*inputs.layers[:1], *sums]
     if not names:
-        raise InputError(f"{material.table.path}: no layer of a model to compare with Mel")
-    rows = counts(material, [*names, "mel"])
+        raise InputError(f"{inputs.table.path}: no layer of a model to compare with Mel")
+    rows = counts(inputs, [*names, "mel"])
     by = ["feature", "label"]
     n = rows.groupby(by)["count"].sum()
     hits = rows[rows["label"] == rows["predicted"]].set_index(by)["count"].reindex(n.index, fill_value=0)
     recall = pd.DataFrame({"n": n, "hits": hits, "k": int(rows["k"].iloc[0])})
     recall = recall[recall["n"] >= MIN_COUNT]
     if recall.empty:
-        raise InputError(f"{material.table.path}: no phoneme has {MIN_COUNT} tokens; give more utterances")
+        raise InputError(f"{inputs.table.path}: no phoneme has {MIN_COUNT} tokens; give more utterances")
     recall["recall"] = recall["hits"] / recall["n"]
     recall["ci_low"], recall["ci_high"] = wilson(recall["hits"].to_numpy(float), recall["n"].to_numpy(float))
     mel = recall.loc["mel", ["recall", "ci_low", "ci_high"]].set_axis(["mel", "mel_low", "mel_high"], axis=1)
@@ -80,13 +80,6 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     """Draw one feature's phonemes with their intervals, and the names of those farthest from the diagonal.
 
     Both axes are square roots, because most recalls are small.
-
-    Args:
-        ax: where; its limits are set here, so its size must be final.
-        data: rows of one feature.
-
-    Raises:
-        InputError: columns missing or no rows.
     """
     check_columns(data, COLUMNS, "recalls")
     styles = style.phone_styles(data["label"])
@@ -111,11 +104,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """One panel per feature, and all marks by manner of articulation below.
-
-    Raises:
-        InputError: as `draw`.
-    """
+    """One panel per feature, and all marks by manner of articulation below."""
     check_columns(data, COLUMNS, "recalls")
     features = list(dict.fromkeys(data["feature"]))
     legend = class_legend.legend_lines(style.phone_styles(data["label"]), style.TWO_COLUMNS - 0.1)
@@ -132,12 +121,12 @@ def figure(data: pd.DataFrame) -> Figure:
     return fig
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was counted, and how."""
-    speakers = material.table.tokens["speaker"].nunique()
+    speakers = inputs.table.tokens["speaker"].nunique()
     first = data[data["feature"] == data["feature"].iloc[0]]
     return (
-        f"Recall of each phoneme, a feature compared with Mel on the same tokens ({material.table.name}, protocol "
+        f"Recall of each phoneme, a feature compared with Mel on the same tokens ({inputs.table.name}, protocol "
         f"`nested`): {int(first['n'].sum()):,} tokens of the {len(first)} phonemes with {MIN_COUNT} or more, "
         f"{counted(speakers, 'speaker')}, k = {int(data['k'].iloc[0])}. Lines: Wilson's 95 % binomial intervals, as if "
         "tokens were independent. Above the dashed line, the feature recognises the phoneme more often than Mel; both "

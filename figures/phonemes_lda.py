@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.lda_scatter import draw as draw
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import select_rows
@@ -19,23 +19,23 @@ NAME = "phonemes-lda"
 TITLE = "Phonemes of one speaker in two linear discriminants (Havtorn et al. 2022, figure 3, left)"
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Where each of the speaker's phonemes lies: feature, x, y, label, held_out, token_id, speaker.
 
     Raises:
         InputError: fewer than three phonemes of the speaker, or a single utterance where the axes are to be fitted to
             other tokens.
     """
-    speaker = material.one_speaker()
+    speaker = inputs.one_speaker()
     try:
-        rows = select_rows(material.table, Question(speakers=(speaker,)))
+        rows = select_rows(inputs.table, Question(speakers=(speaker,)))
         tokens = rows.table.tokens
         labels, utterances = rows.labels.tolist(), tokens["utterance"].tolist()
         parts = [
             lda_scatter.prepare(
-                rows.table.matrix(feature), labels, utterances, fit=material.fit, seed=material.seed
+                rows.table.matrix(feature), labels, utterances, fit=inputs.fit, seed=inputs.seed
             ).assign(feature=feature, token_id=tokens["token_id"], speaker=speaker)
-            for feature in material.single_features
+            for feature in inputs.single_features
         ]
     except InputError as error:
         raise InputError(f"phonemes of speaker {speaker}: {error}") from None
@@ -57,7 +57,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return lda_scatter.panels(data, lda_scatter.fitted_on(first), text)
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What is shown, of whom, and what the axes were fitted to."""
     first = data[data["feature"] == data["feature"].iloc[0]]
     shown = lda_scatter.in_full_colour(first)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.accuracy_over_k import draw as draw
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import Question
 
@@ -22,15 +22,15 @@ TITLE = "Phoneme accuracy over k (Havtorn et al. 2022, figure 3, right)"
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested")
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Result rows of all speakers together (or of a single one) under both protocols.
 
     Raises:
         InputError: no phonemes, or too few to ask for.
     """
     answers = [
-        material.answer(
-            Question(target="phoneme", protocol=protocol, permutations=material.permutations, seed=material.seed)
+        inputs.answer(
+            Question(target="phoneme", protocol=protocol, permutations=inputs.permutations, seed=inputs.seed)
         ).frame
         for protocol in PROTOCOLS
     ]
@@ -42,7 +42,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return accuracy_over_k.panels(data)
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was asked of how many, and what each line is."""
     first = data.iloc[0]
     speakers = int(data["speakers"].max())

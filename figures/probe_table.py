@@ -7,7 +7,7 @@ from itertools import product
 import pandas as pd
 
 from lvm_probe import InputError
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.table_format import Column, Table, number
 from lvm_probe.figures.wording import counted, joined, number_range
 from lvm_probe.probing.questions.question import Protocol, Question, Target
@@ -18,7 +18,7 @@ K = 5
 QUESTIONS: tuple[tuple[Target, Protocol], ...] = (("phoneme", "nested"), ("phoneme", "speaker"), ("gender", "speaker"))
 
 
-def probes(material: Material) -> Table:
+def probes(inputs: FigureInputs) -> Table:
     """Probe results at one k, with everything needed to judge them.
 
     Raises:
@@ -27,9 +27,9 @@ def probes(material: Material) -> Table:
     parts: list[pd.DataFrame] = []
     remarks: list[str] = []
     reasons: list[str] = []
-    tables = [material, *map(material.of, material.others)]
+    tables = [inputs, *map(inputs.of, inputs.others)]
     for one, (target, protocol) in product(tables, QUESTIONS):
-        question = Question(target=target, protocol=protocol, permutations=material.permutations, seed=material.seed)
+        question = Question(target=target, protocol=protocol, permutations=inputs.permutations, seed=inputs.seed)
         try:
             answer = one.answer(question)
         except InputError as error:
@@ -45,8 +45,8 @@ def probes(material: Material) -> Table:
         raise InputError("; ".join(reasons))
     frame = pd.concat(parts, ignore_index=True)
     remarks += [f"Not included: {reason}" for reason in reasons]
-    caption = _caption(material, frame) + "".join(f" {remark}." for remark in dict.fromkeys(remarks))
-    several = bool(material.others)
+    caption = _caption(inputs, frame) + "".join(f" {remark}." for remark in dict.fromkeys(remarks))
+    several = bool(inputs.others)
     return Table.of("Probe results", frame, _columns(several), caption, text_columns=4 if several else 3)
 
 
@@ -72,12 +72,12 @@ def _columns(several_tables: bool) -> list[Column]:
     ]  # fmt: skip
 
 
-def _caption(material: Material, frame: pd.DataFrame) -> str:
+def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
     over = ", ".join(sorted(set(frame["interval"]) - {"none"}))
     intervals = f"Intervals: bootstrap over {over}." if over else "One speaker, so no intervals."
     return (
         f"Accuracy in per cent of k nearest neighbours among at most {frame['lda_dims'].max()} linear discriminants, "
-        f"for {_subject(material)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
+        f"for {_subject(inputs)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
         "fitted again without each token, within one speaker at a time; speaker: whole speakers are held out (gender: "
         "one row per speaker). Permuted null: the same on permuted labels (mean over "
         f"{number_range(frame['permutations'])} permutations); majority: share of the largest class; untrained model: "
@@ -87,12 +87,12 @@ def _caption(material: Material, frame: pd.DataFrame) -> str:
     )
 
 
-def _subject(material: Material) -> str:
+def _subject(inputs: FigureInputs) -> str:
     """The model and the corpus of the table, as far as they are known; the names of several tables."""
-    if material.others:
-        names = joined(table.name for table in (material.table, *material.others))
+    if inputs.others:
+        names = joined(table.name for table in (inputs.table, *inputs.others))
         return f"{names} (untrained model: of the first)"
-    extraction = material.table.extraction
+    extraction = inputs.table.extraction
     model, corpus = (extraction.get(key, {}).get("name") for key in ("checkpoint", "corpus"))
     draws = f", {extraction['samples']} Monte Carlo draws" if extraction.get("samples") else ""
-    return f"{model or material.table.name}{f' on {corpus}' if corpus else ''}{draws}"
+    return f"{model or inputs.table.name}{f' on {corpus}' if corpus else ''}{draws}"

@@ -8,7 +8,7 @@ from typing import cast
 
 from lvm_probe import InputError
 from lvm_probe.figures import likelihood_tables
-from lvm_probe.figures.inputs import FigureModule, Material
+from lvm_probe.figures.inputs import FigureInputs, FigureModule
 from lvm_probe.figures.probe_table import probes
 from lvm_probe.figures.table_format import Table
 
@@ -18,7 +18,7 @@ FIGURES: tuple[str, ...] = (
 )  # fmt: skip
 """Stems of their files; the modules of this folder have the same names, with underscores."""
 
-TABLES: dict[str, Callable[[Material], Table]] = {
+TABLES: dict[str, Callable[[FigureInputs], Table]] = {
     "probes": probes,
     "table-1": likelihood_tables.table_1,
     "table-3": likelihood_tables.table_3,

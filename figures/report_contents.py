@@ -1,4 +1,4 @@
-"""What the report page says about the data, the models and the settings behind its figures."""
+"""What the report says about the data, the models and the settings behind its figures."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lvm_probe.figures.figure_cache import Piece
-from lvm_probe.figures.html_report import LeftOutPiece, Page
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.figure_cache import ReportItem
+from lvm_probe.figures.html_report import MissingItem, Report
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
 
 Facts = tuple[tuple[str, str], ...]
 
 
-def page(
-    material: Material,
-    pieces: Sequence[Piece],
-    left_out: Sequence[LeftOutPiece],
+def contents(
+    inputs: FigureInputs,
+    items: Sequence[ReportItem],
+    missing: Sequence[MissingItem],
     *,
     notices: Sequence[str],
     command: str,
     versions: Mapping[str, str],
-) -> Page:
-    """The page with these figures and tables. Paths become names, so that it is the same wherever the files lie."""
-    tokens, extraction = material.table.tokens, material.table.extraction
+) -> Report:
+    """The report of these figures and tables. Paths become names, so that it is the same wherever the files lie."""
+    tokens, extraction = inputs.table.tokens, inputs.table.extraction
     model, corpus = (extraction.get(part) or {} for part in ("checkpoint", "corpus"))
     counts = ", ".join(f"{n:,} {unit} rows" for unit, n in tokens["unit"].value_counts().sort_index().items())
     speakers = f"{tokens['speaker'].nunique()} speakers"
     source = f" of {corpus['name']}" if corpus.get("name") else ""
     untrained = ", untrained (random weights)" if extraction.get("untrained") else ""
-    return Page(
-        title=f"What the features of {material.table.name} encode",
+    return Report(
+        title=f"What the features of {inputs.table.name} encode",
         about=f"Features of {model.get('name', 'an unnamed model')}{untrained}: {counts}, {speakers}{source}.",
-        pieces=tuple(pieces),
-        left_out=tuple(replace(piece, reason=without_paths(piece.reason, material)) for piece in left_out),
+        items=tuple(items),
+        missing=tuple(replace(item, reason=without_paths(item.reason, inputs)) for item in missing),
         notices=tuple(notices),
         command=command,
-        facts=tuple(_facts(material, counts, speakers, versions)),
-        cards=tuple(_cards(material)),
+        facts=tuple(_facts(inputs, counts, speakers, versions)),
+        cards=tuple(_cards(inputs)),
     )
 
 
-def without_paths(text: str, material: Material) -> str:
+def without_paths(text: str, inputs: FigureInputs) -> str:
     """The text with the names of tables, checkpoints and corpus in place of their paths."""
-    tables = [table for table in (material.table, material.untrained, *material.others) if table is not None]
+    tables = [table for table in (inputs.table, inputs.untrained, *inputs.others) if table is not None]
     names = {str(table.path): table.path.name for table in tables}
-    names |= {str(loaded.path): name for name, loaded in material.checkpoints.items()}
-    if material.corpus is not None:
-        names[str(material.corpus.root)] = material.corpus.root.name
+    names |= {str(loaded.path): name for name, loaded in inputs.checkpoints.items()}
+    if inputs.corpus is not None:
+        names[str(inputs.corpus.root)] = inputs.corpus.root.name
     for path in sorted(names, key=len, reverse=True):
         text = text.replace(path, names[path] or path)
     return text
@@ -61,13 +61,15 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _facts(material: Material, counts: str, speakers: str, versions: Mapping[str, str]) -> Iterator[tuple[str, Facts]]:
-    extraction = material.table.extraction
+def _facts(
+    inputs: FigureInputs, counts: str, speakers: str, versions: Mapping[str, str]
+) -> Iterator[tuple[str, Facts]]:
+    extraction = inputs.table.extraction
     model, corpus, config = (extraction.get(part) or {} for part in ("checkpoint", "corpus", "model"))
     yield (
         "Data",
         _known(
-            ("token table", material.table.name),
+            ("token table", inputs.table.name),
             ("rows", counts),
             ("speakers", speakers),
             ("corpus", corpus.get("name")),
@@ -95,23 +97,23 @@ def _facts(material: Material, counts: str, speakers: str, versions: Mapping[str
     yield (
         "Compared with",
         _known(
-            ("untrained model's table", material.untrained.name if material.untrained else "none"),
-            ("further tables", ", ".join(table.name for table in material.others)),
-            *((f"checkpoint {name}", f"SHA-256 {loaded.sha256}") for name, loaded in material.checkpoints.items()),
-            ("corpus for likelihoods", material.corpus and material.corpus.name),
-            ("its fingerprint", material.corpus and material.corpus.fingerprint()),
+            ("untrained model's table", inputs.untrained.name if inputs.untrained else "none"),
+            ("further tables", ", ".join(table.name for table in inputs.others)),
+            *((f"checkpoint {name}", f"SHA-256 {loaded.sha256}") for name, loaded in inputs.checkpoints.items()),
+            ("corpus for likelihoods", inputs.corpus and inputs.corpus.name),
+            ("its fingerprint", inputs.corpus and inputs.corpus.fingerprint()),
         ),
     )
     yield (
         "Settings",
         _known(
-            ("speaker shown", material.speaker or "the one with the most phonemes"),
+            ("speaker shown", inputs.speaker or "the one with the most phonemes"),
             (
                 "LDA axes fitted on",
-                "other tokens" if material.fit == "held-out" else "the tokens shown (paper protocol)",
+                "other tokens" if inputs.fit == "held-out" else "the tokens shown (paper protocol)",
             ),
-            ("permutations", "by the question" if material.permutations is None else material.permutations),
-            ("seed", material.seed),
+            ("permutations", "by the question" if inputs.permutations is None else inputs.permutations),
+            ("seed", inputs.seed),
             ("versions", _listed(versions)),
         ),
     )
@@ -125,10 +127,10 @@ def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _cards(material: Material) -> Iterator[tuple[str, str]]:
+def _cards(inputs: FigureInputs) -> Iterator[tuple[str, str]]:
     """Cards of the shipped checkpoints among the models: the table's own first."""
-    hashes = [material.table.extraction.get("checkpoint", {}).get("sha256")]
-    hashes += [loaded.sha256 for loaded in material.checkpoints.values()]
+    hashes = [inputs.table.extraction.get("checkpoint", {}).get("sha256")]
+    hashes += [loaded.sha256 for loaded in inputs.checkpoints.values()]
     paths = {file_sha256(path): path for _, _, path in shipped()}
     for path in dict.fromkeys(paths[digest] for digest in hashes if digest in paths):
         if (card := path.with_suffix(".md")).is_file():

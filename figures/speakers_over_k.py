@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.accuracy_over_k import draw as draw
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.questions.question import HEIGHT_EDGES, MAX_K, Question
 from lvm_probe.probing.questions.results import Answer
@@ -28,13 +28,13 @@ TITLE = "Accuracy over k for gender and height (Havtorn et al. 2022, figure 4)"
 _LINES = "Bars or bands: 95 % intervals over speakers. Dotted: permuted labels. Grey dashes: majority class."
 
 
-def data(material: Material) -> pd.DataFrame:
+def data(inputs: FigureInputs) -> pd.DataFrame:
     """Result rows of every panel that can be drawn, with the panel's title in the column `panel`.
 
     Raises:
         InputError: none can.
     """
-    answers = dict(_answers(material))
+    answers = dict(_answers(inputs))
     parts = [
         accuracy_over_k.drawn_rows(answer.frame).assign(panel=title)
         for title, answer in answers.items()
@@ -53,7 +53,7 @@ def figure(data: pd.DataFrame) -> Figure:
     return accuracy_over_k.panel_row(parts, text, same_k=False)
 
 
-def caption(data: pd.DataFrame, material: Material) -> str:
+def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What was asked of whom, what each line is, and which panels are missing and why."""
     firsts = {str(title): rows.iloc[0] for title, rows in data.groupby("panel", sort=False)}
     panels = [
@@ -68,7 +68,7 @@ def caption(data: pd.DataFrame, material: Material) -> str:
         f"{_LINES} Nulls from {int(data['permutations'].max())} permutations: with few speakers in equal classes they "
         "fall below the majority, because the held-out speaker is missing from its own class."
     )
-    for title, answer in _answers(material):
+    for title, answer in _answers(inputs):
         if isinstance(answer, InputError):
             text += f" No panel for {_short(title)}: {answer}."
         else:
@@ -86,19 +86,19 @@ def edges_for(heights: np.ndarray) -> tuple[float, ...]:
     return HEIGHT_EDGES if (counts >= 2).sum() >= 2 else (round(float(np.median(heights)), 1),)
 
 
-def _answers(material: Material) -> Iterator[tuple[str, Answer | InputError]]:
+def _answers(inputs: FigureInputs) -> Iterator[tuple[str, Answer | InputError]]:
     """Every panel's title with its answer, or with the reason why there is none."""
-    for title, question in _questions(material):
+    for title, question in _questions(inputs):
         try:
-            yield title, material.answer(question)
+            yield title, inputs.answer(question)
         except InputError as reason:
             yield title, reason
 
 
-def _questions(material: Material) -> Iterator[tuple[str, Question]]:
+def _questions(inputs: FigureInputs) -> Iterator[tuple[str, Question]]:
     """Every panel's title and question."""
-    speakers = material.table.tokens.drop_duplicates("speaker")
-    shared = Question(target="gender", protocol="speaker", permutations=material.permutations, seed=material.seed)
+    speakers = inputs.table.tokens.drop_duplicates("speaker")
+    shared = Question(target="gender", protocol="speaker", permutations=inputs.permutations, seed=inputs.seed)
     yield "Gender", replace(shared, ks=_ks(speakers["gender"].dropna().to_numpy(dtype=object)))
     for who, gender in (("men", "M"), ("women", "F")):
         heights = speakers.loc[speakers["gender"] == gender, "height_cm"].dropna().to_numpy()

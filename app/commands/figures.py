@@ -14,12 +14,14 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
 from lvm_probe.app.question_command import open_tables
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.questions.untrained import SUFFIX
 
 if TYPE_CHECKING:
-    from lvm_probe.figures.inputs import Material, Progress
+    from lvm_probe.figures.inputs import FigureInputs, Progress
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.features.token_table import TokenTable
 
@@ -30,8 +32,8 @@ EXAMPLES = (
 )
 
 COMMAND_OPTIONS = (
-    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker", "fit", "only",
-    "permutations", "seed", "strict", "no_resample",
+    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "speaker", "fit",
+    "only", "permutations", "seed", "strict", "no_resample",
 )  # fmt: skip
 """Options that change the report, which prints the command line that made it."""
 DEFAULTS = {"layout": "auto", "fit": "held-out", "seed": 0}
@@ -83,7 +85,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Draw what the inputs allow, name what they do not, and put it all on one page."""
     from lvm_probe.figures import collection, registry
-    from lvm_probe.models.io.files import check_writable
     from lvm_probe.probing.features import token_table
 
     if (args.permutations or 0) < 0:
@@ -92,10 +93,10 @@ def run(args: argparse.Namespace) -> Output:
     check_writable(out)
     if any((path / token_table.EXTRACTION).exists() for path in (out, out.parent)):
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
-    material, notices = _material(args)
-    corpus = material.corpus
+    inputs, notices = _figure_inputs(args)
+    corpus = inputs.corpus
     drawn = collection.draw(
-        material,
+        inputs,
         wanted,
         out,
         versions=package_versions(),
@@ -108,19 +109,19 @@ def run(args: argparse.Namespace) -> Output:
     document = {
         "wrote": [str(path) for path in drawn.wrote],
         "kept": [str(path) for path in drawn.kept],
-        "left_out": [{"figure": piece.name, "reason": piece.reason} for piece in drawn.left_out],
+        "left_out": [{"figure": piece.name, "reason": piece.reason} for piece in drawn.missing],
         "notices": list(drawn.notices),
         "report": str(drawn.report),
     }
     lines = [f"{', '.join(name for name in wanted if name in drawn.shown) or 'nothing'}: in {out}/"]
     lines += [f"{len(drawn.kept)} files were up to date; --again draws them again"] if drawn.kept else []
-    lines += [f"left out {piece.name}: {piece.reason}" for piece in drawn.left_out]
+    lines += [f"left out {piece.name}: {piece.reason}" for piece in drawn.missing]
     return Output(document, "\n".join([*lines, f"wrote {drawn.report}"]))
 
 
-def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
+def _figure_inputs(args: argparse.Namespace) -> tuple[FigureInputs, list[str]]:
     """The inputs, opened, and notices about what does not fit together."""
-    from lvm_probe.figures.inputs import Material
+    from lvm_probe.figures.inputs import FigureInputs
     from lvm_probe.probing.features import token_table
 
     named = args.latents or [str(token_table.newest())]
@@ -150,14 +151,14 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
         if made_from and made_from != corpus.fingerprint():
             notices.append(
                 f"{corpus.name} ({len(corpus.utterances)} utterances) is not the corpus that {first.name} was made "
-                "from: likelihoods and KL are those of other recordings than the probes'"
+                "from: likelihoods and KL are of other recordings than those probed"
             )
     for notice in notices:
         print(f"notice: {notice}", file=sys.stderr)
     device = pick_device(args.device)
     for loaded in checkpoints.values():
         loaded.model.to(device)
-    material = Material(
+    inputs = FigureInputs(
         first,
         untrained=untrained,
         others=tuple(others),
@@ -169,14 +170,13 @@ def _material(args: argparse.Namespace) -> tuple[Material, list[str]]:
         permutations=args.permutations,
         seed=args.seed,
     )
-    return material, notices
+    return inputs, notices
 
 
 def _checkpoints(names: Sequence[str] | None, first: TokenTable) -> dict[str, Checkpoint]:
     """The checkpoints by short names: those named, or the shipped one that the table was made with, or none."""
     from lvm_probe.figures.report_contents import file_sha256
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 
     if not names:
         sha256 = first.extraction.get("checkpoint", {}).get("sha256")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvm_probe import InputError
+from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable, load
 
 if TYPE_CHECKING:
@@ -84,3 +85,9 @@ class ExplorerInputs:
                 f"The corpus {self.corpus_folder} has no utterance {id}: is it the one that the table was made from?"
             )
         return self._utterances[id]
+
+
+def feature_choices(table: TokenTable) -> list[str]:
+    """The features of a table to choose from: the default ones first, then all others except variances."""
+    others = [name for name in table.features if not name.endswith("_var")]
+    return list(dict.fromkeys([*map(str, default_features(table)), *others]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -11,9 +12,11 @@ import streamlit as st
 from lvm_probe import InputError
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.views import plain
-from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.probing.corpora.corpus import Speaker, Utterance
 from lvm_probe.probing.corpora.recordings import read_pcm
+
+if TYPE_CHECKING:
+    from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 
 MAX_SECONDS = 30
 """Length of what is shown, and goes through the model, at once."""

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 
+from lvm_probe.app.explorer import entry
 from tests.app.conftest import quietly
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
 
 PATIENCE_MS = 120_000
 """Machines that run tests are slow and shared: this only bounds how long a failure takes."""
-PAGES = ("Map", "Questions", "Utterance", "Change a latent")
 SIZES = {"laptop": {"width": 1366, "height": 768}, "wide": {"width": 1920, "height": 1080}}
 HARMLESS = ("/_stcore/", "fonts.gstatic.com", "ResizeObserver loop")
 """Parts of messages that say nothing of the explorer: Streamlit looks for its root below a page's own address, and
@@ -133,13 +133,13 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
             settled(page)
         look(page, tmp_path, "Selection")
 
-        for name in PAGES:
+        for _, name, _ in entry.PAGES:
             page.get_by_role("link", name=name, exact=True).click()
             page.get_by_role("heading", name=name, exact=True).wait_for()
             settled(page)
             assert page.get_by_test_id("stException").count() == 0
             look(page, tmp_path, name)
-    assert len(list(tmp_path.glob("*.png"))) == 4 * (len(PAGES) + 1)
+    assert len(list(tmp_path.glob("*.png"))) == 4 * (len(entry.PAGES) + 1)
 
 
 def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, address: str) -> None:

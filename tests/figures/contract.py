@@ -9,21 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lvm_probe.figures import layout, style
-from lvm_probe.figures.inputs import FigureModule, Material
+from lvm_probe.figures.inputs import FigureInputs, FigureModule
 
 
-def kept(module: FigureModule, material: Material, tmp_path: Path) -> pd.DataFrame:
+def kept(module: FigureModule, inputs: FigureInputs, tmp_path: Path) -> pd.DataFrame:
     """The figure's table, after checking that the contract of `figures.inputs` is kept."""
-    data = module.data(material)
-    pd.testing.assert_frame_equal(module.data(material), data)
+    data = module.data(inputs)
+    pd.testing.assert_frame_equal(module.data(inputs), data)
     data.to_csv(tmp_path / "data.csv", index=False)
     back = pd.read_csv(tmp_path / "data.csv")
     fig = module.figure(data)
     assert drawn(fig) == drawn(module.figure(back))
     assert_whole(fig)
     assert module.TITLE
-    caption = module.caption(back, material)
-    assert caption == module.caption(data, material)
+    caption = module.caption(back, inputs)
+    assert caption == module.caption(data, inputs)
     assert caption.endswith(".")
     assert not re.search(r"\bnan\b", caption)
     assert "\n" not in caption

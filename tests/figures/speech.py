@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.registry import FAMILIES, preset
 from lvm_probe.probing.corpora import open_corpus
@@ -26,7 +26,7 @@ def checkpoint(family: str = "cwvae") -> Checkpoint:
     )
 
 
-def material(**changes: Any) -> Material:
+def inputs(**changes: Any) -> FigureInputs:
     """A table whose only speaker is the first of the corpus, with the model and three utterances of two speakers."""
     names = [speaker.id for speaker in demo().speakers[:2]]
     some = ("FADA9_SI503", "FADA9_SI501", "FBEL9_SI506")
@@ -35,4 +35,4 @@ def material(**changes: Any) -> Material:
         "checkpoint": checkpoint(),
         "corpus": replace(demo(), utterances=tuple(u for u in demo().utterances if u.id in some)),
     }
-    return Material(**given | changes)
+    return FigureInputs(**given | changes)

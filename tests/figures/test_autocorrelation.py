@@ -13,12 +13,12 @@ from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
 from tests.figures.contract import kept
-from tests.figures.speech import checkpoint, material
+from tests.figures.speech import checkpoint, inputs
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return kept(autocorrelation, material(), tmp_path_factory.mktemp("memory"))
+    return kept(autocorrelation, inputs(), tmp_path_factory.mktemp("memory"))
 
 
 def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
@@ -33,7 +33,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
 
 
 def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
-    given = material()
+    given = inputs()
     found = kl_rate.measure(checkpoint().model, open_recordings(given.corpus, 16_000), draws=autocorrelation.DRAWS)
     times = found.timescales.set_index("series")
     for name in ("z1", "z2", "mel"):
@@ -47,7 +47,7 @@ def test_the_same_numbers_as_the_rates(data: pd.DataFrame) -> None:
 
 def test_few_utterances_are_drawn_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autocorrelation, "UTTERANCES", 2)
-    corpus = material().corpus
+    corpus = inputs().corpus
     chosen = [autocorrelation._choose(corpus, seed) for seed in range(6)]
     assert all(len(some) == 2 for some in chosen)
     assert autocorrelation._choose(corpus, 0) == chosen[0]
@@ -56,7 +56,7 @@ def test_few_utterances_are_drawn_with_the_seed(monkeypatch: pytest.MonkeyPatch)
 
 def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autocorrelation, "UTTERANCES", 1)
-    given = material()
+    given = inputs()
     data = autocorrelation.data(given)
     assert data["ci_low"].isna().all()
     autocorrelation.figure(data)
@@ -64,16 +64,16 @@ def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_silences_are_no_phones(data: pd.DataFrame) -> None:
-    many = sum(s.label not in phones.NON_PHONEMES for u in material().corpus.utterances for s in u.phonemes)
+    many = sum(s.label not in phones.NON_PHONEMES for u in inputs().corpus.utterances for s in u.phonemes)
     assert data.set_index("series").loc["phone", "value"] == many
 
 
 def test_left_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--ckpt"):
-        autocorrelation.data(material(checkpoint=None))
+        autocorrelation.data(inputs(checkpoint=None))
     with pytest.raises(InputError, match="--corpus"):
-        autocorrelation.data(material(corpus=None))
+        autocorrelation.data(inputs(corpus=None))
     with pytest.raises(InputError, match="nothing is sampled"):
-        autocorrelation.data(material(checkpoint=checkpoint("lstm")))
+        autocorrelation.data(inputs(checkpoint=checkpoint("lstm")))
     with pytest.raises(InputError, match="no autocorrelations"):
         autocorrelation.figure(pd.DataFrame(columns=list(autocorrelation.COLUMNS)))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import confusion, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner, place
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import PHONES, changed, made_up
@@ -26,7 +26,7 @@ def confusions(labels: list[str], features: tuple[str, ...] = ("z1+z2", "mel")) 
 
 
 def test_shares_of_what_was_said_sum_to_one(tmp_path: Path) -> None:
-    data = kept(confusion, Material(made_up(speakers=2), permutations=0), tmp_path)
+    data = kept(confusion, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1+z2", "mel"]
     np.testing.assert_allclose(data.groupby(["feature", "label"])["share"].sum(), 1, rtol=1e-12)
     assert (data.groupby("feature")["count"].sum() == 2 * 48).all()
@@ -36,9 +36,9 @@ def test_shares_of_what_was_said_sum_to_one(tmp_path: Path) -> None:
 
 
 def test_the_figure_is_that_of_the_shared_question() -> None:
-    material = Material(made_up(speakers=2), permutations=0)
-    rows = confusion.data(material)
-    (findings,) = material.answers.values()
+    inputs = FigureInputs(made_up(speakers=2), permutations=0)
+    rows = confusion.data(inputs)
+    (findings,) = inputs.answers.values()
     whole = findings.frame[(findings.frame["speaker"] == "") & (findings.frame["k"] == 5)].set_index("feature")
     right = rows[rows["label"] == rows["predicted"]].groupby("feature")["count"].sum() / (2 * 48)
     np.testing.assert_allclose(right["mel"], whole.loc["mel", "accuracy"])
@@ -75,10 +75,10 @@ def test_other_alphabets_and_a_single_feature() -> None:
 def test_left_out() -> None:
     words = changed(made_up(), unit="word")
     with pytest.raises(InputError, match="no phoneme rows"):
-        confusion.data(Material(words, permutations=0))
+        confusion.data(FigureInputs(words, permutations=0))
     with pytest.raises(InputError, match="nothing to predict"):
-        confusion.data(Material(changed(made_up(), label=PHONES[0]), permutations=0))
+        confusion.data(FigureInputs(changed(made_up(), label=PHONES[0]), permutations=0))
     with pytest.raises(InputError, match="neither layers"):
-        confusion.data(Material(made_up(dims={"mfcc": 39}), permutations=0))
+        confusion.data(FigureInputs(made_up(dims={"mfcc": 39}), permutations=0))
     with pytest.raises(InputError, match="share"):
         confusion.draw(Figure().add_subplot(), confusions(["s"]).drop(columns="share"))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import durations, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -29,7 +29,7 @@ def test_every_phoneme_of_one_speaker_and_of_all(tmp_path: Path) -> None:
     table = made_up(speakers=2)
     label = table.tokens["label"].where(table.tokens.index % 9 != 8, "pau")
     table = changed(table, label=label, sample_rate=8000)
-    data = kept(durations, Material(table, speaker="MS1"), tmp_path)
+    data = kept(durations, FigureInputs(table, speaker="MS1"), tmp_path)
     assert list(data.columns) == ["token_id", "speaker", "label", "ms", "shown"]
     own = table.tokens[label != "pau"]
     assert data["token_id"].tolist() == own["token_id"].tolist()
@@ -69,17 +69,17 @@ def test_all_phonemes_and_their_counts_can_be_read() -> None:
 
 
 def test_one_speaker_is_one_panel() -> None:
-    material = Material(made_up(speakers=1))
-    data = durations.data(material)
+    inputs = FigureInputs(made_up(speakers=1))
+    data = durations.data(inputs)
     assert len(durations.figure(data).axes) == 1
-    assert "of speaker FS0 (48 tokens" in durations.caption(data, material)
+    assert "of speaker FS0 (48 tokens" in durations.caption(data, inputs)
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(InputError, match="no phoneme rows"):
-        durations.data(Material(changed(made_up(), unit="utterance")))
+        durations.data(FigureInputs(changed(made_up(), unit="utterance")))
     with pytest.raises(InputError, match="no rows with a known phoneme"):
-        durations.data(Material(changed(made_up(), label="h#")))
+        durations.data(FigureInputs(changed(made_up(), label="h#")))
     with pytest.raises(InputError, match="not positive"):
         durations.draw(Figure().add_subplot(), pd.DataFrame({"label": ["s"], "ms": [0.0]}))
     with pytest.raises(InputError, match="lack the columns ms"):

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from lvm_probe import InputError
 from lvm_probe.figures import embedding, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import Manner
 from tests.figures.contract import kept
 from tests.probing.synthetic_tables import changed, made_up
@@ -24,8 +24,8 @@ def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_umap")
 def test_the_table_of_one_speaker(tmp_path: Path) -> None:
-    material = Material(made_up(), speaker="MS1")
-    data = kept(embedding, material, tmp_path)
+    inputs = FigureInputs(made_up(), speaker="MS1")
+    data = kept(embedding, inputs, tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1", "z2", "mel"]
     assert set(data["manner"]) == {"stop", "fricative", "vowel"}
     assert (data.groupby(["method", "feature"]).size() == 48).all()
@@ -33,7 +33,7 @@ def test_the_table_of_one_speaker(tmp_path: Path) -> None:
     assert data.loc[data["method"] == "UMAP", "share_x"].isna().all()
     farthest = data.groupby(["method", "feature"])[["x", "y"]].agg(["min", "max"])
     assert (farthest["x"]["max"] >= -farthest["x"]["min"]).all()
-    assert "mean nothing" in embedding.caption(data, material)
+    assert "mean nothing" in embedding.caption(data, inputs)
 
 
 def test_components_are_those_of_scikit_learn() -> None:
@@ -64,14 +64,14 @@ def test_every_manner_has_its_own_mark() -> None:
 @pytest.mark.usefixtures("no_umap")
 def test_left_out() -> None:
     with pytest.raises(InputError, match="no phoneme rows"):
-        embedding.data(Material(changed(made_up(), unit="word")))
+        embedding.data(FigureInputs(changed(made_up(), unit="word")))
     with pytest.raises(InputError, match="unknown phone label"):
-        embedding.data(Material(changed(made_up(), label="ä")))
+        embedding.data(FigureInputs(changed(made_up(), label="ä")))
     with pytest.raises(InputError, match="12 phonemes"):
-        embedding.data(Material(made_up(each=12)))
+        embedding.data(FigureInputs(made_up(each=12)))
     dead = made_up()
     dead.features["z2"][:] = 1
     with pytest.raises(InputError, match="'z2' has one dimension, or one value"):
-        embedding.data(Material(dead))
+        embedding.data(FigureInputs(dead))
     with pytest.raises(InputError, match="manner"):
         embedding.figure(pd.DataFrame({"x": [0.0]}))

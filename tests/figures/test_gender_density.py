@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from lvm_probe import InputError
 from lvm_probe.figures import gender_density
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -52,8 +52,8 @@ def test_the_interval_is_of_speakers_not_utterances() -> None:
 
 def test_noise_overlaps_held_out_and_is_torn_apart_by_the_papers_way() -> None:
     table = noise(speakers=12, dims=200)
-    honest = gender_density.data(Material(table, permutations=2))
-    paper = gender_density.data(Material(table, permutations=2, fit="paper"))
+    honest = gender_density.data(FigureInputs(table, permutations=2))
+    paper = gender_density.data(FigureInputs(table, permutations=2, fit="paper"))
     # 120 points a side of two equal densities: kernel estimates overlap by 0.9 or so.
     assert honest.groupby("feature")["overlap"].first().min() > 0.8
     assert honest.groupby("feature")["null_overlap"].first().min() > 0.8
@@ -65,7 +65,7 @@ def test_noise_overlaps_held_out_and_is_torn_apart_by_the_papers_way() -> None:
 def test_gender_that_is_there_is_seen(tmp_path: Path) -> None:
     table = made_up(speakers=8)
     table = changed(table, utterance=table.tokens["token_id"])
-    data = kept(gender_density, Material(table, permutations=2), tmp_path)
+    data = kept(gender_density, FigureInputs(table, permutations=2), tmp_path)
     assert set(gender_density.COLUMNS) <= set(data.columns)
     assert set(data["feature"]) == {"z1", "z2", "z1+z2", "mel"}
     assert (data.groupby("feature").size() == 8 * 48).all()
@@ -78,7 +78,7 @@ def test_gender_that_is_there_is_seen(tmp_path: Path) -> None:
 
 
 def test_numbers_are_in_the_panels_and_can_be_read() -> None:
-    data = gender_density.data(Material(made_up(speakers=8), permutations=1))
+    data = gender_density.data(FigureInputs(made_up(speakers=8), permutations=1))
     fig = gender_density.figure(data)
     fig.draw_without_rendering()  # which places the legend's texts
     assert_whole(fig)
@@ -93,15 +93,15 @@ def test_numbers_are_in_the_panels_and_can_be_read() -> None:
 
 
 def test_the_papers_way_says_so_and_nulls_can_be_left_away() -> None:
-    material = Material(made_up(speakers=4), permutations=0, fit="paper")
-    data = gender_density.data(material)
+    inputs = FigureInputs(made_up(speakers=4), permutations=0, fit="paper")
+    data = gender_density.data(inputs)
     assert not data["held_out"].any()
     assert data["null_overlap"].isna().all()
     fig = gender_density.figure(data)
     assert all("these utterances" in ax.get_title(loc="left") for ax in fig.axes)
     assert any("The paper's way" in text.get_text() for text in fig.texts)
     assert "permuted" not in fig.axes[0].texts[0].get_text()
-    assert "as in the paper" in gender_density.caption(data, material)
+    assert "as in the paper" in gender_density.caption(data, inputs)
 
 
 def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
@@ -111,11 +111,11 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (made_up(speakers=3), "2 F and 1 M speakers"),
     ):
         with pytest.raises(InputError, match=message):
-            gender_density.data(Material(table, permutations=0))
+            gender_density.data(FigureInputs(table, permutations=0))
 
 
 def test_draw_takes_one_feature_of_two_genders() -> None:
-    data = gender_density.data(Material(made_up(), permutations=0))
+    data = gender_density.data(FigureInputs(made_up(), permutations=0))
     ax = Figure().add_subplot()
     for spoilt, message in (
         (data, "several features"),

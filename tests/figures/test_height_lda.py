@@ -8,7 +8,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.figures import height_lda
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept
 from tests.probing.synthetic_tables import changed, made_up
@@ -36,14 +36,14 @@ def separation(data: pd.DataFrame) -> float:
 
 
 def test_men_of_three_classes_on_the_axes_of_the_others(tmp_path: Path) -> None:
-    data = kept(height_lda, Material(of_men(signal=8.0)), tmp_path)
+    data = kept(height_lda, FigureInputs(of_men(signal=8.0)), tmp_path)
     assert list(data.columns) == ["feature", "x", "y", "label", "held_out", "utterance", "speaker", "group"]
     assert set(data["label"]) == {"<175", "175-185", ">185"}
     assert set(data["group"]) == {"men"}
     assert (data.groupby("feature").size() == 9 * 30).all()
     # Classes 11 standard deviations apart: every fold's plane is the same but for its turn, and the turns meet.
     assert separation(data) > 10
-    paper = height_lda.data(Material(of_men(signal=8.0), fit="paper"))
+    paper = height_lda.data(FigureInputs(of_men(signal=8.0), fit="paper"))
     np.testing.assert_allclose(data[["x", "y"]], paper[["x", "y"]], atol=1.0)
     fig = height_lda.figure(data)
     assert_whole(fig)
@@ -51,7 +51,7 @@ def test_men_of_three_classes_on_the_axes_of_the_others(tmp_path: Path) -> None:
 
 
 def test_noise_makes_clusters_only_by_the_papers_way() -> None:
-    honest, paper = (height_lda.data(Material(of_men(dims=150), fit=fit)) for fit in ("held-out", "paper"))
+    honest, paper = (height_lda.data(FigureInputs(of_men(dims=150), fit=fit)) for fit in ("held-out", "paper"))
     assert separation(honest) < 0.1  # class means of 90 points vary by 1/90 of the variance within
     assert separation(paper) > 0.5
     assert not paper["held_out"].any()
@@ -63,10 +63,10 @@ def test_both_genders_come_with_a_warning() -> None:
     gender = np.where(np.isin(table.tokens["height_cm"], [170, 180, 190]), "F", "M")
     few = (~table.tokens["height_cm"].isin([160, 174, 182, 192])).to_numpy()
     table = changed(table, gender=gender).select(few)
-    material = Material(table)
-    data = height_lda.data(material)
+    inputs = FigureInputs(table)
+    data = height_lda.data(inputs)
     assert set(data["group"]) == {"speakers of both genders"}
-    assert "Gender predicts height" in height_lda.caption(data, material)
+    assert "Gender predicts height" in height_lda.caption(data, inputs)
     assert any("Gender predicts height" in text.get_text() for text in height_lda.figure(data).texts)
 
 
@@ -78,4 +78,4 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (two.select((two.tokens["speaker"] == "FS0").to_numpy()), "<175 cm .1."),
     ):
         with pytest.raises(InputError, match=message):
-            height_lda.data(Material(table))
+            height_lda.data(FigureInputs(table))

@@ -14,13 +14,13 @@ from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.recordings import read_pcm
 from lvm_probe.probing.diagnostics.kl_rate import layer_kl
 from tests.figures.contract import kept, overlapping
-from tests.figures.speech import checkpoint, demo, material
+from tests.figures.speech import checkpoint, demo, inputs
 from tests.probing import miniature
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return kept(kl_over_time, material(), tmp_path_factory.mktemp("kl"))
+    return kept(kl_over_time, inputs(), tmp_path_factory.mktemp("kl"))
 
 
 def test_steps_hold_the_bits_of_the_layers(data: pd.DataFrame) -> None:
@@ -65,7 +65,7 @@ def test_panels_share_their_time_and_labels_stay_apart(data: pd.DataFrame) -> No
 def test_of_a_long_utterance_the_beginning_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kl_over_time, "LONGEST", 0.5)
     monkeypatch.setattr(kl_over_time, "SHORTEST", 0.4)
-    data = kl_over_time.data(material())
+    data = kl_over_time.data(inputs())
     assert data["end"].max() == pytest.approx(0.5, abs=0.01)
     assert (data["start"] < 0.5).all()
     kl_over_time.figure(data)
@@ -73,20 +73,20 @@ def test_of_a_long_utterance_the_beginning_is_shown(monkeypatch: pytest.MonkeyPa
 
 def test_left_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--ckpt"):
-        kl_over_time.data(material(checkpoint=None))
+        kl_over_time.data(inputs(checkpoint=None))
     with pytest.raises(InputError, match="--corpus"):
-        kl_over_time.data(material(corpus=None))
+        kl_over_time.data(inputs(corpus=None))
     with pytest.raises(InputError, match="nothing is sampled"):
-        kl_over_time.data(material(checkpoint=checkpoint("lstm")))
+        kl_over_time.data(inputs(checkpoint=checkpoint("lstm")))
     stranger = demo().select(speakers=[demo().speakers[2].id])
     with pytest.raises(InputError, match="no utterance of speaker"):
-        kl_over_time.data(material(corpus=stranger))
-    silent = replace(stranger, utterances=tuple(replace(u, phonemes=()) for u in material().corpus.utterances))
+        kl_over_time.data(inputs(corpus=stranger))
+    silent = replace(stranger, utterances=tuple(replace(u, phonemes=()) for u in inputs().corpus.utterances))
     with pytest.raises(InputError, match="with phones"):
-        kl_over_time.data(material(corpus=silent))
-    gone = tuple(replace(u, audio=tmp_path / "gone.wav") for u in material().corpus.utterances)
+        kl_over_time.data(inputs(corpus=silent))
+    gone = tuple(replace(u, audio=tmp_path / "gone.wav") for u in inputs().corpus.utterances)
     with pytest.raises(InputError, match="gone.wav"):
-        kl_over_time.data(material(corpus=replace(stranger, utterances=gone)))
+        kl_over_time.data(inputs(corpus=replace(stranger, utterances=gone)))
     with pytest.raises(InputError, match="rows of kind phone"):
         kl_over_time.figure(pd.DataFrame([["utterance", "a", 0, 1, 0, 8], ["spectrogram", "a", 0, 1, 50, 0],
                                           ["kl", "z1", 0, 1, 0, 8]], columns=list(kl_over_time.COLUMNS)))  # fmt: skip
@@ -97,4 +97,4 @@ def test_left_out(tmp_path: Path) -> None:
 def test_books_without_phones_are_left_out(tmp_path: Path) -> None:
     books = open_corpus(miniature.librispeech(tmp_path / "books"))
     with pytest.raises(InputError, match="with phones"):
-        kl_over_time.data(material(corpus=books))
+        kl_over_time.data(inputs(corpus=books))

@@ -8,28 +8,28 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.figures import optimism
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_noise_is_knowledge_to_the_leaky_protocol_only(tmp_path: Path) -> None:
-    material = Material(made_up(speakers=2, each=120), permutations=0)
-    data = kept(optimism, material, tmp_path)
+    inputs = FigureInputs(made_up(speakers=2, each=120), permutations=0)
+    data = kept(optimism, inputs, tmp_path)
     noise = data[data["kind"] == "noise"].pivot_table(index="dims", columns="protocol", values="accuracy")
     assert list(noise.index) == [8, 16, 32, 64, 96]  # 120 tokens of 4 phonemes bear no more
     assert noise.loc[96, "paper"] > 0.9
     # Four equal classes: 25 %; 360 tokens in three draws, so 0.02 of standard error.
     assert noise["nested"].max() < 0.36
     assert (data["low"].dropna() <= data["accuracy"][data["low"].notna()]).all()
-    assert set(data["speaker"]) == {material.one_speaker()}
+    assert set(data["speaker"]) == {inputs.one_speaker()}
 
 
 def test_features_are_those_of_the_findings() -> None:
-    material = Material(made_up(speakers=2), permutations=0, speaker="MS1")
-    data = optimism.data(material)
+    inputs = FigureInputs(made_up(speakers=2), permutations=0, speaker="MS1")
+    data = optimism.data(inputs)
     features = data[data["kind"] == "feature"].set_index(["feature", "protocol"])
-    (findings,) = material.answers.values()
+    (findings,) = inputs.answers.values()
     rows = findings.frame[(findings.frame["speaker"] == "MS1") & (findings.frame["k"] == 5)].set_index("feature")
     for name, row in rows.iterrows():
         assert features.loc[(name, "paper"), "accuracy"] == row["paper_accuracy"]
@@ -54,11 +54,11 @@ def test_names_of_many_features_stay_apart() -> None:
 
 def test_left_out() -> None:
     with pytest.raises(InputError, match="no phoneme rows"):
-        optimism.data(Material(changed(made_up(), unit="word"), permutations=0))
+        optimism.data(FigureInputs(changed(made_up(), unit="word"), permutations=0))
     few = made_up(speakers=1, each=14)
     with pytest.raises(InputError, match="14 tokens of 4 phonemes"):
-        optimism.data(Material(few, permutations=0))
+        optimism.data(FigureInputs(few, permutations=0))
     with pytest.raises(InputError, match="MS9"):
-        optimism.data(Material(made_up(), permutations=0, speaker="MS9"))
+        optimism.data(FigureInputs(made_up(), permutations=0, speaker="MS9"))
     with pytest.raises(InputError, match="no accuracies over the dimension"):
         optimism.figure(pd.DataFrame(columns=list(optimism.COLUMNS)))

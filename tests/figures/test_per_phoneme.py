@@ -9,14 +9,14 @@ from scipy.stats import binomtest
 
 from lvm_probe import InputError
 from lvm_probe.figures import per_phoneme, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import made_up
 
 
 def test_recalls_are_those_of_the_confusions(tmp_path: Path) -> None:
-    data = kept(per_phoneme, Material(made_up(speakers=2), permutations=0), tmp_path)
+    data = kept(per_phoneme, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1", "z1+z2"]
     assert (data["n"] == 24).all()
     assert list(data["label"][:4]) == list(style.phone_styles(["iy", "aa", "s", "t"]))
@@ -37,12 +37,12 @@ def test_phonemes_of_few_tokens_are_left_out(monkeypatch: pytest.MonkeyPatch) ->
     rows = [("z1", "s", "s", 9), ("z1", "t", "s", 11), ("mel", "s", "s", 9), ("mel", "t", "t", 11)]
     found = pd.DataFrame(rows, columns=["feature", "label", "predicted", "count"]).assign(k=5)
     monkeypatch.setattr(per_phoneme, "counts", lambda *_: found)
-    material = Material(made_up(dims={"z1": 8, "mel": 8}))
-    data = per_phoneme.data(material)
+    inputs = FigureInputs(made_up(dims={"z1": 8, "mel": 8}))
+    data = per_phoneme.data(inputs)
     assert data[["label", "n", "recall", "mel"]].to_numpy().tolist() == [["t", 11, 0.0, 1.0]]
     monkeypatch.setattr(per_phoneme, "counts", lambda *_: found.assign(count=1))
     with pytest.raises(InputError, match="10 tokens"):
-        per_phoneme.data(material)
+        per_phoneme.data(inputs)
 
 
 def test_all_of_timit_with_names_apart() -> None:
@@ -67,8 +67,8 @@ def test_all_of_timit_with_names_apart() -> None:
 
 def test_left_out() -> None:
     with pytest.raises(InputError, match="no feature 'mel'"):
-        per_phoneme.data(Material(made_up(dims={"z1": 8, "z2": 8}), permutations=0))
+        per_phoneme.data(FigureInputs(made_up(dims={"z1": 8, "z2": 8}), permutations=0))
     with pytest.raises(InputError, match="no layer"):
-        per_phoneme.data(Material(made_up(dims={"mel": 8}), permutations=0))
+        per_phoneme.data(FigureInputs(made_up(dims={"mel": 8}), permutations=0))
     with pytest.raises(InputError, match="recall"):
         per_phoneme.figure(pd.DataFrame({"feature": ["z1"]}))

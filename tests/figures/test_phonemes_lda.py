@@ -8,7 +8,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.figures import phonemes_lda, style
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -17,7 +17,7 @@ from tests.probing.synthetic_tables import changed, made_up
 def test_the_speakers_phonemes_in_every_layer_and_mel(tmp_path: Path) -> None:
     table = made_up(speakers=2)
     table = changed(table, label=table.tokens["label"].where(table.tokens.index % 9 != 8, "h#"))
-    data = kept(phonemes_lda, Material(table, speaker="MS1"), tmp_path)
+    data = kept(phonemes_lda, FigureInputs(table, speaker="MS1"), tmp_path)
     assert list(data.columns) == ["feature", "x", "y", "label", "held_out", "token_id", "speaker"]
     own = table.tokens[(table.tokens["speaker"] == "MS1") & (table.tokens["label"] != "h#")]
     for feature in ("z1", "z2", "mel"):
@@ -31,19 +31,19 @@ def test_the_speakers_phonemes_in_every_layer_and_mel(tmp_path: Path) -> None:
 
 
 def test_the_papers_way_says_so() -> None:
-    material = Material(made_up(speakers=1), fit="paper")
-    data = phonemes_lda.data(material)
+    inputs = FigureInputs(made_up(speakers=1), fit="paper")
+    data = phonemes_lda.data(inputs)
     assert not data["held_out"].any()
     fig = phonemes_lda.figure(data)
     assert all("these tokens" in ax.get_title(loc="left") for ax in fig.axes[:-1])
     assert any("The paper's way" in text.get_text() for text in fig.texts)
-    assert "as in the paper" in phonemes_lda.caption(data, material)
+    assert "as in the paper" in phonemes_lda.caption(data, inputs)
 
 
 def test_four_features_of_all_phonemes_make_two_rows_that_can_be_read() -> None:
     table = made_up(speakers=1, each=180, dims={"z1": 8, "z2": 8, "z3": 8, "mel": 8})
     labels = list(islice(cycle(sorted(TIMIT61 - SILENCES)), 180))
-    fig = phonemes_lda.figure(phonemes_lda.data(Material(changed(table, label=labels), fit="paper")))
+    fig = phonemes_lda.figure(phonemes_lda.data(FigureInputs(changed(table, label=labels), fit="paper")))
     *panels, key = fig.axes
     assert [ax.get_title(loc="left").split(":")[0] for ax in panels] == ["z1", "z2", "z3", "Mel"]
     assert len({round(ax.get_position().y0, 6) for ax in panels}) == 2
@@ -64,6 +64,6 @@ def test_what_cannot_be_drawn_is_left_out_with_its_reason() -> None:
         (changed(table, label=np.where(first, "s", "t")), "2 classes"),
     ):
         with pytest.raises(InputError, match=message):
-            phonemes_lda.data(Material(spoilt))
+            phonemes_lda.data(FigureInputs(spoilt))
     with pytest.raises(InputError, match="nobody"):
-        phonemes_lda.data(Material(table, speaker="nobody"))
+        phonemes_lda.data(FigureInputs(table, speaker="nobody"))

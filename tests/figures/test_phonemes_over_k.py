@@ -6,32 +6,32 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.figures import accuracy_over_k, phonemes_over_k
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from tests.figures.contract import kept
 from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:
-    material = Material(made_up(speakers=2), permutations=2)
-    data = kept(phonemes_over_k, material, tmp_path)
+    inputs = FigureInputs(made_up(speakers=2), permutations=2)
+    data = kept(phonemes_over_k, inputs, tmp_path)
     assert set(accuracy_over_k.COLUMNS) <= set(data.columns)
     assert set(data["protocol"]) == {"paper", "nested"}
     assert set(data["feature"]) == {"z1", "z2", "z1+z2", "mel"}
     assert (data["speaker"] == "").all()
     assert (data["n"] == 2 * 48).all()
     assert data[["null_accuracy", "ci_low", "ci_high", "chance"]].notna().all(axis=None)
-    assert len(material.answers) == 2
+    assert len(inputs.answers) == 2
     titles = [ax.get_title(loc="left") for ax in phonemes_over_k.figure(data).axes]
     assert ["leaks" in titles[0], "nested" in titles[1]] == [True, True]
 
 
 def test_a_single_speaker_is_named() -> None:
-    material = Material(made_up(speakers=1), permutations=0)
-    data = phonemes_over_k.data(material)
+    inputs = FigureInputs(made_up(speakers=1), permutations=0)
+    data = phonemes_over_k.data(inputs)
     assert set(data["speaker"]) == {"FS0"}
-    assert "speaker FS0" in phonemes_over_k.caption(data, material)
+    assert "speaker FS0" in phonemes_over_k.caption(data, inputs)
 
 
 def test_without_phonemes_it_is_left_out() -> None:
     with pytest.raises(InputError, match="no phoneme rows"):
-        phonemes_over_k.data(Material(changed(made_up(speakers=2), unit="word")))
+        phonemes_over_k.data(FigureInputs(changed(made_up(speakers=2), unit="word")))

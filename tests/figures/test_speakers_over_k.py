@@ -7,7 +7,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.figures import speakers_over_k
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.figures.contract import assert_whole, kept, overlapping
 from tests.probing.synthetic_tables import changed, made_up
@@ -23,7 +23,7 @@ def heights(table: TokenTable) -> TokenTable:
 
 
 def test_three_panels_of_one_row_a_speaker(tmp_path: Path) -> None:
-    data = kept(speakers_over_k, Material(heights(made_up(speakers=14, each=12)), permutations=2), tmp_path)
+    data = kept(speakers_over_k, FigureInputs(heights(made_up(speakers=14, each=12)), permutations=2), tmp_path)
     sizes = data.groupby("panel", sort=False)[["n", "n_classes", "k"]].max()
     assert sizes.index.tolist() == [
         "Gender", "Height of men: <175, 175-185, >185 cm", "Height of women: <165, ≥165 cm (median)",
@@ -52,10 +52,10 @@ def test_the_papers_edges_where_they_tell_speakers_apart(tall: list[int], edges:
 
 
 def test_missing_panels_have_their_reason_in_the_caption() -> None:
-    material = Material(made_up(speakers=6, each=12), permutations=0)
-    data = speakers_over_k.data(material)
+    inputs = FigureInputs(made_up(speakers=6, each=12), permutations=0)
+    data = speakers_over_k.data(inputs)
     assert set(data["panel"]) == {"Gender"}
-    caption = speakers_over_k.caption(data, material)
+    caption = speakers_over_k.caption(data, inputs)
     assert caption.count("No panel for height of") == 2
     assert "no rows with a known height" in caption
 
@@ -63,18 +63,18 @@ def test_missing_panels_have_their_reason_in_the_caption() -> None:
 def test_classes_of_one_speaker_are_said_to_be_missing() -> None:
     table = heights(made_up(speakers=14, each=12))
     table = table.select((table.tokens["speaker"] != "MS13").to_numpy())  # one of the two tall men
-    material = Material(table, permutations=0)
+    inputs = FigureInputs(table, permutations=0)
     assert "Height of men: left out, for only one speaker has it: height >185" in speakers_over_k.caption(
-        speakers_over_k.data(material), material
+        speakers_over_k.data(inputs), inputs
     )
 
 
 @pytest.mark.parametrize("speakers", [1, 2])
 def test_with_too_few_speakers_it_is_left_out(speakers: int) -> None:
     with pytest.raises(InputError, match="Gender: .*; Height of men: .*; Height of women: "):
-        speakers_over_k.data(Material(made_up(speakers=speakers, each=12)))
+        speakers_over_k.data(FigureInputs(made_up(speakers=speakers, each=12)))
 
 
 def test_without_gender_it_is_left_out() -> None:
     with pytest.raises(InputError, match="no rows with a known gender"):
-        speakers_over_k.data(Material(changed(made_up(speakers=4, each=12), gender=None)))
+        speakers_over_k.data(FigureInputs(changed(made_up(speakers=4, each=12), gender=None)))

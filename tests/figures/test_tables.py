@@ -10,7 +10,7 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.figures import likelihood_tables, probe_table, published_values
 from lvm_probe.figures.html_report import card_as_html
-from lvm_probe.figures.inputs import Material
+from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.table_format import Table
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
@@ -37,9 +37,9 @@ def test_columns_of_text_stand_apart(tmp_path: Path) -> None:
 
 
 def test_table_5_comes_out_as_printed() -> None:
-    frame = likelihood_tables.table_5(Material(made_up())).frame
+    frame = likelihood_tables.table_5(FigureInputs(made_up())).frame
     assert (frame["nats"] - frame["paper_nats"]).abs().max() < 2  # the paper's first row is 1.5 off its own formula
-    assert "1.5 nats off" in likelihood_tables.table_5(Material(made_up())).caption
+    assert "by 1.5 nats" in likelihood_tables.table_5(FigureInputs(made_up())).caption
 
 
 def test_a_model_is_held_beside_its_relatives_only() -> None:
@@ -63,37 +63,37 @@ def test_gaussian_likelihoods_stand_beside_their_limit() -> None:
     loaded = checkpoint.Checkpoint(Path("x"), CWVAE(config).eval(), {}, "sha")
     corpus = open_corpus(CORPUS)
     corpus = corpus.select(speakers=[corpus.speakers[0].id])
-    material = Material(made_up(), checkpoints={"gauss": loaded}, corpus=corpus)
-    table = likelihood_tables.table_4(material)
+    inputs = FigureInputs(made_up(), checkpoints={"gauss": loaded}, corpus=corpus)
+    table = likelihood_tables.table_4(inputs)
     (row,) = table.frame.to_dict("records")
     assert row["output"] == "Normal"
     assert row["paper_nats"] == "41629"
     assert row["nats_per_utterance"] < row["limit_nats"]
     with pytest.raises(InputError, match="in bits"):
-        likelihood_tables.table_1(material)
+        likelihood_tables.table_1(inputs)
     with pytest.raises(InputError, match="--corpus"):
-        likelihood_tables.table_4(Material(made_up(), checkpoints={"gauss": loaded}))
+        likelihood_tables.table_4(FigureInputs(made_up(), checkpoints={"gauss": loaded}))
 
 
 def test_probes_stand_with_all_that_is_needed_to_judge_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting helpers takes longer than these small questions
-    material = Material(made_up(), permutations=2)
-    table = probe_table.probes(material)
+    inputs = FigureInputs(made_up(), permutations=2)
+    table = probe_table.probes(inputs)
     assert set(zip(table.frame["target"], table.frame["protocol"], strict=True)) == set(probe_table.QUESTIONS)
     assert set(table.frame["k"]) <= {1, 2, 3, 5}
     best = table.frame.query("target == 'phoneme' and protocol == 'nested' and feature == 'z1'").iloc[0]
     assert best["accuracy"] > best["null_accuracy"] + 0.3
     assert best["interval"] == "speakers"
-    assert len(material.answers) == 3
-    probe_table.probes(material)
-    assert len(material.answers) == 3
-    both = probe_table.probes(replace(material, others=(replace(made_up(seed=1), name="other", path=Path("other")),)))
+    assert len(inputs.answers) == 3
+    probe_table.probes(inputs)
+    assert len(inputs.answers) == 3
+    both = probe_table.probes(replace(inputs, others=(replace(made_up(seed=1), name="other", path=Path("other")),)))
     assert both.head[0] == "table"
     assert [row[0] for row in both.rows] == ["made-up"] * len(table.rows) + ["other"] * len(table.rows)
-    assert len(material.answers) == 6
+    assert len(inputs.answers) == 6
     nothing = made_up(speakers=1, each=4)
     with pytest.raises(InputError, match="gender, protocol speaker"):
-        probe_table.probes(Material(nothing))
+        probe_table.probes(FigureInputs(nothing))
 
 
 def test_a_card_is_escaped() -> None:

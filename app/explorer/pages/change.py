@@ -110,9 +110,9 @@ def _swap(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint, own:
     with one:
         layer = _choose_layer(range(1, len(model.latents)))
     with two:
-        other = choose_speaker("Of", others, first)
+        other = choose_speaker("Other speaker", others, first)
     with three:
-        utterance = inputs.utterance(choose_utterance("In", others, other, first))
+        utterance = inputs.utterance(choose_utterance("Other utterance", others, other, first))
     with four:
         below = _choose_below(layer)
     donor = Excerpt(utterance, 0, min(utterance.samples, excerpt.end - excerpt.start + utterance.sample_rate))

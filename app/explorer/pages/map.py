@@ -15,7 +15,7 @@ import streamlit as st
 from lvm_probe import InputError
 from lvm_probe.app.explorer import audio, projections
 from lvm_probe.app.explorer.class_styles import PREDICTION, class_styles, glyph
-from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
 from lvm_probe.app.explorer.neighbours import NO_PREDICTION, KnnProbe, nearest, predict_all, predict_one
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.scatter import hover_texts, picture, scatter
@@ -23,7 +23,7 @@ from lvm_probe.app.explorer.token_card import show_audio, token_speaker, word_at
 from lvm_probe.app.explorer.views import MAX_TOKENS, MapView, current_view, keep_view, plain
 from lvm_probe.figures import style
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.features.feature import Feature, default_features
+from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import MAX_K, default_protocol
 
@@ -77,8 +77,8 @@ def show(inputs: ExplorerInputs) -> None:
     st.title("Map")
     st.markdown(
         "Every point is one token: a phone or word in a recording, placed by its latents. **Click a point to hear "
-        "it**; draw a box or a lasso (top right of the picture) to list many. Points that are close are similar to "
-        "the model."
+        "it**; draw a box or a lasso (top right of the picture) to list many. Points that are close have similar "
+        "latents."
     )
     chosen = _controls(inputs, view)
     if chosen is not None and (shown := _map_tokens(inputs, chosen)) is not None:
@@ -105,7 +105,7 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
         if not units:
             st.warning("This table has no tokens. Extract some: `probe extract --help`.")
             return None
-        features = _features(table)
+        features = feature_choices(table)
         feature = _pick(
             "Feature", features, view.feature, format_func=lambda f: style.feature_style(f).label,
             help="What places the tokens: latents of one layer (z1, z2) or several, or the Mel spectrum.",
@@ -147,12 +147,6 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
 def _filter(label: str, column: pd.Series, chosen: str) -> str:
     values = sorted(column.dropna().astype(str).unique())
     return _pick(label, ["all", *values], chosen) if len(values) > 1 else "all"
-
-
-def _features(table: TokenTable) -> list[str]:
-    """The default ones first, then all others except variances."""
-    rest = [name for name in table.features if not name.endswith("_var")]
-    return list(dict.fromkeys([*map(str, default_features(table)), *rest]))
 
 
 @st.cache_resource(show_spinner=False)

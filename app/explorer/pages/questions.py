@@ -13,7 +13,7 @@ import streamlit as st
 
 from lvm_probe import InputError
 from lvm_probe.app.explorer import question_plots
-from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
 from lvm_probe.app.explorer.neighbours import KnnProbe, predict_all
 from lvm_probe.app.explorer.projections import targets_of
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
@@ -21,7 +21,7 @@ from lvm_probe.app.explorer.token_card import show_audio, token_speaker
 from lvm_probe.app.explorer.views import QuestionsView, current_view, keep_view, plain
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.features.feature import Feature, default_features
+from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import (
@@ -80,7 +80,7 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
             before = [name for name in view.tables if name in names]
             tables = st.multiselect("Tables", names, default=before or names[:1], key="questions Tables")
         chosen = [inputs.tables[name] for name in tables or names[:1]]
-        known = list(dict.fromkeys(name for table in chosen for name in _features(table)))
+        known = list(dict.fromkeys(name for table in chosen for name in feature_choices(table)))
         usual = list(dict.fromkeys([known[0], *(name for name in known if name == "mel")]))
         features = st.multiselect(
             "Features", known, default=[name for name in view.features if name in known] or usual,
@@ -105,12 +105,6 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
     return replace(
         view, tables=tuple(tables), features=tuple(features), target=target, protocols=tuple(protocols), phones=phones
     )
-
-
-def _features(table: TokenTable) -> list[str]:
-    """The default ones first, then all others except variances."""
-    rest = [name for name in table.features if not name.endswith("_var")]
-    return list(dict.fromkeys([*map(str, default_features(table)), *rest]))
 
 
 def _targets(table: TokenTable) -> list[str]:
@@ -235,13 +229,15 @@ def _show_table(rows: pd.DataFrame) -> None:
         shown = shown.drop(columns="table")
     percent = {
         "accuracy": "accuracy", "ci_low": "from", "ci_high": "to", "null_accuracy": "permuted null",
-        "chance": "majority", "paper_accuracy": "paper protocol", "minus_mel": "difference to Mel",
+        "chance": "majority", "paper_accuracy": "paper protocol",
     }  # fmt: skip
-    columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(title, format="percent") for name, title in percent.items()
-    }
-    columns["p_minus_mel"] = st.column_config.NumberColumn("p", format="%.4f")
-    st.dataframe(shown.dropna(axis=1, how="all"), hide_index=True, column_config=columns)
+    number = st.column_config.NumberColumn
+    columns: dict[str, Any] = {name: number(title, format="%.1f %%") for name, title in percent.items()}
+    columns["minus_mel"] = number("difference to Mel (points)", format="%+.1f")
+    columns["p_minus_mel"] = number("p", format="%.4f")
+    fractions = [*percent, "minus_mel"]
+    shown = shown.assign(**{name: 100 * shown[name] for name in fractions}).dropna(axis=1, how="all")
+    st.dataframe(shown, hide_index=True, column_config=columns)
 
 
 def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.DataFrame, dark: bool) -> None:
@@ -316,11 +312,12 @@ def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: Protoc
     def compute() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         rows = select_rows(table, question)
         rows = rows.where(np.isin(rows.labels.astype(str), sorted(classes)))
-        probe = KnnProbe(rows.table.matrix(feature), rows.codes, rows.speaker_codes, rows.utterance_codes,
+        classes_of_rows, codes = rows.classes
+        probe = KnnProbe(rows.table.matrix(feature), codes, rows.speakers.codes, rows.utterances.codes,
                          view.target, question.protocol)  # type: ignore[arg-type]  # fmt: skip
         with st.spinner("Finding the tokens"):
-            names = np.append(rows.classes, "")  # the last one for no prediction
-            return rows.table.tokens.reset_index(drop=True), rows.classes[rows.codes], names[predict_all(probe)]
+            names = np.append(classes_of_rows, "")  # the last one for no prediction
+            return rows.table.tokens.reset_index(drop=True), classes_of_rows[codes], names[predict_all(probe)]
 
     tokens, labels, predictions = _cache().get(key, compute)
     return tokens[(labels == true) & (predictions[:, view.k - 1] == predicted)]
