@@ -1,1 +1,1 @@
-"""Arrays in, frozen results out: LDA, kNN, Mel spectrograms, statistics. Knows no file and no corpus."""
+"""Arrays in, frozen results out: LDA, nearest neighbours, Mel spectrograms, statistics. Knows no file and no corpus."""

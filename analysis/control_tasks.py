@@ -1,9 +1,9 @@
-"""Control labels: what a probe scores on labels that it can only learn by heart.
+"""Control tasks: the accuracy of a probe on random labels, which it can only memorise.
 
-Hewitt and Liang 2019, *Designing and Interpreting Probes with Control Tasks*: every type (there a word; here
-the phone in its context, or the speaker) gets a label at random, so that features know it only through the
-type's identity. The probe's accuracy less its accuracy on such labels is its selectivity; a probe that is
-accurate and not selective remembers rather than reads.
+Hewitt and Liang 2019, "Designing and Interpreting Probes with Control Tasks": every type (there a word; here the phone
+in its context, or the speaker) gets a random label, so that features predict it only through the identity of the type.
+The accuracy of the probe minus its accuracy on such labels is its selectivity. A probe that is accurate but not
+selective memorises types.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from lvm_probe.analysis.shape_annotations import Float, Int
 
 @dataclass(frozen=True)
 class Control:
-    """Accuracies of a probe on control labels, one row a draw of the labels.
+    """Accuracies of a probe on control labels, one row per draw of the labels.
 
     Attributes:
         ks: as in the outcomes of the probe.
@@ -35,21 +35,21 @@ class Control:
 
 
 def control_accuracy(
-    labels: Int[np.ndarray, " tokens"],
-    types: Int[np.ndarray, " tokens"],
-    probe: Callable[[Int[np.ndarray, " tokens"]], Outcome],
+    labels: Int[np.ndarray, " points"],
+    types: Int[np.ndarray, " points"],
+    probe: Callable[[Int[np.ndarray, " points"]], Outcome],
     *,
     rng: np.random.Generator,
     rounds: int = 10,
 ) -> Control:
-    """Runs the probe on control labels.
+    """Run the probe on control labels.
 
     Args:
         labels: the true labels, integers.
-        types: the type of every token, integers.
-        probe: labels in, outcome out; the points and all else are its own.
+        types: the type of every point, integers.
+        probe: from labels to predictions; points and settings are its own.
         rng: source of the control labels.
-        rounds: draws of the labels.
+        rounds: number of draws of the labels.
 
     Raises:
         InputError: no rounds; what `control_labels` or the probe refuses.
@@ -61,25 +61,30 @@ def control_accuracy(
 
 
 def control_labels(
-    labels: Int[np.ndarray, " tokens"], types: Int[np.ndarray, " tokens"], *, rng: np.random.Generator
-) -> Int[np.ndarray, " tokens"]:
-    """One random label for every type, the same for all its tokens.
+    labels: Int[np.ndarray, " points"], types: Int[np.ndarray, " points"], *, rng: np.random.Generator
+) -> Int[np.ndarray, " points"]:
+    """One random label for every type, the same for all its points.
 
-    Where each type has a single true label (a speaker's gender; the phone, of phones in their context), the
-    types' labels are permuted: every class keeps its number of types. Otherwise each type draws from the
-    shares of the true labels among tokens (Hewitt and Liang 2019, section 2), again where all types drew the
-    same, for a probe needs two classes; a rare class may be left out.
+    Where each type has a single true label (the gender of a speaker, the phone of a phone in its context), the labels
+    of the types are permuted, so every class keeps its number of types. Otherwise each type draws from the distribution
+    of the true labels (Hewitt and Liang 2019, section 2); where all types drew the same label, all draw again, because
+    a probe needs two classes. A rare class may be drawn by no type.
 
     Args:
         labels: the true labels, integers.
-        types: the type of every token, integers.
+        types: the type of every point, integers.
         rng: source of the labels.
 
     Raises:
-        InputError: not one type a token; one class; one type.
+        InputError: not one type per point; one class; one type.
+
+    Example:
+        >>> speakers, gender = np.array([1, 1, 2, 3]), np.array([0, 0, 1, 1])
+        >>> control_labels(gender, speakers, rng=np.random.default_rng(0))
+        array([1, 1, 0, 1])
     """
     if types.shape != labels.shape:
-        raise InputError(f"types have shape {types.shape} for {len(labels)} labels; give one type a token")
+        raise InputError(f"types have shape {types.shape} for {len(labels)} labels; give one type per point")
     names, first, index = np.unique(types, return_index=True, return_inverse=True)
     if len(names) < 2 or len(np.unique(labels)) < 2:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Frames of a waveform that line up with a model's latent steps, and plain statistics of each."""
+"""Frames of a waveform aligned with the latent steps of a model, and simple acoustic statistics of each frame."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ STATISTICS = ("log_rms", "zero_crossings", "centroid", "spread", "log_flatness",
 """The columns of `frame_statistics`, in their order."""
 
 SPLIT_HERTZ = 2000.0
-"""Between the low and the high band: above most first formants and voicing, below most friction."""
+"""Border of the low and the high band: above most first formants and voicing, below most frication."""
 
 ROLLOFF = 0.85
 
@@ -17,41 +17,58 @@ _FLOOR = 1e-10  # added to powers, as in log_mel
 
 
 def padded(wave: Float[np.ndarray, " samples"], *, hop: int, begin: int, length: int) -> Float[np.ndarray, " padded"]:
-    """The wave in double precision, such that frame t is [t hop, t hop + length), for ceil(samples / hop) frames.
+    """The wave, padded with zeros so that frame t is [t hop, t hop + length), for ceil(samples / hop) frames.
 
-    `begin` is where the frame of a step begins in the wave relative to the step; what lies outside the wave is zero.
+    Args:
+        wave: samples.
+        hop: samples per step.
+        begin: begin of a frame relative to its step, in samples.
+        length: samples per frame.
+
+    Returns:
+        The padded wave in double precision.
+
+    Example:
+        >>> padded(np.array([1.0, 2.0, 3.0]), hop=2, begin=-1, length=4)
+        array([0., 1., 2., 3., 0., 0.])
     """
     frames = -(-len(wave) // hop)
     samples = np.zeros((frames - 1) * hop + length)
-    heard = wave[max(begin, 0) : begin + len(samples)]
-    samples[max(-begin, 0) : max(-begin, 0) + len(heard)] = heard
+    inside = wave[max(begin, 0) : begin + len(samples)]
+    samples[max(-begin, 0) : max(-begin, 0) + len(inside)] = inside
     return samples
 
 
 def frame_statistics(
     wave: Float[np.ndarray, " samples"], *, sample_rate: int, hop: int = 64, window: int = 256
 ) -> Float[np.ndarray, "frames 7"]:
-    """What can be said of a frame without any model of speech; the columns are STATISTICS.
+    """Simple acoustic statistics of every frame; the columns are STATISTICS.
 
     Frames are those of `analysis.mel.log_mel`: ceil(samples / hop) of them, each of the `window` samples centred on
-    its step. The first two columns are of the frame as it is, the others of its power spectrum under a periodic Hann
+    its step. The first two columns describe the frame itself, the others its power spectrum under a periodic Hann
     window:
 
     - log_rms: natural logarithm of the root mean square;
-    - zero_crossings: changes of sign a second, zero counting as positive;
+    - zero_crossings: changes of sign per second; zero counts as positive;
     - centroid and spread: mean and standard deviation of frequency, weighted by power, in Hz;
-    - log_flatness: natural logarithm of the geometric over the arithmetic mean of power: 0 for a flat spectrum;
+    - log_flatness: natural logarithm of the geometric over the arithmetic mean of the power; 0 for a flat spectrum;
     - rolloff: the frequency below which 85 % of the power lies, in Hz;
     - high_low: natural logarithm of the power from 2 kHz up over that below.
 
     Args:
         wave: samples in [-1, 1].
         sample_rate: Hz.
-        hop: samples a step.
-        window: samples a frame sees, at least 16 for there to be a spectrum.
+        hop: samples per step.
+        window: samples per frame, at least 16.
 
     Raises:
         InputError: no samples, a sample that is not finite, or a length or rate out of range.
+
+    Example:
+        >>> wave = np.sin(2 * np.pi * 1000 * np.arange(800) / 16000)
+        >>> found = frame_statistics(wave, sample_rate=16000)[6]
+        >>> dict(zip(STATISTICS, found.round(1).tolist()))["centroid"]
+        1000.0
     """
     if len(wave) == 0 or not np.isfinite(wave).all():
         raise InputError(f"wave of {len(wave)} samples is empty or not finite; check the recording")

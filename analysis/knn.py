@@ -1,4 +1,4 @@
-"""The votes of k nearest neighbours: one search gives the votes for every k."""
+"""Votes of the k nearest neighbours, for every k from one search."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def checked_ks(ks: Sequence[int], most: int) -> tuple[int, ...]:
 
     Args:
         ks: numbers of neighbours, in any order.
-        most: neighbours that every point has.
+        most: number of neighbours that every point has.
 
     Raises:
         InputError: no k, a repeated one, or one outside [1, most].
@@ -27,7 +27,7 @@ def checked_ks(ks: Sequence[int], most: int) -> tuple[int, ...]:
         raise InputError(f"k = {min(checked)}; give 1 or more neighbours")
     if max(checked) > most:
         raise InputError(
-            f"k = {max(checked)}, and some point has only {most} others to choose from; "
+            f"k = {max(checked)}, but some points have only {most} others to choose from; "
             f"use k up to {most}, or more tokens"
         )
     return checked
@@ -36,12 +36,16 @@ def checked_ks(ks: Sequence[int], most: int) -> tuple[int, ...]:
 def vote(
     codes: Int[np.ndarray, "queries neighbours"], n_classes: int, ks: Sequence[int]
 ) -> Int[np.ndarray, "queries ks"]:
-    """The class that most of the k nearest belong to, for every k; ties go to the nearest tied class.
+    """The class of most of the k nearest neighbours, for every k; ties go to the nearest of the tied classes.
 
     Args:
         codes: classes of the neighbours, nearest first, in [0, n_classes).
         n_classes: number of classes.
         ks: numbers of neighbours that vote, in any order.
+
+    Example:
+        >>> vote(np.array([[1, 0, 0]]), 2, (1, 2, 3))
+        array([[1, 1, 0]])
     """
     queries, most = codes.shape
     winners = np.empty((queries, len(ks)), dtype=np.intp)
@@ -50,17 +54,17 @@ def vote(
     for start in range(0, queries, chunk):
         some = codes[start : start + chunk]
         ranks, rows = np.ascontiguousarray(some.T), n_classes * np.arange(len(some))
-        # A vote is worth more than any head start, and the earlier a class appears the larger its own.
-        # So no two classes score the same, and the leader changes to the class that gets a vote or not at all.
+        # A class scores most + 1 per vote, and a bonus of at most `most` that is larger the nearer its first member is.
+        # So no two classes have the same score, and only the class that gets a vote can take the lead.
         score = np.zeros(len(some) * n_classes, dtype=np.int64)
         leader, best = np.zeros((2, len(some)), dtype=np.int64)
         for rank in range(max(ks)):
-            cast = ranks[rank]
-            place = rows + cast
-            now = score[place]
-            now += most + 1 + (now == 0) * (most - rank)
-            score[place] = now
-            leader, best = np.where(now > best, cast, leader), np.maximum(now, best)
+            voted = ranks[rank]
+            place = rows + voted
+            new = score[place]
+            new += most + 1 + (new == 0) * (most - rank)
+            score[place] = new
+            leader, best = np.where(new > best, voted, leader), np.maximum(new, best)
             if rank + 1 in column:
                 winners[start : start + chunk, column[rank + 1]] = leader
     return winners

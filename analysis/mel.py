@@ -1,4 +1,4 @@
-"""Log-Mel spectrograms whose frames line up with a model's latent steps."""
+"""Log-Mel spectrograms whose frames are aligned with the latent steps of a model."""
 
 import warnings
 from functools import cache
@@ -10,9 +10,9 @@ from lvm_probe.analysis.frames import padded
 from lvm_probe.analysis.shape_annotations import Float, Int
 
 FLOOR = 1e-10
-"""Added to the power before the logarithm: below what rounding to 16 bits puts into one FFT bin (7e-9)."""
+"""Added to the power before the logarithm: less than the rounding of 16-bit audio adds to an FFT bin (7e-9)."""
 
-_MOST_PADDING = 32  # lengths of the window
+_MAX_PADDING = 32  # in lengths of the window
 
 
 def log_mel(
@@ -24,30 +24,33 @@ def log_mel(
     bins: int = 80,
     n_fft: int | None = None,
 ) -> Float[np.ndarray, "frames bins"]:
-    """Natural logarithm of the Mel power spectrum, one frame for each step of `hop` samples.
+    """Natural logarithm of the Mel power spectrum, one frame per step of `hop` samples.
 
-    Frame t stands for the samples [t hop, (t+1) hop) of a latent step of that stride. It sees the `window`
-    samples centred on that step, [a, a + window) with a = t hop + hop//2 - window//2, under a periodic Hann
-    window; what lies outside the wave is zero. There are ceil(samples / hop) frames, so the last step may
-    be partly empty. Hop 64, window 256 and 80 bins are the Mel baseline of Havtorn et al., *Towards
-    Generative Latent Variable Models for Speech*; the Mel scale is HTK's from 0 Hz to half the sample rate,
-    its triangles of height one.
+    Frame t belongs to the latent step of the samples [t hop, (t+1) hop). It covers the `window` samples centred on that
+    step, [a, a + window) with a = t hop + hop//2 - window//2, under a periodic Hann window; outside the wave there are
+    zeros. There are ceil(samples / hop) frames, so the last step may be incomplete. Hop 64, window 256 and 80 bins are
+    the Mel baseline of Havtorn et al. 2022, "Towards Generative Latent Variable Models for Speech". The Mel scale is
+    HTK's from 0 Hz to half the sample rate, with triangles of height one.
 
-    Where a triangle falls between the frequencies of an FFT as short as the window, its bin is the constant
-    log(FLOOR), and where two triangles share their only frequency, their bins are copies: at 16 kHz, of 80
-    bins 2 are empty and 7 copy the one before. By default the windowed frame is padded with zeros to the
-    smallest power of two without either (512 there): a finer reading of the same spectrum.
+    With an FFT as short as the window, a triangle that falls between two frequencies gives the constant log(FLOOR), and
+    two triangles that share their only frequency give the same bin twice: at 16 kHz, 2 of 80 bins are empty and 7
+    repeat the one before. By default the windowed frame is padded with zeros to the smallest power of two without
+    either (512 at 16 kHz), which samples the same spectrum more finely.
 
     Args:
         wave: samples in [-1, 1].
         sample_rate: Hz.
-        hop: samples a step.
-        window: samples a frame sees.
+        hop: samples per step.
+        window: samples per frame.
         bins: Mel bins.
         n_fft: length of the FFT, even and at least `window`; None chooses.
 
     Raises:
         InputError: no samples, a sample that is not finite, or a length out of range.
+
+    Example:
+        >>> log_mel(np.zeros(640, dtype=np.float32), sample_rate=16000).shape
+        (10, 80)
     """
     if len(wave) == 0 or not np.isfinite(wave).all():
         raise InputError(f"wave of {len(wave)} samples is empty or not finite; check the recording")
@@ -57,9 +60,9 @@ def log_mel(
     if n_fft < window or n_fft % 2:
         raise InputError(f"n_fft is {n_fft}; give an even number, at least the window's {window} samples")
 
-    import torch  # takes a second: only when there is sound
+    import torch  # takes a second, which commands without audio should not wait for
 
-    # A frame is n_fft samples with the window in its middle, and begins here relative to its step.
+    # A frame of n_fft samples has the window in its middle.
     begin = hop // 2 - window // 2 - (n_fft - window) // 2
     samples = padded(wave, hop=hop, begin=begin, length=n_fft)
     spectrum = torch.stft(
@@ -77,7 +80,7 @@ def log_mel(
 
 
 def mel_filters(*, sample_rate: int, bins: int, n_fft: int) -> Float[np.ndarray, "frequencies bins"]:
-    """Weights of the n_fft//2 + 1 frequencies in every Mel bin, from torchaudio: HTK scale, height one."""
+    """Weights of the n_fft//2 + 1 frequencies in every Mel bin: triangles of height one on HTK's Mel scale."""
     import torchaudio
 
     with warnings.catch_warnings():
@@ -86,27 +89,27 @@ def mel_filters(*, sample_rate: int, bins: int, n_fft: int) -> Float[np.ndarray,
 
 
 def empty_bins(*, sample_rate: int, bins: int = 80, n_fft: int = 256) -> Int[np.ndarray, " empty"]:
-    """Mel bins that contain no frequency of this FFT, and are constant whatever the sound."""
+    """Mel bins that contain no frequency of this FFT, so that they are constant whatever the sound."""
     return np.flatnonzero(mel_filters(sample_rate=sample_rate, bins=bins, n_fft=n_fft).sum(axis=0) == 0)
 
 
 def copied_bins(*, sample_rate: int, bins: int = 80, n_fft: int = 256) -> Int[np.ndarray, " copies"]:
-    """Mel bins whose only frequency is also the only one of the bin before: equal but for a constant."""
-    heard = mel_filters(sample_rate=sample_rate, bins=bins, n_fft=n_fft) > 0
-    single = heard.sum(axis=0) == 1
-    same = (heard[:, 1:] == heard[:, :-1]).all(axis=0)
+    """Mel bins whose only frequency is also the only one of the bin before, so that they differ by a constant."""
+    contains = mel_filters(sample_rate=sample_rate, bins=bins, n_fft=n_fft) > 0
+    single = contains.sum(axis=0) == 1
+    same = (contains[:, 1:] == contains[:, :-1]).all(axis=0)
     return 1 + np.flatnonzero(single[1:] & same)
 
 
 @cache
 def shortest_full_fft(*, sample_rate: int, window: int = 256, bins: int = 80) -> int:
-    """The smallest power of two, at least `window`, that leaves no Mel bin empty or a copy of another.
+    """The smallest power of two, at least `window`, with which no Mel bin is empty or repeats another.
 
     Raises:
-        InputError: even an FFT of many windows leaves some.
+        InputError: there is none up to 32 times the window.
     """
     n_fft = 1 << (window - 1).bit_length()
-    while n_fft <= _MOST_PADDING * window:
+    while n_fft <= _MAX_PADDING * window:
         empty = empty_bins(sample_rate=sample_rate, bins=bins, n_fft=n_fft)
         copied = copied_bins(sample_rate=sample_rate, bins=bins, n_fft=n_fft)
         if len(empty) + len(copied) == 0:

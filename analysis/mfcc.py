@@ -1,28 +1,36 @@
 """Mel-frequency cepstral coefficients from a log-Mel spectrogram, with their first and second derivatives."""
 
 import numpy as np
+from scipy.fft import dct
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 
 COEFFICIENTS = 13
 DELTA_SECONDS = 0.02
-"""How far a derivative looks to either side: two frames at the usual hop of 10 ms."""
+"""Reach of a derivative to either side: two frames at the usual hop of 10 ms."""
 
 
 def mfcc(
     log_mel: Float[np.ndarray, "frames bins"], *, reach: int = 2, coefficients: int = COEFFICIENTS
 ) -> Float[np.ndarray, "frames three_coefficients"]:
-    """Cepstrum of every frame, then its derivative over time, then that one's.
+    """The cepstrum of every frame, its first derivative over time and its second.
 
-    The cepstrum is the orthonormal DCT-II of the log-Mel bins (Davis and Mermelstein 1980), from the zeroth
-    coefficient on, which is the frame's level; there is no liftering. `reach` is in frames, see `deltas`.
+    The cepstrum is the orthonormal DCT-II of the log-Mel bins (Davis and Mermelstein 1980), without liftering. The
+    zeroth coefficient, the level of the frame, comes first.
+
+    Args:
+        log_mel: log-Mel spectrogram.
+        reach: of the derivatives, in frames; see `deltas`.
+        coefficients: number of cepstral coefficients.
 
     Raises:
         InputError: fewer Mel bins than coefficients.
-    """
-    from scipy.fft import dct
 
+    Example:
+        >>> mfcc(np.zeros((10, 80))).shape
+        (10, 39)
+    """
     if log_mel.shape[1] < coefficients:
         raise InputError(f"{coefficients} cepstral coefficients need as many Mel bins; got {log_mel.shape[1]}")
     cepstrum = dct(log_mel, type=2, norm="ortho", axis=1)[:, :coefficients]
@@ -33,7 +41,11 @@ def mfcc(
 def deltas(steps: Float[np.ndarray, "frames dims"], reach: int) -> Float[np.ndarray, "frames dims"]:
     """Slope per frame of the least-squares line through `reach` frames to either side (HTK book, section 5.9).
 
-    The first and the last frame stand for what lies beyond them.
+    Beyond the ends, the first and the last frame are repeated.
+
+    Example:
+        >>> deltas(np.array([[0.0], [2.0], [4.0]]), 1).ravel()
+        array([1., 2., 1.])
     """
     frames = len(steps)
     around = np.pad(steps, ((reach, reach), (0, 0)), mode="edge")

@@ -39,7 +39,7 @@ class Null:
 
 def permuted_null(
     outcome: Outcome,
-    probe: Callable[[Int[np.ndarray, " tokens"]], Outcome],
+    probe: Callable[[Int[np.ndarray, " points"]], Outcome],
     *,
     rng: np.random.Generator,
     rounds: int = 10,
@@ -88,12 +88,12 @@ def permuted_null(
 
 
 def permuted(
-    labels: Int[np.ndarray, " tokens"],
+    labels: Int[np.ndarray, " points"],
     *,
     shuffle: Shuffle,
     rng: np.random.Generator,
-    groups: Int[np.ndarray, " tokens"] | None = None,
-) -> Int[np.ndarray, " tokens"]:
+    groups: Int[np.ndarray, " points"] | None = None,
+) -> Int[np.ndarray, " points"]:
     """Permute labels: over all tokens, among the tokens of each group, or the labels of whole groups.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a probe returns: the prediction for every point, from which every figure follows."""
+"""The predictions of a probe for every point, and the accuracies that follow from them."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ class Outcome:
 
     Attributes:
         protocol: how the points were held out. `paper` fits on all of them and leaks.
-        dims: discriminants kept, at most; 0 where the features were used as they are.
+        dims: number of discriminants; 0 where the features were used as they are.
         shrinkage: mean intensity over the folds, in [0, 1]; 0 where nothing was shrunk.
-        ks: neighbours that voted, one entry a column of `predictions`; (0,) for the LDA classifier.
-        labels: the truth.
-        predictions: predicted labels, one column for each of `ks`.
-        groups: the groups given, or None; for bootstraps over them.
-        neighbours: rows of the nearest others in the space of the point's fold, nearest first; None for LDA.
+        ks: numbers of neighbours that voted, one per column of `predictions`; (0,) where none vote.
+        labels: the true labels.
+        predictions: predicted labels, one column per k.
+        groups: the group of every point, or None.
+        neighbours: rows of the nearest others in the space of the point's fold, nearest first; None where none vote.
     """
 
     protocol: Protocol
     dims: int
     shrinkage: float
     ks: tuple[int, ...]
-    labels: Int[np.ndarray, " tokens"]
-    predictions: Int[np.ndarray, "tokens ks"]
-    groups: Int[np.ndarray, " tokens"] | None = None
-    neighbours: Int[np.ndarray, "tokens most"] | None = None
+    labels: Int[np.ndarray, " points"]
+    predictions: Int[np.ndarray, "points ks"]
+    groups: Int[np.ndarray, " points"] | None = None
+    neighbours: Int[np.ndarray, "points most"] | None = None
 
-    def of_rows(self, rows: Bool[np.ndarray, " tokens"] | Int[np.ndarray, " some"]) -> Outcome:
-        """Some points' share of the outcome."""
+    def of_rows(self, rows: Bool[np.ndarray, " points"] | Int[np.ndarray, " some"]) -> Outcome:
+        """The outcome of some of the points."""
         return replace(
             self,
             labels=self.labels[rows],
@@ -49,40 +49,30 @@ class Outcome:
 
     @property
     def n(self) -> int:
-        """Points classified."""
+        """Number of points."""
         return len(self.labels)
 
     @property
     def n_classes(self) -> int:
-        """Classes among the labels."""
+        """Number of classes among the labels."""
         return len(np.unique(self.labels))
 
     @property
-    def correct(self) -> Bool[np.ndarray, "tokens ks"]:
-        """Which predictions are right."""
+    def correct(self) -> Bool[np.ndarray, "points ks"]:
+        """Which predictions are correct."""
         return self.predictions == self.labels[:, None]
 
     @property
     def accuracy(self) -> Float[np.ndarray, " ks"]:
-        """Fraction right."""
+        """Fraction of correct predictions."""
         return self.correct.mean(axis=0)
 
     @property
     def balanced_accuracy(self) -> Float[np.ndarray, " ks"]:
-        """Mean over the classes of the fraction of their points that are right (the mean recall)."""
-        return self.recall.mean(axis=0)
-
-    @property
-    def classes(self) -> Int[np.ndarray, " classes"]:
-        """The labels that occur, ascending."""
-        return np.unique(self.labels)
-
-    @property
-    def recall(self) -> Float[np.ndarray, "classes ks"]:
-        """Of every class, the fraction of its points that are right."""
-        return group_means(self.correct, self.labels)
+        """Mean over the classes of their recall, the fraction of their points that are predicted correctly."""
+        return group_means(self.correct, self.labels).mean(axis=0)
 
     @property
     def chance(self) -> float:
-        """The majority line: the relative frequency of the most frequent class among these labels."""
+        """The majority line: the share of the most frequent class."""
         return float(np.unique(self.labels, return_counts=True)[1].max() / self.n)

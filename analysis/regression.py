@@ -1,9 +1,8 @@
 """Regression of a real-valued attribute within strata: height in centimetres, given the gender.
 
-Men are taller than women, so a probe that knows only the gender predicts height well. Here the stratum is
-known to the probe: in every fold, values and features are centred by their means in the stratum, and one
-regressor for all strata predicts what is left. The prediction is the stratum's mean plus that, and is judged
-against the stratum's mean alone.
+Men are taller than women, so a probe that knows no more than the gender predicts height well. Here all probes know
+the stratum: in every fold, values and features are centred by their means in the stratum, and one regressor for all
+strata predicts the rest. The prediction is the mean of the stratum plus that, and is compared with the mean alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,11 +22,11 @@ from lvm_probe.analysis.shape_annotations import Float, Int
 
 Method = Literal["knn", "ridge"]
 
-# Ridge penalties on features of variance 1 and errors averaged over groups, strongest first: from where no
-# weight is left to where 14 speakers are fitted without error.
+# Ridge penalties on features of variance 1 and errors averaged over groups, strongest first: at one end no weight is
+# left, at the other 14 speakers are fitted without error.
 PENALTIES = (1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3)
 
-# Of a feature's largest magnitude: a deviation below it is rounding (about 1e-16), and the feature constant.
+# Below this share of a feature's largest magnitude, its deviation is rounding (about 1e-16) and the feature constant.
 _CONSTANT = 1e-10
 
 
@@ -38,60 +37,45 @@ class RegressionOutcome:
     Attributes:
         protocol: how the points were held out. `paper` fits on all of them and leaks.
         method: the regressor.
-        ks: neighbours averaged, one entry a column of `predictions`; (0,) for ridge.
-        values: the truth.
-        strata: the stratum of each token.
-        predictions: one column for each of `ks`.
-        baseline: the mean of the token's stratum in its fold, each training group counted once.
-        groups: the groups given, or None; for bootstraps over them.
+        ks: neighbours averaged, one per column of `predictions`; (0,) for ridge.
+        values: the true values.
+        strata: the stratum of every point.
+        predictions: one column per k.
+        baseline: the mean of the point's stratum in its fold, where every training group counts once.
+        groups: the group of every point, or None.
     """
 
     protocol: Protocol
     method: Method
     ks: tuple[int, ...]
-    values: Float[np.ndarray, " tokens"]
-    strata: Int[np.ndarray, " tokens"]
-    predictions: Float[np.ndarray, "tokens ks"]
-    baseline: Float[np.ndarray, " tokens"]
-    groups: Int[np.ndarray, " tokens"] | None = None
+    values: Float[np.ndarray, " points"]
+    strata: Int[np.ndarray, " points"]
+    predictions: Float[np.ndarray, "points ks"]
+    baseline: Float[np.ndarray, " points"]
+    groups: Int[np.ndarray, " points"] | None = None
 
     @property
-    def errors(self) -> Float[np.ndarray, "tokens ks"]:
+    def errors(self) -> Float[np.ndarray, "points ks"]:
         """Absolute errors."""
         return np.abs(self.predictions - self.values[:, None])
 
     @property
     def mae(self) -> Float[np.ndarray, " ks"]:
-        """Mean absolute error over the tokens."""
+        """Mean absolute error over the points."""
         return self.errors.mean(axis=0)
 
     @property
-    def baseline_errors(self) -> Float[np.ndarray, " tokens"]:
-        """Absolute errors of the stratum's mean."""
+    def baseline_errors(self) -> Float[np.ndarray, " points"]:
+        """Absolute errors of the baseline."""
         return np.abs(self.baseline - self.values)
 
     @property
-    def baseline_mae(self) -> float:
-        """Mean absolute error of the stratum's mean."""
-        return float(self.baseline_errors.mean())
-
-    def mae_of(self, stratum: int) -> Float[np.ndarray, " ks"]:
-        """Mean absolute error over the tokens of a stratum.
-
-        Raises:
-            InputError: no such stratum.
-        """
-        if stratum not in self.strata:
-            raise InputError(f"stratum {stratum} has no token; the strata are {np.unique(self.strata).tolist()}")
-        return self.errors[self.strata == stratum].mean(axis=0)
-
-    @property
     def correlation(self) -> Float[np.ndarray, " ks"]:
-        """Pearson's correlation within strata of the values with what the regressor adds to the stratum's mean.
+        """Pearson's correlation, within strata, of the values with what the regressor adds to the baseline.
 
-        The mean itself is left out: without the token it is the lower the higher the token's value, so that a
-        regressor that knows nothing would correlate at -1. What ridge adds leans the same way, if less: where
-        nothing is known the correlation is below 0, not at 0. NaN where nothing, or the same, was always added.
+        The baseline itself is left out, because it is lower where the held-out value is higher, so a regressor without
+        information would correlate at -1. What ridge adds is biased the same way, but less: without information the
+        correlation is somewhat below 0. NaN where the regressor always adds the same.
         """
         truth = _within(self.values[:, None], self.strata)
         added = _within(self.predictions - self.baseline[:, None], self.strata)
@@ -101,45 +85,54 @@ class RegressionOutcome:
 
 
 def regress(
-    points: Float[np.ndarray, "tokens dims"],
-    values: Float[np.ndarray, " tokens"],
-    strata: Int[np.ndarray, " tokens"],
+    points: Float[np.ndarray, "points dims"],
+    values: Float[np.ndarray, " points"],
+    strata: Int[np.ndarray, " points"],
     *,
     method: Method,
     protocol: Protocol = "nested",
-    groups: Int[np.ndarray, " tokens"] | None = None,
+    groups: Int[np.ndarray, " points"] | None = None,
     ks: Sequence[int] = DEFAULT_KS,
     match_dims: int | None = None,
 ) -> RegressionOutcome:
-    """Predicts every token's value from its features and its stratum.
+    """Predict every point's value from its features and its stratum.
 
-    In every fold, features and values are centred by their stratum's means, and features divided by their
-    deviation within strata, pooled; a constant feature takes no part. `knn` adds the mean of what is left of
-    the k nearest training tokens' values, whatever their stratum. `ridge` adds a linear function of the
-    features, its penalty chosen inside the fold by exact leave-one-out of tokens, of groups under `grouped`
-    (Hastie, Tibshirani and Friedman 2009, equation 7.64, for blocks, the strata's means refitted).
+    In every fold, features and values are centred by the means of their stratum, and features are divided by their
+    standard deviation within strata; a constant feature takes no part. `knn` adds the mean centred value of the k
+    nearest training points, whatever their stratum. `ridge` adds a linear function of the features; its penalty is
+    chosen inside the fold by exact leave-one-out of points, or of groups under `grouped` (Hastie, Tibshirani and
+    Friedman 2009, equation 7.64, for blocks).
 
-    Where a group has several tokens each weighs the less (1 / tokens of the group), in the means, the
-    deviations and the ridge: a talkative speaker counts as one. The neighbours of `knn` weigh the same.
+    In means, deviations and ridge a point weighs 1 / (points of its group), so every speaker counts once. Neighbours
+    weigh the same.
 
-    `paper` fits means, scales and ridge on all tokens and leaves a token out among its own neighbours only:
-    it leaks. `nested` fits again without each token, `grouped` without each group.
+    `paper` fits means, scales and ridge on all points and leaves a point out among its own neighbours only, so it
+    leaks. `nested` refits without each point, `grouped` without each group.
 
     Args:
         points: features, any unit.
         values: real numbers, any unit.
-        strata: integers, one for all tokens of a group.
+        strata: integers, the same for all points of a group.
         method: the regressor.
-        protocol: how tokens are held out.
-        groups: the speaker of every token; None takes every token for a speaker of its own.
+        protocol: how points are held out.
+        groups: the group (speaker) of every point; None makes every point a group of its own.
         ks: numbers of neighbours, for `knn`.
-        match_dims: principal components kept, of the features so centred and scaled in the fold; None, or as
+        match_dims: number of principal components of the centred and scaled features, fitted in the fold; None, or as
             many as there are features or more, keeps the features.
 
+    Returns:
+        The predictions for every k, and the baseline.
+
     Raises:
-        InputError: shapes that disagree, values that are not finite; a stratum of fewer than two tokens (two
-            groups under `grouped`), which some fold would lack; a group in several strata; no groups for
-            `grouped`; k or `match_dims` out of range.
+        InputError: shapes that disagree or values that are not finite; a stratum of fewer than two points (two groups
+            under `grouped`); a group in several strata; no groups for `grouped`; k or `match_dims` out of range.
+
+    Example:
+        >>> points = np.arange(12.0)[:, None]
+        >>> heights = 160 + 2 * points.ravel()
+        >>> outcome = regress(points, heights, np.zeros(12, dtype=int), method="knn", ks=(2,))
+        >>> bool(outcome.mae[0] < outcome.baseline_errors.mean())
+        True
     """
     data = _Data(points, values, strata, groups)
     ks, predictions, baseline = _regressed(data, values[:, None], method, protocol, ks, match_dims)
@@ -147,25 +140,31 @@ def regress(
 
 
 def permuted_regression_null(
-    points: Float[np.ndarray, "tokens dims"],
-    values: Float[np.ndarray, " tokens"],
-    strata: Int[np.ndarray, " tokens"],
+    points: Float[np.ndarray, "points dims"],
+    values: Float[np.ndarray, " points"],
+    strata: Int[np.ndarray, " points"],
     *,
     method: Method,
     rng: np.random.Generator,
     rounds: int = 10,
     protocol: Protocol = "nested",
-    groups: Int[np.ndarray, " tokens"] | None = None,
+    groups: Int[np.ndarray, " points"] | None = None,
     ks: Sequence[int] = DEFAULT_KS,
     match_dims: int | None = None,
 ) -> Float[np.ndarray, "rounds ks"]:
-    """Mean absolute errors of the same protocol where groups exchanged their values within the strata.
+    """Mean absolute errors of the same protocol when the values of whole groups are permuted within strata.
 
-    Folds and neighbours are found once, for no permutation moves a point.
+    Folds and neighbours are found once, because permutations do not move the points.
 
     Args:
+        points: as in `regress`, like all arguments that are not listed here.
+        values: one per group.
+        strata: as in `regress`.
         rng: source of the permutations.
-        rounds: number of permutations. All else as in `regress`.
+        rounds: number of permutations.
+
+    Returns:
+        One row per permutation.
 
     Raises:
         InputError: no rounds; a group with several values; what `regress` refuses.
@@ -189,7 +188,7 @@ def permuted_regression_null(
 
 @dataclass(frozen=True)
 class _Data:
-    """Checked input; `units` are the groups, or the rows where there are none."""
+    """Checked input; `units` are the groups, or single points where there are none."""
 
     points: np.ndarray
     values: np.ndarray
@@ -198,10 +197,12 @@ class _Data:
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or 0 in self.points.shape:
-            raise InputError(f"points have shape {self.points.shape}; give one row a token and one column a feature")
+            raise InputError(
+                f"points have shape {self.points.shape}; give one row per point and one column per feature"
+            )
         for name, column in (("values", self.values), ("strata", self.strata), ("groups", self.groups)):
             if column is not None and column.shape != self.points.shape[:1]:
-                raise InputError(f"{name} have shape {column.shape} for {len(self.points)} points; give one a point")
+                raise InputError(f"{name} have shape {column.shape} for {len(self.points)} points; give one per point")
         finite = np.isfinite(self.points).all(axis=1) & np.isfinite(self.values)
         if not finite.all():
             raise InputError(
@@ -210,29 +211,29 @@ class _Data:
         object.__setattr__(self, "points", np.ascontiguousarray(self.points, dtype=np.float64))
         _, first, index = np.unique(self.units, return_index=True, return_inverse=True)
         if (self.strata != self.strata[first][index]).any():
-            raise InputError("a group has tokens in several strata; a stratum is an attribute of the speaker")
+            raise InputError("a group has points in several strata; give every group a single stratum")
 
     @property
-    def units(self) -> Int[np.ndarray, " tokens"]:
+    def units(self) -> Int[np.ndarray, " points"]:
         return np.arange(len(self.points)) if self.groups is None else self.groups
 
 
 @dataclass(frozen=True)
 class _Fold:
-    """What is fitted to some of the rows.
+    """A fit to the training rows.
 
     Attributes:
         rows: training rows.
-        weights: of these rows; each group's sum to 1.
-        baseline: mean value of the stratum of every token of the data, for every column of values.
-        space: all tokens about their stratum's mean, in units of the deviation within strata; or the leading
+        weights: of these rows; those of a group sum to 1.
+        baseline: mean value of every point's stratum, for every column of values.
+        space: all points about the mean of their stratum, in units of the deviation within strata; or the leading
             components of that.
     """
 
     rows: np.ndarray
     weights: np.ndarray
-    baseline: Float[np.ndarray, "tokens columns"]
-    space: Float[np.ndarray, "tokens kept"]
+    baseline: Float[np.ndarray, "points columns"]
+    space: Float[np.ndarray, "points size"]
 
 
 def _within(columns: np.ndarray, strata: np.ndarray) -> np.ndarray:
@@ -243,7 +244,7 @@ def _within(columns: np.ndarray, strata: np.ndarray) -> np.ndarray:
     return centred
 
 
-def _fold(data: _Data, values: np.ndarray, rows: np.ndarray, kept: int) -> _Fold:
+def _fold(data: _Data, values: np.ndarray, rows: np.ndarray, size: int) -> _Fold:
     _, unit, sizes = np.unique(data.units[rows], return_inverse=True, return_counts=True)
     weights = 1 / sizes[unit]
     centres, baseline = np.empty_like(data.points), np.empty(values.shape)
@@ -255,23 +256,23 @@ def _fold(data: _Data, values: np.ndarray, rows: np.ndarray, kept: int) -> _Fold
     deviations = np.sqrt(np.average(space[rows] ** 2, axis=0, weights=weights))
     varies = deviations > _CONSTANT * np.abs(data.points[rows]).max(axis=0)
     space = np.divide(space, deviations, out=np.zeros_like(space), where=varies)
-    size = space.shape[1]
-    if kept < size:
+    n_features = space.shape[1]
+    if size < n_features:
         scaled = space[rows] * np.sqrt(weights)[:, None]
-        space = space @ eigh(scaled.T @ scaled, subset_by_index=(size - kept, size - 1))[1]
+        space = space @ eigh(scaled.T @ scaled, subset_by_index=(n_features - size, n_features - 1))[1]
     return _Fold(rows, weights, baseline, space)
 
 
 def _regressed(
     data: _Data,
-    values: Float[np.ndarray, "tokens columns"],
+    values: Float[np.ndarray, "points columns"],
     method: Method,
     protocol: Protocol,
     ks: Sequence[int],
     match_dims: int | None,
-) -> tuple[tuple[int, ...], Float[np.ndarray, "tokens columns ks"], Float[np.ndarray, "tokens columns"]]:
-    """The ks, and the predictions and baselines of every column of values, from one set of folds."""
-    kept = checked_match_dims(match_dims, data.points.shape[1])
+) -> tuple[tuple[int, ...], Float[np.ndarray, "points columns ks"], Float[np.ndarray, "points columns"]]:
+    """The ks, and the predictions and baselines for every column of values, from one set of folds."""
+    size = checked_match_dims(match_dims, data.points.shape[1])
     units = _held_out_together(data, protocol)
     everyone = np.arange(len(values))
     match method:
@@ -284,7 +285,7 @@ def _regressed(
     predictions, baseline = np.empty((*values.shape, len(ks))), np.empty(values.shape)
     for held_out in [everyone] if protocol == "paper" else _rows_of(units):
         rows = everyone if protocol == "paper" else np.delete(everyone, held_out)
-        fold = _fold(data, values, rows, kept)
+        fold = _fold(data, values, rows, size)
         baseline[held_out] = fold.baseline[held_out]
         if method == "ridge":
             added = _ridge(fold, values, data.strata, units, held_out)[:, :, None]
@@ -300,11 +301,11 @@ def _regressed(
     return tuple(ks), predictions, baseline
 
 
-def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " tokens"]:
-    """The unit of every token: itself, or its group under `grouped`; two or more in every stratum."""
+def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " points"]:
+    """What is held out together: the point itself, or its group under `grouped`; two or more in every stratum."""
     match protocol:
         case "paper" | "nested":
-            units, what = np.arange(len(data.points)), "tokens"
+            units, what = np.arange(len(data.points)), "points"
         case "grouped":
             if data.groups is None:
                 raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
@@ -315,26 +316,26 @@ def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " tok
         n = len(np.unique(units[data.strata == stratum]))
         if n < 2:
             raise InputError(
-                f"stratum {stratum} has {n} of the {what}, and none where it is held out; "
+                f"stratum {stratum} has {n} {what[:-1]} and none is left when it is held out; "
                 f"give two or more {what} per stratum, or drop the stratum"
             )
     return units
 
 
-def _rows_of(units: Int[np.ndarray, " tokens"]) -> Iterator[np.ndarray]:
+def _rows_of(units: Int[np.ndarray, " points"]) -> Iterator[np.ndarray]:
     order = np.argsort(units, kind="stable")
     yield from np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
 
 
 def _ridge(
-    fold: _Fold, values: np.ndarray, strata: np.ndarray, units: np.ndarray, asked: np.ndarray
-) -> Float[np.ndarray, "asked columns"]:
-    """What ridge adds to the baseline of the rows asked, the penalty of every column chosen by leave-one-out.
+    fold: _Fold, values: np.ndarray, strata: np.ndarray, units: np.ndarray, rows: np.ndarray
+) -> Float[np.ndarray, "rows columns"]:
+    """What ridge adds to the baseline of some rows, with the penalty of every column chosen by leave-one-out.
 
-    With rows times the root of their weights, X = U S Vᵀ, Z = XV and n the sum of weights, the fit is H y, where
-    H = P + Z (S² + n λ)⁻¹ Zᵀ and P projects on the strata's means, which are not penalised. The errors of a
-    unit g left out are (I - H_gg)⁻¹ times those of the fit: what a refit of slopes and means would give, with
-    the fold's scales.
+    With rows multiplied by the root of their weights, X = U S Vᵀ, Z = X V and n the sum of the weights, the fit is H y,
+    where H = P + Z (S² + n λ)⁻¹ Zᵀ and P projects on the means of the strata, which are not penalised. The errors of a
+    unit g when it is left out are (I - H_gg)⁻¹ times those of the fit, exactly those of a refit of slopes and means
+    with the scales of the fold.
     """
     root = np.sqrt(fold.weights)[:, None]
     x, y = fold.space[fold.rows] * root, (values - fold.baseline)[fold.rows] * root
@@ -348,11 +349,11 @@ def _ridge(
         stratum = strata[g[0]]
         of_stratum = fold.weights[strata == stratum].sum()
         if len(g) == (strata == stratum).sum():
-            continue  # without it the stratum has no mean, under any penalty
+            continue  # without it the stratum has no mean
         mean = root[g] @ root[g].T / of_stratum
         shrunk = z[g] / penalised.T[:, None]  # (penalties, unit, components)
         hat = mean + shrunk @ z[g].T
-        missed = np.linalg.solve(np.eye(len(g)) - hat, y[g] - shrunk @ projected)
-        losses += (missed**2).sum(axis=1)
-    chosen = penalised[:, losses.argmin(axis=0)]  # the strongest of equals
-    return fold.space[asked] @ axes.T @ (projected / chosen)
+        errors = np.linalg.solve(np.eye(len(g)) - hat, y[g] - shrunk @ projected)
+        losses += (errors**2).sum(axis=1)
+    chosen = penalised[:, losses.argmin(axis=0)]  # the strongest of equally good ones
+    return fold.space[rows] @ axes.T @ (projected / chosen)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, lagged_products, pairs
-from lvm_probe.analysis.ratios import percentile_interval, resampled_ratios
+from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.kl_over_time import model_and_corpus

@@ -324,16 +324,6 @@ def segments(
     return tuple(checked)
 
 
-def notice_early_end(
-    path: Path, what: str, end: int, header: AudioHeader, notices: list[Problem], *, tolerance_ms: int
-) -> None:
-    """Append a notice if an annotation ends well before the audio does, as one that was truncated would."""
-    missing = (header.samples - end) * 1000 // header.sample_rate
-    if missing > tolerance_ms:
-        message = f"{what} ends {missing} ms before the audio; check whether the file is truncated"
-        notices.append(Problem(path, None, message, "notice"))
-
-
 def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
     """The problems, with notices that say the same of several files combined into one with their number."""
     combined: list[Problem] = []

@@ -288,8 +288,9 @@ def _decode(path: Path, notices: list[Problem]) -> str:
                 raise
             text = content.decode("cp1252")
             line = content.count(b"\n", 0, error.start) + 1
-            message = f"not UTF-8: read as Windows Latin-1, such as {text[error.start]!r}; save it as UTF-8"
-            notices.append(Problem(path, line, message, "notice"))
+            topic = "not UTF-8: read as Windows Latin-1; check the labels, or save it as UTF-8"
+            message = topic.replace(";", f", such as {text[error.start]!r};")
+            notices.append(Problem(path, line, message, "notice", topic))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         name = error.encoding.upper()

@@ -33,7 +33,6 @@ from lvm_probe.probing.corpora.intake import (
     Options,
     Row,
     Tree,
-    notice_early_end,
     segments,
     to_sample,
 )
@@ -135,7 +134,9 @@ def _choose(
     if others := [tier for tier in possible if tier not in best]:
         message = f"the {content.what} are those of tier {_listed(best)}, but others could be meant"
         message += f" ({_listed(others)}); choose with {content.option}"
-        notices.append(Problem(path, None, message, "notice"))
+        topic = f"the {content.what} are those of tier {best[0].name!r}, but others could be meant; "
+        topic += f"choose with {content.option}"
+        notices.append(Problem(path, None, message, "notice", topic))
     return best[0]
 
 
@@ -176,15 +177,16 @@ def _listed(tiers: list[Tier]) -> str:
 
 
 def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Problem]) -> list[Row]:
-    """The intervals of a tier in samples, without those that hold no sample.
-
-    Praat's tiers always reach the end of the audio, so one that does not may come from a truncated file.
-    """
+    """The intervals of a tier in samples, without those that hold no sample."""
     if tier is None:
         return []
     if tier.size is not None and whole_number(tier.size) != len(tier.intervals):
         message = f"tier {tier.name!r} declares {tier.size[:20]} intervals but has {len(tier.intervals)}"
         raise InvalidFile(path, tier.line, f"{message}; restore the file, or fix the size of the tier")
+    if _seconds(path, tier.line, f"tier {tier.name!r}: ", tier.start) * 1000 > END_TOLERANCE_MS:
+        topic = f"tier {tier.name!r} starts after 0 s; check whether its times count from the beginning of the audio"
+        message = topic.replace("after 0 s", f"at {tier.start[:20]} s")
+        notices.append(Problem(path, tier.line, message, "notice", topic))
     rows: list[Row] = []
     dropped: list[Row] = []
     for number, interval in enumerate(tier.intervals, start=1):
@@ -197,20 +199,22 @@ def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Prob
             dropped.append(row)
     if dropped:
         message = f"{dropped[0].place}{dropped[0].label!r} holds no sample and is dropped; {len(dropped)} such in all"
-        notices.append(Problem(path, dropped[0].line, message, "notice"))
-    end = rows[-1].end if rows else 0
-    notice_early_end(path, f"tier {tier.name!r}", end, header, notices, tolerance_ms=END_TOLERANCE_MS)
+        topic = f"tier {tier.name!r}: intervals that hold no sample are dropped"
+        notices.append(Problem(path, dropped[0].line, message, "notice", topic))
     return rows
+
+
+def _seconds(path: Path, line: int, place: str, token: str) -> float:
+    try:
+        return seconds(token)
+    except ValueError as error:
+        raise InvalidFile(path, line, f"{place}{token[:40]!r} is not a time in seconds; fix it") from error
 
 
 def _to_samples(path: Path, place: str, interval: Interval, header: AudioHeader) -> Row:
     """An interval in samples, without a sample before or after the audio. It may be empty, or end before it starts."""
     label = " ".join(interval.label.split())
-    try:
-        start, end = seconds(interval.start), seconds(interval.end)
-    except ValueError as error:
-        message = f"{place}{str(error)[:40]!r} is not a time in seconds; fix it"
-        raise InvalidFile(path, interval.line, message) from error
+    start, end = (_seconds(path, interval.line, place, token) for token in (interval.start, interval.end))
     if max(abs(start), abs(end)) > _MAX_SECONDS:
         problem = "is longer than any recording; fix its times"
     else:

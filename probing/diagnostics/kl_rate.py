@@ -19,7 +19,7 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, decay_time, integrated_time, lagged_products, pairs
 from lvm_probe.analysis.mel import log_mel
-from lvm_probe.analysis.ratios import percentile_interval, resampled_ratios
+from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import kl_divergence

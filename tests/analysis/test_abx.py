@@ -3,7 +3,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.analysis import abx as module
-from lvm_probe.analysis.abx import AbxResult, abx
+from lvm_probe.analysis.abx import abx
 from tests import reference_probes
 
 
@@ -95,34 +95,11 @@ def test_chunks_change_nothing(monkeypatch) -> None:
     np.testing.assert_allclose(abx(points, labels, groups, mode="across").by_group, whole.by_group)
 
 
-def test_fewer_speakers_of_x_are_drawn_from_the_generator() -> None:
-    rng = np.random.default_rng(0)
-    points, labels, groups = rng.normal(size=(200, 4)), np.arange(200) % 3, np.arange(200) // 20
-    every = abx(points, labels, groups, mode="across", most_others=9)
-    np.testing.assert_array_equal(every.by_group, abx(points, labels, groups, mode="across").by_group)
-    two, again, other = (
-        abx(points, labels, groups, mode="across", most_others=2, rng=np.random.default_rng(seed)) for seed in (1, 1, 2)
-    )
-    assert two.cells == 10 * 2 * 6
-    np.testing.assert_array_equal(two.by_group, again.by_group)
-    assert (two.by_group != other.by_group).any()
-
-
-def test_figures_of_a_result() -> None:
-    by_group = np.full((3, 2, 2), np.nan)
-    by_group[0, 0, 1], by_group[1, 0, 1], by_group[1, 1, 0] = 0.1, 0.3, 0.6
-    result = AbxResult("within", "cosine", np.array([0, 1]), np.arange(3), by_group, 3, 30)
-    np.testing.assert_allclose(result.pairs, [[np.nan, 0.2], [0.6, np.nan]])
-    assert result.error == pytest.approx(0.4)
-    np.testing.assert_allclose(result.group_errors, [0.1, 0.45, np.nan])
-
-
 @pytest.mark.parametrize(
     ("change", "arguments", "says"),
     [
         ("zero", {}, "point 3 is the zero vector, .*use euclidean"),
         ("", {"mode": "across", "groups": None}, "found one speaker"),
-        ("", {"most_others": 0, "mode": "across"}, "most_others is 0"),
         ("", {"contexts": np.arange(60)}, "no triples"),
         ("attribute", {}, "no triples: .*varies within speakers"),
     ],

@@ -5,7 +5,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, decay_time, integrated_time, lagged_products, pairs
-from lvm_probe.analysis.ratios import percentile_interval, resampled_ratios
+from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 
 
 def autoregression(rho: float, steps: int, rng: np.random.Generator) -> np.ndarray:

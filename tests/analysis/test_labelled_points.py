@@ -22,7 +22,7 @@ def test_classes_and_codes() -> None:
         (POINTS[:, :0], LABELS, None, "points have shape"),
         (POINTS, LABELS[:5], None, "labels have shape"),
         (POINTS, LABELS, LABELS[:5], "groups have shape"),
-        (POINTS, np.ones(6, dtype=int), None, "target has one class"),
+        (POINTS, np.ones(6, dtype=int), None, "points have one class"),
         (np.where(POINTS == 5, np.nan, POINTS), LABELS, None, "point 2 has nan in dimension 1"),
         (np.where(POINTS == 5, np.inf, POINTS), LABELS, None, "point 2 has inf in dimension 1"),
     ],

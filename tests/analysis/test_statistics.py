@@ -116,7 +116,7 @@ def test_refusals() -> None:
         token_bootstrap_interval(values[:1] > 0)
     with pytest.raises(InputError, match="resamples is 0"):
         cluster_bootstrap_interval(values, np.arange(4), rng=rng, resamples=0)
-    with pytest.raises(InputError, match="one finite number a speaker"):
+    with pytest.raises(InputError, match="one finite number per speaker"):
         sign_flip_test(np.array([[0.1], [np.nan]]), rng=rng)
-    with pytest.raises(InputError, match="one finite number a speaker"):
+    with pytest.raises(InputError, match="one finite number per speaker"):
         sign_flip_test(np.empty((0, 1)), rng=rng)

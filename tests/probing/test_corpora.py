@@ -516,7 +516,7 @@ def test_textgrid_problems(tmp_path: Path) -> None:
         assert words in text
     text = "\n".join(notices(corpus))
     assert "no tier of words" in text
-    assert "ends 250 ms before the audio" in text
+    assert "its phones end 250 ms before the audio" in text
     assert "speakers.csv:2: gender 'X' is not F, M or empty" in text
     assert "speakers.csv:3: height_cm 'tall' is not a number" in text
     assert "speakers.csv:5: speaker anna is listed twice" in text

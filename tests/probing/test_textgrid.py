@@ -449,7 +449,8 @@ def test_what_is_not_utf_8_is_windows_latin_1_with_a_notice(grid: Path) -> None:
     grid.write_bytes(text.encode("cp1252"))
     corpus = open_corpus(grid.parent)
     assert corpus.utterances[0].text == "été œuf"
-    assert messages_of(corpus) == ["a_1.TextGrid:4: not UTF-8: read as Windows Latin-1, such as 'é'; save it as UTF-8"]
+    (message,) = messages_of(corpus)
+    assert message.startswith("a_1.TextGrid:4: not UTF-8: read as Windows Latin-1, such as 'é'; check the labels")
 
 
 @pytest.mark.parametrize(
@@ -492,3 +493,34 @@ def test_intervals_that_touch_but_for_rounding(grid: Path) -> None:
     corpus = open_corpus(grid.parent)
     assert corpus.utterances[0].phonemes == (Segment("h#", 0, 3200), Segment("AH0", 3200, 8000))
     assert messages_of(corpus) == []
+
+
+def test_a_part_of_a_recording_with_the_times_of_the_whole(grid: Path) -> None:
+    grid.write_text(f'{HEAD} 2 "IntervalTier" "phones" 0.2 0.5\n1 0.2 0.5 "a" "IntervalTier" "words" 0 0.5 0')
+    assert messages_of(open_corpus(grid.parent)) == [
+        "a_1.TextGrid:3: tier 'phones' starts at 0.2 s; check whether its times count from the beginning of the audio"
+    ]
+
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("textgrid-duplicate-tier-names", "several tiers could be the phones"),
+        ("textgrid-negative-start", "interval 1: 'AH0' from -0.02 to 0.2 s starts before the audio"),
+        ("textgrid-label-with-item", ["see item [1] here", "x"]),
+        ("textgrid-rounding-overlap", ["us", "ah"]),
+    ],
+)
+def test_the_cases_that_once_failed(name: str, answer: str | list[str]) -> None:
+    if not (CASES / name).is_dir():
+        pytest.skip(f"{CASES / name} is not there")
+    if isinstance(answer, str):
+        with pytest.raises(InputError, match=answer):
+            open_corpus(CASES / name)
+    else:
+        corpus = open_corpus(CASES / name)
+        assert [word.label for word in corpus.utterances[0].words] == answer
+        assert messages_of(corpus) == []
