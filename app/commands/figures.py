@@ -32,8 +32,8 @@ EXAMPLES = (
 )
 
 COMMAND_OPTIONS = (
-    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker", "fit", "only",
-    "permutations", "seed", "strict", "no_resample",
+    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "speaker", "fit",
+    "only", "permutations", "seed", "strict", "no_resample",
 )  # fmt: skip
 """Options that change the report, which prints the command line that made it."""
 DEFAULTS = {"layout": "auto", "fit": "held-out", "seed": 0}

@@ -294,7 +294,7 @@ def test_bad_options(argv: Sequence[str], says: str, refused: Refusal) -> None:
 def test_bad_questions(latents: Path, refused: Refusal, tmp_path: Path) -> None:
     before = sorted(path.name for path in latents.parent.iterdir())
     for options, says in (
-        (["--k", 999], f"{latents}: speaker FADA9, feature z1: k = 999, and some point has only"),
+        (["--k", 999], f"{latents}: speaker FADA9, feature z1: k = 999, but some points have only"),
         (["--k", "x"], "--k: 'x': give numbers from 1, or ranges, such as 1-50 or 1,5,10"),
         (["--k", "5-1"], "--k: '5-1': give numbers"),
         (["--k", "1-999999999999"], "999999': give numbers from 1"),
