@@ -15,8 +15,7 @@ from lvm_probe.analysis.neighbours import neighbours_without_group
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.shrinkage import intensity
-from lvm_probe.probing.questions.plan import analysis_protocol
-from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol
+from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol, analysis_protocol
 
 NO_PREDICTION = -1
 

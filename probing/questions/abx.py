@@ -14,12 +14,11 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.abx import AbxResult, abx
-from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.statistics import sign_flip_test
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Job, Plan, generator, naming
+from lvm_probe.probing.questions.jobs import Job, generator, naming
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import common_columns
 from lvm_probe.probing.questions.rows import Rows
 
 RESAMPLES = 1000
@@ -39,7 +38,7 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     Raises:
         InputError: one speaker where X is to come from another.
     """
-    if question.protocol == "across" and len(rows.speakers) < 2:
+    if question.protocol == "across" and len(rows.speakers.names) < 2:
         raise InputError("ABX across speakers needs two or more; use --protocol within")
     return question
 
@@ -53,40 +52,38 @@ def run(job: Job) -> Run:
     return Run(score, untrained)
 
 
-def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
     """A row for every speaker (of A and B), then one for all where there are several."""
     score, untrained = runs[0].score, runs[0].untrained
-    codes, speakers = plan.rows.codes, plan.rows.speakers
-    rng = generator(plan.question, str(feature))
+    names, codes = rows.speakers
+    rng = generator(rows.question, str(feature))
     low, high = _interval(score.by_group, rng)
-    common = common_columns(plan, feature) | {"method": f"abx {plan.question.distance}", "k": (0,), "chance": 0.5}
-    common |= {"lda_dims": 0, "shrinkage": 0.0}
-    whole = common | _accuracy(score.error) | {
-        "speaker": "", "n": len(codes), "n_classes": len(plan.rows.classes), "ci_low": 1 - high, "ci_high": 1 - low,
-        "speakers": len(speakers), "interval": "speakers",
+    whole = _row(score.error, None if untrained is None else untrained.error, rows.classes.codes) | {
+        "speaker": "", "ci_low": 1 - high, "ci_high": 1 - low, "speakers": len(names), "interval": "speakers",
     }  # fmt: skip
-    if untrained is not None:
-        whole["untrained_accuracy"] = 1 - untrained.error
-    if len(speakers) == 1:
-        return [whole | {"speaker": speakers[0], "interval": "none"}]
+    if len(names) == 1:
+        return [whole | {"speaker": names[0], "interval": "none"}]
     if mel is not None:
         gaps = mel[0].score.group_errors - score.group_errors
         test = sign_flip_test(gaps[np.isfinite(gaps), None], rng=rng)
         whole |= {"minus_mel": test.mean, "p_minus_mel": test.p_value}
-    rows = []
-    for i, speaker in enumerate(speakers):
-        mine = codes[plan.rows.speaker_codes == i]
-        row = common | _accuracy(score.group_errors[i]) | {
-            "speaker": speaker, "n": len(mine), "n_classes": len(np.unique(mine)), "speakers": 1, "interval": "none",
-        }  # fmt: skip
-        if untrained is not None:
-            row["untrained_accuracy"] = 1 - untrained.group_errors[i]
-        rows.append(row)
-    return [*rows, whole]
+    results = []
+    for i, name in enumerate(names):
+        row = _row(
+            score.group_errors[i],
+            None if untrained is None else untrained.group_errors[i],
+            rows.classes.codes[codes == i],
+        )
+        results.append(row | {"speaker": name, "speakers": 1, "interval": "none"})
+    return [*results, whole]
 
 
-def _accuracy(error: float) -> dict[str, float]:
-    return {"accuracy": 1 - error, "balanced_accuracy": 1 - error}
+def _row(error: float, untrained_error: float | None, labels: Int[np.ndarray, " rows"]) -> dict[str, Any]:
+    row = {
+        "k": (0,), "n": len(labels), "n_classes": len(np.unique(labels)), "accuracy": 1 - error,
+        "balanced_accuracy": 1 - error, "chance": 0.5, "lda_dims": 0, "shrinkage": 0.0,
+    }  # fmt: skip
+    return row if untrained_error is None else row | {"untrained_accuracy": 1 - untrained_error}
 
 
 def _interval(by_group: Float[np.ndarray, "groups labels labels"], rng: np.random.Generator) -> tuple[float, float]:

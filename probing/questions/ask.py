@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from lvm_probe import InputError
 from lvm_probe.probing import parallel
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
-from lvm_probe.probing.questions.plan import Plan, pools_of
+from lvm_probe.probing.questions.jobs import Jobs
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import Answer, confusion_frame, results_frame
-from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge, size_of
+from lvm_probe.probing.questions.results import CONFUSION_COLUMNS, Answer, confusion_frame, results_frame
+from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge
 
 MEL = Feature(("mel",))
 
@@ -54,27 +56,29 @@ def ask(
         before = rows_to_judge(untrained, question)[0]
         check_same_tokens(before.table, rows.table)
     features = question.features_of(table)
-    sizes = {feature: size_of(rows, feature) for feature in features}
+    sizes = {feature: rows.size(feature) for feature in features}
     try:
         question = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
-    plan = Plan(question, rows, before, features, pools_of(rows, question))
+    jobs = Jobs(question, rows, before, features)
     done: list[Any] = []
-    with contextlib.closing(parallel.run(method.run, plan)) as results:
+    with contextlib.closing(parallel.run(method.run, jobs)) as results:
         for result in results:
             done.append(result)
-            progress(len(done), len(plan))
+            progress(len(done), len(jobs))
 
-    each = len(plan.pools)
+    each = len(rows.pools)
     runs = {feature: done[i * each : (i + 1) * each] for i, feature in enumerate(features)}
-    result_rows = [
-        row
-        for feature in features
-        for row in method.result_rows(plan, feature, runs[feature], None if feature == MEL else runs.get(MEL))
-    ]
-    outcomes = {feature: classification.joined(runs[feature]) for feature in features if method is classification}
-    return Answer(question, results_frame(result_rows, question), confusion_frame(outcomes, plan), notes)
+    result_rows, confusions = [], []
+    for feature in features:
+        common = _common_columns(question, table.name, feature, sizes[feature])
+        mel = None if feature == MEL else runs.get(MEL)
+        result_rows += [common | row for row in method.result_rows(rows, feature, runs[feature], mel)]
+        if method is classification:
+            confusions.append(confusion_frame(common, classification.joined(runs[feature]), rows.classes.names))
+    confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
+    return Answer(question, results_frame(result_rows), confusion, notes)
 
 
 def _with_defaults(question: Question, smallest: int) -> Question:
@@ -84,3 +88,19 @@ def _with_defaults(question: Question, smallest: int) -> Question:
         permutations = question.default_permutations
     match_dims = smallest if question.match_dims == 0 else question.match_dims
     return replace(question, permutations=permutations, match_dims=match_dims)
+
+
+def _common_columns(question: Question, table: str, feature: Feature, size: int) -> dict[str, Any]:
+    """The columns that all result rows of a feature share."""
+    return {
+        "table": table,
+        "feature": str(feature),
+        "target": question.target,
+        "method": f"abx {question.distance}" if question.method == "abx" else question.method,
+        "protocol": question.protocol,
+        "rows": question.row_unit,
+        "dims": min(size, question.match_dims or size),
+        "match_dims": question.match_dims or 0,
+        "normalise": question.normalise,
+        "permutations": question.permutations or 0,
+    }

@@ -29,17 +29,15 @@ from lvm_probe.analysis.statistics import (
     token_bootstrap_interval,
 )
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import (
-    Job,
-    Plan,
+from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.question import (
+    DEFAULT_LDA_DIMS,
+    MAX_K,
+    TOKEN_TARGETS,
+    Question,
     analysis_protocol,
-    generator,
-    held_out_together,
-    naming,
-    pools_of,
 )
-from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Question
-from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P, common_columns
+from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
 
 
@@ -72,26 +70,27 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     Raises:
         InputError: a pool has too few classes, speakers or rows for what is asked.
     """
-    pools = pools_of(rows, question)
-    n_classes = [len(np.unique(rows.codes[pool.rows])) for pool in pools]
-    for pool, n in zip(pools, n_classes, strict=True):
+    n_classes = [len(np.unique(rows.classes.codes[pool.rows])) for pool in rows.pools]
+    for pool, n in zip(rows.pools, n_classes, strict=True):
         if n < 2:
             speaker = f" of speaker {pool.speaker}" if pool.speaker else ""
             raise InputError(
                 f"the target {question.target}{speaker} has one class among {len(pool.rows)} rows, so there is nothing "
                 "to predict; choose another target or more speakers"
             )
-    if question.protocol == "speaker" and len(rows.speakers) < 2:
+    if question.protocol == "speaker" and len(rows.speakers.names) < 2:
         raise InputError("protocol speaker holds out one speaker and needs two or more; use --protocol nested")
     if question.method != "knn":
         return question
     dims = question.lda_dims
     if dims is None:
         dims = min(DEFAULT_LDA_DIMS, min(n_classes) - 1, *sizes.values())
-    groups = held_out_together(rows, question)
-    neighbours = [_fewest_neighbours(groups[pool.rows], question) for pool in pools]
+    grouped = analysis_protocol(question.protocol) == "grouped"
+    neighbours = [  # that every row of the pool has
+        len(pool.rows) - int(np.bincount(rows.groups[pool.rows]).max() if grouped else 1) for pool in rows.pools
+    ]
     ks = question.ks or tuple(range(1, min(MAX_K, *neighbours) + 1))
-    for pool, n, most in zip(pools, n_classes, neighbours, strict=True):
+    for pool, n, most in zip(rows.pools, n_classes, neighbours, strict=True):
         for feature, size in sizes.items():
             with naming(pool.speaker, feature):
                 checked_dims(dims, n, size)
@@ -133,27 +132,30 @@ def joined(runs: Sequence[Run]) -> Outcome:
     )
 
 
-def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
     """The result rows of a feature: each speaker's for a target of tokens, then all speakers' together.
 
     A single speaker who is asked alone has no row for all speakers, which would repeat the same.
     """
-    question, speakers = plan.question, plan.rows.speakers
-    codes = plan.rows.speaker_codes[np.concatenate([run.rows for run in runs])]
-    common = common_columns(plan, feature)
-    rows = []
+    question, names = rows.question, rows.speakers.names
+    codes = rows.speakers.codes[np.concatenate([run.rows for run in runs])]
+    results = []
     if question.target in TOKEN_TARGETS:
         singles = runs if question.one_speaker_at_a_time else _of_each_speaker(runs[0], codes)
-        for speaker, single in zip(speakers, singles, strict=True):
+        for name, single in zip(names, singles, strict=True):
             interval = _over_tokens(single.outcome)
-            rows.append(common | _row([single], interval) | {"speaker": speaker, "speakers": 1, "interval": "tokens"})
+            results.append(_row([single], interval) | {"speaker": name, "speakers": 1, "interval": "tokens"})
     if len(runs) > 1 or not question.one_speaker_at_a_time:
-        together, several = joined(runs), len(speakers) > 1
+        together, several = joined(runs), len(names) > 1
         rng = generator(question, str(feature))
         interval = cluster_bootstrap_interval(together.correct, codes, rng=rng) if several else _over_tokens(together)
-        row = common | _row(runs, interval) | _difference_to_mel(plan, together, mel, codes)
-        rows.append(row | {"speaker": "", "speakers": len(speakers), "interval": "speakers" if several else "tokens"})
-    return rows
+        row = _row(runs, interval)
+        if several and mel is not None:
+            gaps = group_means(together.correct, codes) - group_means(joined(mel).correct, codes)
+            test = sign_flip_test(gaps, rng=np.random.default_rng([question.seed, 1]))
+            row |= {"minus_mel": test.mean, "p_minus_mel": test.p_value}
+        results.append(row | {"speaker": "", "speakers": len(names), "interval": "speakers" if several else "tokens"})
+    return results
 
 
 def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
@@ -196,29 +198,12 @@ def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
     return row
 
 
-def _fewest_neighbours(groups: Int[np.ndarray, " rows"], question: Question) -> int:
-    """How many others every row may have for neighbours."""
-    grouped = question.protocol in ("utterance", "speaker")
-    return len(groups) - int(np.bincount(groups).max() if grouped else 1)
-
-
 def _over_tokens(outcome: Outcome) -> Interval:
     """The interval over a speaker's tokens; unknown for a single token."""
     if outcome.n == 1:
         unknown = np.full(len(outcome.ks), np.nan)
         return Interval(unknown, unknown, 0.95)
     return token_bootstrap_interval(outcome.correct)
-
-
-def _difference_to_mel(
-    plan: Plan, outcome: Outcome, mel: Sequence[Run] | None, codes: Int[np.ndarray, " rows"]
-) -> dict[str, Any]:
-    """The mean over speakers of the accuracy minus Mel's, and its sign-flip test."""
-    if mel is None or len(plan.rows.speakers) < 2:
-        return {}
-    gaps = group_means(outcome.correct, codes) - group_means(joined(mel).correct, codes)
-    test = sign_flip_test(gaps, rng=np.random.default_rng([plan.question.seed, 1]))
-    return {"minus_mel": test.mean, "p_minus_mel": test.p_value}
 
 
 def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:

@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.features.feature import Feature, default_features
 
 if TYPE_CHECKING:
+    from lvm_probe.analysis import predictions
     from lvm_probe.analysis.shrinkage import Shrinkage
     from lvm_probe.probing.corpora.phones import PhoneSet
     from lvm_probe.probing.features.token_table import TokenTable
@@ -96,6 +97,16 @@ def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     if method == "abx":
         return "within"
     return "utterance" if target in (*PHONEME_TARGETS, "speaker") else "speaker"
+
+
+def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
+    """What `analysis` calls a protocol: to hold out utterances or speakers is to hold out groups."""
+    match protocol:
+        case "paper" | "nested":
+            return protocol
+        case "utterance" | "speaker":
+            return "grouped"
+    raise InputError(f"protocol {protocol} holds nothing out; choose one of {', '.join(PROTOCOLS)}")
 
 
 @dataclass(frozen=True)

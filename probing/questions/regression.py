@@ -17,9 +17,9 @@ from lvm_probe.analysis.regression import RegressionOutcome, permuted_regression
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Job, Plan, analysis_protocol, generator, naming
-from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P, common_columns
+from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.question import Question, analysis_protocol
+from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
 
 MIN_SPEAKERS = 3
@@ -41,8 +41,8 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
     Raises:
         InputError: too few speakers of a gender.
     """
-    for code, gender in enumerate(rows.genders):
-        if (count := len(np.unique(rows.speaker_codes[rows.gender_codes == code]))) < MIN_SPEAKERS:
+    for code, gender in enumerate(rows.genders.names):
+        if (count := len(np.unique(rows.speakers.codes[rows.genders.codes == code]))) < MIN_SPEAKERS:
             raise InputError(
                 f"{count} {gender} speakers of known height; the mean of the others needs three of each gender, so "
                 "give more speakers, or choose with --gender the one that has them"
@@ -66,30 +66,30 @@ def run(job: Job) -> Run:
     return Run(outcome, null, untrained)
 
 
-def result_rows(plan: Plan, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
     """A row for all speakers, then one for each gender where there are two."""
     (run,) = runs
-    genders, codes = plan.rows.genders, plan.rows.gender_codes
-    rng = generator(plan.question, str(feature))
+    genders, codes = rows.genders
+    rng = generator(rows.question, str(feature))
     mel_errors = None if mel is None else mel[0].outcome.errors
-    whole = _row(plan, run, np.ones(len(codes), dtype=bool), mel_errors, rng) | {"gender": ""}
+    whole = _row(rows, run, np.ones(len(codes), dtype=bool), mel_errors, rng) | {"gender": ""}
     whole["correlation"] = run.outcome.correlation
     if run.null is not None:
         whole["null_mae_cm"] = run.null.mean()
         if len(run.null) >= MIN_PERMUTATIONS_FOR_P:
             whole["p_null"] = (1 + (run.null <= run.outcome.mae + 1e-12).sum()) / (1 + len(run.null))
-    rows = [whole]
+    results = [whole]
     if len(genders) > 1:
         for code, gender in enumerate(genders):
-            rows.append(_row(plan, run, codes == code, mel_errors, rng) | {"gender": str(gender)})
-    return [common_columns(plan, feature) | row for row in rows]
+            results.append(_row(rows, run, codes == code, mel_errors, rng) | {"gender": str(gender)})
+    return results
 
 
 def _row(
-    plan: Plan, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
+    rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Errors over some of the rows, and what they are compared with."""
-    errors, speakers = run.outcome.errors[mine], plan.rows.speaker_codes[mine]
+    errors, speakers = run.outcome.errors[mine], rows.speakers.codes[mine]
     usual = run.outcome.baseline_errors[mine]
     interval = cluster_bootstrap_interval(errors, speakers, rng=rng)
     by_speaker = group_means(errors, speakers)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lvm_probe.analysis.predictions import Outcome
-from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.plan import Plan
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.rows import size_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = [
     "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
@@ -77,32 +72,13 @@ class Answer:
         return as_html(self.frame, self.notes)
 
 
-def common_columns(plan: Plan, feature: Feature) -> dict[str, Any]:
-    """The columns that all rows of a feature share."""
-    question = plan.question
-    size = size_of(plan.rows, feature)
-    return {
-        "table": plan.rows.table.name,
-        "feature": str(feature),
-        "target": question.target,
-        "method": question.method,
-        "protocol": question.protocol,
-        "rows": question.row_unit,
-        "dims": min(size, question.match_dims or size),
-        "match_dims": question.match_dims or 0,
-        "normalise": question.normalise,
-        "permutations": question.permutations or 0,
-    }
-
-
-def results_frame(rows: Sequence[Mapping[str, Any]], question: Question) -> pd.DataFrame:
+def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A data frame of result rows, each of which holds a value, or an array over `k`, by the name of its column."""
-    import pandas as pd
 
     def column(name: str) -> np.ndarray:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
-    columns = COLUMNS + MORE_COLUMNS + (HEIGHT_COLUMNS if question.target == "height-cm" else [])
+    columns = COLUMNS + MORE_COLUMNS + (HEIGHT_COLUMNS if "mae_cm" in rows[0] else [])
     frame = pd.DataFrame({name: column(name) for name in columns})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
@@ -110,24 +86,15 @@ def results_frame(rows: Sequence[Mapping[str, Any]], question: Question) -> pd.D
     return frame
 
 
-def confusion_frame(outcomes: Mapping[Feature, Outcome], plan: Plan) -> pd.DataFrame:
-    """How often each class was taken for each, at the ks that are shown."""
-    import pandas as pd
-
-    frames = []
-    for feature, outcome in outcomes.items():
-        shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
-        shape = (len(shown), len(plan.rows.classes), len(plan.rows.classes))
-        cells = (np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown])
-        pairs, counts = np.unique(np.ravel_multi_index(cells, shape), return_counts=True)
-        at_k, label, predicted = np.unravel_index(pairs, shape)
-        frames.append(pd.DataFrame(common_columns(plan, feature) | {
-            "k": np.take(outcome.ks, shown)[at_k], "label": plan.rows.classes[label],
-            "predicted": plan.rows.classes[predicted], "count": counts,
-        }))  # fmt: skip
-    return (
-        pd.concat(frames, ignore_index=True)[CONFUSION_COLUMNS] if frames else pd.DataFrame(columns=CONFUSION_COLUMNS)
-    )
+def confusion_frame(common: Mapping[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:
+    """How often each class was taken for each, at the ks that are shown; `common` has the other columns."""
+    shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
+    shape = (len(shown), len(classes), len(classes))
+    cells = (np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown])
+    pairs, counts = np.unique(np.ravel_multi_index(cells, shape), return_counts=True)
+    k, label, predicted = np.unravel_index(pairs, shape)
+    counted = {"k": np.take(outcome.ks, shown)[k], "label": classes[label], "predicted": classes[predicted]}
+    return pd.DataFrame(dict(common) | counted | {"count": counts})[CONFUSION_COLUMNS]
 
 
 def recall_of(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import Normalise, Question, RowUnit
+from lvm_probe.probing.questions.question import Question, RowUnit
 
 MIN_WORDS = 5
 """Fewest tokens of a word that is asked for, unless the question says otherwise."""
@@ -28,11 +29,36 @@ MIN_WORDS = 5
 _DIALECT_SENTENCE = re.compile(r"(?i:_SA[12])$")
 
 
+class Categories(NamedTuple):
+    """The values of a column and, for every row, the place of its own among them.
+
+    Attributes:
+        names: the values that occur, as text, ascending.
+        codes: one per row.
+    """
+
+    names: np.ndarray
+    codes: Int[np.ndarray, " rows"]
+
+    @classmethod
+    def of(cls, column: np.ndarray) -> Categories:
+        return cls(*np.unique(column.astype(str), return_inverse=True))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows that are judged together: one speaker's, or those of all speakers, whose id is then empty."""
+
+    speaker: str
+    rows: Int[np.ndarray, " rows"]
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of a question.
 
     Attributes:
+        question: which they are of.
         table: the rows with their features.
         labels: one per row; text, or centimetres for `height-cm`.
         types: for a control task (Hewitt and Liang 2019), what a probe could know a row by without knowing its class:
@@ -40,6 +66,7 @@ class Rows:
             an attribute, the utterance for a speaker.
     """
 
+    question: Question
     table: TokenTable
     labels: np.ndarray
     types: Int[np.ndarray, " rows"]
@@ -48,57 +75,78 @@ class Rows:
         return len(self.labels)
 
     @cached_property
-    def _classes_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.unique(self.labels.astype(str), return_inverse=True)
-
-    @property
-    def classes(self) -> np.ndarray:
-        """The labels that occur, as text, ascending."""
-        return self._classes_and_codes[0]
-
-    @property
-    def codes(self) -> Int[np.ndarray, " rows"]:
-        """Each row's label as its place among `classes`."""
-        return self._classes_and_codes[1]
+    def classes(self) -> Categories:
+        """The labels."""
+        return Categories.of(self.labels)
 
     @cached_property
-    def _speakers_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.unique(self.table.columns["speaker"].astype(str), return_inverse=True)
-
-    @property
-    def speakers(self) -> np.ndarray:
-        """Ids of the speakers, ascending."""
-        return self._speakers_and_codes[0]
-
-    @property
-    def speaker_codes(self) -> Int[np.ndarray, " rows"]:
-        """Each row's speaker as the place among `speakers`."""
-        return self._speakers_and_codes[1]
+    def speakers(self) -> Categories:
+        """The speakers' ids."""
+        return Categories.of(self.table.columns["speaker"])
 
     @cached_property
-    def _genders_and_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.unique(self.table.columns["gender"].astype(str), return_inverse=True)
-
-    @property
-    def genders(self) -> np.ndarray:
-        """The genders that occur, ascending."""
-        return self._genders_and_codes[0]
-
-    @property
-    def gender_codes(self) -> Int[np.ndarray, " rows"]:
-        """Each row's gender as its place among `genders`."""
-        return self._genders_and_codes[1]
+    def utterances(self) -> Categories:
+        """The utterances' ids."""
+        return Categories.of(self.table.columns["utterance"])
 
     @cached_property
-    def utterance_codes(self) -> Int[np.ndarray, " rows"]:
-        """A number for each row's utterance."""
-        return np.unique(self.table.columns["utterance"].astype(str), return_inverse=True)[1]
+    def genders(self) -> Categories:
+        """The speakers' genders."""
+        return Categories.of(self.table.columns["gender"])
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """The rows that are judged together: each speaker's, or all."""
+        if not self.question.one_speaker_at_a_time:
+            return (Pool("", np.arange(len(self))),)
+        names, codes = self.speakers
+        return tuple(Pool(str(name), np.flatnonzero(codes == code)) for code, name in enumerate(names))
+
+    @property
+    def groups(self) -> Int[np.ndarray, " rows"]:
+        """Codes of what is held out together by `utterance` and `speaker`, and has one label in the permuted null.
+
+        Utterances under `utterance`, speakers otherwise. For the target `speaker` always utterances: to permute the
+        labels of whole speakers would only rename them.
+        """
+        by_utterance = self.question.protocol == "utterance" or self.question.target == "speaker"
+        return self.utterances.codes if by_utterance else self.speakers.codes
 
     def where(self, chosen: Bool[np.ndarray, " rows"]) -> Rows:
         """The rows where `chosen` is true."""
         if chosen.all():
             return self
-        return Rows(self.table.select(chosen), self.labels[chosen], self.types[chosen])
+        return Rows(self.question, self.table.select(chosen), self.labels[chosen], self.types[chosen])
+
+    def size(self, feature: Feature) -> int:
+        """Dimensions of a feature.
+
+        Raises:
+            InputError: the table lacks the feature, or it is the variance over a single Monte Carlo draw.
+        """
+        size = self.table.matrix(feature, slice(0)).shape[1]
+        for part in feature.parts:
+            if part.endswith("_var") and not np.isfinite(self.table.features[part]).all():
+                raise InputError(
+                    f"{self.table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
+                    "extract into another folder with --samples 2 or more"
+                )
+        return size
+
+    def points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"]:
+        """A feature's values in a pool, centred and scaled over each speaker's or utterance's rows where asked for."""
+        points = self.table.matrix(feature, pool.rows)
+        if self.question.normalise == "none":
+            return points
+        units = self.speakers.codes if self.question.normalise == "speaker" else self.utterances.codes
+        _, unit, sizes = np.unique(units[pool.rows], return_inverse=True, return_counts=True)
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return np.stack([np.bincount(unit, column) for column in values.T], axis=1) / sizes[:, None]
+
+        points -= mean(points)[unit]
+        deviation = np.sqrt(mean(points**2))
+        return points / np.where(deviation > 0, deviation, 1.0)[unit]
 
 
 def select_rows(table: TokenTable, question: Question) -> Rows:
@@ -140,42 +188,8 @@ def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, tuple[st
     if question.protocol == "utterance" and question.one_speaker_at_a_time:
         return _without_single_utterances(rows)
     if question.protocol == "speaker" and question.target in ("word", "gender", "height", "dialect"):
-        return _without_classes_of_one_speaker(rows, question)
+        return _without_classes_of_one_speaker(rows)
     return rows, ()
-
-
-def size_of(rows: Rows, feature: Feature) -> int:
-    """Dimensions of a feature.
-
-    Raises:
-        InputError: the table lacks the feature, or it is the variance over a single Monte Carlo draw.
-    """
-    size = rows.table.matrix(feature, slice(0)).shape[1]
-    for part in feature.parts:
-        if part.endswith("_var") and not np.isfinite(rows.table.features[part]).all():
-            raise InputError(
-                f"{rows.table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
-                "extract into another folder with --samples 2 or more"
-            )
-    return size
-
-
-def points_of(
-    rows: Rows, feature: Feature, normalise: Normalise, chosen: Int[np.ndarray, " chosen"]
-) -> Float[np.ndarray, "chosen dims"]:
-    """A feature's values in the chosen rows, centred and scaled over each speaker's or utterance's part of them."""
-    points = rows.table.matrix(feature, chosen)
-    if normalise == "none":
-        return points
-    units = rows.speaker_codes if normalise == "speaker" else rows.utterance_codes
-    _, unit, sizes = np.unique(units[chosen], return_inverse=True, return_counts=True)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.stack([np.bincount(unit, column) for column in values.T], axis=1) / sizes[:, None]
-
-    points -= mean(points)[unit]
-    deviation = np.sqrt(mean(points**2))
-    return points / np.where(deviation > 0, deviation, 1.0)[unit]
 
 
 def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:
@@ -275,7 +289,7 @@ def _phonemes(table: TokenTable, question: Question) -> Rows:
             types = np.unique(labels.astype(str), return_inverse=True)[1]
         labels = np.array([names.get(label) for label in labels], dtype=object)
         chosen &= np.array([label is not None for label in labels], dtype=bool)
-    return _frequent(Rows(table, labels, types).where(chosen), question.min_count or 1)
+    return _frequent(Rows(question, table, labels, types).where(chosen), question.min_count or 1)
 
 
 def _phone_class(label: str, question: Question) -> str | None:
@@ -289,7 +303,7 @@ def _words(table: TokenTable, question: Question) -> Rows:
     table = _of_unit(table, "word")
     labels = np.array([label.lower() for label in table.columns["label"]], dtype=object)
     min_count = MIN_WORDS if question.min_count is None else question.min_count
-    rows = _frequent(Rows(table, labels, _in_context(table)), min_count)
+    rows = _frequent(Rows(question, table, labels, _in_context(table)), min_count)
     if len(rows) == 0:
         raise InputError(f"{table.path}: no word occurs {min_count} times; lower --min-count, or give more utterances")
     return rows
@@ -297,39 +311,39 @@ def _words(table: TokenTable, question: Question) -> Rows:
 
 def _frequent(rows: Rows, min_count: int) -> Rows:
     """Without the labels that have fewer rows."""
-    return rows.where(np.bincount(rows.codes)[rows.codes] >= min_count)
+    return rows.where(np.bincount(rows.classes.codes)[rows.classes.codes] >= min_count)
 
 
 def _without_single_utterances(rows: Rows) -> tuple[Rows, tuple[str, ...]]:
-    pairs = np.unique(np.stack([rows.speaker_codes, rows.utterance_codes]), axis=1)
+    pairs = np.unique(np.stack([rows.speakers.codes, rows.utterances.codes]), axis=1)
     single = np.bincount(pairs[0]) < 2
     if not single.any():
         return rows, ()
-    names = _listed(rows.speakers[single])
+    names = _listed(rows.speakers.names[single])
     if single.all():
         raise InputError(
             f"{rows.table.path}: protocol utterance trains on a speaker's other utterances, and {names} "
             f"{'has' if len(single) == 1 else 'have'} one each; give more utterances, or use --protocol speaker or "
             "nested"
         )
-    left_out = single[rows.speaker_codes]
+    left_out = single[rows.speakers.codes]
     note = f"left out, for protocol utterance needs two utterances of a speaker: {names} ({left_out.sum()} rows)"
     return rows.where(~left_out), (note,)
 
 
-def _without_classes_of_one_speaker(rows: Rows, question: Question) -> tuple[Rows, tuple[str, ...]]:
-    pairs = np.unique(np.stack([rows.codes, rows.speaker_codes]), axis=1)
+def _without_classes_of_one_speaker(rows: Rows) -> tuple[Rows, tuple[str, ...]]:
+    pairs = np.unique(np.stack([rows.classes.codes, rows.speakers.codes]), axis=1)
     single = np.bincount(pairs[0]) < 2
     if not single.any() or len(single) < 2:
         return rows, ()
-    names = _listed(rows.classes[single])
+    names = f"{rows.question.target} {_listed(rows.classes.names[single])}"
     if (~single).sum() < 2:
         raise InputError(
-            f"{rows.table.path}: only one speaker has {question.target} {names}, and holding a speaker out needs two "
+            f"{rows.table.path}: only one speaker has {names}, and holding a speaker out needs two "
             "speakers of each of two classes; give more speakers, or use --protocol nested"
         )
-    left_out = single[rows.codes]
-    note = f"left out, for only one speaker has it: {question.target} {names} ({left_out.sum()} rows)"
+    left_out = single[rows.classes.codes]
+    note = f"left out, for only one speaker has it: {names} ({left_out.sum()} rows)"
     return rows.where(~left_out), (note,)
 
 
@@ -347,7 +361,7 @@ def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:
         table = _averaged(table, question.row_unit)
     by = "utterance" if question.target == "speaker" else "speaker"
     types = np.unique(table.columns[by].astype(str), return_inverse=True)[1]
-    return Rows(table, table.columns[column].astype(object), types)
+    return Rows(question, table, table.columns[column].astype(object), types)
 
 
 def _of_unit(table: TokenTable, unit: str) -> TokenTable:

@@ -312,11 +312,12 @@ def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: Protoc
     def compute() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         rows = select_rows(table, question)
         rows = rows.where(np.isin(rows.labels.astype(str), sorted(classes)))
-        probe = KnnProbe(rows.table.matrix(feature), rows.codes, rows.speaker_codes, rows.utterance_codes,
+        classes_of_rows, codes = rows.classes
+        probe = KnnProbe(rows.table.matrix(feature), codes, rows.speakers.codes, rows.utterances.codes,
                          view.target, question.protocol)  # type: ignore[arg-type]  # fmt: skip
         with st.spinner("Finding the tokens"):
-            names = np.append(rows.classes, "")  # the last one for no prediction
-            return rows.table.tokens.reset_index(drop=True), rows.classes[rows.codes], names[predict_all(probe)]
+            names = np.append(classes_of_rows, "")  # the last one for no prediction
+            return rows.table.tokens.reset_index(drop=True), classes_of_rows[codes], names[predict_all(probe)]
 
     tokens, labels, predictions = _cache().get(key, compute)
     return tokens[(labels == true) & (predictions[:, view.k - 1] == predicted)]

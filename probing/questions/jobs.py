@@ -1,0 +1,90 @@
+"""The runs that answer a question: each judges one feature in one pool of rows, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lvm_probe import InputError
+from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import Pool, Rows, differs
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs; its process is sent no more than this.
+
+    Attributes:
+        question: with its defaults filled in.
+        feature: of the points.
+        pool: the rows.
+        points: the feature's values.
+        untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
+        labels: codes of the classes, or heights in centimetres.
+        speakers: codes of the speakers.
+        groups: see `Rows.groups`.
+        types: see `Rows.types`.
+        genders: codes of the genders.
+    """
+
+    question: Question
+    feature: Feature
+    pool: Pool
+    points: Float[np.ndarray, "rows dims"]
+    untrained: Float[np.ndarray, "rows dims"] | None
+    labels: np.ndarray
+    speakers: Int[np.ndarray, " rows"]
+    groups: Int[np.ndarray, " rows"]
+    types: Int[np.ndarray, " rows"]
+    genders: Int[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True)
+class Jobs(Sequence[Job]):
+    """The jobs of a question, each made when it is asked for: every pool of the first feature, then of the next.
+
+    Attributes:
+        question: with its defaults filled in.
+        rows: the rows that are judged.
+        untrained: the same rows of the untrained model's table, or None.
+        features: what is asked for.
+    """
+
+    question: Question
+    rows: Rows
+    untrained: Rows | None
+    features: tuple[Feature, ...]
+
+    def __len__(self) -> int:
+        return len(self.features) * len(self.rows.pools)
+
+    def __getitem__(self, index: int) -> Job:  # type: ignore[override]
+        rows = self.rows
+        feature, pool = self.features[index // len(rows.pools)], rows.pools[index % len(rows.pools)]
+        untrained = None
+        if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
+            untrained = self.untrained.points(feature, pool)
+        labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
+        columns = (labels, rows.speakers.codes, rows.groups, rows.types, rows.genders.codes)
+        points = rows.points(feature, pool)
+        return Job(self.question, feature, pool, points, untrained, *(column[pool.rows] for column in columns))
+
+
+def generator(question: Question, name: str) -> np.random.Generator:
+    """A generator that depends on the seed and a name, so that no result depends on what else was asked."""
+    return np.random.default_rng([question.seed, *name.encode()])
+
+
+@contextlib.contextmanager
+def naming(speaker: str, feature: Feature) -> Iterator[None]:
+    """Name in an error of the analysis the speaker and the feature that it arose with."""
+    try:
+        yield
+    except InputError as error:
+        who = f"speaker {speaker}, " if speaker else ""
+        raise InputError(f"{who}feature {feature}: {error}") from None
