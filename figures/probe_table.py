@@ -65,8 +65,8 @@ def _columns(several_tables: bool) -> list[Column]:
         *([text("table")] if several_tables else []),
         text("target"), text("protocol"), text("feature"), text("k"), ("n", lambda row: f"{row['n']:,}"),
         ("classes", lambda row: str(row["n_classes"])), percent("accuracy", "accuracy"), ("95 % interval", interval),
-        percent("balanced", "balanced_accuracy"), percent("permuted null", "null_accuracy"),
-        percent("majority", "chance"), percent("untrained model", "untrained_accuracy"),
+        percent("balanced", "balanced_accuracy"), percent("null", "null_accuracy"),
+        percent("majority", "chance"), percent("untrained", "untrained_accuracy"),
         percent("paper protocol", "paper_accuracy"), percent("difference to Mel", "minus_mel", "+.1f"),
         ("p", lambda row: number(row["p_minus_mel"], ".4f")),
     ]  # fmt: skip
@@ -79,11 +79,10 @@ def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
         f"Accuracy in per cent of k nearest neighbours among at most {frame['lda_dims'].max()} linear discriminants, "
         f"for {_subject(inputs)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
         "fitted again without each token, within one speaker at a time; speaker: whole speakers are held out (gender: "
-        "one row per speaker). Permuted null: the same on permuted labels (mean over "
-        f"{number_range(frame['permutations'])} permutations); majority: share of the largest class; untrained model: "
-        "the same model with random weights; paper protocol: accuracy on the same rows when LDA has seen the held-out "
-        "token, which is biased upward. Difference to Mel in points, with the p value of a sign-flip test over "
-        f"speakers. {intervals}"
+        f"one row per speaker). Null: the same on permuted labels (mean over {number_range(frame['permutations'])} "
+        "permutations); majority: share of the largest class; untrained: the same model with random weights; paper "
+        "protocol: accuracy on the same rows when LDA has seen the held-out token, which is biased upward. Difference "
+        f"to Mel in points, with the p value of a sign-flip test over speakers. {intervals}"
     )
 
 
@@ -91,7 +90,7 @@ def _subject(inputs: FigureInputs) -> str:
     """The model and the corpus of the table, as far as they are known; the names of several tables."""
     if inputs.others:
         names = joined(table.name for table in (inputs.table, *inputs.others))
-        return f"{names} (untrained model: of the first)"
+        return f"{names} (untrained: of the first)"
     extraction = inputs.table.extraction
     model, corpus = (extraction.get(key, {}).get("name") for key in ("checkpoint", "corpus"))
     draws = f", {extraction['samples']} Monte Carlo draws" if extraction.get("samples") else ""
