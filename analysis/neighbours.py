@@ -15,8 +15,8 @@ from lvm_probe.analysis.shape_annotations import Float, Int
 # From the queries to their candidates, and below the squared distance of any point that is not among them.
 _Candidates = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-_NUMBERS_AT_ONCE, _QUERIES_AT_ONCE = 1 << 22, 128  # at most, and at least
-_MANY_POINTS, _MANY_QUERIES = 2500, 64  # with fewer, comparing all takes no longer than finding candidates
+_QUERIES_AT_ONCE = 128
+_MANY_POINTS, _MANY_QUERIES = 1000, 64  # with fewer, comparing all takes no longer than finding candidates
 _SPARE = 8  # candidates beyond k, so that a tie for the last place is noticed
 _TREE_DIMS = 8  # a tree visits more of the points with every dimension; beyond, products are quicker
 _TREE_ROUNDING = 1e-12  # of a squared distance: more than sums of up to eight squares can lose
@@ -98,9 +98,7 @@ def _search(base: np.ndarray, queries: np.ndarray, k: int) -> Int[np.ndarray, "q
     if n >= max(_MANY_POINTS, k + _SPARE) and len(queries) >= _MANY_QUERIES:
         candidates = (_tree_candidates if dims <= _TREE_DIMS else _product_candidates)(base, k + _SPARE)
     by_dimension = np.ascontiguousarray(base.T)
-    at_once = max(_QUERIES_AT_ONCE, _NUMBERS_AT_ONCE // n)
-    for begin in range(0, len(queries), at_once):
-        some = np.arange(begin, min(begin + at_once, len(queries)))
+    for some in np.split(np.arange(len(queries)), range(_QUERIES_AT_ONCE, len(queries), _QUERIES_AT_ONCE)):
         doubtful = some
         if candidates is not None:
             rows, nearest_other = candidates(queries[some])

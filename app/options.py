@@ -47,6 +47,13 @@ def add_reading(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--layout", choices=("auto", *LAYOUTS), default="auto", help="how files and annotations are laid out"
     )
+    group.add_argument(
+        "--speaker-from",
+        metavar="RULE",
+        help="what names the speakers of TextGrid and .lab folders: a folder level (1, 2, ... from the corpus, -1 for "
+        "the file's own), a table.csv with the columns file,speaker, or a pattern such as '([a-z]+)_' (default: the "
+        "nearest folder, or the file name up to the first _ or -)",
+    )
     group.add_argument("--strict", action="store_true", help="stop at the first unusable utterance")
     group.add_argument("--no-resample", action="store_true", help="leave out audio of another sample rate")
     group.add_argument(
@@ -90,6 +97,7 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_pr
         sample_rate=sample_rate,
         phoneme_tier=args.phoneme_tier,
         word_tier=args.word_tier,
+        speaker_from=args.speaker_from,
     )
     if print_problems:
         for problem in corpus.problems[:SHOWN_PROBLEMS]:

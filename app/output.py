@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
+from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.lock import locked
 from lvm_probe.probing.progress import bar
 
@@ -39,7 +40,6 @@ def exclusive_output_folder(run: Callable[[argparse.Namespace], Output]) -> Call
 
     @functools.wraps(run)
     def with_lock(args: argparse.Namespace) -> Output:
-        from lvm_probe.models.io.files import check_writable
 
         if getattr(args, "devices", 1) > 1:
             from lvm_probe.models.training.distributed import is_secondary_process
@@ -55,7 +55,6 @@ def exclusive_output_folder(run: Callable[[argparse.Namespace], Output]) -> Call
 
 def csv_file(name: str | Path) -> Path:
     """The `--out` file of a table of results; raises InputError where it cannot be written."""
-    from lvm_probe.models.io.files import check_writable
 
     path = Path(name)
     check_writable(path.parent)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from lvm_probe import InputError
 from lvm_probe.app.options import names
 from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.questions.question import (
     PROTOCOLS_OF,
@@ -133,7 +134,6 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
 
 def run(args: argparse.Namespace, method: Method) -> Output:
     """Ask every table under every protocol; write results, confusions and recalls."""
-    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker

@@ -1,15 +1,15 @@
 """Kills train, extract and figures at random moments and runs them again: `python benchmarks/kills.py --times 100`.
 
-Each is killed (SIGKILL) one to three times on the way, at a moment drawn from --seed: before a file operation (opening,
-renaming, removing), or after a share of the time that it takes undisturbed. After every kill nothing that can be read
-there may be anything but whole; at the end all has to be as if nothing had happened:
+Each run is killed (SIGKILL) one to three times, at random moments: before a file operation (opening, renaming,
+removing), or after a random share of the time that an undisturbed run takes. After every kill, all files that can be
+read must be complete. At the end the results must equal those of an undisturbed run:
 
-    extract   the parts byte for byte, `_extraction.json` but for when it was begun
-    train     the weights, the optimiser's state and all metadata, `log.csv`, but for seconds
+    extract   the parts byte for byte, `_extraction.json` except for its date
+    train     the weights, the optimiser's state, all metadata and `log.csv`, except for durations
     figures   every file byte for byte
 
-and no file may lie there that would not, but for one of TensorBoard's for every start of a training. The processes are
-forked from one that has loaded everything, on the CPU and with one thread.
+and there must be no other files, except one of TensorBoard's for every start of a training. The processes are forked
+from one that has imported everything, and run on the CPU with one thread.
 """
 
 import argparse
@@ -69,45 +69,50 @@ class Moment:
 
 @dataclass(frozen=True)
 class Job:
-    """A command; what is to be added to go on with what is in its folder; how two folders' contents are compared."""
+    """A command to kill.
+
+    Attributes:
+        name: name of the command.
+        argv: the command without its --out.
+        contents: reads what is in its folder, so that two folders can be compared.
+        partial_contents: the same after a kill; raises AssertionError where an incomplete file can be read.
+    """
 
     name: str
     argv: tuple[str, ...]
     contents: Callable[[Path], dict[str, Any]]
-    partly: Callable[[Path], dict[str, Any]]
-    """What of the contents may be there after a kill, whole; raises where something can be read that is not."""
+    partial_contents: Callable[[Path], dict[str, Any]]
 
     def command(self, out: Path) -> list[str]:
-        """The command for this folder as it is."""
-        going_on = self.name == "train" and (out / "last.safetensors").exists()
-        return [*self.argv, "--out", str(out), "--json", *(["--resume"] if going_on else [])]
+        """The command that starts or continues in this folder."""
+        resuming = self.name == "train" and (out / "last.safetensors").exists()
+        return [*self.argv, "--out", str(out), "--json", *(["--resume"] if resuming else [])]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """How a process ended: its exit code (negative: the signal), what it said, its file operations and its seconds."""
+class Ended:
+    """How a process ended: its exit code (negative: the signal), its output, file operations and seconds."""
 
     code: int
-    said: str
+    output: str
     operations: int
     seconds: float
 
 
 def context() -> ForkServerContext:
-    """Where processes come from that have everything loaded."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
+    """Starts processes that have everything imported."""
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(PRELOADED)
+    return forkserver
 
 
 def _process(argv: list[str], log: str, kill_at: int | None) -> None:
-    """In the child: the command, killed before a file operation in its folder if that is asked for."""
+    """In the child: run the command, and kill it before file operation number `kill_at` in its folder."""
     import torch
     from tqdm import tqdm
 
     torch.set_num_threads(1)
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore that would outlive who is killed
-    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # and so would helpers
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore that would outlive a killed process
     out = argv[argv.index("--out") + 1]
     handle = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
@@ -133,48 +138,48 @@ def _process(argv: list[str], log: str, kill_at: int | None) -> None:
 _OPERATIONS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"})
 
 
-def run(where: ForkServerContext, argv: list[str], log: Path, moment: Moment | None = None) -> Seen:
+def run(forkserver: ForkServerContext, argv: list[str], log: Path, moment: Moment | None = None) -> Ended:
     """Run a command to its end, or kill it at a moment."""
     moment = moment or Moment()
     began = time.monotonic()
-    child = where.Process(target=_process, args=(argv, str(log), moment.operation))
+    child = forkserver.Process(target=_process, args=(argv, str(log), moment.operation))
     child.start()
     child.join(moment.seconds)
     if child.is_alive():
         child.kill()
         child.join()
-    said = log.read_text(errors="replace") if log.exists() else ""
-    last = said.splitlines()[-1] if said else ""
+    output = log.read_text(errors="replace") if log.exists() else ""
+    last = output.splitlines()[-1] if output else ""
     operations = int(last.split()[0]) if last.endswith(" operations") else 0
-    return Seen(child.exitcode or 0, said, operations, time.monotonic() - began)
+    return Ended(child.exitcode or 0, output, operations, time.monotonic() - began)
 
 
-# What is in the folders
+# Contents of the folders
 
 
 def table_contents(out: Path) -> dict[str, Any]:
     """The files of a token table."""
-    found: dict[str, Any] = {path.name: path.read_bytes() for path in out.iterdir()}
-    if "_extraction.json" in found:
-        found["_extraction.json"] = {**json.loads(found["_extraction.json"]), "begun": None}
-    return found
+    files: dict[str, Any] = {path.name: path.read_bytes() for path in out.iterdir()}
+    if "_extraction.json" in files:
+        files["_extraction.json"] = {**json.loads(files["_extraction.json"]), "begun": None}
+    return files
 
 
-def table_partly(out: Path) -> dict[str, Any]:
-    """Parts that are there, and the table if it can be read; a reader that takes a partial one for whole is caught."""
+def partial_table(out: Path) -> dict[str, Any]:
+    """The complete parts; loading must refuse a table that lacks some."""
     from lvm_probe import InputError
     from lvm_probe.probing.features import token_table
 
-    found = {name: content for name, content in table_contents(out).items() if not name.startswith(".")}
+    files = {name: content for name, content in table_contents(out).items() if not name.startswith(".")}
     with contextlib.suppress(InputError):
-        loaded = token_table.load(out)
-        if len(list(out.glob("part-*"))) != loaded.extraction["parts"]:
-            raise AssertionError(f"{out}: read as whole with parts missing")
-    return found
+        table = token_table.load(out)
+        if len(list(out.glob("part-*"))) != table.extraction["parts"]:
+            raise AssertionError(f"{out}: loaded although parts are missing")
+    return files
 
 
 def run_contents(out: Path) -> dict[str, Any]:
-    """Checkpoints and log of a training, without the seconds that it took."""
+    """Checkpoints and log of a training, without durations."""
     return {
         path.name: {".safetensors": _tensors, ".csv": _log}.get(path.suffix, Path.read_bytes)(path)
         for path in out.iterdir()
@@ -182,8 +187,8 @@ def run_contents(out: Path) -> dict[str, Any]:
     }
 
 
-def run_partly(out: Path) -> dict[str, Any]:
-    """Checkpoints that are there have to be whole; they may be of an earlier update."""
+def partial_run(out: Path) -> dict[str, Any]:
+    """Nothing, as checkpoints may be those of an earlier update; but they must be complete."""
     for path in out.glob("*.safetensors"):
         _tensors(path)
     return {}
@@ -192,12 +197,12 @@ def run_partly(out: Path) -> dict[str, Any]:
 def _tensors(path: Path) -> dict[str, Any]:
     from lvm_probe.models.checkpoints.checkpoint import load_tensors
 
-    tensors, metadata = load_tensors(path)
-    said: dict[str, Any] = dict(metadata)
-    said.pop("seconds", None)
-    if "provenance" in said:
-        said["provenance"] = {**json.loads(said["provenance"]), "training_seconds": None}
-    return {"metadata": said} | {
+    tensors, text = load_tensors(path)
+    metadata: dict[str, Any] = dict(text)
+    metadata.pop("seconds", None)
+    if "provenance" in metadata:
+        metadata["provenance"] = {**json.loads(metadata["provenance"]), "training_seconds": None}
+    return {"metadata": metadata} | {
         name: (str(t.dtype), tuple(t.shape), t.numpy().tobytes()) for name, t in tensors.items()
     }
 
@@ -208,72 +213,89 @@ def _log(path: Path) -> list[dict[str, str]]:
 
 
 def figure_contents(out: Path) -> dict[str, Any]:
-    """All files, those of folders in it too."""
+    """All files, also those in subfolders."""
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def figure_partly(out: Path) -> dict[str, Any]:
-    """Figures, tables and the page; what is hidden says what is done and grows."""
+def partial_figures(out: Path) -> dict[str, Any]:
+    """Figures, tables and the page; hidden files keep track of what is done, and change."""
     return {name: content for name, content in figure_contents(out).items() if not name.startswith(".")}
 
 
 def jobs(checkpoint: Path, corpus: Path, latents: Path, pieces: Sequence[str]) -> list[Job]:
-    """Small ones, of a few seconds at most."""
+    """Small jobs that take a few seconds at most."""
     tiny = ("--preset", "tiny", "--updates", "24", "--batch", "1", "--precision", "fp32", "--device", "cpu")
     train = ("train", "cwvae", "--corpus", str(corpus), "--hold-out", "0.5", *tiny)
     extract = ("extract", "--ckpt", str(checkpoint), "--corpus", str(corpus), "--samples", "1", "--device", "cpu")
     figures = ("figures", "--latents", str(latents), "--permutations", "1", "--device", "cpu")
     figures += tuple(word for name in pieces for word in ("--only", name))
     return [
-        Job("train", train, run_contents, run_partly),
-        Job("extract", (*extract, "--units", "phoneme,word"), table_contents, table_partly),
-        Job("figures", figures, figure_contents, figure_partly),
+        Job("train", train, run_contents, partial_run),
+        Job("extract", (*extract, "--units", "phoneme,word"), table_contents, partial_table),
+        Job("figures", figures, figure_contents, partial_figures),
     ]
 
 
 # Killing
 
 
-def moment(draw: random.Random, whole: Seen) -> Moment:
-    """A random one of an undisturbed run, half of them by file operations."""
-    if draw.random() < 0.5:
-        return Moment(operation=draw.randint(1, whole.operations))
-    return Moment(seconds=draw.uniform(0, whole.seconds))
+def random_moment(rng: random.Random, undisturbed: Ended) -> Moment:
+    """A random moment of a run; half of them are file operations."""
+    if rng.random() < 0.5:
+        return Moment(operation=rng.randint(1, undisturbed.operations))
+    return Moment(seconds=rng.uniform(0, undisturbed.seconds))
 
 
 def difference(ours: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Which files differ; empty when none does."""
+    """Names of the files that differ; empty if none does."""
     return ", ".join(name for name in sorted(ours.keys() | wanted.keys()) if ours.get(name) != wanted.get(name))
 
 
-def once(
-    where: ForkServerContext, job: Job, work: Path, whole: Seen, wanted: dict[str, Any], draw: random.Random
+def kill_and_finish(
+    forkserver: ForkServerContext,
+    job: Job,
+    work: Path,
+    undisturbed: Ended,
+    wanted: dict[str, Any],
+    rng: random.Random,
 ) -> str:
-    """One folder, one to three kills on the way to its end; what is wrong then, with the moments, or nothing."""
+    """Kill a job one to three times, then let it finish.
+
+    Args:
+        forkserver: starts the processes.
+        job: the job.
+        work: folder for its results and its log.
+        undisturbed: an undisturbed run of it.
+        wanted: the contents of that run's folder.
+        rng: draws the moments.
+
+    Returns:
+        What is wrong with the results, with the moments; empty if nothing is.
+    """
     out, moments = work / "out", []
     shutil.rmtree(out, ignore_errors=True)
-    for _ in range(draw.choice((1, 1, 2, 3))):
-        moments.append(moment(draw, whole))
-        seen = run(where, job.command(out), work / "log", moments[-1])
-        if seen.code not in (0, -signal.SIGKILL):
-            return f"exit code {seen.code} {moments}: {seen.said[-2000:]}"
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        moments.append(random_moment(rng, undisturbed))
+        ended = run(forkserver, job.command(out), work / "log", moments[-1])
+        if ended.code not in (0, -signal.SIGKILL):
+            return f"exit code {ended.code} {moments}: {ended.output[-2000:]}"
         if out.exists():
-            there = job.partly(out)
-            if wrong := difference(there, {name: wanted.get(name) for name in there}):
-                return f"{wrong} not whole after {moments}"
-        if seen.code == 0 and job.name == "train":
-            break  # it would say that it is finished
-    seen = run(where, job.command(out), work / "log")
-    if seen.code != 0:
-        return f"exit code {seen.code} after {moments}: {seen.said[-2000:]}"
+            contents = job.partial_contents(out)
+            if wrong := difference(contents, {name: wanted.get(name) for name in contents}):
+                return f"{wrong} not complete after {moments}"
+        if ended.code == 0 and job.name == "train":
+            break  # a finished training cannot be resumed
+    ended = run(forkserver, job.command(out), work / "log")
+    if ended.code != 0:
+        return f"exit code {ended.code} after {moments}: {ended.output[-2000:]}"
     wrong = difference(job.contents(out), wanted)
     return f"{wrong} differ after {moments}" if wrong else ""
 
 
-def prepared(
+def make_jobs(
     work: Path, pieces: Sequence[str] = ("durations", "gender_density", "table-5"), sentences: int = 6
 ) -> list[Job]:
-    """The jobs on a small checkpoint, sentences of four speakers of the demo corpus, and the table of both."""
+    """The jobs, with a small checkpoint, sentences of four speakers of the demo corpus, and the table of both."""
     from lvm_probe.app.cli import main
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.registry import family, preset
@@ -302,33 +324,33 @@ def prepared(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=100, help="folders for each of the three commands")
+    parser.add_argument("--times", type=int, default=100, help="repetitions for each of the three commands")
     parser.add_argument("--only", choices=("train", "extract", "figures"), action="append")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    where, failed = context(), 0
+    forkserver, failed = context(), 0
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        for job in prepared(work):
+        for job in make_jobs(work):
             if args.only and job.name not in args.only:
                 continue
-            run(where, job.command(work / "warm"), work / "log")
-            whole = run(where, job.command(work / job.name), work / "log")
-            if whole.code != 0:
-                raise SystemExit(f"{job.name} does not run at all: {whole.said}")
+            run(forkserver, job.command(work / "warm"), work / "log")
+            undisturbed = run(forkserver, job.command(work / job.name), work / "log")
+            if undisturbed.code != 0:
+                raise SystemExit(f"{job.name} fails even when it is not killed: {undisturbed.output}")
             wanted = job.contents(work / job.name)
             began, wrong = time.monotonic(), Counter[str]()
-            for time_ in range(args.times):
-                said = once(where, job, work, whole, wanted, random.Random(f"{args.seed} {job.name} {time_}"))
-                if said:
-                    wrong[said] += 1
-                    print(f"{job.name} {time_}: {said}", flush=True)
+            for turn in range(args.times):
+                rng = random.Random(f"{args.seed} {job.name} {turn}")
+                if fault := kill_and_finish(forkserver, job, work, undisturbed, wanted, rng):
+                    wrong[fault] += 1
+                    print(f"{job.name} {turn}: {fault}", flush=True)
             shutil.rmtree(work / "warm", ignore_errors=True)
             failed += wrong.total()
             print(
-                f"{job.name:8} killed on the way to {args.times} results ({whole.operations} file operations, "
-                f"{whole.seconds:.1f} s undisturbed): {wrong.total()} not as if nothing had happened; "
+                f"{job.name:8} killed and continued {args.times} times ({undisturbed.operations} file operations, "
+                f"{undisturbed.seconds:.1f} s undisturbed): {wrong.total()} with wrong results; "
                 f"{time.monotonic() - began:.0f} s",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""Measures what the machine's matrix products reach: the limit to hold a training speed against.
+"""Measures the speed of matrix products on this machine: an upper limit for the speed of training.
 
     python benchmarks/machine.py --rows 2048 --inputs 576 --outputs 384
 

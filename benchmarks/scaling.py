@@ -1,8 +1,8 @@
-"""Measures what docs/scaling.md reckons with; extraction's speed, probes and training have benchmarks of their own.
+"""Measures the rates of docs/scaling.md; extraction, probes and training have benchmarks of their own.
 
     python benchmarks/scaling.py --corpus LibriSpeech --latents latents/libri
 
-Each figure comes from a process of its own, for peaks of memory are told only once.
+Each figure comes from a process of its own, because a process knows only its peak memory since its start.
 """
 
 import argparse
@@ -20,7 +20,7 @@ path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def peak() -> float:
-    """The most memory that this process has had, in bytes."""
+    """Peak memory of this process so far, in bytes."""
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -56,20 +56,20 @@ def latents(folder: str) -> str:
 
     parts = sorted(Path(folder).glob("part-*.parquet"))
     before = peak()
-    loaded = token_table.load(folder)
-    most = peak() - before
-    rows, numbers = len(loaded.tokens), sum(array.nbytes for array in loaded.features.values())
+    table = token_table.load(folder)
+    growth = peak() - before
+    rows, numbers = len(table.tokens), sum(array.nbytes for array in table.features.values())
     begin = time.process_time()
     token_table.count_rows(Path(folder), len(parts))
     counted = 1000 * (time.process_time() - begin) / len(parts)
     return (
         f"table: {rows} rows of {sum(p.stat().st_size for p in parts) / rows:,.0f} bytes on disk, "
-        f"{numbers / rows:,.0f} of them numbers in memory; read with {most / rows:,.0f} bytes a row at the peak\n"
+        f"{numbers / rows:,.0f} of them numbers in memory; {growth / rows:,.0f} bytes a row at the peak of reading\n"
         f"       a part read back in {counted:.1f} ms"
     )
 
 
-def model(ckpt: str, seconds: int, samples: int) -> str:
+def model(ckpt: str, seconds: int, draws: int) -> str:
     import numpy as np
     import torch
 
@@ -79,7 +79,7 @@ def model(ckpt: str, seconds: int, samples: int) -> str:
     from lvm_probe.probing.features.sources import ModelSource
 
     torch.set_num_threads(1)
-    settings = Settings(draws=samples, estimator="posterior-mean")
+    settings = Settings(draws=draws, estimator="posterior-mean")
     source = ModelSource.of(checkpoint.load(ckpt), settings, torch.device("cpu"), 1.0)
     before = peak()
     pcm = (1000 * np.random.default_rng(0).normal(size=seconds * source.sample_rate)).astype(np.int16)
@@ -87,7 +87,7 @@ def model(ckpt: str, seconds: int, samples: int) -> str:
     source.pooled("noise", pcm, [Segment("all", 0, len(pcm))])
     used = time.process_time() - begin
     return (
-        f"{ckpt}, {seconds} s, {samples} samples: peak {peak() / 1e9:.2f} GB ({before / 1e9:.2f} before), "
+        f"{ckpt}, {seconds} s, {draws} draws: peak {peak() / 1e9:.2f} GB ({before / 1e9:.2f} before), "
         f"{used / seconds:.3f} s of processor time a second"
     )
 

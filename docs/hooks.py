@@ -9,7 +9,7 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # mkdocs takes it away again after this module
 
-from lvm_probe.app.cli import parser
+from lvm_probe.app.cli import make_parser
 from tests import link_tree
 
 
@@ -25,7 +25,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def commands() -> str:
-    top = parser()
+    top = make_parser()
     subparsers = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     parts = ["# Commands", "", "`probe COMMAND --help` prints the same.", "", _block(top)]
     for name, sub in subparsers.choices.items():

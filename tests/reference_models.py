@@ -1,7 +1,7 @@
-"""Slow oracles for the models, obviously right: loops over samples, steps and dimensions in double precision.
+"""Slow oracles for the models: plain loops over samples, steps and dimensions in double precision.
 
-They share no code with what they check. Probabilities are differences of the textbook distribution function,
-masks are counted out one step at a time, and recurrences are written out unit by unit.
+They share no code with what they check. Probabilities are differences of the textbook distribution function, masks are
+counted step by step, and recurrences are written out unit by unit.
 """
 
 import math
@@ -37,7 +37,7 @@ def mixture_log_mass(parameters: Row, lower: float, upper: float) -> float:
 
 
 def mixture_log_mass_exactly(parameters: Row, lower: float, upper: float, digits: int = 40) -> float:
-    """The same with many digits, so that nothing that matters cancels, and with 400 nothing underflows."""
+    """The same with many digits, so that nothing cancels; with 400 digits nothing underflows."""
     k = len(parameters) // 3
     with localcontext() as context:
         context.prec = digits
@@ -172,12 +172,12 @@ def gaussian_mixture_log_density(parameters: Row, x: float, min_std: float) -> f
 
 
 def gaussian_mixture_log_mass(parameters: Row, lower: float, upper: float, min_std: float) -> float:
-    """Log of the density's integral over a bin by Simpson's rule; open bins go on until nothing is left."""
+    """Log of the density's integral over a bin by Simpson's rule; open bins end where the rest is negligible."""
     terms = []
     for weight, mean, std in gaussian_components(parameters, min_std):
         a, b = (lower - mean) / std, (upper - mean) / std
         if b > 1e20:
-            b = max(a, 0.0) + min(10.0, 40 / max(1.0, a))  # what follows is less by e^-40
+            b = max(a, 0.0) + min(10.0, 40 / max(1.0, a))  # the rest is smaller by a factor of e^-40
         if a < -1e20:
             a = min(b, 0.0) - min(10.0, 40 / max(1.0, -b))
         n, nearest, total = 4_000, 0.0 if a < 0 < b else min(a * a, b * b) / 2, 0.0

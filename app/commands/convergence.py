@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings, whole_numbers
 from lvm_probe.app.output import Output, csv_file, in_columns, plural, rows_as_json, runs_bar
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Measure error, accuracy and cost for every number of draws."""
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.diagnostics import convergence
     from lvm_probe.probing.features.posterior_sampler import require_latents
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import lvm_probe
 from lvm_probe.app.options import add_device
-from lvm_probe.app.output import Output, rows_as_json, runs_bar
+from lvm_probe.app.output import Output, rows_as_json
+from lvm_probe.models.io.files import write_csv
 
 SUMMARY = "run everything end to end on an embedded synthetic corpus"
 EXAMPLES = ("probe demo --out demo-out",)
@@ -29,23 +30,17 @@ def run(args: argparse.Namespace) -> Output:
 
     from lvm_probe.figures import accuracy_over_k, phonemes_lda, style
     from lvm_probe.figures.inputs import FigureInputs
-    from lvm_probe.models.io.files import write_csv
     from lvm_probe.probing.corpora.demo import CORPUS
-    from lvm_probe.probing.questions.ask import ask
-    from lvm_probe.probing.questions.question import Protocol, Question
+    from lvm_probe.probing.questions.question import Protocol
     from lvm_probe.probing.questions.report import as_text
 
     out = Path(args.out)
     corpus = lvm_probe.open_corpus(CORPUS)
     model = lvm_probe.load_model(CHECKPOINT, device=args.device)
     tokens = lvm_probe.extract(corpus, model, out / "latents", samples=DRAWS, seed=args.seed)
-    answers = []
     protocols: tuple[Protocol, ...] = ("paper", "utterance")
-    for protocol in protocols:
-        question = Question(protocol=protocol, permutations=PERMUTATIONS, seed=args.seed)
-        with runs_bar(f"knn, {protocol}") as progress:
-            answers.append(ask(tokens, question, progress=progress).frame)
-    results = pd.concat(answers, ignore_index=True)
+    answers = [lvm_probe.ask(tokens, protocol=p, permutations=PERMUTATIONS, seed=args.seed) for p in protocols]
+    results = pd.concat([answer.frame for answer in answers], ignore_index=True)
     write_csv(out / "knn-phoneme.csv", results)
     curves = accuracy_over_k.write(results, out / "accuracy-over-k")
     speaker = corpus.speakers[0].id

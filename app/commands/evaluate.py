@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
-from lvm_probe.app.output import Output, in_columns
+from lvm_probe.app.output import Output
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from lvm_probe.figures.table_format import Column, Table
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
@@ -66,7 +66,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Evaluate each model on the same recordings; one document, or a table if there are several models."""
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.files import check_writable
     from lvm_probe.models.likelihood.baselines import BASELINES
 
     files = [Path(name) for name in args.out or []]
@@ -93,14 +92,17 @@ def run(args: argparse.Namespace) -> Output:
     corpus = _select(open_corpus(args, rates[0]), args.split, models)
     reading = read_recordings(corpus, rates[0], args)
     documents, texts = zip(*(_evaluate(name, loaded[name], reading, rates[0], args) for name in names), strict=True)
-    frame = table(documents)
-    for file in files:
-        _write(file, frame, documents)
-    document = documents[0] if len(documents) == 1 else {"results": list(documents)}
-    document |= {"speakers": len(reading.corpus.speakers), "left_out": list(reading.left_out), "seed": args.seed}
-    lines = [texts[0]] if len(documents) == 1 else [*in_columns(_cells(frame, "≤ "), left=2), _footnote(reading, frame)]
+    speakers, several = len(reading.corpus.speakers), len(documents) > 1
+    lines = [texts[0]]
+    if several or files:
+        table = _table(documents, speakers)
+        lines = [table.as_text()] if several else lines
+        for file in files:
+            _write(file, table, documents)
+    document = {"results": list(documents)} if several else documents[0]
+    document |= {"speakers": speakers, "left_out": list(reading.left_out), "seed": args.seed}
     for d in documents:
-        lines += [f"warning: {'' if len(documents) == 1 else d['name'] + ': '}{warning}" for warning in d["warnings"]]
+        lines += [f"warning: {d['name'] + ': ' if several else ''}{warning}" for warning in d["warnings"]]
     lines += [f"wrote {file}" for file in files]
     return Output(document | {"wrote": [str(file) for file in files]}, "\n".join(lines))
 
@@ -192,9 +194,11 @@ def _evaluate(
     return document, "\n".join(lines)
 
 
-def table(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
     """One row per model: the figures that papers report."""
     import pandas as pd
+
+    from lvm_probe.figures.table_format import Table, number
 
     layers = list(dict.fromkeys(layer for d in documents for layer in d["kl_bits_per_frame"]))
     rows = []
@@ -209,58 +213,36 @@ def table(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             row[f"kl_{layer}"] = d["kl_bits_per_frame"].get(layer)
             row[f"active_{layer}"] = d["active_units"].get(layer)
         rows.append(row | {"frames": d["frames"], "utterances": d["utterances"], "checkpoint": d["checkpoint"]})
-    return pd.DataFrame(rows).astype({f"active_{layer}": "Int64" for layer in layers})
+    frame = pd.DataFrame(rows).astype({f"active_{layer}": "Int64" for layer in layers})
 
+    def bits(row: Mapping[Any, Any], key: str) -> str:
+        return ("≤ " if row["bound"] else "") + number(row[key], ".3f")
 
-def _cells(frame: pd.DataFrame, bound: str) -> list[list[str]]:
-    """Head and rows of the printed table; `bound` is the sign before an upper bound on the bits."""
-
-    def number(value: Any, form: str) -> str:
-        return "" if value is None or value != value else format(value, form)
-
-    layers = [column[3:] for column in frame.columns if column.startswith("kl_")]
-    iwae = "iwae_bits_per_frame" in frame.columns
-    head = ["model", "stride", "parameters", "bits per frame", *(["IWAE"] if iwae else []), "PCM code length"]
-    rows = [[*head, "nats per utterance", *(f"KL {layer}" for layer in layers)]]
-    for _, row in frame.iterrows():
-        sign = bound if row["bound"] else ""
-        cells = [row["name"], row["strides"], number(row["parameters"], ",d") if row["parameters"] else ""]
-        cells.append(sign + number(row["bits_per_frame"], ".3f") + ("*" if row["density"] else ""))
-        cells += [number(row["iwae_bits_per_frame"], ".3f")] if iwae else []
-        cells += [sign + number(row["pcm_bits_per_frame"], ".3f"), number(row["nats_per_utterance"], ",.0f")]
-        rows.append([*cells, *(number(row[f"kl_{layer}"], ".4f") for layer in layers)])
-    return rows
-
-
-def as_latex(frame: pd.DataFrame) -> str:
-    """The table as a LaTeX tabular with the rules of booktabs."""
-    head, *rows = _cells(frame, r"$\leq$ ")
-    special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#"}
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join("".join(special.get(c, c) for c in cell) for cell in cells) + r" \\"
-
-    columns = "ll" + "r" * (len(head) - 2)
-    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(head), r"\midrule", *map(line, rows)]
-    return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _footnote(reading: LoadedRecordings, frame: pd.DataFrame) -> str:
-    text = (
-        f"{frame['frames'].iloc[0]:,} frames of {frame['utterances'].iloc[0]} utterances, "
-        f"{len(reading.corpus.speakers)} speakers. Bits per frame: equation 11 of Havtorn et al. (2022), uniform bins "
-        "of 16-bit μ-law. PCM code length: bits per frame of the 16-bit recording itself, the only column that "
-        "compares with FLAC. ≤: one-sample ELBO, an upper bound."
+    columns: list[Column] = [
+        ("model", lambda row: row["name"]),
+        ("stride", lambda row: row["strides"]),
+        ("parameters", lambda row: f"{row['parameters']:,}" if row["parameters"] else ""),
+        ("bits per frame", lambda row: bits(row, "bits_per_frame") + ("*" if row["density"] else "")),
+        ("PCM code length", lambda row: bits(row, "pcm_bits_per_frame")),
+        ("nats per utterance", lambda row: number(row["nats_per_utterance"], ",.0f")),
+        *((f"KL {layer}", lambda row, key=f"kl_{layer}": number(row[key], ".4f")) for layer in layers),
+    ]
+    if "iwae_bits_per_frame" in frame:
+        columns.insert(4, ("IWAE", lambda row: number(row["iwae_bits_per_frame"], ".3f")))
+    caption = (
+        f"{documents[0]['frames']:,} frames of {documents[0]['utterances']} utterances, {speakers} speakers. Bits per "
+        "frame: equation 11 of Havtorn et al. (2022), in uniform bins of 16-bit μ-law; ≤: one-sample ELBO, an upper "
+        "bound. PCM code length: bits per frame of the 16-bit recording itself, the only column to compare with FLAC."
     )
-    return text + (" *: a density, not a code length." if frame["density"].any() else "")
+    caption += " *: a density, not a code length." if frame["density"].any() else ""
+    return Table.of("Likelihoods", frame, columns, caption, text_columns=2)
 
 
-def _write(file: Path, frame: pd.DataFrame, documents: Sequence[Mapping[str, Any]]) -> None:
-    from lvm_probe.models.io.files import write_atomically, write_csv
+def _write(file: Path, table: Table, documents: Sequence[Mapping[str, Any]]) -> None:
 
     if file.suffix == ".csv":
-        write_csv(file, frame)
+        write_csv(file, table.frame)
         return
-    text = as_latex(frame) if file.suffix == ".tex" else json.dumps({"results": documents}, indent=1)
+    text = table.as_latex() if file.suffix == ".tex" else json.dumps({"results": documents}, indent=1)
     with write_atomically(file) as temporary:
         temporary.write_text(text)

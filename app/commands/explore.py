@@ -11,11 +11,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import lvm_probe
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT
 from lvm_probe.app.output import Output
-from lvm_probe.models.io.provenance import package_version, package_versions
-from lvm_probe.probing.progress import bar
+from lvm_probe.models.checkpoints.shipped_checkpoints import resolve, shipped
+from lvm_probe.models.io.provenance import package_version
 
 SUMMARY = "explore token tables in a browser: map, questions, audio, changed latents"
 EXAMPLES = ("probe explore --demo", "probe explore --latents latents/timit --corpus TIMIT --ckpt cwvae-small")
@@ -45,7 +46,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Check the inputs, then serve the pages until interrupted."""
-    from lvm_probe.models.checkpoints.shipped_checkpoints import resolve
     from lvm_probe.probing.features import token_table
 
     if not 1 <= args.port <= 65535:
@@ -85,7 +85,6 @@ def arguments(latents: list[Path], corpus: str | None, checkpoint: str | None) -
 def demo_table() -> Path:
     """The token table of the embedded corpus, extracted once into the user's cache folder."""
     from lvm_probe.app.explorer.result_cache import cache_folder, digest
-    from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
     from lvm_probe.probing.features import token_table
 
     weights = next(path for name, _, path in shipped() if name == DEMO_CHECKPOINT)
@@ -94,19 +93,8 @@ def demo_table() -> Path:
         parts = token_table.read_extraction(folder)["parts"]
         if all((folder / token_table.part_name(i)).exists() for i in range(parts)):
             return folder
-    import torch
-
-    from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.probing.corpora import open_corpus
-    from lvm_probe.probing.features import extraction
-
-    corpus = open_corpus(_demo_corpus())
-    settings = extraction.Settings(draws=DEMO_DRAWS, estimator="posterior-mean", units=("phoneme", "word"))
-    with bar(corpus.seconds, "extract, once") as advance:
-        extraction.extract(
-            checkpoint.load(DEMO_CHECKPOINT), corpus, folder, settings, device=torch.device("cpu"),
-            versions=package_versions(), progress=advance,
-        )  # fmt: skip
+    corpus, model = lvm_probe.open_corpus(_demo_corpus()), lvm_probe.load_model(DEMO_CHECKPOINT, device="cpu")
+    lvm_probe.extract(corpus, model, folder, samples=DEMO_DRAWS, units=("phoneme", "word"))
     return folder
 
 

@@ -101,6 +101,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.probing.corpora.corpus import abbreviated, unaligned
     from lvm_probe.probing.features import extraction
 
     out = Path(args.out)
@@ -142,6 +143,7 @@ def run(args: argparse.Namespace) -> Output:
     seconds = time.monotonic() - began
     print_left_out(result.left_out)
     changed = print_changed_files(corpus, result.left_out)
+    without = unaligned(corpus.utterances)
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -150,6 +152,8 @@ def run(args: argparse.Namespace) -> Output:
         "wall_seconds": seconds,
         "parts": result.parts,
         "parts_done": result.parts_done,
+        "aligned": len(corpus.utterances) - len(without),
+        "unaligned": without,
         "left_out": list(result.left_out),
         "changed": changed,
         "table": str(out),
@@ -159,8 +163,11 @@ def run(args: argparse.Namespace) -> Output:
     target = next((unit for unit in ("phoneme", "word") if result.tokens.get(unit)), "gender")
     there = result.parts - result.parts_done
     resumed = f" ({there} of {result.parts} parts were there already)" if there else ""
+    rest = f"; no rows of phones or words: {abbreviated(without, 3)}" if without else ""
+    aligned = f"aligned {len(corpus.utterances) - len(without):,} of {len(corpus.utterances):,} utterances{rest}"
     text = (
-        f"{counts}\nfeatures: {features}\n{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
+        f"{counts}\n{aligned}\nfeatures: {features}\n"
+        f"{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
         f"table: {out}\nnext: probe knn --target {target} --latents {out}"
     )
     return Output(document, text)

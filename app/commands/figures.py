@@ -14,7 +14,9 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
 from lvm_probe.app.question_command import open_tables
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.questions.untrained import SUFFIX
 
@@ -30,8 +32,8 @@ EXAMPLES = (
 )
 
 COMMAND_OPTIONS = (
-    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker", "fit", "only",
-    "permutations", "seed", "strict", "no_resample",
+    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "speaker", "fit",
+    "only", "permutations", "seed", "strict", "no_resample",
 )  # fmt: skip
 """Options that change the report, which prints the command line that made it."""
 DEFAULTS = {"layout": "auto", "fit": "held-out", "seed": 0}
@@ -83,7 +85,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Draw what the inputs allow, name what they do not, and put it all on one page."""
     from lvm_probe.figures import collection, registry
-    from lvm_probe.models.io.files import check_writable
     from lvm_probe.probing.features import token_table
 
     if (args.permutations or 0) < 0:
@@ -150,7 +151,7 @@ def _figure_inputs(args: argparse.Namespace) -> tuple[FigureInputs, list[str]]:
         if made_from and made_from != corpus.fingerprint():
             notices.append(
                 f"{corpus.name} ({len(corpus.utterances)} utterances) is not the corpus that {first.name} was made "
-                "from: likelihoods and KL are those of other recordings than the probes'"
+                "from: likelihoods and KL are of other recordings than those probed"
             )
     for notice in notices:
         print(f"notice: {notice}", file=sys.stderr)
@@ -176,7 +177,6 @@ def _checkpoints(names: Sequence[str] | None, first: TokenTable) -> dict[str, Ch
     """The checkpoints by short names: those named, or the shipped one that the table was made with, or none."""
     from lvm_probe.figures.report_contents import file_sha256
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 
     if not names:
         sha256 = first.extraction.get("checkpoint", {}).get("sha256")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from lvm_probe.app.output import Output, in_columns
+from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
 
 SUMMARY = "list model families, presets and shipped checkpoints"
 EXAMPLES = ("probe models",)
@@ -15,7 +16,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Output:
-    from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
     from lvm_probe.models.registry import FAMILIES
 
     presets = [(family, name, preset.note) for family in FAMILIES for name, preset in FAMILIES[family].presets.items()]

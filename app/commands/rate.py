@@ -11,6 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings
 from lvm_probe.app.output import Output, in_columns, plural, rows_as_json
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable, write_csv
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.files import check_writable, write_csv
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.posterior_sampler import require_latents
     from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST

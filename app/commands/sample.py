@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_device
 from lvm_probe.app.output import Output
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable, write_atomically
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ def run(args: argparse.Namespace) -> Output:
     import torch
 
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.io.files import check_writable
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -70,8 +70,6 @@ def run(args: argparse.Namespace) -> Output:
 
 def _write_wav(path: Path, pcm: Tensor, rate: int) -> Path:
     import soundfile
-
-    from lvm_probe.models.io.files import write_atomically
 
     with write_atomically(path) as temporary:
         soundfile.write(temporary, pcm.numpy(), rate, subtype="PCM_16", format="WAV")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lvm_probe import InputError
 from lvm_probe.app.options import add_corpus, add_device, open_corpus, read_recordings, whole_numbers
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
@@ -134,7 +135,6 @@ def _preset(args: argparse.Namespace) -> Preset:
 
 def _check_run_folder(out: Path, resume: bool) -> None:
     """Raise InputError when there is no run to resume, or one that would be overwritten."""
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
     from lvm_probe.models.training.trainer import LAST
 
     if resume and not (out / LAST).exists():
@@ -217,7 +217,6 @@ def _fit(
 ) -> tuple[dict[str, Any], str]:
     """Fit the one distribution without a network, which takes no updates."""
     from lvm_probe.models.checkpoints import checkpoint
-    from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
     from lvm_probe.models.families import dmol
     from lvm_probe.models.likelihood import elbo
     from lvm_probe.models.likelihood.summary import summary

@@ -48,10 +48,9 @@ def flac(
     sample_rate: int,
     level: float = FLAC_BEST,
     *,
-    container: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """The code length of every recording as a FLAC file, written by libsndfile, read back and compared.
+    """The code length of every recording as a FLAC file with its header, written by libsndfile, read back and compared.
 
     FLAC encodes the 16-bit PCM values, so its bits are comparable with a model's `pcm_bits_per_frame`; the paper
     compares them with bits per frame. The flac program adds 8 KiB of padding to a file by default, 1.3 bits per frame
@@ -61,7 +60,6 @@ def flac(
         recordings: read whole, one after another.
         sample_rate: in Hz.
         level: of compression, from 0 (fast) to 1 (small).
-        container: whether the file's header of some hundred bytes counts, or the encoded audio alone.
         progress: called with the samples of each recording.
 
     Raises:
@@ -72,46 +70,25 @@ def flac(
 
     def bits(recording: Recording) -> int:
         pcm = check_pcm(recording.read(0, recording.samples))
-        file = flac_file(pcm, sample_rate, level)
-        if not np.array_equal(file.decode(), pcm):
-            raise RuntimeError(f"{recording.name}: libsndfile's FLAC does not give back the audio it was given")
-        return 8 * (len(file.data) if container else len(file.data) - file.header)
+        data = flac_encode(pcm, sample_rate, level)
+        if not np.array_equal(flac_decode(data), pcm):
+            raise RuntimeError(f"{recording.name}: libsndfile's FLAC does not return the audio that it was given")
+        return 8 * len(data)
 
     return _evaluation(recordings, bits, progress)
 
 
-@dataclass(frozen=True)
-class FlacFile:
-    """A FLAC file in memory."""
-
-    data: bytes
-
-    @property
-    def header(self) -> int:
-        """Bytes before the encoded audio: the marker and the metadata blocks."""
-        at, last = 4, False
-        while not last:  # a block header: 1 bit for the last one, 7 bits of type, 24 bits of length
-            last = bool(self.data[at] & 0x80)
-            at += 4 + int.from_bytes(self.data[at + 1 : at + 4], "big")
-        return at
-
-    def decode(self) -> Int16[np.ndarray, " n"]:
-        """The audio as 16-bit PCM."""
-        pcm, _ = soundfile.read(io.BytesIO(self.data), dtype="int16")
-        return np.asarray(pcm)
-
-
-def flac_file(pcm: Int16[np.ndarray, " n"], sample_rate: int, level: float = FLAC_BEST) -> FlacFile:
-    """Encode mono 16-bit PCM.
-
-    Args:
-        pcm: the samples.
-        sample_rate: in Hz.
-        level: of compression, from 0 (fast) to 1 (small).
-    """
+def flac_encode(pcm: Int16[np.ndarray, " n"], sample_rate: int, level: float = FLAC_BEST) -> bytes:
+    """A FLAC file of mono 16-bit PCM."""
     file = io.BytesIO()
     soundfile.write(file, pcm, sample_rate, format="FLAC", subtype="PCM_16", compression_level=level)
-    return FlacFile(file.getvalue())
+    return file.getvalue()
+
+
+def flac_decode(data: bytes) -> Int16[np.ndarray, " n"]:
+    """The audio of a FLAC file as 16-bit PCM."""
+    pcm, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+    return np.asarray(pcm)
 
 
 def _evaluation(

@@ -69,11 +69,6 @@ class ImportanceBound:
         """The mean bound of an utterance."""
         return self.bound / self.utterances
 
-    @property
-    def gain_bits_per_frame(self) -> float:
-        """How far the bits lie below the ELBO's; not negative."""
-        return (self.bound - self.elbo) / (self.samples * NATS_PER_BIT)
-
 
 @torch.no_grad()
 def importance_bound(

@@ -64,7 +64,7 @@ def bins_around(
     """The paper's uniform bin [y - ½ bin, y + ½ bin] around a value; outer edges are open.
 
     μ-law companded PCM values do not lie on the uniform grid, so the bins around them overlap and leave gaps: the
-    likelihood is the paper's figure, but no code length. On the grid itself (`edges_of_grid`) the masses sum to one.
+    likelihood is the paper's figure, but no code length. Around the values of the grid the masses sum to one.
 
     Args:
         y: companded values in [-1, 1].
@@ -75,13 +75,6 @@ def bins_around(
     lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
     upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
     return lower, upper
-
-
-def edges_of_grid(
-    dtype: torch.dtype = torch.float64,
-) -> tuple[Float[Tensor, " 65536"], Float[Tensor, " 65536"]]:
-    """The uniform bins around all 65,536 values of the grid, which cover the line."""
-    return bins_around(torch.linspace(-1, 1, PCM_VALUES, dtype=dtype))
 
 
 def pcm_edges(

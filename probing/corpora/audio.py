@@ -6,6 +6,8 @@ It silently shortens truncated WAV and SPHERE files, so their headers are checke
 
 import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,28 +58,34 @@ def read_audio_header(path: Path) -> AudioHeader:
     if size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes); copy it again from its source")
     try:
-        info = soundfile.info(str(path))
+        with _open(path) as info:
+            frames, rate, channels = int(info.frames), int(info.samplerate), int(info.channels)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise InputError(f"{path}: unreadable as audio ({_reason(error)}); convert it to WAV or FLAC") from error
     promised = _promised_bytes(path)
-    if (promised is not None and promised > size) or info.frames > size * _MAX_SAMPLES_PER_BYTE:
-        what = f"{promised:,} bytes" if promised is not None else f"{info.frames:,} samples"
+    if (promised is not None and promised > size) or frames > size * _MAX_SAMPLES_PER_BYTE:
+        what = f"{promised:,} bytes" if promised is not None else f"{frames:,} samples"
         raise InputError(
             f"{path}: truncated: its header promises {what}, the file has {size:,} bytes; copy it again "
             "from its source, or rewrite it with ffmpeg or sox if it was written through a pipe"
         )
-    if info.frames < 1 or info.samplerate < 1:
+    if frames < 1 and promised is not None and promised < size:
+        raise InputError(
+            f"{path}: its header says 0 bytes of audio, but {size - promised:,} bytes follow it, as in a file written "
+            "through a pipe; write its header anew, such as by sox --ignore-length IN.wav OUT.wav"
+        )
+    if frames < 1 or rate < 1:
         raise InputError(f"{path}: contains no samples; copy it again from its source or remove it")
     if promised is None:  # compressed: only decoding the last sample shows whether the file is complete
         try:
-            with soundfile.SoundFile(str(path)) as file:
-                file.seek(info.frames - 1)
+            with _open(path) as file:
+                file.seek(frames - 1)
                 last = file.read(1)
         except (soundfile.SoundFileError, RuntimeError, ValueError):  # ValueError: the decoder ended past the end
             last = ()
         if len(last) != 1:
             raise InputError(f"{path}: truncated: its last sample cannot be read; copy it again from its source")
-    return AudioHeader(int(info.frames), int(info.samplerate), int(info.channels))
+    return AudioHeader(frames, rate, channels)
 
 
 def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " n"]:
@@ -178,11 +186,18 @@ def resample_segment(segment: Segment, old_rate: int, new_rate: int) -> Segment:
     return Segment(segment.label, min(start, end - 1), end)
 
 
+@contextmanager
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    """An audio file opened by its handle: by its name libsndfile takes a macOS file `._NAME` beside it for a part."""
+    with path.open("rb") as handle, soundfile.SoundFile(handle.fileno(), closefd=False) as file:
+        yield file
+
+
 def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
     """All samples as 16-bit PCM, read in blocks so that memory follows the data, not the header's promise."""
     blocks: list[np.ndarray] = []
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with _open(path) as file:
             while len(block := _read_block(file, path)):
                 blocks.append(block)
     except InputError:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -363,6 +363,11 @@ class Corpus:
         if not remaining:
             raise InputError(f"{self.root}: holding out {share:.0%} of {n} speakers leaves none to train on")
         return self.select(speakers=remaining), self.select(speakers=held_out)
+
+
+def unaligned(utterances: Iterable[Utterance]) -> list[str]:
+    """The ids of the utterances that have neither phones nor words."""
+    return [utterance.id for utterance in utterances if not utterance.phonemes and not utterance.words]
 
 
 def abbreviated(names: list[str], at_most: int = 8) -> str:

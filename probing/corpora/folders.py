@@ -8,37 +8,40 @@ Layouts:
 
 The speaker is the nearest folder with a name of its own (not `wav`, `lab`, `train` or the like), or in a flat folder
 the part of the file name before the first `_` or `-`. A folder named like a voice of CMU ARCTIC (`cmu_us_slt_arctic`)
-is the speaker in any case, also if it is the root or above it. The file `speakers.csv` in the root, with the columns
+is the speaker in any case, also if it is the root or above it. The option `speaker_from` names speakers by another rule
+(`speakers.py`). An utterance's id is its speaker and file name, and where several files share these, also the folders
+between. The file `speakers.csv` in the root, with the columns
 speaker, gender (F or M), height_cm and dialect, describes the speakers; its cells may be empty.
 """
 
 import csv
 import io
-import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from lvm_probe import InputError
 from lvm_probe.probing.corpora.audio import AudioHeader
-from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance
+from lvm_probe.probing.corpora.corpus import Gender, Problem, Segment, Speaker, Utterance, abbreviated
 from lvm_probe.probing.corpora.intake import (
     InvalidFile,
     Options,
     Tree,
     audio_header,
+    name_key,
     one_audio_file_per,
     read_text,
     read_utterances,
     sorted_once,
 )
-
-_GENERIC_FOLDERS = frozenset(
-    {"wav", "wavs", "audio", "sound", "sounds", "flac", "mp3", "ogg", "recordings", "corpus", "data"}
-    | {"textgrid", "textgrids", "grids", "annotation", "annotations", "alignment", "alignments", "aligned"}
-    | {"lab", "labels", "train", "dev", "valid", "validation", "test"}
+from lvm_probe.probing.corpora.speakers import (
+    GENERIC_FOLDERS,
+    SpeakerOf,
+    notice_shared_folder_names,
+    speaker_rule,
 )
-_ARCTIC_VOICE = re.compile(r"cmu_[a-z]+_[a-z]+_arctic", re.IGNORECASE)
+
 _SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
 _COLUMNS = ("speaker", "gender", "height_cm", "dialect")
 
@@ -73,26 +76,47 @@ def read_folders(
     """
     problems: list[Problem] = []
     described = _read_speakers(tree, problems)
-    audio = one_audio_file_per(lambda path: (str(path.parent), path.stem.casefold()), tree.audio, problems)
+    audio = one_audio_file_per(lambda path: (str(path.parent), name_key(path.stem)), tree.audio, problems)
     annotations = tree.by_suffix(suffix.lower())
     annotation_of = _pair(tree.root, audio.values(), annotations)
+    namesakes: dict[str, list[Path]] = {}
+    for path in audio.values():
+        namesakes.setdefault(name_key(path.stem), []).append(path)
+    possible: dict[Path, list[str]] = {}
     for path in sorted({*annotations} - {*annotation_of.values()}):
-        message = "no audio of this name beside it or in a parallel folder; restore it or remove the annotation"
-        problems.append(Problem(path, None, message, "error"))
+        match namesakes.get(name_key(path.stem), []):
+            case [owner] if owner not in annotation_of:
+                possible.setdefault(owner, []).append(str(path))
+            case [owner] if _parallel(owner, tree.root) == _parallel(path, tree.root):
+                message = f"ignored: {owner} is read with {annotation_of[owner]}; remove one of the two annotations"
+                problems.append(Problem(path, None, message, "notice"))
+            case owners:
+                others = (
+                    f" ({abbreviated([str(owner) for owner in owners], 3)} has another annotation)" if owners else ""
+                )
+                message = f"no audio of this name beside it or in a parallel folder{others}; "
+                problems.append(Problem(path, None, f"{message}restore it or remove the annotation", "error"))
+
+    speaker_of = speaker_rule(tree.root, options.speaker_from)
+    if options.speaker_from is None:
+        notice_shared_folder_names(audio.values(), tree.root, problems)
+    ids = _ids(audio.values(), speaker_of, tree.root)
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
-        speaker = _speaker_id(path, tree.root)
+        speaker = speaker_of(path)
         if described is not None and speaker not in described:
             message = f"speaker {speaker} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
         annotation_file = annotation_of.get(path)
+        if annotation_file is None and path in possible:
+            message = f"several annotations could belong to it ({abbreviated(possible[path], 3)}); keep one of them"
+            raise InvalidFile(path, None, message)
         if annotation_file is None:
             raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
         header = audio_header(path, options, notices)
         annotation = read_annotation(annotation_file, path, header, notices)
-        has_speaker = path.stem == speaker or path.stem.startswith((f"{speaker}_", f"{speaker}-"))
         return Utterance(
-            id=path.stem if has_speaker else f"{speaker}_{path.stem}",
+            id=ids[path],
             speaker=(described or {}).get(speaker) or Speaker(speaker),
             audio=path,
             samples=header.samples,
@@ -113,40 +137,52 @@ def read_folders(
     return utterances, sorted_once(problems + more)
 
 
+def _ids(paths: Iterable[Path], speaker_of: SpeakerOf, root: Path) -> dict[Path, str]:
+    """Utterance ids; those that several files would share are told apart by the folders that are no speaker."""
+    files: dict[str, list[tuple[Path, str]]] = {}
+    for path in paths:
+        try:
+            speaker = speaker_of(path)
+        except InvalidFile:
+            continue
+        stem = unicodedata.normalize("NFC", path.stem)
+        has_speaker = stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
+        files.setdefault(stem if has_speaker else f"{speaker}_{stem}", []).append((path, speaker))
+    ids: dict[Path, str] = {}
+    for id, group in files.items():
+        for path, speaker in group:
+            parts = [unicodedata.normalize("NFC", part) for part in path.relative_to(root).parts[:-1]]
+            between = [part for part in parts if part != speaker and name_key(part) not in GENERIC_FOLDERS]
+            ids[path] = "_".join([*between, id]) if len(group) > 1 else id
+    return ids
+
+
 def _folders(path: Path, root: Path) -> tuple[str, ...]:
     """The folders between the root and a file, in lower case, the nearest first."""
-    return tuple(part.casefold() for part in reversed(path.relative_to(root).parts[:-1]))
-
-
-def _speaker_id(path: Path, root: Path) -> str:
-    for part in reversed(path.absolute().parts[:-1]):
-        if _ARCTIC_VOICE.fullmatch(part):
-            return part
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        if part.casefold() not in _GENERIC_FOLDERS:
-            return part
-    return path.stem.replace("-", "_").split("_")[0] or path.stem
+    return tuple(name_key(part) for part in reversed(path.relative_to(root).parts[:-1]))
 
 
 def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dict[Path, Path]:
     """The annotation of each audio file: of the same name beside it, else in a parallel folder, else anywhere."""
 
     def beside(path: Path) -> tuple[str, ...]:
-        return (str(path.parent), path.stem.casefold())
-
-    def parallel(path: Path) -> tuple[str, ...]:
-        return (*(part for part in _folders(path, root) if part not in _GENERIC_FOLDERS), path.stem.casefold())
+        return (str(path.parent), name_key(path.stem))
 
     def anywhere(path: Path) -> tuple[str, ...]:
-        return (path.stem.casefold(),)
+        return (name_key(path.stem),)
 
     pairs: dict[Path, Path] = {}
-    for key in (beside, parallel, anywhere):
+    for key in (beside, lambda path: _parallel(path, root), anywhere):
         taken = set(pairs.values())
         free = _unique((path for path in annotations if path not in taken), key)
         unpaired = _unique((path for path in audio if path not in pairs), key)
         pairs |= {unpaired[name]: free[name] for name in unpaired.keys() & free.keys()}
     return pairs
+
+
+def _parallel(path: Path, root: Path) -> tuple[str, ...]:
+    """What the paths of an audio file and an annotation in parallel folders have in common."""
+    return (*(part for part in _folders(path, root) if part not in GENERIC_FOLDERS), name_key(path.stem))
 
 
 def _unique(paths: Iterable[Path], key: Callable[[Path], tuple[str, ...]]) -> dict[tuple[str, ...], Path]:
@@ -197,4 +233,4 @@ def _parse_speaker(cells: dict[str, str]) -> Speaker:
         height = float(cells["height_cm"]) if cells["height_cm"] else None
     except ValueError:
         raise InputError(f"height_cm {cells['height_cm'][:20]!r} is not a number") from None
-    return Speaker(cells["speaker"], genders[gender], height, cells["dialect"] or None)
+    return Speaker(unicodedata.normalize("NFC", cells["speaker"]), genders[gender], height, cells["dialect"] or None)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,6 +44,7 @@ class Options:
     resample: bool = True
     phoneme_tier: str | None = None
     word_tier: str | None = None
+    speaker_from: str | None = None
 
 
 class InvalidFile(InputError):
@@ -208,7 +210,7 @@ def one_audio_file_per(key: Callable[[Path], T], paths: Iterable[Path], problems
     for path in sorted(paths, key=preference):
         first = chosen.setdefault(key(path), path)
         if first is not path:
-            message = f"ignored: the same recording as {first.name}; remove one of them"
+            message = f"ignored: {first.name} of the same name is read instead; rename or remove one of them"
             problems.append(Problem(path, None, message, "notice"))
     return dict(sorted(chosen.items(), key=lambda item: item[1]))
 
@@ -216,6 +218,7 @@ def one_audio_file_per(key: Callable[[Path], T], paths: Iterable[Path], problems
 def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioHeader:
     """The header of a usable audio file; raises InvalidFile for any other. Resampling is a notice."""
     try:
+        str(path).encode()
         header = read_audio_header(path)
         check_mono(path, header.channels)
         if header.sample_rate != options.sample_rate:
@@ -232,6 +235,11 @@ def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioH
             raise InvalidFile(path, None, f"needs resampling {rates}; allow resampling or convert the file")
         notices.append(Problem(path, None, f"resampled {rates}", "notice"))
     return header
+
+
+def name_key(name: str) -> str:
+    """A name as it is compared: in any case and either Unicode form (macOS writes é as two characters)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -72,9 +72,23 @@ class _Prompt(NamedTuple):
     text: str
 
 
-def looks_like(tree: Tree) -> bool:
-    """Whether there is a .lab file."""
-    return bool(tree.by_suffix(".lab"))
+def sign(tree: Tree) -> Path | None:
+    """A .lab file; beside TextGrids only if there are fewer of them, and it has times.
+
+    Folders aligned by the Montreal Forced Aligner have transcripts in .lab files beside their TextGrids.
+    """
+    labels, grids = tree.by_suffix(".lab"), tree.by_suffix(".textgrid")
+    if not labels or (grids and not (len(labels) > len(grids) and _has_times(labels[0]))):
+        return None
+    return labels[0]
+
+
+def _has_times(path: Path) -> bool:
+    try:
+        lines = [line.strip() for _, line in read_lines(path)]
+    except InvalidFile:
+        return False
+    return "#" in lines or any(_HTK_ROW.fullmatch(line) for line in lines)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:

@@ -55,12 +55,12 @@ class Tier:
     intervals: list[Interval] = field(default_factory=list)
 
 
-_SPACE, _INK = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"  # to Praat, the four separators of ASCII are no white space
+_SPACE, _NO_SPACE = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"  # to Praat, the four separators of ASCII are no white space
 _TOKEN = re.compile(
     rf"""
-    (?: {_SPACE}+ | ![^\n]* | (?![-+0-9"<!]){_INK}+ )*+    # white space, comments, words
-    (?: "(?P<text>[^"]*+(?:""[^"]*+)*+)"(?!{_INK})
-      | (?P<number>[-+0-9]{_INK}*)
+    (?: {_SPACE}+ | ![^\n]* | (?![-+0-9"<!]){_NO_SPACE}+ )*+    # white space, comments, words
+    (?: "(?P<text>[^"]*+(?:""[^"]*+)*+)"(?!{_NO_SPACE})
+      | (?P<number>[-+0-9]{_NO_SPACE}*)
       | <(?P<flag>[^<>\n]*)>
       | (?P<broken>["<])
       | (?P<end>\Z) )
@@ -281,20 +281,16 @@ def _decode(path: Path, notices: list[Problem]) -> str:
     if encoding.startswith("utf-16"):
         content = content[: len(content) // 2 * 2]  # Praat, too, ignores an odd byte at the end, such as a line feed
     try:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            if encoding != "utf-8-sig" or _UTF8_LETTER.search(content):
-                raise
-            text = content.decode("cp1252")
-            line = content.count(b"\n", 0, error.start) + 1
-            topic = "not UTF-8: read as Windows Latin-1; check the labels, or save it as UTF-8"
-            message = topic.replace(";", f", such as {text[error.start]!r};")
-            notices.append(Problem(path, line, message, "notice", topic))
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        name = error.encoding.upper()
-        raise InvalidFile(path, line, f"is not {name} text; restore the file, or save it as UTF-8") from error
+        text = content.decode("cp1252", errors="replace")
+        if encoding != "utf-8-sig" or _UTF8_LETTER.search(content) or "\ufffd" in text:
+            name = encoding.removesuffix("-sig").upper()
+            raise InvalidFile(path, line, f"is not {name} text; restore the file, or save it as UTF-8") from error
+        topic = "not UTF-8: read as Windows Latin-1; check the labels, or save it as UTF-8"
+        message = topic.replace(";", f", such as {text[error.start]!r};")
+        notices.append(Problem(path, line, message, "notice", topic))
     text = text.rstrip("\0").replace("\r\n", "\n").replace("\r", "\n")
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1

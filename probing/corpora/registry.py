@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.intake import Options, Tree
 
 LAYOUTS: dict[str, str] = {
+    "librispeech": "most audio files named like 103-1240-0000.flac",
     "timit": ".PHN files, or sentences such as SA1.WAV in folders such as FVMH0",
-    "librispeech": "audio files named like 103-1240-0000.flac",
-    "textgrid": "Praat .TextGrid files",
     "lab": "Festival or HTK .lab files, as CMU ARCTIC has",
+    "textgrid": "Praat .TextGrid files",
 }
 """Every layout, named like the module of this folder that reads it, and what it is recognised by.
 
-They are tried in this order, so the more specific come first: LibriSpeech may have TextGrids, and folders aligned by
-the Montreal Forced Aligner have transcripts in .lab files beside their TextGrids.
+They are tried in this order, so the more specific come first: LibriSpeech and TIMIT may have TextGrids.
 """
+
+SPEAKERS_IN_FOLDERS = ("lab", "textgrid")
+"""The layouts that do not say who speaks but by the names of folders and files."""
 
 
 class Reader(Protocol):
@@ -37,8 +39,8 @@ class Reader(Protocol):
     def NON_PHONEME_LABELS(self) -> Mapping[str, str]:
         """The layout's phone labels that are no phonemes, in lower case, and their names in `phones.NON_PHONEMES`."""
 
-    def looks_like(self, tree: Tree) -> bool:
-        """Whether the folder is of this layout."""
+    def sign(self, tree: Tree) -> Path | None:
+        """A file by which the folder is recognised as of this layout; None if it is not."""
 
     def read(self, tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         """Every usable utterance, and everything that is wrong with the files."""
@@ -58,11 +60,13 @@ def open_corpus(
     sample_rate: int = 16000,
     phoneme_tier: str | None = None,
     word_tier: str | None = None,
+    speaker_from: str | None = None,
 ) -> Corpus:
     """Read the corpus in a folder.
 
-    Only audio headers and annotations are read, not the audio itself, so damage inside a recording shows later, when
-    it is used. Unusable utterances are left out and listed in the corpus's `problems` with the severity "error".
+    Only audio headers and annotations are read, not the audio itself (but for files of one size, which may be copies),
+    so damage inside a recording shows later, when it is used. Unusable utterances are left out and listed in the
+    corpus's `problems` with the severity "error".
 
     Args:
         path: the corpus's folder.
@@ -72,6 +76,9 @@ def open_corpus(
         sample_rate: the rate in Hz at which the corpus will be used.
         phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name.
         word_tier: TextGrid tier of the words, likewise.
+        speaker_from: what names the speakers of layouts `textgrid` and `lab`: a folder level (1 for the folders in
+            `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
+            expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
 
     Returns:
         The corpus; its positions are in samples of each audio file's own rate.
@@ -87,6 +94,7 @@ def open_corpus(
         >>> corpus.utterances[0].phonemes[1]
         Segment(label='dh', start=1770, end=2537)
     """
+    from lvm_probe.probing.corpora.checks import check
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.intake import Options, Tree, one_line_each
 
@@ -95,24 +103,35 @@ def open_corpus(
     if sample_rate < 1:
         raise InputError(f"sample rate {sample_rate} Hz: give a positive number, such as 16000")
     tree = Tree.scan(Path(path))
-    name = _detect(tree) if layout == "auto" else layout
-    utterances, problems = reader(name).read(tree, Options(sample_rate, resample, phoneme_tier, word_tier))
+    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from)
+    signs = _detect(tree) if layout == "auto" else {layout: None}
+    name, sign = next(iter(signs.items()))
+    if speaker_from is not None and name not in SPEAKERS_IN_FOLDERS:
+        raise InputError(f"--speaker-from {speaker_from}: layout {name} names its speakers itself; leave it out")
+    utterances, problems = reader(name).read(tree, options)
 
     errors = [problem for problem in problems if problem.severity == "error"]
     if strict and errors:
         raise InputError(str(errors[0]))
     if not utterances:
-        if not errors:
-            raise InputError(f"{tree.root}: no audio of layout {name}; choose another layout")
         others = f" ({len(errors)} such problems, no usable utterance)" if len(errors) > 1 else ""
-        raise InputError(f"{errors[0]}{others}")
+        reason = f"{errors[0]}{others}" if errors else f"{tree.root}: no audio of layout {name}"
+        if sign is None:
+            raise InputError(reason if errors else f"{reason}; choose another layout")
+        alternatives = [other for other in signs if other != name] or [other for other in LAYOUTS if other != name]
+        raise InputError(
+            f"{reason}; the layout was taken for {name} because of {sign.relative_to(tree.root)}, "
+            f"choose another with --layout {'|'.join(alternatives)}"
+        )
+    problems += check(name, tree, utterances, problems)
     return Corpus(name, tree.root, tuple(utterances), tuple(one_line_each(problems, tree.root)))
 
 
-def _detect(tree: Tree) -> str:
-    for layout in LAYOUTS:
-        if reader(layout).looks_like(tree):
-            return layout
+def _detect(tree: Tree) -> dict[str, Path | None]:
+    """The layouts that the folder may have, the first of them most likely, and by which file each is recognised."""
+    signs = {layout: reader(layout).sign(tree) for layout in LAYOUTS}
+    if recognised := {layout: sign for layout, sign in signs.items() if sign is not None}:
+        return dict(recognised)
     known = "; ".join(f"{layout}: {signs}" for layout, signs in LAYOUTS.items())
     raise InputError(
         f"{tree.root}: {len(tree.audio)} audio files in no known layout ({known}); add annotations, or name the layout"

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.corpus import Corpus, abbreviated, unaligned
 from lvm_probe.probing.corpora.phones import SILENCES
 
 _SHOWN = 12
@@ -13,7 +13,8 @@ def describe(corpus: Corpus) -> dict[str, Any]:
     """Counts, durations, labels and problems of a corpus.
 
     Returns:
-        A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses. `problems`
+        A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses. `aligned`
+        counts the utterances that have phones or words, `unaligned` holds the ids of the others. `problems`
         are the errors, each of which left an utterance out; `notices` the other remarks. A split or gender that the
         corpus does not say is counted as `unknown`.
     """
@@ -21,10 +22,13 @@ def describe(corpus: Corpus) -> dict[str, Any]:
     words = Counter(segment.label for utterance in corpus.utterances for segment in utterance.words)
     genders = Counter(speaker.gender or "unknown" for speaker in corpus.speakers)
     splits = Counter(utterance.split or "unknown" for utterance in corpus.utterances)
+    without = unaligned(corpus.utterances)
     return {
         "name": corpus.name,
         "root": str(corpus.root),
         "utterances": len(corpus.utterances),
+        "aligned": len(corpus.utterances) - len(without),
+        "unaligned": without,
         "speakers": len(corpus.speakers),
         "speakers_by_gender": {gender: genders[gender] for gender in ("F", "M", "unknown")},
         "speakers_with_height": sum(speaker.height_cm is not None for speaker in corpus.speakers),
@@ -46,9 +50,11 @@ def as_text(doc: dict[str, Any]) -> str:
     splits = _counts(doc["splits"], "in no split")
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
+    without = f"; without phones and words: {abbreviated(doc['unaligned'], 3)}" if doc["unaligned"] else ""
     lines = [
         f"{doc['root']} ({doc['name']})",
         f"  utterances  {doc['utterances']:,} ({splits})",
+        f"  aligned     {doc['aligned']:,} of {doc['utterances']:,} utterances{without}",
         f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
         f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",

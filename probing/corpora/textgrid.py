@@ -75,9 +75,9 @@ NON_PHONEME_LABELS: Mapping[str, str] = {
 _MAX_SECONDS = 1e7  # no recording is that long
 
 
-def looks_like(tree: Tree) -> bool:
-    """Whether there is a TextGrid."""
-    return bool(tree.by_suffix(".textgrid"))
+def sign(tree: Tree) -> Path | None:
+    """A TextGrid."""
+    return next(iter(tree.by_suffix(".textgrid")), None)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
@@ -101,8 +101,10 @@ def read_tiers(
         message = f"no tier of phones or words (its interval tiers: {_listed(tiers)}); name the tiers to use"
         raise InvalidFile(path, None, message)
     if phoneme_tier is None or word_tier is None:
-        missing = "phones" if phoneme_tier is None else "words"
-        notices.append(Problem(path, None, f"no tier of {missing}: they are unknown", "notice"))
+        missing = _PHONES if phoneme_tier is None else _WORDS
+        cure = f"they are unknown; choose one with {missing.option} if it has another name"
+        message = f"no tier of {missing.what} (its interval tiers: {_listed(tiers)}): {cure}"
+        notices.append(Problem(path, None, message, "notice", f"no tier of {missing.what}: {cure}"))
     elif options.phoneme_tier is None or options.word_tier is None:
         _check_same_talker(path, phoneme_tier, word_tier)
     phonemes = _rows(path, phoneme_tier, header, notices)

@@ -69,14 +69,21 @@ class _SpeakerInfo:
     height_cm: float | None = None
 
 
-def looks_like(tree: Tree) -> bool:
-    """Whether there is a .PHN file, or audio named like a sentence in a folder named like a speaker.
+def sign(tree: Tree) -> Path | None:
+    """A .PHN beside its audio in a folder named like a speaker; without TextGrids or .lab files, any .PHN or sentence.
 
-    A copy of TIMIT that was aligned again has TextGrids instead of .PHN files, and is read as layout `textgrid`.
+    A copy of TIMIT that was aligned again has more TextGrids than .PHN files, and is read as layout `textgrid`.
     """
-    if tree.by_suffix(".phn", ".textgrid"):
-        return bool(tree.by_suffix(".phn"))
-    return any(_speaker_folder(path) and _SENTENCE.fullmatch(_base_name(path)) for path in tree.audio)
+    phones = tree.by_suffix(".phn")
+    others = tree.by_suffix(".textgrid", ".lab")
+    audio = {_key(path) for path in tree.audio}
+    paired = [path for path in phones if _speaker_folder(path) and _key(path) in audio]
+    if paired and len(paired) >= len(others):
+        return paired[0]
+    if others:
+        return None
+    sentences = (path for path in tree.audio if _speaker_folder(path) and _SENTENCE.fullmatch(_base_name(path)))
+    return next(iter(phones), None) or next(sentences, None)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
@@ -90,7 +97,12 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     else:
         speaker_info = _read_speaker_info(info_file, problems)
 
-    annotations = {(*_key(path), path.suffix.lower()): path for path in tree.by_suffix(".phn", ".wrd", ".txt")}
+    annotations: dict[tuple[str, str, str], Path] = {}
+    doubled: dict[tuple[str, str], str] = {}
+    for path in tree.by_suffix(".phn", ".wrd", ".txt"):
+        first = annotations.setdefault((*_key(path), path.suffix.lower()), path)
+        if first != path:
+            doubled[_key(path)] = f"{first.name} and {path.name} could both belong to it; remove one of them"
     audio = one_audio_file_per(_key, tree.by_suffix(".wav", ".flac"), problems)
     for folder, name, suffix in sorted(annotations):
         if suffix == ".phn" and (folder, name) not in audio:
@@ -118,6 +130,8 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         usage = next((part for part in reversed(above[-2:]) if not _DIALECT.fullmatch(part)), "")
         split = usage if usage in ("train", "test") else info.split
 
+        if (both := doubled.get(_key(path))) is not None:
+            raise InvalidFile(path, None, both)
         header = audio_header(path, options, notices)
         phones_file, words_file, text_file = (
             annotations.get((*_key(path), suffix)) for suffix in (".phn", ".wrd", ".txt")

@@ -32,7 +32,7 @@ from lvm_probe.probing.corpora.corpus import Corpus
 from lvm_probe.probing.corpora.recordings import UnreadableRecording
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.encoders import EncoderSource, Layer
-from lvm_probe.probing.features.extraction import Job, feature_sizes, read_description
+from lvm_probe.probing.features.extraction import Job, feature_sizes, one_thread, read_description
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.source_spec import SourceSpec
 from lvm_probe.probing.features.sources import ModelSource, Source
@@ -296,7 +296,7 @@ def write_part(description: JobDescription, index: int, part: Corpus, sizes: dic
     """In a worker: `Job.write_part`, after checking that the worker sees what the client sees."""
     from distributed import get_worker
 
-    with _one_at_a_time:
+    with _one_at_a_time, one_thread():
         try:
             if not _latest or _latest[0][0] != description.run:
                 _latest[:] = [(description.run, _open_job(description))]

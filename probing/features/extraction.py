@@ -87,7 +87,7 @@ class Job:
     def write_part(
         self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None
     ) -> dict[str, str]:
-        """Write one part of the table.
+        """Write one part of the table, computing on as many threads as the caller.
 
         Args:
             index: number of the part, from 0.
@@ -104,20 +104,19 @@ class Job:
         left_out: dict[str, str] = {}
         rows: list[dict[str, Any]] = []
         columns: dict[str, list[np.ndarray]] = {name: [] for name in self.sizes}
-        with one_thread():
-            for utterance in part.utterances:
-                tokens, segments = token_rows(utterance, self.settings.units)
-                try:
-                    if tokens:
-                        pooled = features(self.source, utterance, segments, self.settings)
-                        rows += tokens
-                        for name, values in pooled.items():
-                            columns[name].append(values)
-                except UnreadableRecording as error:
-                    if self.strict:
-                        raise
-                    left_out[utterance.id] = str(error)
-                progress(utterance.seconds)
+        for utterance in part.utterances:
+            tokens, segments = token_rows(utterance, self.settings.units)
+            try:
+                if tokens:
+                    pooled = features(self.source, utterance, segments, self.settings)
+                    rows += tokens
+                    for name, values in pooled.items():
+                        columns[name].append(values)
+            except UnreadableRecording as error:
+                if self.strict:
+                    raise
+                left_out[utterance.id] = str(error)
+            progress(utterance.seconds)
         arrays = {name: np.concatenate([np.empty((0, self.sizes[name])), *v]) for name, v in columns.items()}
         note = token_table.PartNote(left_out, _fingerprint(part, left_out))
         if read_description(self.out) != self.description:
@@ -134,6 +133,19 @@ class Executor(Protocol):
         ...
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: the order in which products are summed, and so their last bits, depends on the number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def extract(
     given: Checkpoint | Encoder,
     corpus: Corpus,
@@ -183,8 +195,7 @@ def extract(
             f"{corpus.root}: no {' and no '.join(settings.units)} in this corpus's alignments; give it TextGrids, or "
             "take whole utterances: --units utterance"
         )
-    with one_thread():
-        source = _source(given, corpus, settings, device, memory_gb)
+    source = _source(given, corpus, settings, device, memory_gb)
     sizes = feature_sizes(source, settings)
     parts = split(corpus)
     _start_or_continue(out, _describe(source, corpus, settings, sizes, counts, len(parts), versions or {}), parts)
@@ -223,17 +234,16 @@ def _run_in_processes(
     job: Job, parts: Mapping[int, Corpus], workers: int, progress: Callable[[float], None]
 ) -> Results:
     advice = "use fewer --workers or lower --memory, and run the same command again: it does only what is missing"
-    with one_thread():  # before the fork, which OpenMP's threads do not survive
-        try:
-            written = parallel.run(
-                lambda index: job.write_part(index, parts[index]), list(parts), workers=workers, advice=advice
-            )
-            with contextlib.closing(written):
-                for index, left_out in zip(parts, written, strict=True):
-                    progress(parts[index].seconds)
-                    yield index, left_out
-        finally:
-            remove_unfinished(job.out)  # what a worker was writing when it was killed
+    written = parallel.run(
+        lambda index: job.write_part(index, parts[index]), list(parts), workers=workers, advice=advice
+    )
+    try:
+        with contextlib.closing(written):
+            for index, left_out in zip(parts, written, strict=True):
+                progress(parts[index].seconds)
+                yield index, left_out
+    finally:
+        remove_unfinished(job.out)  # what a worker was writing when it was killed
 
 
 def _check_workers(asked: int | None, device: torch.device) -> None:
@@ -259,18 +269,6 @@ def _worker_count(
     needed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + memory_gb * 1e9
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / needed
     return max(1, min(parallel.usable_cores(), len(parts), int(room)))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: the order in which products are summed, and so their last bits, depends on the number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def part_size(utterances: int) -> int:

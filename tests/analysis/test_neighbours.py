@@ -14,7 +14,6 @@ WAYS = ("differences", "products", "tree")
 def way(request, monkeypatch) -> str:
     """Every way of searching, in small pieces."""
     take(request.param, monkeypatch)
-    monkeypatch.setattr(neighbours, "_NUMBERS_AT_ONCE", 120)
     monkeypatch.setattr(neighbours, "_QUERIES_AT_ONCE", 7)
     return request.param
 

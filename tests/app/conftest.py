@@ -1,4 +1,4 @@
-"""The `probe` command as tests call it, with a tiny checkpoint, a small corpus and a short run to call it on."""
+"""Fixtures that run the `probe` command, and a tiny checkpoint, a small corpus and a short training run."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ Refusal = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def main_module() -> Iterator[None]:
-    """Streamlit's AppTest leaves its script in the place of the main module, which new processes would then run."""
+    """Streamlit's AppTest replaces the main module by its script, which new processes would then run."""
     kept = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = kept
@@ -55,7 +55,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refusal:
         capsys.readouterr()
         try:
             code: object = main([str(a) for a in argv])
-        except SystemExit as stop:  # argparse's way
+        except SystemExit as stop:  # raised by argparse
             code = stop.code
         out, err = capsys.readouterr()
         assert (code, out) == (2, "")

@@ -74,7 +74,7 @@ def test_corpus(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
     assert "10 (5 F, 5 M" in capsys.readouterr().out
 
 
-# The line from training to a result
+# From training to a result
 
 
 def test_training(trained: Path, probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,25 +89,25 @@ def test_training(trained: Path, probe: Probe, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(("family", "layers"), [("vrnn", {"z1"}), ("lstm", set())])
-def test_another_family_goes_the_same_way(
+def test_other_families_train_evaluate_and_extract(
     family: str, layers: set[str], small: Path, probe: Probe, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     trained = probe("train", family, "--corpus", small, "--out", run, "--hold-out", 0.5, *TINY)
     assert trained["updates"] == 6
-    said = probe("evaluate", "--ckpt", run, "--corpus", small, "--split", "validation")
-    assert said["kl_bits_per_frame"].keys() == layers
-    assert said["bits_per_frame"] == pytest.approx(trained["validation_bits_per_frame"], rel=1e-6)
+    result = probe("evaluate", "--ckpt", run, "--corpus", small, "--split", "validation")
+    assert result["kl_bits_per_frame"].keys() == layers
+    assert result["bits_per_frame"] == pytest.approx(trained["validation_bits_per_frame"], rel=1e-6)
     extracted = probe("extract", "--ckpt", run, "--corpus", small, "--out", tmp_path / "t", "--samples", 2)
     assert extracted["features"].keys() == ({"z1", "z1_var", "z1_logms", "mel"} if layers else {"h1", "mel"})
 
 
-def test_training_never_takes_a_test_set_unasked(refused: Refusal, tmp_path: Path) -> None:
+def test_training_never_takes_a_test_split_by_default(refused: Refusal, tmp_path: Path) -> None:
     corpus = miniature.librispeech(tmp_path / "corpus")
     (corpus / "test-clean").mkdir()
     (corpus / "dev-clean" / "1034").rename(corpus / "test-clean" / "1034")
-    said = refused("train", "cwvae", "--corpus", corpus, "--out", tmp_path / "run", *TINY)
-    assert "name the one to train on" in said
+    message = refused("train", "cwvae", "--corpus", corpus, "--out", tmp_path / "run", *TINY)
+    assert "name the one to train on" in message
 
 
 def test_evaluation(trained: Path, small: Path, probe: Probe, refused: Refusal) -> None:
@@ -117,8 +117,8 @@ def test_evaluation(trained: Path, small: Path, probe: Probe, refused: Refusal) 
     } <= document.keys()  # fmt: skip
     assert document["kl_bits_per_frame"].keys() == {"z1", "z2"}
     assert (document["utterances"], document["speakers"]) == (10, 1)
-    said = checkpoint.load(trained).provenance["validation_bits_per_frame"]
-    assert document["bits_per_frame"] == pytest.approx(said, rel=1e-6)
+    expected = checkpoint.load(trained).provenance["validation_bits_per_frame"]
+    assert document["bits_per_frame"] == pytest.approx(expected, rel=1e-6)
     assert document["bits_per_frame"] == pytest.approx(
         -document["elbo_nats"] / document["frames"] / np.log(2), rel=1e-9
     )
@@ -155,7 +155,7 @@ def test_knn(latents: Path, probe: Probe, tmp_path: Path) -> None:
     assert len(document["wrote"]) > 1
 
 
-def test_results_lie_beside_the_table(latents: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_written_beside_the_table(latents: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     argv = ("--features", "z1", "--k", 1, "--permutations", 0, "--target", "gender")
     rows = probe("knn", *argv, "--latents", latents)
     assert rows["wrote"] == [
@@ -180,7 +180,7 @@ def test_lda(latents: Path, probe: Probe) -> None:
     assert all(row.keys() >= RESULT for row in document["results"])
 
 
-def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_table_is_interpreted(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quietly("knn", "--latents", latents, "--features", "z1,mel", "--k", 5, "--permutations", 2, "--protocol", "paper",
             "--protocol", "nested", "--by-speaker")  # fmt: skip
     out, err = capsys.readouterr()
@@ -194,7 +194,7 @@ def test_the_printed_table_says_what_to_make_of_it(latents: Path, capsys: pytest
     assert err == ""
 
 
-def test_the_printed_table_says_what_the_null_is_of(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_table_describes_the_null(latents: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("knn", "--latents", latents, "--features", "mel", "--k", 5)
     quietly(*argv)
     assert "Null: mean over 5 permutations of the labels." in capsys.readouterr().out
@@ -225,7 +225,7 @@ def test_different_questions_go_to_different_files(
     assert capsys.readouterr().err == f"notice: {tmp_path / name} is replaced; keep several with --out\n"
 
 
-def test_a_single_speaker_is_told_about_by_name(latents: Path, tmp_path: Path, capsys: Any) -> None:
+def test_results_of_a_single_speaker_name_the_speaker(latents: Path, tmp_path: Path, capsys: Any) -> None:
     argv = ("knn", "--latents", latents, "--features", "z1,mel", "--permutations", 0, "--out", tmp_path / "r.csv")
     quietly(*argv, "--speaker", "FADA9", "--protocol", "paper", "--plot", "--by-speaker")
     out = capsys.readouterr().out
@@ -240,7 +240,7 @@ def test_a_single_speaker_is_told_about_by_name(latents: Path, tmp_path: Path, c
     assert any(line.startswith("all ") for line in lines)
 
 
-def test_tables_of_the_same_name_are_told_apart(latents: Path, probe: Probe, tmp_path: Path) -> None:
+def test_tables_of_the_same_name_are_distinguished(latents: Path, probe: Probe, tmp_path: Path) -> None:
     other = tmp_path / latents.name
     shutil.copytree(latents, other)
     argv = ["knn", "--features", "z1", "--k", 1, "--permutations", 0, "--out", tmp_path / "r.csv"]
@@ -381,7 +381,7 @@ def test_unwritable_output(tiny: Path, small: Path, latents: Path, refused: Refu
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_runs_are_neither_overwritten_nor_made_up(trained: Path, refused: Refusal, tmp_path: Path) -> None:
+def test_runs_are_neither_overwritten_nor_invented(trained: Path, refused: Refusal, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     argv = ("train", "cwvae", "--corpus", CORPUS, *TINY, "--out")
     assert f"{trained}: holds a run already; continue it with --resume" in refused(*argv, trained)
@@ -479,7 +479,7 @@ def test_one_bad_utterance(
 def test_a_recording_damaged_inside(
     tiny: Path, probe: Probe, refused: Refusal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is found when it is read: named and left out, listed in the document; with --strict it stops the command."""
+    """It is found when it is read: left out, with its name in the document; with --strict it stops the command."""
     root = miniature.librispeech(tmp_path / "c")
     damaged = miniature.noise(root / "dev-clean" / "103" / "1240" / "103-1240-0001.flac")
     miniature.zero_the_middle(damaged)
@@ -536,7 +536,7 @@ def test_no_alignments(tiny: Path, probe: Probe, refused: Refusal, tmp_path: Pat
 # Interruptions
 
 
-def test_an_interrupted_extraction_goes_on(
+def test_an_interrupted_extraction_continues(
     tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -561,7 +561,7 @@ def test_an_interrupted_extraction_goes_on(
 
 
 def test_training_is_resumed_after_control_c(tmp_path: Path, probe: Probe) -> None:
-    """The process is interrupted as from a keyboard; resumed, it ends with the numbers of an uninterrupted run."""
+    """A process that is interrupted and resumed ends with the numbers of an uninterrupted run."""
     recipe = ("--preset", "tiny", "--updates", "40", "--batch", "1", "--precision", "fp32", "--device", "cpu")
     argv = [str(a) for a in ("train", "cwvae", "--corpus", CORPUS, *recipe, "--out")]
     command = [sys.executable, "-m", "lvm_probe", *argv, str(tmp_path / "cut")]
@@ -572,7 +572,7 @@ def test_training_is_resumed_after_control_c(tmp_path: Path, probe: Probe) -> No
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    if process.returncode != 0:  # else it was done before the signal came
+    if process.returncode != 0:  # otherwise it had finished before the signal
         assert process.returncode == 130, err
         assert err.splitlines()[-1].startswith("interrupted;")
         assert "Traceback" not in err

@@ -13,9 +13,9 @@ FEW = ("--utterances", "6", "--samples", "1,4", "--reference", "8")
 
 def test_convergence_prints_and_writes_the_same_rows(tiny: Path, small: Path, probe: Probe, tmp_path: Path) -> None:
     file = tmp_path / "convergence.csv"
-    said = probe("convergence", "--ckpt", tiny, "--corpus", small, *FEW, "--out", file)
-    assert (said["utterances"], len(said["speakers"]), said["reference"]) == (6, 2, 8)
-    rows = pd.DataFrame(said["results"])
+    result = probe("convergence", "--ckpt", tiny, "--corpus", small, *FEW, "--out", file)
+    assert (result["utterances"], len(result["speakers"]), result["reference"]) == (6, 2, 8)
+    rows = pd.DataFrame(result["results"])
     assert len(rows) == 2 * (2 * 2 + 1)
     written = pd.read_csv(file)
     assert list(written.columns) == list(rows.columns)
@@ -23,7 +23,7 @@ def test_convergence_prints_and_writes_the_same_rows(tiny: Path, small: Path, pr
     assert rows["accuracy"].between(0, 1).all()
 
 
-def test_convergence_in_words(tiny: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convergence_prints_a_summary(tiny: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convergence", "--ckpt", str(tiny), "--corpus", str(small), *FEW]) == 0
     out = capsys.readouterr().out
     assert "z1: averaging 4 draws of the latents leaves an error of" in out

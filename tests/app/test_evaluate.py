@@ -1,4 +1,4 @@
-"""`probe evaluate` over several models, and the closed form beside it."""
+"""`probe evaluate` for one or several models, and `probe gaussian-limit`."""
 
 import json
 from pathlib import Path
@@ -20,20 +20,18 @@ def vrnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_one_model_answers_with_the_fixed_keys_and_how_much_each_layer_carries(
-    trained: Path, small: Path, probe: Probe
-) -> None:
-    said = probe("evaluate", "--ckpt", trained, "--corpus", small, "--without", "z2", "--iwae", "3")
-    assert {"bits_per_frame", "pcm_bits_per_frame", "elbo_nats", "frames", "utterances"} <= said.keys()
-    assert said["kl_bits_per_frame"].keys() == said["active_units"].keys() == {"z1", "z2"}
-    assert [len(said["kl_nats_per_step"][layer]) for layer in ("z1", "z2")] == [8, 4]
-    assert said["bound"]
-    assert not said["density"]
-    assert said["elbo_nats"] == pytest.approx(said["nats_per_utterance"] * said["utterances"])
-    assert said["iwae_samples"] == 3
-    assert abs(said["iwae_bits_per_frame"] - said["bits_per_frame"]) < 0.1
-    assert said["bits_per_frame_without"].keys() == {"z2"}
-    assert said["bits_per_frame_without"]["z2"] > 0
+def test_one_model_gives_the_fixed_keys_and_the_figures_of_each_layer(trained: Path, small: Path, probe: Probe) -> None:
+    result = probe("evaluate", "--ckpt", trained, "--corpus", small, "--without", "z2", "--iwae", "3")
+    assert {"bits_per_frame", "pcm_bits_per_frame", "elbo_nats", "frames", "utterances"} <= result.keys()
+    assert result["kl_bits_per_frame"].keys() == result["active_units"].keys() == {"z1", "z2"}
+    assert [len(result["kl_nats_per_step"][layer]) for layer in ("z1", "z2")] == [8, 4]
+    assert result["bound"]
+    assert not result["density"]
+    assert result["elbo_nats"] == pytest.approx(result["nats_per_utterance"] * result["utterances"])
+    assert result["iwae_samples"] == 3
+    assert abs(result["iwae_bits_per_frame"] - result["bits_per_frame"]) < 0.1
+    assert result["bits_per_frame_without"].keys() == {"z2"}
+    assert result["bits_per_frame_without"]["z2"] > 0
 
 
 def test_several_models_and_baselines_make_a_table(
@@ -42,58 +40,57 @@ def test_several_models_and_baselines_make_a_table(
     files = [tmp_path / f"t.{end}" for end in ("csv", "json", "tex")]
     outs = [part for file in files for part in ("--out", file)]
     models = [part for name in ("uniform", "flac", trained, vrnn) for part in ("--ckpt", name)]
-    said = probe("evaluate", *models, "--corpus", small, *outs)
-    names = [row["name"] for row in said["results"]]
+    result = probe("evaluate", *models, "--corpus", small, *outs)
+    names = [row["name"] for row in result["results"]]
     assert names == ["uniform", "flac", str(trained), str(vrnn)]
-    assert said["wrote"] == [str(file) for file in files]
-    uniform, flac, cwvae, other = said["results"]
+    assert result["wrote"] == [str(file) for file in files]
+    uniform, flac, cwvae, other = result["results"]
     assert uniform["bits_per_frame"] == uniform["pcm_bits_per_frame"] == pytest.approx(16)
     assert 0 < flac["pcm_bits_per_frame"] < 16
     assert (cwvae["family"], other["family"]) == ("cwvae", "vrnn")
     frame = pd.read_csv(files[0])
-    assert frame["bits_per_frame"].tolist() == pytest.approx([row["bits_per_frame"] for row in said["results"]])
+    assert frame["bits_per_frame"].tolist() == pytest.approx([row["bits_per_frame"] for row in result["results"]])
     assert frame["bound"].tolist() == [False, False, True, True]
     assert pd.isna(frame.loc[3, "kl_z2"])
     assert json.loads(files[1].read_text())["results"][2]["bits_per_frame"] == cwvae["bits_per_frame"]
     latex = files[2].read_text()
-    assert latex.startswith(r"\begin{tabular}{ll")
+    assert "\n\\begin{tabular}{ll" in latex
     assert latex.count(r"\\") == 5
     assert r"$\leq$" in latex
 
 
-def test_the_printed_table_lines_up_and_says_what_its_columns_mean(
+def test_the_printed_table_is_aligned_and_explains_its_columns(
     trained: Path, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quietly("evaluate", "--ckpt", "uniform", "--ckpt", trained, "--corpus", small)
-    head, *rows = capsys.readouterr().out.splitlines()
+    title, _, head, *rows = capsys.readouterr().out.splitlines()
+    assert title == "Likelihoods"
     assert "bits per frame" in head
     assert rows[0].startswith("uniform")
     assert "≤" in rows[1]
     assert "≤" not in rows[0]
     assert head.index("bits per frame") + len("bits per frame") == rows[0].index("16.000") + len("16.000")
-    assert "PCM code length" in rows[2]
+    assert "PCM code length: bits per frame of the 16-bit recording" in " ".join(rows[3:])
 
 
-def test_chunks_give_the_same_figure(trained: Path, small: Path, probe: Probe) -> None:
+def test_chunks_give_the_same_likelihood(trained: Path, small: Path, probe: Probe) -> None:
     whole = probe("evaluate", "--ckpt", trained, "--corpus", small)
     pieces = probe("evaluate", "--ckpt", trained, "--corpus", small, "--chunk", "0.5")
     assert pieces["bits_per_frame"] == pytest.approx(whole["bits_per_frame"], abs=1e-4)
     assert pieces["frames"] == whole["frames"]
 
 
-def test_models_that_held_out_other_speakers_are_not_set_side_by_side(
-    trained: Path, tmp_path: Path, refused: Refusal
-) -> None:
+def test_models_that_held_out_other_speakers_are_not_compared(trained: Path, tmp_path: Path, refused: Refusal) -> None:
     other = tmp_path / "other"
     quietly("train", "cwvae", "--corpus", CORPUS, "--out", other, *TINY, "--hold-out", "0.5")
-    said = refused("evaluate", "--ckpt", trained, "--ckpt", other, "--corpus", CORPUS, "--split", "validation")
-    assert "held out other speakers" in said
+    message = refused("evaluate", "--ckpt", trained, "--ckpt", other, "--corpus", CORPUS, "--split", "validation")
+    assert "held out other speakers" in message
 
 
-def test_collapse_is_said_in_plain_words(trained: Path, tmp_path: Path, probe: Probe, small: Path) -> None:
+def test_a_collapsed_layer_is_reported(trained: Path, tmp_path: Path, probe: Probe, small: Path) -> None:
     loaded = checkpoint.load(trained)
     cell = loaded.model.posterior_modules[1]
-    with torch.no_grad():  # evidence so vague that the posterior is the prior
+    with torch.no_grad():  # evidence of no weight, so that the posterior equals the prior
         cell.evidence.weight.zero_()
         cell.evidence.bias[: cell.latent] = 0
         cell.evidence.bias[cell.latent :] = -20
@@ -101,13 +98,13 @@ def test_collapse_is_said_in_plain_words(trained: Path, tmp_path: Path, probe: P
         cell.prior.bias.zero_()
     path = tmp_path / "collapsed.safetensors"
     checkpoint.save(path, loaded.model, {})
-    said = probe("evaluate", "--ckpt", path, "--corpus", small)
-    assert said["active_units"]["z2"] == 0
-    (warning,) = said["warnings"]
+    result = probe("evaluate", "--ckpt", path, "--corpus", small)
+    assert result["active_units"]["z2"] == 0
+    (warning,) = result["warnings"]
     assert warning.startswith("z2 carries nothing")
 
 
-def test_the_gaussian_table_comes_from_its_formula(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gaussian_limit_follows_its_formula(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
     rows = probe("gaussian-limit")["results"]
     assert [row["min_std"] for row in rows] == [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001]
     for row in rows[1:]:

@@ -1,4 +1,4 @@
-"""`probe extract` with more features, somebody's encoder, and torchaudio's models."""
+"""`probe extract` with more features, your own encoder, and torchaudio's models."""
 
 import hashlib
 from pathlib import Path
@@ -53,20 +53,20 @@ def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -
         "z1", "z1_var", "z1_logms", "z1_halves", "z2", "z2_var", "z2_logms", "z2_halves",
         "h1", "h1_halves", "h2", "h2_halves", "mel", "mel_halves", "mfcc", "stats",
     ]  # fmt: skip
-    said = token_table.read_extraction(tmp_path / "t")
-    assert (said["also"], said["layers"]) == (["mfcc", "stats", "states", "halves"], ["z1", "z2"])
+    description = token_table.read_extraction(tmp_path / "t")
+    assert (description["also"], description["layers"]) == (["mfcc", "stats", "states", "halves"], ["z1", "z2"])
     assert len(pd.read_parquet(tmp_path / "t")) == 20
     assert probe(*argv, "--also", "mfcc,stats,halves,states")["parts_done"] == 0
 
 
-def test_an_encoder_of_one_s_own(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
+def test_your_own_encoder(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
     argv = ("extract", "--corpus", corpus, "--encoder")
     document = probe(*argv, encoder, "--out", tmp_path / "a", "--also", "halves")
     assert document["features"] == {"level": 3, "level_halves": 6, "mel": 80, "mel_halves": 160}
     document = probe(*argv, f"{encoder}:Model", "--out", tmp_path / "b")
     assert document["features"] == {"layer1": 3, "layer1_var": 3, "mel": 80}
-    said = token_table.read_extraction(tmp_path / "b")
-    assert said["encoder"] == {
+    description = token_table.read_extraction(tmp_path / "b")
+    assert description["encoder"] == {
         "name": "mine.py:Model", "sample_rate": 8000, "strides": {"layer1": 80},
         "sha256": hashlib.sha256(encoder.read_bytes()).hexdigest(),
     }  # fmt: skip
@@ -124,7 +124,7 @@ def test_refusals(
     assert not (tmp_path / "t").exists()
 
 
-def test_other_features_or_another_encoder_want_another_folder(
+def test_other_features_or_another_encoder_need_another_folder(
     tiny: Path, corpus: Path, encoder: Path, refused: Refusal, probe: Probe, tmp_path: Path
 ) -> None:
     argv = ("extract", "--corpus", corpus, "--out", tmp_path / "t")
@@ -141,8 +141,8 @@ def test_other_features_or_another_encoder_want_another_folder(
     assert "holds a table with features of your own" in refused(*mine)
 
 
-def test_the_help_names_all_three_ways(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_all_three_kinds_of_model(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["extract", "--help"])
-    said = capsys.readouterr().out
-    assert all(way in said for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL"))
+    text = capsys.readouterr().out
+    assert all(way in text for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL"))

@@ -1,4 +1,4 @@
-"""`probe figures`: one folder and one page, whole, repeatable, and honest about what it left out."""
+"""`probe figures`: a folder of figures and a report page, complete, reproducible, naming what is left out."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ SMALL = ("--permutations", 1)
 
 
 def stub(name: str, label: str, reason: str = "") -> Any:
-    """A figure of one curve, whose title and label a user's file could have brought."""
+    """A figure of one curve, with a title and a label such as a user's file may contain."""
 
     def data(inputs: FigureInputs) -> pd.DataFrame:
         if reason:
@@ -48,13 +48,13 @@ def stub(name: str, label: str, reason: str = "") -> Any:
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starting helpers takes longer than these small questions."""
+    """Starting worker processes takes longer than these small questions."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Two figures that can be drawn and one that cannot, and tables that cost little; lists each that is drawn."""
+    """Two figures that can be drawn, one that cannot, and quick tables; lists the name of each figure drawn."""
     stubs = {"one": stub("one", '<b>&amp; "quotes"'), "none": stub("none", "x", "no words"), "two": stub("two", "y")}
     calls: list[str] = []
 
@@ -72,12 +72,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four made-up speakers, on disk."""
     made = made_up()
-    told = {"corpus": {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}, "samples": 3, "seed": 0}
-    return TokenTable("t", made.path, told, made.columns, made.features).save(tmp_path_factory.mktemp("l") / "t")
+    corpus = {"name": "<i>made up</i>", "utterances": 12, "fingerprint": "f" * 64}
+    extraction = {"corpus": corpus, "samples": 3, "seed": 0}
+    return TokenTable("t", made.path, extraction, made.columns, made.features).save(tmp_path_factory.mktemp("l") / "t")
 
 
 class _Page(HTMLParser):
-    """Checks that what is opened is closed, and gathers what a page must not lack."""
+    """Checks that all tags are closed, and collects what the tests look at."""
 
     VOID = frozenset({"meta", "img", "br"})
 
@@ -108,17 +109,17 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_everything_is_written_and_the_page_needs_nothing_else(
+def test_everything_is_written_and_the_page_is_self_contained(
     latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    said = probe("figures", "--latents", latents, "--out", out, *SMALL)
+    result = probe("figures", "--latents", latents, "--out", out, *SMALL)
     wanted = [f"{name}.{kind}" for name in ("one", "two") for kind in ("pdf", "svg", "png", "csv")]
     wanted += [f"{name}.{kind}" for name in ("table-5",) for kind in ("txt", "csv", "tex")]
-    assert said["wrote"] == [str(out / name) for name in [*wanted, "report.html"]]
+    assert result["wrote"] == [str(out / name) for name in [*wanted, "report.html"]]
     assert sorted(path.name for path in out.iterdir()) == sorted([*wanted, "report.html", ".figures.json"])
-    assert said["report"] == str(out / "report.html")
-    reasons = {one["figure"]: one["reason"] for one in said["left_out"]}
+    assert result["report"] == str(out / "report.html")
+    reasons = {one["figure"]: one["reason"] for one in result["left_out"]}
     assert reasons["none"] == f"{latents}: no words"
     assert reasons.keys() == {"none", "table-1", "table-3", "table-4"}
     assert "--ckpt" in reasons["table-1"]
@@ -140,7 +141,7 @@ def test_everything_is_written_and_the_page_needs_nothing_else(
         assert part in page.text
 
 
-def test_what_is_there_is_not_drawn_again_and_comes_out_the_same(
+def test_up_to_date_figures_are_kept_and_drawing_is_reproducible(
     latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
 ) -> None:
     def made(out: Path, *more: object) -> dict[str, Any]:
@@ -151,10 +152,10 @@ def test_what_is_there_is_not_drawn_again_and_comes_out_the_same(
     made(first)
     assert drawn == ["one", "none", "two"]
     before = {path.name: path.read_bytes() for path in first.iterdir()}
-    said = made(first)
+    result = made(first)
     assert drawn == ["none"]
-    assert said["wrote"] == [str(first / "report.html")]
-    assert len(said["kept"]) == 11
+    assert result["wrote"] == [str(first / "report.html")]
+    assert len(result["kept"]) == 11
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before
 
     (first / "two.svg").write_text("cut sh")
@@ -191,20 +192,20 @@ def test_an_interruption_loses_one_figure(
     assert drawn == ["none", "two"]
 
 
-def test_what_can_no_longer_be_drawn_does_not_stay(
+def test_a_figure_that_can_no_longer_be_drawn_is_removed(
     latents: Path, drawn: list[str], probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = ("figures", "--latents", latents, "--out", tmp_path, "--only", "two")
     probe(*argv)
     assert (tmp_path / "two.pdf").exists()
-    (tmp_path / "two.csv").write_text("the user's own now")
+    (tmp_path / "two.csv").write_text("edited by the user")
     monkeypatch.setattr(registry, "figure", lambda name: stub("two", "y", "one speaker"))
-    said = probe(*argv, "--again")
-    assert [one["figure"] for one in said["left_out"]] == ["two"]
+    result = probe(*argv, "--again")
+    assert [one["figure"] for one in result["left_out"]] == ["two"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".figures.json", "report.html", "two.csv"]
 
 
-def test_a_bug_is_not_taken_for_bad_data(
+def test_a_bug_is_not_mistaken_for_bad_data(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = stub("one", "x")
@@ -214,10 +215,10 @@ def test_a_bug_is_not_taken_for_bad_data(
         quietly("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
 
 
-def test_a_manifest_of_nobody_s_is_no_obstacle(latents: Path, drawn: list[str], probe: Probe, tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_ignored(latents: Path, drawn: list[str], probe: Probe, tmp_path: Path) -> None:
     (tmp_path / ".figures.json").write_text('{"items": {"one": {"key": 3, "files": {"../../x": ""}}}}')
-    said = probe("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
-    assert len(said["wrote"]) == 5
+    result = probe("figures", "--latents", latents, "--out", tmp_path, "--only", "one")
+    assert len(result["wrote"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -238,15 +239,15 @@ def test_bad_requests(latents: Path, drawn: list[str], refused: Refusal, tmp_pat
     assert "inside a token table" in refused("figures", "--latents", latents, "--out", latents / "figures")
 
 
-def test_likelihoods_stand_beside_the_paper_s(
+def test_likelihoods_are_compared_with_published_ones(
     tiny: Path, small: Path, latents: Path, drawn: list[str], probe: Probe, tmp_path: Path
 ) -> None:
     tables = [part for name in ("table_1", "table-3", "table-4", "table-5") for part in ("--only", name)]
     argv = ("figures", "--latents", latents, "--ckpt", tiny, "--corpus", small, *tables)
-    said = probe(*argv, "--out", tmp_path)
-    assert [one["figure"] for one in said["left_out"]] == ["table-4"]
-    assert len(said["notices"]) == 2
-    assert "is not the checkpoint that t was made with" in said["notices"][0]
+    result = probe(*argv, "--out", tmp_path)
+    assert [one["figure"] for one in result["left_out"]] == ["table-4"]
+    assert len(result["notices"]) == 2
+    assert "is not the checkpoint that t was made with" in result["notices"][0]
     bits = pd.read_csv(tmp_path / "table-1.csv").set_index("model")
     assert list(bits.index) == ["uniform", "flac", "tiny"]
     expected = probe("evaluate", "--ckpt", tiny, "--corpus", small)
@@ -257,8 +258,8 @@ def test_likelihoods_stand_beside_the_paper_s(
     latex = (tmp_path / "table-1.tex").read_text()
     assert r"\toprule" in latex
     assert latex.count(r"\\") == 4
-    assert said["notices"][0] in _Page((tmp_path / "report.html").read_text()).text
-    assert "notices" in json.dumps(said)
+    assert result["notices"][0] in _Page((tmp_path / "report.html").read_text()).text
+    assert "notices" in json.dumps(result)
     again = probe(*argv, "--out", tmp_path)
     assert again["wrote"] == [str(tmp_path / "report.html")]
 
@@ -271,12 +272,12 @@ def test_the_card_of_a_shipped_checkpoint_is_on_the_page(latents: Path, drawn: l
     assert "card" in page.ids
 
 
-def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe: Probe, tmp_path: Path) -> None:
+def test_a_table_of_one_speaker_gives_the_results_it_can(latents: Path, probe: Probe, tmp_path: Path) -> None:
     whole = token_table.load(latents)
     one = whole.select(np.asarray(whole.tokens["speaker"] == "FS0"))
     one.save(tmp_path / "one")
-    said = probe("figures", "--latents", tmp_path / "one", "--only", "probes", "--out", tmp_path / "out", *SMALL)
-    assert said["left_out"] == []
+    result = probe("figures", "--latents", tmp_path / "one", "--only", "probes", "--out", tmp_path / "out", *SMALL)
+    assert result["left_out"] == []
     rows = pd.read_csv(tmp_path / "out" / "probes.csv")
     assert set(rows["protocol"]) == {"nested"}
     text = " ".join((tmp_path / "out" / "probes.txt").read_text().split())
@@ -284,7 +285,7 @@ def test_numbers_of_one_speaker_are_given_as_far_as_they_go(latents: Path, probe
     assert "Not included: gender, protocol speaker: one: " in text
 
 
-def test_answers_outlive_an_interruption_and_are_gone_when_all_is_drawn(
+def test_answers_survive_an_interruption_and_are_removed_at_the_end(
     latents: Path, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lvm_probe.app.cli import main

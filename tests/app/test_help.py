@@ -27,7 +27,7 @@ QUICK = {
     "convergence": ["--samples", "1,2", "--reference", "2"],
     "figures": ["--only", "table-5", "--permutations", "0"],
     "knn": ["--permutations", "1"],
-    "logistic": ["--permutations", "0", "--features", "mel"],
+    "logistic": ["--permutations", "0", "--features", "mel", "--match-dims", "4"],
 }
 """Options added to an example so that the test is short."""
 

@@ -1,4 +1,4 @@
-"""The probes beyond kNN and LDA of phonemes, as a user asks for them."""
+"""The probes beyond kNN and LDA of phonemes, through the command line."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_the_untrained_table_next_to_it_is_found(latents: Path, probe: Probe, re
     assert "which of the 2 tables" in refused(*argv, "--latents", untrained, "--untrained", untrained)
 
 
-def test_another_model_s_table_of_that_name_is_left_alone(latents: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_table_of_another_model_is_not_used_as_untrained(latents: Path, tmp_path: Path, capsys: Any) -> None:
     shutil.copytree(latents, tmp_path / "t")
     shutil.copytree(latents, tmp_path / "t-untrained")
     quietly("lda", "--latents", tmp_path / "t", "--features", "z1", "--permutations", 0)

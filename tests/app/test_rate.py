@@ -13,23 +13,23 @@ from tests.probing import miniature
 
 
 def test_rate_prints_and_writes_the_same_numbers(tiny: Path, small: Path, probe: Probe, tmp_path: Path) -> None:
-    said = probe("rate", "--ckpt", tiny, "--corpus", small, "--samples", "2", "--out", tmp_path / "rates")
+    result = probe("rate", "--ckpt", tiny, "--corpus", small, "--samples", "2", "--out", tmp_path / "rates")
     names = ["rate-by-class.csv", "rate-around-boundaries.csv", "timescales.csv"]
-    assert said["wrote"] == [str(tmp_path / "rates" / name) for name in names]
-    assert (said["utterances"], said["speakers"], said["samples"], said["interval"]) == (12, 4, 2, "speakers")
-    tables = [pd.read_csv(path) for path in said["wrote"]]
+    assert result["wrote"] == [str(tmp_path / "rates" / name) for name in names]
+    assert (result["utterances"], result["speakers"], result["samples"], result["interval"]) == (12, 4, 2, "speakers")
+    tables = [pd.read_csv(path) for path in result["wrote"]]
     for table, key in zip(tables, ("by_class", "around_boundaries", "timescales"), strict=True):
-        assert len(table) == len(said[key])
+        assert len(table) == len(result[key])
     whole = tables[0][(tables[0]["layer"] == "z1") & (tables[0]["label"] == "all")].iloc[0]
-    assert whole["bits_per_second"] == pytest.approx(said["layers"][0]["bits_per_second"])
-    assert whole["seconds"] == pytest.approx(said["audio_seconds"])
-    assert [row["series"] for row in said["timescales"]] == ["z1", "z2", "mel", "phone", "word"]
+    assert whole["bits_per_second"] == pytest.approx(result["layers"][0]["bits_per_second"])
+    assert whole["seconds"] == pytest.approx(result["audio_seconds"])
+    assert [row["series"] for row in result["timescales"]] == ["z1", "z2", "mel", "phone", "word"]
     again = probe("rate", "--ckpt", tiny, "--corpus", small, "--samples", "2")
-    assert again["by_class"] == said["by_class"]
+    assert again["by_class"] == result["by_class"]
     assert again["wrote"] == []
 
 
-def test_rate_of_some_speakers_in_words(tiny: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rate_of_one_speaker_prints_a_summary(tiny: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     speaker = sorted(path.name for path in small.glob("*/*/*") if path.is_dir())[0].upper()
     assert main(["rate", "--ckpt", str(tiny), "--corpus", str(small), "--speaker", speaker, "--samples", "1"]) == 0
     out = capsys.readouterr().out

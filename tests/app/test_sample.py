@@ -1,4 +1,4 @@
-"""`probe sample`: WAV files from the prior, and what a model makes of a recording."""
+"""`probe sample`: WAV files drawn from the prior, and reconstructions."""
 
 from pathlib import Path
 
@@ -12,13 +12,11 @@ from tests.app.conftest import Probe, Refusal
 RECORDING = min(CORPUS.rglob("*.FLAC"))
 
 
-def test_samples_are_wav_files_of_the_length_asked_for_and_repeat_by_seed(
-    tiny: Path, probe: Probe, tmp_path: Path
-) -> None:
-    said = probe("sample", "--ckpt", tiny, "--seconds", "0.25", "--count", "2", "--out", tmp_path / "a")
-    assert said["wrote"] == [str(tmp_path / "a" / f"sample-{i}.wav") for i in (1, 2)]
-    first, rate = soundfile.read(said["wrote"][0], dtype="int16")
-    second, _ = soundfile.read(said["wrote"][1], dtype="int16")
+def test_samples_have_the_requested_length_and_repeat_with_the_seed(tiny: Path, probe: Probe, tmp_path: Path) -> None:
+    result = probe("sample", "--ckpt", tiny, "--seconds", "0.25", "--count", "2", "--out", tmp_path / "a")
+    assert result["wrote"] == [str(tmp_path / "a" / f"sample-{i}.wav") for i in (1, 2)]
+    first, rate = soundfile.read(result["wrote"][0], dtype="int16")
+    second, _ = soundfile.read(result["wrote"][1], dtype="int16")
     assert (rate, len(first), len(second)) == (16_000, 4_000, 4_000)
     assert first.std() > 0
     assert not np.array_equal(first, second)
@@ -28,15 +26,15 @@ def test_samples_are_wav_files_of_the_length_asked_for_and_repeat_by_seed(
     assert not np.array_equal(soundfile.read(other["wrote"][0], dtype="int16")[0], first)
 
 
-def test_a_reconstruction_lies_beside_its_recording(probe: Probe, tmp_path: Path) -> None:
-    said = probe("sample", "--ckpt", "cwvae-small", "--reconstruct", RECORDING, "--out", tmp_path)
-    names = [Path(path).name for path in said["wrote"]]
+def test_a_reconstruction_is_written_beside_its_recording(probe: Probe, tmp_path: Path) -> None:
+    result = probe("sample", "--ckpt", "cwvae-small", "--reconstruct", RECORDING, "--out", tmp_path)
+    names = [Path(path).name for path in result["wrote"]]
     assert names == [f"{RECORDING.stem}{end}.wav" for end in ("", "-reconstructed", "-drawn")]
-    recording, centre, drawn = (soundfile.read(path)[0] for path in said["wrote"])
+    recording, centre, drawn = (soundfile.read(path)[0] for path in result["wrote"])
     assert recording.shape == centre.shape == drawn.shape
     original, _ = soundfile.read(RECORDING)
     assert np.array_equal(recording, original)
-    # A trained model's expectation follows speech; on the waveform's own axis quiet noise weighs nothing.
+    # The expectation of a trained model follows speech; the quiet noise of a recording hardly affects a correlation.
     assert np.corrcoef(recording, centre)[0, 1] > 0.8
 
 

@@ -1,4 +1,4 @@
-"""What `probe train` can change of a preset, and training on two processes."""
+"""Options of `probe train` that change a preset, and training on two processes."""
 
 import subprocess
 import sys
@@ -20,15 +20,15 @@ def test_shape_and_output_can_be_chosen(probe: Probe, tmp_path: Path) -> None:
     assert (loaded.model.strides, loaded.model.latents) == ((32, 128), (6, 3))
     chosen = loaded.model.config.output
     assert (chosen.likelihood, chosen.components, chosen.target, chosen.min_std) == ("gaussian", 2, "linear", 0.02)
-    # Normalised by the training audio: speech has no offset to speak of and a spread well inside [-1, 1].
+    # Normalised by the training audio: speech has almost no offset, and a spread well inside [-1, 1].
     assert abs(chosen.shift) < 0.01
     assert 0.01 < chosen.scale < 0.5
 
 
-def test_a_mixture_without_a_network_is_fitted_in_no_updates(probe: Probe, tmp_path: Path) -> None:
-    said = probe("train", "dmol", "--corpus", CORPUS, "--out", tmp_path / "run")
-    assert (said["updates"], said["parameters"]) == (0, 6)
-    assert 0 < said["validation_bits_per_frame"] < 16.5
+def test_a_mixture_without_a_network_is_fitted_without_updates(probe: Probe, tmp_path: Path) -> None:
+    result = probe("train", "dmol", "--corpus", CORPUS, "--out", tmp_path / "run")
+    assert (result["updates"], result["parameters"]) == (0, 6)
+    assert 0 < result["validation_bits_per_frame"] < 16.5
     assert checkpoint.load(tmp_path / "run").model.family == "dmol"
 
 
@@ -58,8 +58,8 @@ def test_two_processes_get_the_gradients_of_one(tmp_path: Path) -> None:
         argv = ["train", "vrnn", "--corpus", str(CORPUS), "--out", str(out), *TINY, "--devices", str(devices), "--json"]
         done = subprocess.run([sys.executable, "-m", "lvm_probe", *argv], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("\n") == 1  # one document, from one of them
+        assert done.stdout.count("\n") == 1  # one document, printed by one process
     one, two = (checkpoint.load_tensors(tmp_path / name / "last.safetensors")[0] for name in ("1", "2"))
     for name in one:
-        if name.startswith("adam.exp_avg."):  # the gradients' running mean: sums in another order
+        if name.startswith("adam.exp_avg."):  # running mean of the gradients, summed in another order
             torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-7)

@@ -1,4 +1,4 @@
-"""What every figure owes: its table alone draws it again, to the same bytes, with no text cut off."""
+"""Checks for every figure: its table is enough to draw it again, to the same bytes, and nothing leaves the page."""
 
 import io
 import re
@@ -12,8 +12,8 @@ from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, FigureModule
 
 
-def kept(module: FigureModule, inputs: FigureInputs, tmp_path: Path) -> pd.DataFrame:
-    """The figure's table, after checking that the contract of `figures.inputs` is kept."""
+def check_contract(module: FigureModule, inputs: FigureInputs, tmp_path: Path) -> pd.DataFrame:
+    """Check the contract of `FigureModule`, and return the figure's table."""
     data = module.data(inputs)
     pd.testing.assert_frame_equal(module.data(inputs), data)
     data.to_csv(tmp_path / "data.csv", index=False)
@@ -31,7 +31,7 @@ def kept(module: FigureModule, inputs: FigureInputs, tmp_path: Path) -> pd.DataF
 
 
 def drawn(fig: Figure) -> list[bytes]:
-    """The figure as PNG and SVG; that `style.save` adds nothing that changes is tested there."""
+    """The figure as PNG and SVG; `style.save` is tested in test_style."""
     found = []
     with style.theme():
         for kind in ("png", "svg"):
@@ -42,7 +42,7 @@ def drawn(fig: Figure) -> list[bytes]:
 
 
 def assert_whole(fig: Figure) -> None:
-    """Nothing leaves the figure."""
+    """Check that nothing leaves the figure."""
     box, whole = fig.get_tightbbox(layout.renderer(fig)), fig.bbox_inches
     hair = 1 / style.DPI
     assert min(box.x0, box.y0) >= -hair, box

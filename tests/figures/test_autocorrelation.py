@@ -12,13 +12,13 @@ from lvm_probe.figures import autocorrelation
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.recordings import open_recordings
 from lvm_probe.probing.diagnostics import kl_rate
-from tests.figures.contract import kept
+from tests.figures.contract import check_contract
 from tests.figures.speech import checkpoint, inputs
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return kept(autocorrelation, inputs(), tmp_path_factory.mktemp("memory"))
+    return check_contract(autocorrelation, inputs(), tmp_path_factory.mktemp("memory"))
 
 
 def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import confusion, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner, place
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import PHONES, changed, made_up
 
 
@@ -26,7 +26,7 @@ def confusions(labels: list[str], features: tuple[str, ...] = ("z1+z2", "mel")) 
 
 
 def test_shares_of_what_was_said_sum_to_one(tmp_path: Path) -> None:
-    data = kept(confusion, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
+    data = check_contract(confusion, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1+z2", "mel"]
     np.testing.assert_allclose(data.groupby(["feature", "label"])["share"].sum(), 1, rtol=1e-12)
     assert (data.groupby("feature")["count"].sum() == 2 * 48).all()

@@ -11,7 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import durations, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -29,7 +29,7 @@ def test_every_phoneme_of_one_speaker_and_of_all(tmp_path: Path) -> None:
     table = made_up(speakers=2)
     label = table.tokens["label"].where(table.tokens.index % 9 != 8, "pau")
     table = changed(table, label=label, sample_rate=8000)
-    data = kept(durations, FigureInputs(table, speaker="MS1"), tmp_path)
+    data = check_contract(durations, FigureInputs(table, speaker="MS1"), tmp_path)
     assert list(data.columns) == ["token_id", "speaker", "label", "ms", "shown"]
     own = table.tokens[label != "pau"]
     assert data["token_id"].tolist() == own["token_id"].tolist()

@@ -12,7 +12,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import embedding, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import Manner
-from tests.figures.contract import kept
+from tests.figures.contract import check_contract
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -25,7 +25,7 @@ def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_umap")
 def test_the_table_of_one_speaker(tmp_path: Path) -> None:
     inputs = FigureInputs(made_up(), speaker="MS1")
-    data = kept(embedding, inputs, tmp_path)
+    data = check_contract(embedding, inputs, tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1", "z2", "mel"]
     assert set(data["manner"]) == {"stop", "fricative", "vowel"}
     assert (data.groupby(["method", "feature"]).size() == 48).all()

@@ -11,7 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import gender_density
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -65,7 +65,7 @@ def test_noise_overlaps_held_out_and_is_torn_apart_by_the_papers_way() -> None:
 def test_gender_that_is_there_is_seen(tmp_path: Path) -> None:
     table = made_up(speakers=8)
     table = changed(table, utterance=table.tokens["token_id"])
-    data = kept(gender_density, FigureInputs(table, permutations=2), tmp_path)
+    data = check_contract(gender_density, FigureInputs(table, permutations=2), tmp_path)
     assert set(gender_density.COLUMNS) <= set(data.columns)
     assert set(data["feature"]) == {"z1", "z2", "z1+z2", "mel"}
     assert (data.groupby("feature").size() == 8 * 48).all()

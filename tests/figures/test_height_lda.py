@@ -10,7 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import height_lda
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
-from tests.figures.contract import assert_whole, kept
+from tests.figures.contract import assert_whole, check_contract
 from tests.probing.synthetic_tables import changed, made_up
 
 TALL = [170, 172, 174, 180, 181, 182, 190, 191, 192]
@@ -36,7 +36,7 @@ def separation(data: pd.DataFrame) -> float:
 
 
 def test_men_of_three_classes_on_the_axes_of_the_others(tmp_path: Path) -> None:
-    data = kept(height_lda, FigureInputs(of_men(signal=8.0)), tmp_path)
+    data = check_contract(height_lda, FigureInputs(of_men(signal=8.0)), tmp_path)
     assert list(data.columns) == ["feature", "x", "y", "label", "held_out", "utterance", "speaker", "group"]
     assert set(data["label"]) == {"<175", "175-185", ">185"}
     assert set(data["group"]) == {"men"}

@@ -13,14 +13,14 @@ from lvm_probe.figures import kl_over_time
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.recordings import read_pcm
 from lvm_probe.probing.diagnostics.kl_rate import layer_kl
-from tests.figures.contract import kept, overlapping
+from tests.figures.contract import check_contract, overlapping
 from tests.figures.speech import checkpoint, demo, inputs
 from tests.probing import miniature
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return kept(kl_over_time, inputs(), tmp_path_factory.mktemp("kl"))
+    return check_contract(kl_over_time, inputs(), tmp_path_factory.mktemp("kl"))
 
 
 def test_steps_hold_the_bits_of_the_layers(data: pd.DataFrame) -> None:

@@ -9,13 +9,13 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.figures import optimism
 from lvm_probe.figures.inputs import FigureInputs
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_noise_is_knowledge_to_the_leaky_protocol_only(tmp_path: Path) -> None:
     inputs = FigureInputs(made_up(speakers=2, each=120), permutations=0)
-    data = kept(optimism, inputs, tmp_path)
+    data = check_contract(optimism, inputs, tmp_path)
     noise = data[data["kind"] == "noise"].pivot_table(index="dims", columns="protocol", values="accuracy")
     assert list(noise.index) == [8, 16, 32, 64, 96]  # 120 tokens of 4 phonemes bear no more
     assert noise.loc[96, "paper"] > 0.9

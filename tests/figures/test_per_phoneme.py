@@ -11,12 +11,12 @@ from lvm_probe import InputError
 from lvm_probe.figures import per_phoneme, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import made_up
 
 
 def test_recalls_are_those_of_the_confusions(tmp_path: Path) -> None:
-    data = kept(per_phoneme, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
+    data = check_contract(per_phoneme, FigureInputs(made_up(speakers=2), permutations=0), tmp_path)
     assert list(dict.fromkeys(data["feature"])) == ["z1", "z1+z2"]
     assert (data["n"] == 24).all()
     assert list(data["label"][:4]) == list(style.phone_styles(["iy", "aa", "s", "t"]))

@@ -10,14 +10,14 @@ from lvm_probe import InputError
 from lvm_probe.figures import phonemes_lda, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_the_speakers_phonemes_in_every_layer_and_mel(tmp_path: Path) -> None:
     table = made_up(speakers=2)
     table = changed(table, label=table.tokens["label"].where(table.tokens.index % 9 != 8, "h#"))
-    data = kept(phonemes_lda, FigureInputs(table, speaker="MS1"), tmp_path)
+    data = check_contract(phonemes_lda, FigureInputs(table, speaker="MS1"), tmp_path)
     assert list(data.columns) == ["feature", "x", "y", "label", "held_out", "token_id", "speaker"]
     own = table.tokens[(table.tokens["speaker"] == "MS1") & (table.tokens["label"] != "h#")]
     for feature in ("z1", "z2", "mel"):

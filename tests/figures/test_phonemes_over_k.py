@@ -7,13 +7,13 @@ import pytest
 from lvm_probe import InputError
 from lvm_probe.figures import accuracy_over_k, phonemes_over_k
 from lvm_probe.figures.inputs import FigureInputs
-from tests.figures.contract import kept
+from tests.figures.contract import check_contract
 from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:
     inputs = FigureInputs(made_up(speakers=2), permutations=2)
-    data = kept(phonemes_over_k, inputs, tmp_path)
+    data = check_contract(phonemes_over_k, inputs, tmp_path)
     assert set(accuracy_over_k.COLUMNS) <= set(data.columns)
     assert set(data["protocol"]) == {"paper", "nested"}
     assert set(data["feature"]) == {"z1", "z2", "z1+z2", "mel"}

@@ -9,7 +9,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import speakers_over_k
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.probing.features.token_table import TokenTable
-from tests.figures.contract import assert_whole, kept, overlapping
+from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import changed, made_up
 
 MEN = [168, 172, 176, 178, 182, 188, 190]
@@ -23,7 +23,9 @@ def heights(table: TokenTable) -> TokenTable:
 
 
 def test_three_panels_of_one_row_a_speaker(tmp_path: Path) -> None:
-    data = kept(speakers_over_k, FigureInputs(heights(made_up(speakers=14, each=12)), permutations=2), tmp_path)
+    data = check_contract(
+        speakers_over_k, FigureInputs(heights(made_up(speakers=14, each=12)), permutations=2), tmp_path
+    )
     sizes = data.groupby("panel", sort=False)[["n", "n_classes", "k"]].max()
     assert sizes.index.tolist() == [
         "Gender", "Height of men: <175, 175-185, >185 cm", "Height of women: <165, ≥165 cm (median)",

@@ -90,7 +90,7 @@ class Take:
 
 
 def take(name: str, samples: int, seed: int = 0) -> Take:
-    """Something between a voice and noise."""
+    """A modulated tone with noise."""
     rng = np.random.default_rng((seed, samples, *name.encode()))
     t = np.arange(samples)
     wave = np.sin(t * rng.uniform(0.02, 0.06)) * np.sin(t / 900) + 0.05 * rng.normal(size=samples)
@@ -105,8 +105,8 @@ def batch(lengths: Sequence[int], size: int = 0, seed: int = 0) -> tuple[torch.T
     return pcm, torch.tensor(lengths)
 
 
-def plainly(code: str) -> str:
-    """What a program prints, run without the tests' annotation checks, as users do."""
+def run_unchecked(code: str) -> str:
+    """What a program prints without the annotation checks of the tests, as users run it."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

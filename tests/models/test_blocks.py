@@ -19,7 +19,7 @@ def test_framing_is_a_strided_convolution_centred_on_its_step() -> None:
     assert part(x).shape == (2, 8, 5)
 
 
-def test_residual_block_is_a_convolution_of_normalised_frames() -> None:
+def test_residual_block_is_a_convolution_of_normalised_steps() -> None:
     part = ResidualBlock(4).double()
     x = signal(2, 9, 4)
     normed = F.layer_norm(x, (4,), part.norm.weight, part.norm.bias).transpose(1, 2)

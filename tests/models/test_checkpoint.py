@@ -200,7 +200,7 @@ def test_damaged_metadata_is_refused(saved, damage) -> None:
         ({"config": json.dumps(config_to_dict(miniature.config("vrnn")))}, "not a configuration of cwvae"),
     ],
 )
-def test_an_unknown_family_or_anothers_configuration_is_told_in_one_line(saved, damage, says) -> None:
+def test_an_unknown_family_or_anothers_configuration_is_reported_in_one_line(saved, damage, says) -> None:
     tensors, metadata = contents(saved)
     save_file(tensors, saved, metadata=metadata | damage)
     with pytest.raises(InputError) as error:

@@ -1,4 +1,4 @@
-"""What is peculiar to the Clockwork VAE: its clocks, its ladder and what each layer may see of the others."""
+"""What only the Clockwork VAE has: strides that differ, and what each layer may see of the others."""
 
 from dataclasses import replace
 

@@ -115,7 +115,7 @@ def test_scan_passes_gradcheck(rows) -> None:
 
 
 @pytest.mark.parametrize("posterior", ["product", "direct", "residual", "prior"])
-def test_scan_goes_on_from_where_another_stopped(posterior) -> None:
+def test_scan_continues_where_another_stopped(posterior) -> None:
     cell = make_cell(6, seed=6, posterior=posterior)
     c, encoded, noise = inputs(6, time=9, rows=7, evidence_rows=7)
     whole = flat(cell.infer(c, encoded, noise))

@@ -1,4 +1,4 @@
-"""The ELBO and what evaluation says of it, against loops."""
+"""The ELBO and its evaluation against loops."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_masks_count_steps_that_touch_the_utterance(stride) -> None:
 
 
 def slow_parts(model, pcm, lengths, noise, bins) -> tuple[list[float], list[list[list[float]]]]:
-    """Reconstruction per utterance, and KL per layer, utterance and dimension, by loops over what the pass states."""
+    """Reconstruction per utterance, and KL per layer, utterance and dimension, by loops."""
     passed = model(model.pad(pcm), lengths, noise)
     reconstruction, kl = [], []
     for row, length in enumerate(lengths.tolist()):
@@ -189,7 +189,7 @@ def test_the_code_length_of_noise_is_no_less_than_its_entropy() -> None:
     assert evaluate(model, [miniature.Take("noise", noise)]).pcm_bits_per_frame > 15.9
 
 
-def test_batches_keep_like_lengths_together_within_the_limit() -> None:
+def test_batches_keep_similar_lengths_together_within_the_limit() -> None:
     recordings = [miniature.take(f"r{i}", n) for i, n in enumerate((10, 500, 20, 490, 30, 2_000))]
     batches = list(batches_by_length(recordings, 1_000))
     assert [[r.samples for r in b] for b in batches] == [[10, 20, 30], [490, 500], [2_000]]
@@ -219,7 +219,7 @@ def test_collate_pads_behind() -> None:
     assert pcm[1].tolist() == b.pcm.tolist()
 
 
-def test_nothing_to_evaluate_and_damaged_weights_are_the_users_to_mend() -> None:
+def test_nothing_to_evaluate_and_damaged_weights_are_input_errors() -> None:
     model = miniature.model("cwvae-1")
     with pytest.raises(InputError, match="no utterance"):
         evaluate(model, [])

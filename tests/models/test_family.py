@@ -72,7 +72,7 @@ def test_shapes_and_strides_are_exact(name, samples) -> None:
 
 
 @EVERY
-def test_a_model_states_its_family_and_what_evaluation_in_chunks_goes_by(name) -> None:
+def test_a_model_states_its_family_and_what_evaluation_in_chunks_relies_on(name) -> None:
     model = miniature.model(name)
     assert model.family == name.split("-")[0]
     assert isinstance(model.config, model.Config)
@@ -150,7 +150,7 @@ def assert_same_steps(ours: Trajectory, wanted: Trajectory, row: int, steps: int
 @EVERY
 @pytest.mark.parametrize("length", [1000, 1024, 70])
 @torch.no_grad()
-def test_latents_and_elbo_depend_on_neither_company_nor_padding(name, length) -> None:
+def test_latents_and_elbo_depend_on_neither_batch_nor_padding(name, length) -> None:
     model = miniature.model(name)
     noise = noise_for(model, length, 1)
     pcm, lengths = miniature.batch([length])
@@ -230,7 +230,7 @@ def test_samples_have_the_length_asked_for_and_repeat_by_generator(name) -> None
 
 
 @EVERY
-def test_bfloat16_coder_with_everything_recurrent_in_single_precision(name) -> None:
+def test_bfloat16_layers_with_everything_recurrent_in_single_precision(name) -> None:
     model = miniature.model(name)
     pcm, lengths = miniature.batch([700, 500])
     noise = noise_for(model, 700, 2)

@@ -12,7 +12,7 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from tests import reference_models as reference
-from tests.models.miniature import plainly
+from tests.models.miniature import run_unchecked
 
 KINDS = [
     OutputConfig(likelihood=likelihood, target=target, components=components, **more)
@@ -208,7 +208,7 @@ for bad in ({"likelihood": "laplace"}, {"target": "alaw"}, {"likelihood": []}, {
     except InputError as error:
         print(error)
 """
-    assert plainly(code).splitlines() == [
+    assert run_unchecked(code).splitlines() == [
         "likelihood must be one of dmol, gaussian; got 'laplace'",
         "target must be one of mulaw, linear; got 'alaw'",
         "likelihood must be one of dmol, gaussian; got []",

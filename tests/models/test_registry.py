@@ -10,7 +10,7 @@ from lvm_probe.models.checkpoints import shipped_checkpoints
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, override_config, preset
 from tests.models import miniature
-from tests.models.miniature import plainly
+from tests.models.miniature import run_unchecked
 
 EVERY = pytest.mark.parametrize(
     ("family_name", "name"), [(family, name) for family in FAMILIES for name in FAMILIES[family].presets]
@@ -49,7 +49,7 @@ def test_every_family_has_the_presets_that_commands_default_to(family_name) -> N
 
 
 @pytest.mark.parametrize("family_name", FAMILIES)
-def test_every_family_keeps_the_contract(family_name) -> None:
+def test_every_family_meets_the_contract(family_name) -> None:
     tested = {name.split("-")[0] for name in miniature.MODELS}
     assert family_name in tested, f"add a line for {family_name} to MODELS in tests/models/miniature.py"
 
@@ -164,10 +164,10 @@ for bad in ([], None, "cwvae"):
     except InputError:
         print("refused")
 """
-    assert plainly(code).split() == ["refused"] * 20
+    assert run_unchecked(code).split() == ["refused"] * 20
 
 
-def test_unknown_names_list_what_there_is() -> None:
+def test_unknown_names_are_refused_with_a_list() -> None:
     with pytest.raises(
         InputError,
         match="unknown preset 'huge' of cwvae: choose one of small, small-1, small-3, paper, paper-1, paper-3",
@@ -187,7 +187,7 @@ def test_shipped_checkpoints_are_listed_by_name_and_family(tmp_path, monkeypatch
     assert shipped_checkpoints.shipped() == [("cwvae-small", "cwvae", tmp_path / "cwvae-small.safetensors")]
 
 
-def test_a_configuration_can_be_reshaped_where_it_has_such_a_shape() -> None:
+def test_a_configuration_can_be_overridden_in_what_it_has() -> None:
     cwvae, lstm = preset("cwvae", "tiny").config, preset("lstm", "tiny").config
     assert override_config(cwvae) == cwvae
     changed = override_config(cwvae, strides=(32, 64), latents=(5, 6), output={"components": 1})

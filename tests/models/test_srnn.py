@@ -87,7 +87,7 @@ class Oracle:
         return reference.head(self.linear(of, reference.relu(units)))
 
     def run(self, pcm: list[int], noise: list[list[float]]) -> dict[str, Any]:
-        """All that the pass states of an utterance, and its log likelihood and KL."""
+        """All results of a pass over an utterance, with its log likelihood and KL."""
         c = self.config
         frames = []
         for start in range(0, len(pcm), c.stride):
@@ -172,7 +172,7 @@ def test_a_pass_agrees_with_the_equations(kind) -> None:
 
 
 def changed_steps(model: SRNN, at: int) -> tuple[set[int], set[int]]:
-    """The steps at which d and a differ when frame `at` of nine is another."""
+    """The steps at which d and a differ if step `at` of nine has other audio."""
     pcm, lengths = batch([9 * STRIDE])
     other = pcm.clone()
     other[:, at * STRIDE : (at + 1) * STRIDE] += 500
@@ -190,7 +190,7 @@ def test_smoothing_sees_the_whole_utterance_and_filtering_nothing_to_come() -> N
 
 
 @pytest.mark.parametrize("kind", [{}, {"smoothing": False}], ids=["smoothing", "filtering"])
-def test_padding_and_company_change_nothing(kind) -> None:
+def test_padding_and_other_rows_change_nothing(kind) -> None:
     model = make(**kind)
     lengths = [4 * STRIDE - 5, 7 * STRIDE, 1]
     pcm, sizes = batch(lengths, size=10 * STRIDE)
@@ -226,7 +226,7 @@ def test_reversal_is_each_rows_own() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 def test_prior_and_decoder_see_no_more_than_they_may(kind) -> None:
-    """With other audio from frame 4 on, and the same latents."""
+    """With other audio from step 4 on and the same latents."""
     model = make(**kind)
     pcm, lengths = batch([9 * STRIDE])
     other = pcm.clone()

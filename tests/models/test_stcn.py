@@ -41,7 +41,7 @@ def noise_for(model: STCN, samples: int, rows: int, seed: int = 0) -> tuple[torc
 
 
 def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) -> dict[str, Any]:
-    """One utterance of whole frames, step by step and unit by unit; latents lowest layer first."""
+    """One utterance, step by step and unit by unit; latents lowest layer first."""
     c = model.config
     w = {name: parameter.tolist() for name, parameter in model.named_parameters()}
 

@@ -162,7 +162,7 @@ def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
     assert pcm[0].tolist() == miniature.take("a", 1024).pcm.tolist()
 
 
-def test_whole_recordings_come_in_batches_of_like_length() -> None:
+def test_whole_recordings_come_in_batches_of_similar_length() -> None:
     takes = [miniature.take(f"r{i}", 100 * (i + 1)) for i in range(20)]
     recipe, seen, spreads = replace(TINY, segment=0, batch=4), set(), []
     for update in range(60):
@@ -275,7 +275,7 @@ def test_a_worse_validation_does_not_replace_the_best(tmp_path, monkeypatch) -> 
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 7, 12])
-def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, uninterrupted, at) -> None:
+def test_an_interrupted_run_resumes_with_the_same_numbers(tmp_path, uninterrupted, at) -> None:
     with pytest.raises(KeyboardInterrupt):
         trainer(tmp_path).run(interrupt_at(at))
     again = trainer(tmp_path)
@@ -288,7 +288,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, uninterrupted,
 
 
 @pytest.mark.parametrize("calls", [0, 2], ids=["first validation", "last validation"])
-def test_an_interrupted_validation_is_made_up_for(tmp_path, uninterrupted, monkeypatch, calls) -> None:
+def test_an_interrupted_validation_is_repeated(tmp_path, uninterrupted, monkeypatch, calls) -> None:
     real, count = trainer_module.evaluate, 0
 
     def interrupted(*args, **kwargs):
@@ -342,7 +342,7 @@ def test_ctrl_c_before_the_first_update_is_over(tmp_path, uninterrupted, monkeyp
     assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
 
 
-def test_a_killed_run_goes_on_from_its_last_validation(tmp_path, uninterrupted) -> None:
+def test_a_killed_run_resumes_from_its_last_validation(tmp_path, uninterrupted) -> None:
     def killed(progress: Progress) -> None:
         if progress.update == 7:
             raise SystemError  # nothing is saved
@@ -370,7 +370,7 @@ def test_a_recipe_without_the_auxiliary_loss_can_be_resumed(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vrnn", "lstm"])
-def test_every_family_trains_and_goes_on_after_an_interruption(tmp_path, name) -> None:
+def test_every_family_trains_and_resumes_after_an_interruption(tmp_path, name) -> None:
     recipe = replace(TINY, updates=5)
 
     def one(out: Path) -> Trainer:
@@ -515,7 +515,7 @@ def test_no_recordings_is_refused(tmp_path) -> None:
         Trainer(miniature.model("cwvae-1"), TINY, TRAIN, [], tmp_path)
 
 
-def test_compiling_takes_the_coder_of_the_trained_model_alone(tmp_path, monkeypatch) -> None:
+def test_compiling_takes_encoder_and_decoder_of_the_trained_model_alone(tmp_path, monkeypatch) -> None:
     compiled = []
 
     def note(function: Callable[..., object]) -> Callable[..., object]:

@@ -1,4 +1,4 @@
-"""The VRNN against its equations, unit by unit, and what is peculiar to it."""
+"""The VRNN against its equations, unit by unit, and what sets it apart."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ def perceptron(w: dict[str, Any], prefix: str, depth: int) -> list[tuple[Any, An
 
 
 def slow_pass(model: VRNN, pcm: list[int], noise: list[list[float]]) -> dict[str, list[Any]]:
-    """One utterance by the equations of the module's docstring: loops over frames and units."""
+    """One utterance by the equations of the module's docstring: loops over steps and units."""
     c: VRNNConfig = model.config
     w = {name: parameter.tolist() for name, parameter in model.named_parameters()}
-    said: dict[str, list[Any]] = {key: [] for key in ("d", "z", "prior", "posterior", "output", "waveform")}
+    found: dict[str, list[Any]] = {key: [] for key in ("d", "z", "prior", "posterior", "output", "waveform")}
     d, z, phi_before = [0.0] * c.hidden, [0.0] * c.latent, [0.0] * c.width
     for t in range(len(pcm) // c.stride):
         frame = [v for x in pcm[t * c.stride : (t + 1) * c.stride] for v in reference.companded(x, c.inputs)]
@@ -55,12 +55,12 @@ def slow_pass(model: VRNN, pcm: list[int], noise: list[list[float]]) -> dict[str
         output = reference.affine(w["decoder.head.weight"], w["decoder.head.bias"], y)
         by_y = reference.affine(w["decoder.aux_features.weight"], w["decoder.aux_features.bias"], y)
         by_z = reference.affine(w["decoder.aux_latent.weight"], w["decoder.aux_latent.bias"], z)
-        said["output"] += [output[i * c.output.size : (i + 1) * c.output.size] for i in range(c.stride)]
-        said["waveform"] += [a + b for a, b in zip(by_y, by_z, strict=True)]
+        found["output"] += [output[i * c.output.size : (i + 1) * c.output.size] for i in range(c.stride)]
+        found["waveform"] += [a + b for a, b in zip(by_y, by_z, strict=True)]
         for key, value in (("d", d), ("z", z), ("prior", prior), ("posterior", posterior)):
-            said[key].append(value)
+            found[key].append(value)
         phi_before = phi
-    return said
+    return found
 
 
 def assert_agree(ours: torch.Tensor, slow: list[Any]) -> None:
@@ -91,7 +91,7 @@ def test_a_pass_agrees_with_the_equations_unit_by_unit(posterior) -> None:
         assert_agree(passed.waveform[row], slow["waveform"])
 
 
-def test_the_first_frame_has_no_past() -> None:
+def test_the_first_step_has_no_past() -> None:
     model = miniature.model("vrnn")
     pcm, lengths = miniature.batch([100])
     past, present = model.encode(pcm, lengths)
@@ -99,7 +99,7 @@ def test_the_first_frame_has_no_past() -> None:
     assert torch.equal(past[1:], present[:-1])
 
 
-def test_the_prior_has_a_gradient_from_no_frame_of_its_own_or_later() -> None:
+def test_the_prior_has_a_gradient_from_no_step_of_its_own_or_later() -> None:
     model = miniature.model("vrnn")
     pcm, lengths = miniature.batch([160])
     past, present = (e.detach().requires_grad_() for e in model.encode(pcm, lengths))

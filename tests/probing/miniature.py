@@ -43,10 +43,12 @@ def of_layout(layout: str) -> Callable[[Callable[[Path], Path]], Callable[[Path]
     return add
 
 
-def tone(path: Path, samples: int = SAMPLES, rate: int = RATE, channels: int = 1, **options: Any) -> Path:
-    """A sine whose frequency depends on the file's name; 16 bits unless the options of soundfile say otherwise."""
+def tone(
+    path: Path, samples: int = SAMPLES, rate: int = RATE, channels: int = 1, *, voice: str = "", **options: Any
+) -> Path:
+    """A sine whose frequency depends on the file's name and the voice; 16 bits unless the options say otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    hertz = 100 + sum(path.stem.lower().encode()) % 400
+    hertz = 100 + sum((voice + path.stem).lower().encode()) % 400
     wave = np.round(12000 * np.sin(2 * np.pi * hertz * np.arange(samples) / rate)).astype(np.int16)
     soundfile.write(str(path), np.stack([wave] * channels, axis=1), rate, **options)
     return path
@@ -125,7 +127,9 @@ def timit_ldc(root: Path) -> Path:
     (root / "DOC" / "SPKRINFO.TXT").write_text(SPKRINFO)
     for usage, speaker in (("TRAIN", "FVMH0"), ("TEST", "MCPM0")):
         for sentence in ("SA1", "SX116"):
-            audio = tone(root / usage / "DR1" / speaker / f"{sentence}.WAV", format="NIST", subtype="PCM_16")
+            audio = tone(
+                root / usage / "DR1" / speaker / f"{sentence}.WAV", voice=speaker, format="NIST", subtype="PCM_16"
+            )
             rows(audio.with_suffix(".PHN"), PHONES)
             rows(audio.with_suffix(".WRD"), WORDS)
             rows(audio.with_suffix(".TXT"), [(0, SAMPLES + 1, "She had.")])
@@ -139,7 +143,7 @@ def timit_nltk(root: Path) -> Path:
     (root / "spkrinfo.txt").write_text(SPKRINFO)
     for speaker in ("fvmh0", "mcpm0"):
         for sentence in ("sa1", "sx116"):
-            audio = tone(root / f"dr1-{speaker}" / f"{sentence}.wav")
+            audio = tone(root / f"dr1-{speaker}" / f"{sentence}.wav", voice=speaker)
             rows(audio.with_suffix(".phn"), PHONES)
             rows(audio.with_suffix(".wrd"), WORDS)
             rows(audio.with_suffix(".txt"), [(0, SAMPLES + 1, "She had.")])
@@ -163,6 +167,16 @@ def librispeech(root: Path) -> Path:
     return root
 
 
+@of_layout("librispeech")
+def librispeech_aligned(root: Path) -> Path:
+    """With condensed alignments."""
+    for path in librispeech(root).rglob("*.trans.txt"):
+        chapter = path.name.removesuffix(".trans.txt")
+        lines = [f'{chapter}-{number} ",SHE,HAD," "0.0625,0.25,0.375,0.5"\n' for number in ("0000", "0001")]
+        path.with_name(f"{chapter}.alignment.txt").write_text("".join(lines))
+    return root
+
+
 SPEAKERS_CSV = "speaker,gender,height_cm,dialect\nanna,F,165.1,DR1\nbert,M,180.34,\n"
 
 
@@ -173,7 +187,7 @@ def grids(root: Path) -> Path:
     (root / "speakers.csv").write_text(SPEAKERS_CSV)
     for speaker in ("anna", "bert"):
         for name in ("s1", "s2"):
-            tone(root / speaker / f"{name}.wav")
+            tone(root / speaker / f"{name}.wav", voice=speaker)
             text_grid(
                 root / speaker / f"{name}.TextGrid",
                 long=name == "s2",
@@ -194,7 +208,7 @@ def arctic(root: Path) -> Path:
     (root / "speakers.csv").write_text("speaker,gender\ncmu_us_bdl_arctic,M\ncmu_us_slt_arctic,F\n")
     for voice in ("cmu_us_bdl_arctic", "cmu_us_slt_arctic"):
         for name in ("arctic_a0001", "arctic_a0002"):
-            tone(root / voice / "wav" / f"{name}.wav")
+            tone(root / voice / "wav" / f"{name}.wav", voice=voice)
             festival_labels(root / voice / "lab" / f"{name}.lab", LABELS)
         (root / voice / "etc").mkdir()
         (root / voice / "etc" / "txt.done.data").write_text('( arctic_a0001 "She." )\n( arctic_a0002 "She, too." )\n')
@@ -208,5 +222,5 @@ def htk(root: Path) -> Path:
     (root / "speakers.csv").write_text(SPEAKERS_CSV)
     for speaker in ("anna", "bert"):
         for name in ("s1", "s2"):
-            htk_labels(tone(root / speaker / f"{name}.wav").with_suffix(".lab"), LABELS)
+            htk_labels(tone(root / speaker / f"{name}.wav", voice=speaker).with_suffix(".lab"), LABELS)
     return root

@@ -176,7 +176,7 @@ def test_folders_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 audio files in no known layout"):
         open_corpus(tmp_path)
     with pytest.raises(
-        InputError, match="unknown corpus layout 'kaldi'; choose one of auto, timit, librispeech, textgrid, lab"
+        InputError, match="unknown corpus layout 'kaldi'; choose one of auto, librispeech, timit, lab, textgrid"
     ):
         open_corpus(tmp_path, layout="kaldi")
     with pytest.raises(InputError, match="not in the folder of a TIMIT speaker"):
@@ -396,7 +396,11 @@ def test_librispeech_with_alignments(tmp_path: Path) -> None:
         words=[(0, 0.5, "a")],
     )
     corpus = open_corpus(root)
-    assert not corpus.problems
+    assert notices(corpus) == [
+        f"{root}: aligned 1 of 4 utterances; no phones or words: 103-1240-0001, 1034-7-0000, 1034-7-0001"
+    ]
+    assert (describe(corpus)["aligned"], len(describe(corpus)["unaligned"])) == (1, 3)
+    assert "  aligned     1 of 4 utterances; without phones and words: 103-1240-0001, " in as_text(describe(corpus))
     assert corpus.utterances[0].phonemes == (Segment("AA1", 0, 4000), Segment("h#", 4000, 8000))
 
 

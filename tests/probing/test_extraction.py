@@ -256,7 +256,7 @@ def test_what_is_done_is_not_done_again(tiny: Checkpoint, corpus: Corpus, tmp_pa
     assert sum(heard) == pytest.approx(corpus.seconds)
 
 
-def test_an_interrupted_extraction_goes_on_to_the_same_table(
+def test_an_interrupted_extraction_continues_to_the_same_table(
     tiny: Checkpoint, corpus: Corpus, tmp_path: Path, small_parts: None
 ) -> None:
     settings = Settings(draws=2)

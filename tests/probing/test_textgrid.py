@@ -457,7 +457,7 @@ def test_what_is_not_utf_8_is_windows_latin_1_with_a_notice(grid: Path) -> None:
     ("content", "message"),
     [
         ("é".encode() + b"\xe9", ":4: is not UTF-8 text"),  # a damaged byte, not another encoding
-        (b"\x81", ":4: is not CHARMAP text"),
+        (b"\x81", ":4: is not UTF-8 text"),
         (b"\0x", ":4: contains NUL bytes"),
     ],
 )

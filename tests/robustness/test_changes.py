@@ -53,7 +53,7 @@ def four(tmp_path: Path) -> Path:
     (root / "speakers.csv").write_text("speaker,gender\nanna,F\nbert,M\ncarl,M\ndora,F\n")
     for speaker in ("anna", "bert", "carl", "dora"):
         for name in ("s1", "s2"):
-            miniature.tone(root / speaker / f"{name}.wav")
+            miniature.tone(root / speaker / f"{name}.wav", voice=speaker)
             miniature.text_grid(root / speaker / f"{name}.TextGrid", phones=[(0, 0.5, "a")], words=[(0, 0.5, "a")])
     return root
 

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only is told of in one line, and nothing half written has a name."""
+"""A full or read-only disk is reported in one line, and no incomplete file gets its name."""
 
 import csv
 import os
@@ -19,6 +19,7 @@ from lvm_probe.app.cli import main
 from lvm_probe.models.training import tensorboard_log
 from lvm_probe.models.training.tensorboard_log import EventFile
 from lvm_probe.models.training.trainer import LAST
+from lvm_probe.probing import parallel
 from lvm_probe.probing.features import extraction, token_table
 
 Disk = Callable[[str], Path]
@@ -26,7 +27,7 @@ Disk = Callable[[str], Path]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Mounts a disk in memory with these options; again with others where it is there already."""
+    """Mounts a disk in memory with some options, or remounts it with others."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = False
@@ -49,17 +50,17 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
-    return {job.name: job for job in kills.prepared(tmp_path_factory.mktemp("disk"), ("durations",), 2)}
+    return {job.name: job for job in kills.make_jobs(tmp_path_factory.mktemp("disk"), ("durations",), 2)}
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process_and_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 1)
     monkeypatch.setattr(extraction, "part_size", lambda utterances: 3)
 
 
 def ended(capsys: pytest.CaptureFixture[str], argv: list[str]) -> tuple[int, str]:
-    """The exit code, and the line in which it is told: the last, with nothing of a traceback before it."""
+    """The exit code, and the last line on standard error; there must be no traceback before it."""
     capsys.readouterr()
     code = main(argv)
     out, err = capsys.readouterr()
@@ -79,21 +80,21 @@ def test_a_full_disk(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is one line wherever it strikes; with more room the same command ends as on a disk that had it."""
+    """One line wherever it happens; with more room the same command gives the results of an undisturbed run."""
     job, whole = jobs[name], tmp_path / "whole"
     assert ended(capsys, job.command(whole))[0] == 0
     wanted = job.contents(whole)
-    said = set()
+    codes = set()
     for size in sizes:  # kB
         out = disk(f"size={size}k") / "out"
         code, line = ended(capsys, job.command(out))
-        said.add(code)
+        codes.add(code)
         assert code == 0 or "No space left on device" in line
         if out.exists():
-            there = job.partly(out)
-            assert kills.difference(there, {file: wanted.get(file) for file in there}) == ""
+            contents = job.partial_contents(out)
+            assert kills.difference(contents, {file: wanted.get(file) for file in contents}) == ""
             assert not list(out.rglob(".*.unfinished"))
-    assert said == {2}
+    assert codes == {2}
     out = disk("size=64m") / "out"
     assert ended(capsys, job.command(out))[0] == 0
     assert kills.difference(job.contents(out), wanted) == ""
@@ -109,7 +110,7 @@ def test_a_read_only_disk(name: str, jobs: dict[str, Job], disk: Disk, capsys: p
     )
 
 
-def test_a_disk_that_becomes_read_only_on_the_way(
+def test_a_disk_that_becomes_read_only_during_the_run(
     jobs: dict[str, Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, write = tmp_path / "out", token_table.write_part
@@ -131,16 +132,16 @@ def test_a_disk_that_becomes_read_only_on_the_way(
     assert ended(capsys, jobs["extract"].command(out))[0] == 0
 
 
-# What training writes beside its checkpoints
+# What training writes besides its checkpoints
 
 
-def test_a_log_that_cannot_be_written_is_named_and_mended(
+def test_a_log_that_cannot_be_written_is_named_and_repaired(
     jobs: dict[str, Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job, out, whole = jobs["train"], tmp_path / "run", tmp_path / "whole"
 
     def full(self: Any, row: dict[str, str]) -> None:
-        self.writer.writerow([row["update"]])  # half of it still went to the disk
+        self.writer.writerow([row["update"]])  # half of the row was written
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -163,7 +164,7 @@ def test_events_that_cannot_be_written_are_named(
     def full(handle: int, data: bytes) -> int:
         if next(calls, None) is None:
             raise OSError(28, "No space left on device")
-        return write(handle, data[:7])  # the disk takes as much as it can
+        return write(handle, data[:7])  # the disk has room for some bytes
 
     monkeypatch.setattr(tensorboard_log.os, "write", full)
     code, line = ended(capsys, jobs["train"].command(tmp_path / "run"))
@@ -185,17 +186,17 @@ def test_events_are_what_pytorch_s_own_writer_writes(tmp_path: Path) -> None:
 
     def read(folder: Path) -> list[Any]:
         (path,) = folder.iterdir()
-        found = list(EventFileLoader(str(path)).Load())
-        for event in found:
+        events = list(EventFileLoader(str(path)).Load())
+        for event in events:
             event.ClearField("wall_time")
             event.ClearField("source_metadata")
-        return found
+        return events
 
     first, *ours_read = read(tmp_path / "ours")
     _, *theirs_read = read(tmp_path / "theirs")
     assert first.file_version == "brain.Event:2"
     assert len(ours_read) == 3
-    # PyTorch marks where a continued run begins by an event more, with the version again.
+    # PyTorch marks the start of a resumed run with one more event, which repeats the version.
     assert [e for e in theirs_read if e.file_version == ""] == ours_read
 
 

@@ -1,4 +1,4 @@
-"""Killed at random moments and run again, a command ends as if nothing had happened (`benchmarks/kills.py`)."""
+"""Killed at random moments and run again, a command gives the results of an undisturbed run."""
 
 import random
 import subprocess
@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from benchmarks import kills
-from benchmarks.kills import Job, Moment, Seen
+from benchmarks.kills import Ended, Job, Moment
 
 ROOT = Path(__file__).parents[2]
 TIMES = 2
-"""Folders for each command, with one to three kills each; the benchmark does as many as one likes."""
+"""Repetitions for each command, with one to three kills each; the benchmark does more."""
 
 
 @pytest.fixture(scope="module")
@@ -24,41 +24,44 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def jobs(work: Path) -> dict[str, Job]:
-    return {job.name: job for job in kills.prepared(work, pieces=("durations", "table-5"))}
+    return {job.name: job for job in kills.make_jobs(work, pieces=("durations", "table-5"))}
 
 
 @pytest.mark.parametrize("name", ["train", "extract", "figures"])
-def test_a_killed_command_run_again_ends_as_if_nothing_had_happened(
+def test_a_killed_command_run_again_gives_the_results_of_an_undisturbed_run(
     work: Path, jobs: dict[str, Job], name: str
 ) -> None:
-    where, job = kills.context(), jobs[name]
-    whole = kills.run(where, job.command(work / name), work / "log")
-    assert whole.code == 0, whole.said
+    forkserver, job = kills.context(), jobs[name]
+    undisturbed = kills.run(forkserver, job.command(work / name), work / "log")
+    assert undisturbed.code == 0, undisturbed.output
     wanted = job.contents(work / name)
     for turn in range(TIMES):
-        assert kills.once(where, job, work, whole, wanted, random.Random(f"{name} {turn}")) == ""
+        rng = random.Random(f"{name} {turn}")
+        assert kills.kill_and_finish(forkserver, job, work, undisturbed, wanted, rng) == ""
 
 
 @pytest.fixture(scope="module")
-def extracted(work: Path, jobs: dict[str, Job]) -> tuple[Job, Seen, Path]:
+def extracted(work: Path, jobs: dict[str, Job]) -> tuple[Job, Ended, Path]:
     job, out = jobs["extract"], work / "whole"
     return job, kills.run(kills.context(), job.command(out), work / "log"), out
 
 
-def test_a_kill_in_the_very_first_file_leaves_nothing_in_the_way(work: Path, extracted: tuple[Job, Seen, Path]) -> None:
-    """What was being written then is no table yet, and is cleared away."""
-    (job, _, whole), out, where = extracted, work / "first", kills.context()
+def test_a_kill_while_the_first_file_is_written_does_not_block_the_folder(
+    work: Path, extracted: tuple[Job, Ended, Path]
+) -> None:
+    """The unfinished file is not a table yet, and the next run removes it."""
+    (job, _, whole), out, forkserver = extracted, work / "first", kills.context()
     for operation in range(1, 20):
-        seen = kills.run(where, job.command(out), work / "log", Moment(operation=operation))
+        ended = kills.run(forkserver, job.command(out), work / "log", Moment(operation=operation))
         if list(out.glob(".*.unfinished")):
             break
-    assert (seen.code, [path.name for path in out.glob("[!.]*")]) == (-9, [])
-    assert kills.run(where, job.command(out), work / "log").code == 0
+    assert (ended.code, [path.name for path in out.glob("[!.]*")]) == (-9, [])
+    assert kills.run(forkserver, job.command(out), work / "log").code == 0
     assert kills.difference(job.contents(out), job.contents(whole)) == ""
 
 
-def test_workers_end_with_the_command(work: Path, extracted: tuple[Job, Seen, Path]) -> None:
-    """The command is killed, not its workers: they must neither linger nor leave half a part."""
+def test_workers_end_with_the_command(work: Path, extracted: tuple[Job, Ended, Path]) -> None:
+    """Only the command is killed; its workers must neither stay nor leave an incomplete part."""
     (job, _, whole), out = extracted, work / "workers"
     command = [sys.executable, "-m", "lvm_probe", *job.command(out), "--workers", "2"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -68,8 +71,8 @@ def test_workers_end_with_the_command(work: Path, extracted: tuple[Job, Seen, Pa
         workers = psutil.Process(process.pid).children()
         process.kill()
     assert psutil.wait_procs(workers, timeout=5)[1] == []
-    there = job.partly(out)
+    contents = job.partial_contents(out)
     assert len(workers) == 2
-    assert kills.difference(there, {name: job.contents(whole).get(name) for name in there}) == ""
+    assert kills.difference(contents, {name: job.contents(whole).get(name) for name in contents}) == ""
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
     assert kills.difference(job.contents(out), job.contents(whole)) == ""

@@ -1,4 +1,4 @@
-"""One run at a time in a folder, and nothing left of it that would be in anyone's way."""
+"""An output folder is used by one run at a time, and a dead run does not block it."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_held_folder_is_refused_and_free_again_afterwards(tmp_path: Path) -> None:
+def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with locked(out):
         assert names(out) == [LOCK]
@@ -54,7 +54,7 @@ def test_a_held_folder_is_refused_and_free_again_afterwards(tmp_path: Path) -> N
     assert names(out) == ["result"]
 
 
-def test_folders_made_for_nothing_go_again(tmp_path: Path) -> None:
+def test_folders_made_for_nothing_are_removed(tmp_path: Path) -> None:
     def fail() -> None:
         with locked(tmp_path / "a" / "b"):
             raise InputError("nothing came of it")
@@ -68,7 +68,7 @@ def test_folders_made_for_nothing_go_again(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
-def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
@@ -82,8 +82,8 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]  # it was there before
 
 
-def test_only_one_of_many_gets_in_at_a_time(tmp_path: Path) -> None:
-    """Threads count as others: each opens the file anew. Folders come and go beneath them."""
+def test_only_one_of_many_holds_the_lock_at_a_time(tmp_path: Path) -> None:
+    """Threads exclude each other as processes do, since each opens the file. Folders are made and removed meanwhile."""
     inside, most, entered = 0, 0, 0
     refused: set[bool] = set()
     guard = threading.Lock()
@@ -113,15 +113,15 @@ def test_only_one_of_many_gets_in_at_a_time(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(LOCK))
 
 
-def test_a_lock_that_is_no_longer_ours_stays(tmp_path: Path) -> None:
-    """Who deletes the folder under a run, and starts another there, keeps the other's lock."""
+def test_a_lock_of_another_run_is_not_removed(tmp_path: Path) -> None:
+    """A user may delete the folder of a run and start another run there."""
     with locked(tmp_path / "out"):
         (tmp_path / "out" / LOCK).rename(tmp_path / "out" / "old")
         (tmp_path / "out" / LOCK).write_text("another's")
     assert names(tmp_path / "out") == [LOCK, "old"]
 
 
-def test_where_there_are_no_locks_the_user_is_warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(handle: int, how: int) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -147,10 +147,10 @@ def test_a_folder_that_cannot_be_made_or_written_is_named(tmp_path: Path, monkey
         pass
 
 
-# What a killed run was writing
+# Unfinished files of a killed run
 
 
-def test_what_is_unfinished_is_cleared_away_unless_somebody_is_writing_it(tmp_path: Path) -> None:
+def test_unfinished_files_are_removed_unless_they_are_being_written(tmp_path: Path) -> None:
     with write_atomically(tmp_path / "a.json") as temporary:
         temporary.write_text("half")
         assert temporary.name.endswith(UNFINISHED)
@@ -163,8 +163,8 @@ def test_what_is_unfinished_is_cleared_away_unless_somebody_is_writing_it(tmp_pa
     remove_unfinished(tmp_path / "nowhere")
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk may say only when it has to write that it is full."""
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk may be reported only when data are flushed to it."""
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -217,8 +217,8 @@ def test_a_second_run_in_a_folder_is_one_line(tiny: Path, tmp_path: Path, capsys
     assert not (out / LOCK).exists()
 
 
-def test_the_lock_is_no_foreign_file_to_an_extraction(tiny: Path, tmp_path: Path) -> None:
-    """What a killed run left in an otherwise empty folder does not make it somebody else's."""
+def test_an_extraction_ignores_lock_and_unfinished_files(tiny: Path, tmp_path: Path) -> None:
+    """They do not make the folder look like one that holds something else."""
     corpus, out = miniature.timit_nltk(tmp_path / "c"), tmp_path / "out"
     out.mkdir()
     (out / LOCK).touch()
@@ -227,7 +227,7 @@ def test_the_lock_is_no_foreign_file_to_an_extraction(tiny: Path, tmp_path: Path
     assert names(out) == [token_table.EXTRACTION, token_table.part_name(0)]
 
 
-def test_only_the_first_of_a_team_holds_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_of_several_processes_locks_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     assert not is_secondary_process()

@@ -264,7 +264,7 @@ def _features(
     import torch
 
     pcm = to_pcm(torch.from_numpy(_wave)).numpy()
-    return latent_probes.audio_features(_checkpoint, "heard again", pcm, _segments, _mel)
+    return latent_probes.audio_features(_checkpoint, "decoded", pcm, _segments, _mel)
 
 
 @st.cache_data(show_spinner="Fitting the probes", max_entries=64)
