@@ -13,7 +13,7 @@ from tests.app.conftest import Probe, Refusal, quietly
 
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
-    """A table, and the untrained model's beside it."""
+    """A table, and the untrained model's next to it."""
     folder = tmp_path_factory.mktemp("latents")
     argv = ("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--units", "phoneme,word")
     quietly(*argv, "--out", folder / "t")
@@ -21,7 +21,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
     return folder / "t"
 
 
-def test_the_untrained_table_beside_is_found(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
+def test_the_untrained_table_next_to_it_is_found(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
     argv = ("lda", "--latents", latents, "--features", "z1,mel", "--permutations", 1, "--out", tmp_path / "r.csv")
     found = {row["feature"]: row for row in probe(*argv)["results"] if not row["speaker"]}
     assert found["z1"]["untrained_accuracy"] is not None

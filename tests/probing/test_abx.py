@@ -31,7 +31,7 @@ def test_rows_are_what_abx_says(mode: str) -> None:
         (found["feature"] == "mel") & (found["speaker"] != "")]["accuracy"].mean())  # fmt: skip
 
 
-def test_the_untrained_model_stands_beside() -> None:
+def test_accuracy_is_compared_with_the_untrained_model() -> None:
     table, untrained = made_up(speakers=2), made_up(speakers=2, signal=0)
     row = at(ask(table, Question(method="abx"), untrained=untrained).frame, feature="z1", speaker="")
     assert row["untrained_accuracy"] < row["accuracy"]

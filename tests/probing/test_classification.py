@@ -12,8 +12,11 @@ from lvm_probe.analysis.statistics import sign_flip_test
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask as answer
+from lvm_probe.probing.questions.classification import run
+from lvm_probe.probing.questions.jobs import Jobs
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import COLUMNS, MORE_COLUMNS
+from lvm_probe.probing.questions.rows import select_rows
 from tests.probing.synthetic_tables import at, changed, made_up
 
 
@@ -45,7 +48,7 @@ def test_a_planted_signal_is_found(protocol: Any, method: Any) -> None:
     assert z1["minus_mel"] > 0.2
 
 
-def test_paper_reads_knowledge_out_of_noise_and_nested_does_not() -> None:
+def test_paper_finds_classes_in_noise_and_nested_does_not() -> None:
     table = made_up(speakers=2, each=160, signal=0, dims={"z1": 128})
     paper, nested = (at(ask(table, quick(protocol=p, permutations=2)), speaker="", k=5) for p in ("paper", "nested"))
     low, high = (binom.ppf(q, 320, 0.25) / 320 for q in (1e-4, 1 - 1e-4))
@@ -94,6 +97,30 @@ def test_one_speaker_is_what_classify_says() -> None:
     alone = ask(table.select(rows), quick(protocol="nested", features=("z2",), lda_dims=2, ks=(3,)))
     for frame in (found, alone):  # a pooled row would only repeat it
         assert frame["speaker"].tolist() == ["MS1"]
+
+
+def test_utterances_are_held_out_within_the_speaker() -> None:
+    table = made_up(speakers=2)
+    found = ask(table, quick(features=("z2",), lda_dims=2, ks=(3,)))
+    for speaker in ("FS0", "MS1"):
+        own = table.select((table.tokens["speaker"] == speaker).to_numpy())
+        codes, utterances = (np.unique(own.tokens[name], return_inverse=True)[1] for name in ("label", "utterance"))
+        outcome = classify(own.matrix("z2"), codes, protocol="grouped", lda_dims=2, ks=(3,), groups=utterances)
+        assert at(found, speaker=speaker)["accuracy"] == outcome.accuracy[0]
+
+
+def test_labels_of_a_held_out_utterance_do_not_change_what_it_is_taken_for() -> None:
+    table = made_up(speakers=1)
+    mine = (table.tokens["utterance"] == "FS0_SX1").to_numpy()
+    labels = table.tokens["label"].to_numpy(copy=True)
+    labels[mine] = np.random.default_rng(0).permutation(labels[mine])
+    predictions = []
+    for some in (table, changed(table, label=labels)):
+        question = quick(features=("z1",), lda_dims=3)
+        jobs = Jobs(question, select_rows(some, question), None, question.features_of(some))
+        predictions.append(run(jobs[0]).outcome.predictions)
+    np.testing.assert_array_equal(predictions[0][mine], predictions[1][mine])
+    assert (predictions[0] != predictions[1]).any()
 
 
 def test_held_out_speakers_have_rows_of_their_own() -> None:
@@ -188,7 +215,7 @@ def test_closures_are_left_out_on_demand() -> None:
         ask(table, quick(keep_closures=False))
 
 
-def test_spoken_noise_is_no_phoneme_but_speaks_for_its_speaker() -> None:
+def test_spoken_noise_is_no_phoneme_but_counts_for_attributes_of_the_speaker() -> None:
     table = made_up(speakers=4)
     noisy = changed(table, label=table.tokens["label"].replace({"s": "spn"}))
     assert at(ask(noisy, quick(features=("z1",))), speaker="", k=1)["n"] == 4 * 36
@@ -196,7 +223,7 @@ def test_spoken_noise_is_no_phoneme_but_speaks_for_its_speaker() -> None:
     pd.testing.assert_frame_equal(ask(noisy, question), ask(table, question))
 
 
-def test_the_variance_of_one_sample_is_refused_with_the_cure() -> None:
+def test_the_variance_of_one_draw_is_refused_with_the_cure() -> None:
     table = made_up(speakers=2)
     table.features["z1_var"] = np.full_like(table.features["z1"], np.nan)
     for target in ("phoneme", "gender"):
@@ -297,7 +324,7 @@ def test_a_row_does_not_depend_on_what_else_was_asked() -> None:
     assert a[columns].tolist() == b[columns].tolist()
 
 
-def test_seeds_move_the_null_only() -> None:
+def test_seeds_change_the_null_only() -> None:
     table = made_up(speakers=2)
     a, b = (ask(table, quick(permutations=2, seed=seed, features=("z1",))) for seed in (0, 1))
     np.testing.assert_array_equal(a["accuracy"], b["accuracy"])
@@ -327,7 +354,7 @@ def test_gender_within_speakers_has_one_row_an_utterance() -> None:
     assert at(ask(unknown, quick(target="gender", protocol="nested", features=("z1",))), k=1)["n"] == 9
 
 
-def test_silences_do_not_speak_for_a_speaker() -> None:
+def test_silences_do_not_count_for_attributes_of_the_speaker() -> None:
     table = made_up(speakers=4)
     loud = {name: values.copy() for name, values in table.features.items()}
     silent = np.arange(len(table.tokens)) % 4 == 0
@@ -406,7 +433,7 @@ def test_progress_is_reported() -> None:
     assert calls == [(i + 1, 8) for i in range(8)]
 
 
-def test_paper_stands_beside_every_honest_figure() -> None:
+def test_every_accuracy_is_compared_with_the_paper_protocol() -> None:
     table = made_up(speakers=3, dims={"z1": 40, "mel": 6}, signal=1)
     nested, paper = (ask(table, quick(protocol=p)) for p in ("nested", "paper"))
     key = ["feature", "speaker", "k"]
@@ -418,12 +445,12 @@ def test_paper_stands_beside_every_honest_figure() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["nested", "speaker"])
-def test_the_untrained_model_stands_beside(protocol: Any) -> None:
+def test_every_accuracy_is_compared_with_the_untrained_model(protocol: Any) -> None:
     table = made_up(speakers=3)
-    twin = made_up(speakers=3, signal=0, seed=5)
-    twin.features["mel"] = table.features["mel"]
-    found = answer(table, quick(protocol=protocol), untrained=twin).frame
-    alone = ask(twin, quick(protocol=protocol))
+    other = made_up(speakers=3, signal=0, seed=5)
+    other.features["mel"] = table.features["mel"]
+    found = answer(table, quick(protocol=protocol), untrained=other).frame
+    alone = ask(other, quick(protocol=protocol))
     key = ["feature", "speaker", "k"]
     both = found[found["feature"] != "mel"].merge(alone, on=key, suffixes=("", "_there"))
     np.testing.assert_allclose(both["untrained_accuracy"], both["accuracy_there"])
@@ -467,7 +494,7 @@ def test_matched_dimensions_are_the_smallest_feature_s() -> None:
         ask(table, quick(match_dims=-1))
 
 
-def test_normalising_by_speaker_takes_the_voice_out() -> None:
+def test_normalising_by_speaker_removes_the_voice() -> None:
     table = made_up(speakers=4, signal=3)
     voice = np.unique(table.tokens["speaker"], return_inverse=True)[1]
     table.features["z1"] += 40 * np.random.default_rng(3).normal(size=(4, 12)).astype(np.float32)[voice]
@@ -481,7 +508,7 @@ def test_normalising_by_speaker_takes_the_voice_out() -> None:
         ask(table, quick(target="gender", protocol="speaker", normalise="speaker"))
 
 
-def test_control_tasks_tell_memory_from_knowledge() -> None:
+def test_control_tasks_give_the_selectivity() -> None:
     table = made_up(speakers=2)
     found = at(ask(table, quick(features=("z1",), target="manner", control=3, ks=(1,))), speaker="", k=1)
     assert found["selectivity"] == pytest.approx(found["accuracy"] - found["control_accuracy"])

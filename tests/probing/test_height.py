@@ -55,7 +55,7 @@ def test_the_rows_are_what_regress_says() -> None:
     assert found["null_mae_cm"].isna().all()
 
 
-def test_the_untrained_model_stands_beside() -> None:
+def test_errors_are_compared_with_the_untrained_model() -> None:
     table, untrained = tall(signal=1.0), tall(signal=0.0)
     found = ask(table, question(permutations=0), untrained=untrained).frame
     assert at(found, feature="z1", gender="")["untrained_mae_cm"] > at(found, feature="z1", gender="")["mae_cm"]

@@ -51,7 +51,7 @@ def test_noise_is_at_chance_for_every_target(target: Any, dims: int) -> None:
 
 
 @pytest.mark.parametrize("target", ["phoneme", "manner", "place", "gender", "height", "dialect"])
-def test_paper_reads_knowledge_out_of_the_same_noise(target: Any) -> None:
+def test_the_paper_protocol_finds_classes_in_the_same_noise(target: Any) -> None:
     of_tokens = target in ("phoneme", "manner", "place")
     table = noise(72, each=120, speakers=4) if of_tokens else noise(72)  # fewer dimensions than rows
     question = Question(target=target, protocol="paper", ks=(5,), permutations=0, features=("z1",))

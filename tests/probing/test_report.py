@@ -25,7 +25,7 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     assert lines[-1] == "Intervals: bootstrap over speakers. Null: mean over 1 permutation of the labels."
 
 
-def test_columns_without_numbers_are_left_out_and_notes_are_told() -> None:
+def test_columns_without_numbers_are_left_out_and_notes_are_shown() -> None:
     table = made_up(speakers=3)
     single = table.tokens["utterance"].where(table.tokens["speaker"] != "MS1", "MS1_SX1")
     text = str(ask(changed(table, utterance=single), Question(features="z1", permutations=0, lda_dims=0)))
