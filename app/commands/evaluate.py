@@ -179,10 +179,10 @@ def _evaluate(
             at_prior = model.without_inference(int(layer[1:]) - 1)
             without = elbo.evaluate(at_prior, recordings, progress=lambda n: advance(n / rate), **chunked)
         document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
-        gain = without.bits_per_frame - result.bits_per_frame
+        gain, kl = without.bits_per_frame - result.bits_per_frame, result.kl_bits_per_frame[layer]
         lines.append(
             f"with {layer} left at its prior: {without.bits_per_frame:.3f} bits per frame; inferring it "
-            f"{'saves' if gain >= 0 else 'costs'} {abs(gain):.3f} net of its KL of {result.kl_bits_per_frame[layer]:.3f}"
+            f"{'saves' if gain >= 0 else 'costs'} {abs(gain):.3f} net of its KL of {kl:.3f}"
         )
     if args.iwae:
         with bar(seconds, f"bound {name}") as advance:
