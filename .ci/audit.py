@@ -66,7 +66,7 @@ def verdict(document: dict[str, Any], reasons: dict[str, str]) -> tuple[list[str
         for found in package["vulns"]:
             names = {found["id"], *found.get("aliases", ())}
             known = next((reasons[name] for name in sorted(names) if name in reasons), None)
-            cure = f"mended in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "not yet mended"
+            cure = f"fixed in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "not yet fixed"
             told = f"passed over: {known}" if known else f"{cure}; pin another in constraints.txt"
             lines.append(f"{package['name']} {package['version']}: {found['id']}, {told}")
             failed |= known is None

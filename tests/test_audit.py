@@ -33,7 +33,7 @@ def test_a_known_vulnerability_fails_unless_there_is_a_reason(audit: ModuleType)
     lines, failed = audit.verdict(document, {})
     assert failed
     assert lines == [
-        "bad 1.0: PYSEC-1, mended in 1.1; pin another in constraints.txt",
+        "bad 1.0: PYSEC-1, fixed in 1.1; pin another in constraints.txt",
         "2 packages looked up, 1 unknown to it",
     ]
     lines, failed = audit.verdict(document, {"CVE-1": "we parse none of it"})
