@@ -205,7 +205,7 @@ def swapped(tmp_path: Path) -> Path:
 def test_an_extraction_does_not_go_on_with_another_checkpoint(
     tiny: Path, corpus: Path, probe: Probe, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "UTTERANCES_PER_PART", 2)
+    monkeypatch.setattr(extraction, "part_size", lambda utterances: 2)
     ckpt = shutil.copy(tiny, tmp_path / "model.safetensors")
     argv = ("extract", "--ckpt", ckpt, "--corpus", corpus, "--samples", 1, "--out", tmp_path / "t")
     probe(*argv)
