@@ -1,26 +1,20 @@
 """Regression of a real-valued attribute within strata: height in centimetres, given the gender.
 
 Men are taller than women, so a probe that knows no more than the gender predicts height well. Here all probes know
-the stratum: in every fold, values and features are centred by their means in the stratum, and one regressor for all
-strata predicts the rest. The prediction is the mean of the stratum plus that, and is compared with the mean alone.
+the stratum: in every fold, values and features are centred by their means in the stratum, and one ridge regression for
+all strata predicts the rest. The prediction is the mean of the stratum plus that, and is compared with the mean alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.linalg import eigh
 
 from lvm_probe import InputError
-from lvm_probe.analysis.knn import checked_ks
-from lvm_probe.analysis.neighbours import neighbours_of_each, neighbours_without_group
 from lvm_probe.analysis.predictions import Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims
-from lvm_probe.analysis.protocols import DEFAULT_KS
 from lvm_probe.analysis.shape_annotations import Float, Int
-
-Method = Literal["knn", "ridge"]
 
 # Ridge penalties on features of variance 1 and errors averaged over groups, strongest first: at one end no weight is
 # left, at the other 14 speakers are fitted without error.
@@ -32,37 +26,33 @@ _CONSTANT = 1e-10
 
 @dataclass(frozen=True)
 class RegressionOutcome:
-    """Predictions of one regressor under one protocol, in the unit of the values.
+    """Predictions under one protocol, in the unit of the values.
 
     Attributes:
         protocol: how the points were held out. `paper` fits on all of them and leaks.
-        method: the regressor.
-        ks: neighbours averaged, one per column of `predictions`; (0,) for ridge.
         values: the true values.
         strata: the stratum of every point.
-        predictions: one column per k.
+        predictions: the predicted values.
         baseline: the mean of the point's stratum in its fold, where every training group counts once.
         groups: the group of every point, or None.
     """
 
     protocol: Protocol
-    method: Method
-    ks: tuple[int, ...]
     values: Float[np.ndarray, " points"]
     strata: Int[np.ndarray, " points"]
-    predictions: Float[np.ndarray, "points ks"]
+    predictions: Float[np.ndarray, " points"]
     baseline: Float[np.ndarray, " points"]
     groups: Int[np.ndarray, " points"] | None = None
 
     @property
-    def errors(self) -> Float[np.ndarray, "points ks"]:
+    def errors(self) -> Float[np.ndarray, " points"]:
         """Absolute errors."""
-        return np.abs(self.predictions - self.values[:, None])
+        return np.abs(self.predictions - self.values)
 
     @property
-    def mae(self) -> Float[np.ndarray, " ks"]:
+    def mae(self) -> float:
         """Mean absolute error over the points."""
-        return self.errors.mean(axis=0)
+        return float(self.errors.mean())
 
     @property
     def baseline_errors(self) -> Float[np.ndarray, " points"]:
@@ -70,18 +60,17 @@ class RegressionOutcome:
         return np.abs(self.baseline - self.values)
 
     @property
-    def correlation(self) -> Float[np.ndarray, " ks"]:
-        """Pearson's correlation, within strata, of the values with what the regressor adds to the baseline.
+    def correlation(self) -> float:
+        """Pearson's correlation, within strata, of the values with what the regression adds to the baseline.
 
-        The baseline itself is left out, because it is lower where the held-out value is higher, so a regressor without
+        The baseline itself is left out, because it is lower where the held-out value is higher, so a feature without
         information would correlate at -1. What ridge adds is biased the same way, but less: without information the
-        correlation is somewhat below 0. NaN where the regressor always adds the same.
+        correlation is somewhat below 0. NaN where the regression always adds the same.
         """
-        truth = _within(self.values[:, None], self.strata)
-        added = _within(self.predictions - self.baseline[:, None], self.strata)
-        spread = np.sqrt((truth**2).sum(axis=0) * (added**2).sum(axis=0))
-        known = spread > _CONSTANT * (self.values**2).sum()
-        return np.divide((truth * added).sum(axis=0), spread, out=np.full(len(self.ks), np.nan), where=known)
+        truth = _within(self.values, self.strata)
+        added = _within(self.predictions - self.baseline, self.strata)
+        spread = np.sqrt((truth**2).sum() * (added**2).sum())
+        return float((truth * added).sum() / spread) if spread > _CONSTANT * (self.values**2).sum() else np.nan
 
 
 def regress(
@@ -89,54 +78,48 @@ def regress(
     values: Float[np.ndarray, " points"],
     strata: Int[np.ndarray, " points"],
     *,
-    method: Method,
     protocol: Protocol = "nested",
     groups: Int[np.ndarray, " points"] | None = None,
-    ks: Sequence[int] = DEFAULT_KS,
     match_dims: int | None = None,
 ) -> RegressionOutcome:
     """Predict every point's value from its features and its stratum.
 
     In every fold, features and values are centred by the means of their stratum, and features are divided by their
-    standard deviation within strata; a constant feature takes no part. `knn` adds the mean centred value of the k
-    nearest training points, whatever their stratum. `ridge` adds a linear function of the features; its penalty is
-    chosen inside the fold by exact leave-one-out of points, or of groups under `grouped` (Hastie, Tibshirani and
-    Friedman 2009, equation 7.64, for blocks).
+    standard deviation within strata; a constant feature takes no part. The prediction is the mean of the stratum plus a
+    linear function of the features. The ridge penalty is chosen inside the fold by exact leave-one-out of points, or of
+    groups under `grouped` (Hastie, Tibshirani and Friedman 2009, equation 7.64, for blocks).
 
-    In means, deviations and ridge a point weighs 1 / (points of its group), so every speaker counts once. Neighbours
-    weigh the same.
+    A point weighs 1 / (points of its group), so every speaker counts once.
 
-    `paper` fits means, scales and ridge on all points and leaves a point out among its own neighbours only, so it
-    leaks. `nested` refits without each point, `grouped` without each group.
+    `paper` fits means, scales and ridge on all points, those that it judges among them, so it leaks. `nested` refits
+    without each point, `grouped` without each group.
 
     Args:
         points: features, any unit.
         values: real numbers, any unit.
         strata: integers, the same for all points of a group.
-        method: the regressor.
         protocol: how points are held out.
         groups: the group (speaker) of every point; None makes every point a group of its own.
-        ks: numbers of neighbours, for `knn`.
         match_dims: number of principal components of the centred and scaled features, fitted in the fold; None, or as
             many as there are features or more, keeps the features.
 
     Returns:
-        The predictions for every k, and the baseline.
+        The predictions and the baseline.
 
     Raises:
         InputError: shapes that disagree or values that are not finite; a stratum of fewer than two points (two groups
-            under `grouped`); a group in several strata; no groups for `grouped`; k or `match_dims` out of range.
+            under `grouped`); a group in several strata; no groups for `grouped`; `match_dims` out of range.
 
     Example:
         >>> points = np.arange(12.0)[:, None]
         >>> heights = 160 + 2 * points.ravel()
-        >>> outcome = regress(points, heights, np.zeros(12, dtype=int), method="knn", ks=(2,))
-        >>> bool(outcome.mae[0] < outcome.baseline_errors.mean())
+        >>> outcome = regress(points, heights, np.zeros(12, dtype=int))
+        >>> bool(outcome.mae < outcome.baseline_errors.mean())
         True
     """
     data = _Data(points, values, strata, groups)
-    ks, predictions, baseline = _regressed(data, values[:, None], method, protocol, ks, match_dims)
-    return RegressionOutcome(protocol, method, ks, values, strata, predictions[:, 0], baseline[:, 0], groups)
+    predictions, baseline = _regressed(data, values[:, None], protocol, match_dims)
+    return RegressionOutcome(protocol, values, strata, predictions[:, 0], baseline[:, 0], groups)
 
 
 def permuted_regression_null(
@@ -144,17 +127,15 @@ def permuted_regression_null(
     values: Float[np.ndarray, " points"],
     strata: Int[np.ndarray, " points"],
     *,
-    method: Method,
     rng: np.random.Generator,
     rounds: int = 10,
     protocol: Protocol = "nested",
     groups: Int[np.ndarray, " points"] | None = None,
-    ks: Sequence[int] = DEFAULT_KS,
     match_dims: int | None = None,
-) -> Float[np.ndarray, "rounds ks"]:
+) -> Float[np.ndarray, " rounds"]:
     """Mean absolute errors of the same protocol when the values of whole groups are permuted within strata.
 
-    Folds and neighbours are found once, because permutations do not move the points.
+    Every fold is made once, because permutations do not move the points.
 
     Args:
         points: as in `regress`, like all arguments that are not listed here.
@@ -164,7 +145,7 @@ def permuted_regression_null(
         rounds: number of permutations.
 
     Returns:
-        One row per permutation.
+        One error per permutation.
 
     Raises:
         InputError: no rounds; a group with several values; what `regress` refuses.
@@ -182,8 +163,8 @@ def permuted_regression_null(
             members = strata[first] == stratum
             moved[members] = rng.permutation(moved[members])
         permuted[:, r] = moved[index]
-    _, predictions, _ = _regressed(data, permuted, method, protocol, ks, match_dims)
-    return np.abs(predictions - permuted[:, :, None]).mean(axis=0)
+    predictions, _ = _regressed(data, permuted, protocol, match_dims)
+    return np.abs(predictions - permuted).mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -264,41 +245,19 @@ def _fold(data: _Data, values: np.ndarray, rows: np.ndarray, size: int) -> _Fold
 
 
 def _regressed(
-    data: _Data,
-    values: Float[np.ndarray, "points columns"],
-    method: Method,
-    protocol: Protocol,
-    ks: Sequence[int],
-    match_dims: int | None,
-) -> tuple[tuple[int, ...], Float[np.ndarray, "points columns ks"], Float[np.ndarray, "points columns"]]:
-    """The ks, and the predictions and baselines for every column of values, from one set of folds."""
+    data: _Data, values: Float[np.ndarray, "points columns"], protocol: Protocol, match_dims: int | None
+) -> tuple[Float[np.ndarray, "points columns"], Float[np.ndarray, "points columns"]]:
+    """Predictions and baselines for every column of values, from one set of folds."""
     size = checked_match_dims(match_dims, data.points.shape[1])
     units = _held_out_together(data, protocol)
     everyone = np.arange(len(values))
-    match method:
-        case "knn":
-            ks = checked_ks(ks, len(values) - int(np.unique(units, return_counts=True)[1].max()))
-        case "ridge":
-            ks = (0,)
-        case _:
-            raise InputError(f"method is {method!r}; use knn or ridge")
-    predictions, baseline = np.empty((*values.shape, len(ks))), np.empty(values.shape)
+    predictions, baseline = np.empty(values.shape), np.empty(values.shape)
     for held_out in [everyone] if protocol == "paper" else _rows_of(units):
         rows = everyone if protocol == "paper" else np.delete(everyone, held_out)
         fold = _fold(data, values, rows, size)
         baseline[held_out] = fold.baseline[held_out]
-        if method == "ridge":
-            added = _ridge(fold, values, data.strata, units, held_out)[:, :, None]
-        else:
-            near = (
-                neighbours_of_each(fold.space, max(ks))
-                if protocol == "paper"
-                else neighbours_without_group(fold.space, held_out, max(ks))
-            )
-            sums = np.cumsum((values - fold.baseline)[near], axis=1)  # (held out, k, columns)
-            added = np.stack([sums[:, k - 1] / k for k in ks], axis=2)
-        predictions[held_out] = baseline[held_out][:, :, None] + added
-    return tuple(ks), predictions, baseline
+        predictions[held_out] = baseline[held_out] + _ridge(fold, values, data.strata, units, held_out)
+    return predictions, baseline
 
 
 def _held_out_together(data: _Data, protocol: Protocol) -> Int[np.ndarray, " points"]:

@@ -80,24 +80,6 @@ def scales(points: np.ndarray, strata: np.ndarray, weight: dict[int, float]) -> 
     return np.sqrt(sum(weight[j] * left[j] ** 2 for j in rows) / sum(weight.values()))
 
 
-def knn_regression(
-    points: np.ndarray,
-    values: np.ndarray,
-    strata: np.ndarray,
-    groups: np.ndarray,
-    rows: list[int],
-    asked: int,
-    ks: list[int],
-) -> list[float]:
-    """Predictions for one token from the rows, for every k; it is left out of its own neighbours."""
-    weight = shares(groups, rows)
-    space = (points - stratum_means(points, strata, weight, rows)) / scales(points, strata, weight)
-    means = stratum_means(values, strata, weight, rows)
-    order = sorted((distance(space[asked], space[j], "euclidean"), j) for j in rows if j != asked)
-    left = [float(values[j] - means[j]) for _, j in order]
-    return [float(means[asked]) + sum(left[:k]) / k for k in ks]
-
-
 def ridge(
     points: np.ndarray,
     values: np.ndarray,

@@ -53,8 +53,9 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Qu
 def run(job: Job) -> Run:
     """Predict the heights from one feature, and from the untrained model's; repeat it on permuted heights."""
     question = job.question
-    how: dict[str, Any] = {"method": "ridge", "protocol": analysis_protocol(question.protocol)}
-    how |= {"groups": job.groups, "match_dims": question.match_dims}
+    how: dict[str, Any] = {
+        "protocol": analysis_protocol(question.protocol), "groups": job.groups, "match_dims": question.match_dims,
+    }  # fmt: skip
     untrained = null = None
     with naming(job.pool.speaker, job.feature):
         outcome = regress(job.points, job.labels, job.genders, **how)
@@ -62,7 +63,7 @@ def run(job: Job) -> Run:
             untrained = regress(job.untrained, job.labels, job.genders, **how)
         if rounds := question.permutations:
             rng = generator(question, str(job.feature))
-            null = permuted_regression_null(job.points, job.labels, job.genders, rng=rng, rounds=rounds, **how)[:, 0]
+            null = permuted_regression_null(job.points, job.labels, job.genders, rng=rng, rounds=rounds, **how)
     return Run(outcome, null, untrained)
 
 
@@ -89,11 +90,11 @@ def _row(
     rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Errors over some of the rows, and what they are compared with."""
-    errors, speakers = run.outcome.errors[mine], rows.speakers.codes[mine]
-    usual = run.outcome.baseline_errors[mine]
+    errors, speakers = run.outcome.errors[mine, None], rows.speakers.codes[mine]
+    usual = run.outcome.baseline_errors[mine, None]
     interval = cluster_bootstrap_interval(errors, speakers, rng=rng)
     by_speaker = group_means(errors, speakers)
-    to_baseline = sign_flip_test(by_speaker - group_means(usual[:, None], speakers), rng=rng)
+    to_baseline = sign_flip_test(by_speaker - group_means(usual, speakers), rng=rng)
     row = {
         "speaker": "", "k": (0,), "n": len(errors), "speakers": len(by_speaker), "interval": "speakers",
         "mae_cm": errors.mean(), "mae_low": interval.low, "mae_high": interval.high, "baseline_mae_cm": usual.mean(),
@@ -102,6 +103,6 @@ def _row(
     if run.untrained is not None:
         row["untrained_mae_cm"] = run.untrained.errors[mine].mean()
     if mel_errors is not None:
-        to_mel = sign_flip_test(by_speaker - group_means(mel_errors[mine], speakers), rng=rng)
+        to_mel = sign_flip_test(by_speaker - group_means(mel_errors[mine, None], speakers), rng=rng)
         row |= {"minus_mel_cm": to_mel.mean, "p_minus_mel": to_mel.p_value}
     return row

@@ -46,12 +46,6 @@ def stub(name: str, label: str, reason: str = "") -> Any:
     return SimpleNamespace(NAME=name, TITLE=f"A figure of {label}", data=data, figure=figure, caption=caption)
 
 
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starting worker processes takes longer than these small questions."""
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-
-
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Two figures that can be drawn, one that cannot, and quick tables; lists the name of each figure drawn."""

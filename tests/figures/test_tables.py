@@ -75,8 +75,7 @@ def test_gaussian_likelihoods_stand_beside_their_limit() -> None:
         likelihood_tables.table_4(FigureInputs(made_up(), checkpoints={"gauss": loaded}))
 
 
-def test_probes_stand_with_all_that_is_needed_to_judge_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting helpers takes longer than these small questions
+def test_probes_stand_with_all_that_is_needed_to_judge_them() -> None:
     inputs = FigureInputs(made_up(), permutations=2)
     table = probe_table.probes(inputs)
     assert set(zip(table.frame["target"], table.frame["protocol"], strict=True)) == set(probe_table.QUESTIONS)
