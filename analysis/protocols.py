@@ -195,7 +195,10 @@ def _paper_space(data: LabelledPoints, size: int, dims: int) -> Float[np.ndarray
                 f"{len(space)} points in {n_classes} classes; LDA needs more points than classes, so give more tokens "
                 "or merge classes"
             )
-        space = (space - space.mean(axis=0)) @ svd_discriminants(space, data.codes, n_classes)[:, :dims]
+        axes = svd_discriminants(space, data.codes, n_classes)[:, :dims]
+        if not axes.size:  # a constant feature has no discriminant: all points coincide
+            axes = np.zeros((space.shape[1], 1))
+        space = (space - space.mean(axis=0)) @ axes
     return _make_copies_equal(space.T.copy(), _first_copies(data.points)).T
 
 

@@ -309,3 +309,11 @@ def test_more_features_than_points_need_shrinkage() -> None:
     with pytest.raises(InputError, match="use shrinkage"):
         nested(points, labels, lda_dims=2, ks=(1,), shrinkage="none")
     assert nested(points, labels, lda_dims=2, ks=(1,)).shrinkage > 0.5
+
+
+@pytest.mark.parametrize("protocol", ["paper", "nested", "grouped"])
+@pytest.mark.parametrize("probe", [partial(classify, lda_dims=2, ks=(1, 5)), lda_classify])
+def test_a_constant_feature_is_answered_at_or_below_the_majority(probe, protocol) -> None:
+    labels, groups = np.arange(40) % 3, np.arange(40) // 4
+    outcome = probe(np.ones((40, 5)), labels, protocol=protocol, groups=groups)
+    assert (outcome.accuracy <= 14 / 40).all()
