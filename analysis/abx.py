@@ -40,6 +40,8 @@ class AbxResult:
         labels: the labels a and b of the rows and columns of `by_group`, ascending.
         groups: the speakers of A and B, ascending; a single 0 without groups.
         by_group: error rate of each speaker and ordered pair (a, b); NaN where there is no triple.
+        error_without: the error rate without each speaker, both as that of A and B and as that of X; NaN where that
+            leaves nothing.
         cells: number of cells that have a triple.
         triples: number of triples.
     """
@@ -49,6 +51,7 @@ class AbxResult:
     labels: Int[np.ndarray, " labels"]
     groups: Int[np.ndarray, " groups"]
     by_group: Float[np.ndarray, "groups labels labels"]
+    error_without: Float[np.ndarray, " groups"]
     cells: int
     triples: int
 
@@ -60,7 +63,7 @@ class AbxResult:
     @property
     def error(self) -> float:
         """The error rate; chance is 0.5."""
-        return float(np.nanmean(self.pairs))
+        return _mean_over_pairs(self.by_group)
 
     @property
     def group_errors(self) -> Float[np.ndarray, " groups"]:
@@ -111,10 +114,10 @@ def abx(
         raise InputError("mode across found one speaker; give tokens of two or more speakers, or use within")
     place = np.zeros_like(labels) if contexts is None else contexts
 
-    by_group = np.full((len(names), len(data.classes), len(data.classes)), np.nan)
+    by_speakers = []  # the error rates of every g, for every h that X comes from
     cells = triples = 0
     for g in range(len(names)):
-        of_pairs = []
+        of_x = np.full((len(names), len(data.classes), len(data.classes)), np.nan)
         for h in _speakers_of_x(g, len(names), mode):
             of_contexts = []
             for sources, queries in _shared_contexts(np.flatnonzero(codes == g), np.flatnonzero(codes == h), place):
@@ -123,14 +126,29 @@ def abx(
                 cells += int((counts > 0).sum())
                 triples += int(counts.sum())
             if of_contexts:
-                of_pairs.append(_mean_of_known(np.stack(of_contexts), 0))
-        by_group[g] = _mean_of_known(np.stack(of_pairs), 0) if of_pairs else np.nan
+                of_x[h] = _mean_of_known(np.stack(of_contexts), 0)
+        by_speakers.append(of_x)
     if not triples:
         raise InputError(
             "no triples: no speaker (in one context) has tokens of two labels with a third to compare; give more "
             "tokens, coarser contexts, or a target that varies within speakers"
         )
-    return AbxResult(mode, distance, data.classes, names, by_group, cells, triples)
+    by_group = np.stack([_mean_of_known(of_x, 0) for of_x in by_speakers])
+    error_without = np.array([_error_without(by_speakers, d) for d in range(len(names))])
+    return AbxResult(mode, distance, data.classes, names, by_group, error_without, cells, triples)
+
+
+def _error_without(by_speakers: list[np.ndarray], speaker: int) -> float:
+    """The error rate of all speakers but one."""
+    others = [np.delete(of_x, speaker, axis=0) for g, of_x in enumerate(by_speakers) if g != speaker]
+    return _mean_over_pairs(np.stack([_mean_of_known(of_x, 0) for of_x in others])) if others else np.nan
+
+
+def _mean_over_pairs(by_group: Float[np.ndarray, "groups labels labels"]) -> float:
+    """The mean over speakers, then over ordered pairs of labels; NaN where nothing is known."""
+    pairs = _mean_of_known(by_group, 0)
+    known = np.isfinite(pairs)
+    return float(pairs[known].mean()) if known.any() else np.nan
 
 
 def _speakers_of_x(g: int, n: int, mode: Mode) -> np.ndarray:
