@@ -30,6 +30,7 @@ from lvm_probe.analysis.statistics import (
 )
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.judgeable_rows import neighbours_of_pools
 from lvm_probe.probing.questions.question import (
     DEFAULT_LDA_DIMS,
     MAX_K,
@@ -64,38 +65,38 @@ class Run:
     control: Float[np.ndarray, " ks"] | None = None
 
 
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Question:
-    """The question with discriminants and ks that every pool allows.
+def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
+    """The question with its discriminants and ks filled in, and notes where a pool or feature allows fewer than usual.
+
+    A pool with fewer classes than the discriminants need has as many as it can, as a fold has.
 
     Raises:
-        InputError: a pool has too few classes, speakers or rows for what is asked.
+        InputError: more discriminants or neighbours than any pool allows.
     """
-    n_classes = [len(np.unique(rows.classes.codes[pool.rows])) for pool in rows.pools]
-    for pool, n in zip(rows.pools, n_classes, strict=True):
-        if n < 2:
-            speaker = f" of speaker {pool.speaker}" if pool.speaker else ""
-            raise InputError(
-                f"the target {question.target}{speaker} has one class among {len(pool.rows)} rows, so there is nothing "
-                "to predict; choose another target or more speakers"
-            )
-    if question.protocol == "speaker" and len(rows.speakers.names) < 2:
-        raise InputError("protocol speaker holds out one speaker and needs two or more; use --protocol nested")
     if question.method != "knn":
-        return question
-    dims = question.lda_dims
+        return question, ()
+    notes = []
+    n_classes = [len(np.unique(rows.classes.codes[pool.rows])) for pool in rows.pools]
+    neighbours = neighbours_of_pools(rows)
+    dims, ks = question.lda_dims, question.ks
     if dims is None:
-        dims = min(DEFAULT_LDA_DIMS, min(n_classes) - 1, *sizes.values())
-    grouped = analysis_protocol(question.protocol) == "grouped"
-    neighbours = [  # that every row of the pool has
-        len(pool.rows) - int(np.bincount(rows.groups[pool.rows]).max() if grouped else 1) for pool in rows.pools
-    ]
-    ks = question.ks or tuple(range(1, min(MAX_K, *neighbours) + 1))
-    for pool, n, most in zip(rows.pools, n_classes, neighbours, strict=True):
-        for feature, size in sizes.items():
-            with naming(pool.speaker, feature):
-                checked_dims(dims, n, size)
-                checked_ks(ks, most)
-    return replace(question, lda_dims=dims, ks=ks)
+        dims = min(DEFAULT_LDA_DIMS, max(n_classes) - 1)
+        smallest = min(sizes, key=sizes.__getitem__)
+        if sizes[smallest] < dims:
+            dims = sizes[smallest]
+            notes.append(
+                f"only {dims} linear discriminant{'s' * (dims != 1)}, for feature {smallest} has no more dimensions"
+            )
+    checked_dims(dims, max(n_classes), max(sizes.values()))
+    if few := [f"{p.speaker} ({n})" for p, n in zip(rows.pools, n_classes, strict=True) if n <= dims]:
+        notes.append(f"fewer than {dims} linear discriminants, for so few classes: {', '.join(few)}")
+    if ks is None:
+        ks = tuple(range(1, min(MAX_K, *neighbours) + 1))
+        if ks[-1] < min(MAX_K, max(neighbours)):
+            who = rows.pools[int(np.argmin(neighbours))].speaker
+            notes.append(f"k ends at {ks[-1]}, for rows of speaker {who} have no more neighbours")
+    checked_ks(ks, min(neighbours))
+    return replace(question, lda_dims=dims, ks=ks), tuple(notes)
 
 
 def run(job: Job) -> Run:
@@ -125,6 +126,7 @@ def joined(runs: Sequence[Run]) -> Outcome:
     """The predictions of several pools together, each row judged within its own pool."""
     return replace(
         runs[0].outcome,
+        dims=max(run.outcome.dims for run in runs),
         shrinkage=float(np.mean([run.outcome.shrinkage for run in runs])),
         labels=np.concatenate([run.outcome.labels for run in runs]),
         predictions=np.concatenate([run.outcome.predictions for run in runs]),
@@ -216,6 +218,7 @@ def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, 
     match question.method:
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks or (), question.shrinkage
+            dims = min(dims, len(np.unique(labels)) - 1)
             return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, **how)
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)
