@@ -1,9 +1,9 @@
 """Intervals and tests for accuracies, errors and their differences, over speakers (or other groups of rows).
 
-The rows of a speaker depend on each other, so the speaker is the unit. A statistic is computed from all groups and again
-without each of them; Tukey's jackknife turns these into a variance (Efron and Stein 1981, "The jackknife estimate of
-variance"), which serves weighted means, ratios and ABX scores alike, and Student's t turns the variance into intervals
-and tests. With two groups there is no interval.
+The rows of a speaker depend on each other, so the speaker is the unit. A statistic is computed from all groups and
+again without each of them; Tukey's jackknife turns these into a variance (Efron and Stein 1981, "The jackknife estimate
+of variance"), which serves weighted means, ratios and ABX scores alike, and Student's t turns the variance into
+intervals and tests. With two groups there is no interval.
 
 Where each group was judged by a probe that was trained on the others, the groups' results depend on each other too. The
 variance is then multiplied by 1 + J n_test / n_train (Nadeau and Bengio 2003, "Inference for the generalization error",
@@ -14,7 +14,7 @@ section 3), which is about 2 where one group in turn is held out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +100,16 @@ class Jackknife:
 
     def __sub__(self, other: Jackknife) -> Jackknife:
         return Jackknife(self.value - other.value, self.without - other.without, self.weights)
+
+    def map(self, function: Callable[[Float[np.ndarray, "n ks"]], Float[np.ndarray, "n others"]]) -> Jackknife:
+        """A function of the statistics, such as the ratio of two of them.
+
+        Example:
+            >>> rates = Jackknife.of_ratios(np.array([[6.0, 1.0], [9.0, 2.0]]), np.ones((2, 2)))
+            >>> rates.map(lambda rows: rows[:, :1] / rows[:, 1:]).value
+            array([5.])
+        """
+        return Jackknife(function(self.value[None])[0], function(self.without), self.weights)
 
     def variance(self, *, shared_training: bool = False) -> Float[np.ndarray, " ks"]:
         """The variance of the statistic over groups; NaN for fewer than three.
@@ -232,7 +242,7 @@ def independent_difference(ours: Bool[np.ndarray, "rows ks"], theirs: Bool[np.nd
     if n < MIN_GROUPS:
         unknown = np.full(mean.shape, np.nan)
         return Difference(mean, unknown, unknown, unknown, unknown)
-    p_value = np.array([_sign_test(b, w) for b, w in zip(better, worse, strict=True)])
+    p_value = np.array([_sign_test(int(b), int(w)) for b, w in zip(better, worse, strict=True)])
     above, below = (better + 1) / (n + 2), (worse + 1) / (n + 2)
     half = stats.norm.isf(0.025) * np.sqrt((above + below - (above - below) ** 2) / (n + 2))
     low, high = np.clip([above - below - half, above - below + half], -1, 1)
@@ -299,8 +309,8 @@ def _wilson(share: np.ndarray, n: np.ndarray, quantile: float) -> Interval:
 
 def _sign_test(better: int, worse: int) -> float:
     """Two-sided: are the rows that differ as often better as worse?"""
-    total = int(better + worse)
-    return 1.0 if total == 0 else float(stats.binomtest(int(better), total).pvalue)
+    total = better + worse
+    return 1.0 if total == 0 else float(stats.binomtest(better, total).pvalue)
 
 
 def _quantile(degrees: float) -> float:

@@ -25,7 +25,7 @@ class Units:
     """What the rows are sampled in: their results depend on each other within a unit, not between units.
 
     Attributes:
-        name: `speakers` or `utterances`; `rows` where each row counts by itself; `none` where there are too few.
+        name: `speakers` or `utterances`; `tokens` where each row counts by itself.
         codes: the unit of every row.
         shared_training: whether each unit was judged by a probe that was trained on the others.
     """
@@ -56,7 +56,7 @@ class Units:
 
 
 def units_of(name: str, codes: Int[np.ndarray, " rows"], *, shared_training: bool) -> Units:
-    """The units of some rows; rows of too few utterances count as units themselves.
+    """The units of some rows; tokens of too few utterances count as units themselves.
 
     Args:
         name: `speakers` or `utterances`.
@@ -64,7 +64,7 @@ def units_of(name: str, codes: Int[np.ndarray, " rows"], *, shared_training: boo
         shared_training: see `Units`.
     """
     if name == "utterances" and len(np.unique(codes)) < MIN_GROUPS:
-        return Units("rows", np.arange(len(codes)), shared_training=False)
+        return Units("tokens", np.arange(len(codes)), shared_training=False)
     return Units(name, codes, shared_training)
 
 
@@ -74,8 +74,13 @@ def interval_columns(interval: Interval, unit: str) -> dict[str, Any]:
     return {"ci_low": interval.low, "ci_high": interval.high, "interval": unit if known else "none"}
 
 
-def difference_columns(to: str, difference: Difference) -> dict[str, Any]:
-    """The columns of a difference `to` Mel or to the untrained model.
+def difference_columns(to: str, difference: Difference, unit: str = "") -> dict[str, Any]:
+    """The columns of a difference `to` Mel, to the untrained model or to a baseline.
+
+    Args:
+        to: what the names of the columns say.
+        difference: in fractions, or in the unit.
+        unit: a suffix of what has it, `_cm`.
 
     Example:
         >>> from lvm_probe.analysis.statistics import Jackknife, paired_difference
@@ -84,9 +89,9 @@ def difference_columns(to: str, difference: Difference) -> dict[str, Any]:
         ['effect_minus_mel', 'minus_mel', 'minus_mel_high', 'minus_mel_low', 'p_minus_mel']
     """
     return {
-        f"minus_{to}": difference.mean,
-        f"minus_{to}_low": difference.low,
-        f"minus_{to}_high": difference.high,
+        f"minus_{to}{unit}": difference.mean,
+        f"minus_{to}{unit}_low": difference.low,
+        f"minus_{to}{unit}_high": difference.high,
         f"p_minus_{to}": difference.p_value,
         f"effect_minus_{to}": difference.effect,
     }
