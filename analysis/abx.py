@@ -76,6 +76,7 @@ def abx(
     labels: Int[np.ndarray, " points"],
     groups: Int[np.ndarray, " points"] | None = None,
     contexts: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
     *,
     mode: Mode = "within",
     distance: Distance = "cosine",
@@ -89,6 +90,7 @@ def abx(
         labels: integers.
         groups: the speaker of every token; None is one speaker, for `within` only.
         contexts: integers that A, B and X have in common. None compares across contexts.
+        prompts: integers, what was read at every token; X has another than A and B. None compares within prompts too.
         mode: where X comes from.
         distance: cosine ignores the length of vectors; euclidean does not.
 
@@ -102,8 +104,9 @@ def abx(
         0.0
     """
     data = LabelledPoints(points, labels, groups)
-    if contexts is not None and contexts.shape != labels.shape:
-        raise InputError(f"contexts have shape {contexts.shape} for {len(labels)} points; give one per point")
+    for name, column in (("contexts", contexts), ("prompts", prompts)):
+        if column is not None and column.shape != labels.shape:
+            raise InputError(f"{name} have shape {column.shape} for {len(labels)} points; give one per point")
     if distance not in ("cosine", "euclidean"):
         raise InputError(f"distance is {distance!r}; use cosine or euclidean")
     if distance == "cosine" and not data.points.any(axis=1).all():
@@ -121,7 +124,7 @@ def abx(
         for h in _speakers_of_x(g, len(names), mode):
             of_contexts = []
             for sources, queries in _shared_contexts(np.flatnonzero(codes == g), np.flatnonzero(codes == h), place):
-                errors, counts = _errors(data, sources, queries, mode, distance)
+                errors, counts = _errors_of_other_prompts(data, sources, queries, prompts, mode, distance)
                 of_contexts.append(_ratio(errors, counts))
                 cells += int((counts > 0).sum())
                 triples += int(counts.sum())
@@ -166,6 +169,29 @@ def _shared_contexts(
     """The rows of both in every context that both have."""
     for context in np.intersect1d(contexts[sources], contexts[queries]):
         yield sources[contexts[sources] == context], queries[contexts[queries] == context]
+
+
+def _errors_of_other_prompts(
+    data: LabelledPoints,
+    sources: np.ndarray,
+    queries: np.ndarray,
+    prompts: np.ndarray | None,
+    mode: Mode,
+    distance: Distance,
+) -> tuple[Float[np.ndarray, "labels labels"], Int[np.ndarray, "labels labels"]]:
+    """Errors and triples, where A and B have another prompt than X if there are prompts."""
+    if prompts is None:
+        return _errors(data, sources, queries, mode, distance)
+    shape = (len(data.classes), len(data.classes))
+    errors, counts = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    for prompt in np.unique(prompts[queries]):
+        others = sources[prompts[sources] != prompt]
+        if not len(others):
+            continue
+        # X is not among the others, as across speakers, so none of them has to be left out.
+        some = _errors(data, others, queries[prompts[queries] == prompt], "across", distance)
+        errors, counts = errors + some[0], counts + some[1]
+    return errors, counts
 
 
 def _errors(

@@ -37,6 +37,16 @@ def test_counts_are_those_of_every_triple(mode, distance, grid, in_context) -> N
     assert np.isnan(np.diag(found.pairs)).all()
 
 
+@pytest.mark.parametrize("mode", ["within", "across"])
+def test_with_prompts_x_has_another_than_a_and_b(mode) -> None:
+    points, labels, groups, contexts = tokens()
+    prompts = np.random.default_rng(3).integers(3, size=len(labels))
+    found = abx(points, labels, groups, prompts=prompts, mode=mode, distance="euclidean")
+    cells = reference_probes.abx_triples(points, labels, groups, 0 * contexts, mode, "euclidean", prompts)
+    assert found.triples == sum(map(len, cells.values()))
+    assert found.error == pytest.approx(reference_probes.abx_error(cells))
+
+
 def test_a_pair_needs_two_tokens_of_the_first_label_in_one_speaker() -> None:
     points = np.array([[0.0], [1.0], [5.0], [9.0]])
     found = abx(points, np.array([0, 0, 1, 2]), distance="euclidean")

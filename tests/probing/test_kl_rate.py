@@ -161,9 +161,8 @@ def test_one_speaker_has_intervals_over_utterances_and_one_utterance_none(model:
     two = measure(model, mine, draws=1)
     assert (two.unit, two.groups, two.utterances) == ("utterance", 2, 2)
     assert two.by_class["ci_low"].isna().all()
-    more = [
-        replace(one, utterance=replace(one.utterance, id=f"{one.utterance.id}-{i}")) for i in range(2) for one in mine
-    ]
+    renamed = [replace(u, id=f"{u.id}-{i}") for i in range(2) for u in mine_corpus.utterances]
+    more = open_recordings(replace(mine_corpus, utterances=tuple(renamed)), 16_000)
     four = measure(model, more, draws=1)
     assert (four.unit, four.groups) == ("utterance", 4)
     assert (four.by_class["ci_low"] <= four.by_class["bits_per_second"]).all()
