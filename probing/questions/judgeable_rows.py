@@ -100,7 +100,7 @@ def _held_out_together(rows: Rows) -> tuple[str, Int[np.ndarray, " rows"]]:
 
 def _speakers_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     """Without the speakers of whom nothing can be predicted from their other rows."""
-    question, notes = rows.question, []
+    question, notes = rows.question, list[str]()
     if question.protocol == "utterance":
         rows, note = _without_single_utterances(rows)
         notes += note
