@@ -300,7 +300,7 @@ def test_bad_questions(latents: Path, refused: Refusal, tmp_path: Path) -> None:
         (["--k", "1-999999999999"], "999999': give numbers from 1"),
         (["--k", "0"], "--k: '0': give numbers from 1"),
         (["--lda-dims", 99], "99 LDA dimensions, but"),
-        (["--lda-dims", -1], "lda_dims is -1; give 0 or more"),
+        (["--lda-dims", -1], "--lda-dims is -1; give 0 or more"),
         (["--speaker", "NOBODY"], f"{latents}: no speaker NOBODY; it has FADA9"),
         (["--features", "z1,z7"], f"{latents}: no feature 'z7'; it has z1, z1_var"),
         (["--target", "gender", "--speaker", "FEVE9"], "target gender has one class"),
