@@ -106,17 +106,15 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        how: dict[str, Any] = {"groups": groups, "question": question, "fold": job.fold}
-        predict = partial(_predictions, job.points, **how)
+        predict = partial(_predictions, points=job.points, groups=groups, question=question, fold=job.fold)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
-            as_paper = how | {"question": replace(question, protocol="paper")}
-            compared["paper"] = _predictions(job.points, labels, **as_paper).correct
+            compared["paper"] = predict(labels, question=replace(question, protocol="paper")).correct
         if job.untrained is not None:
-            compared["untrained"] = _predictions(job.untrained, labels, **how).correct
+            compared["untrained"] = predict(labels, points=job.untrained).correct
         if question.control and len(np.unique(job.types)) < len(labels):
             compared["control"] = control_accuracy(
                 labels, job.types, predict, rng=rng, rounds=question.control
@@ -134,8 +132,10 @@ def merged(parts: Sequence[Run]) -> Run:
         return None if values[0] is None else np.sum(values, axis=0)
 
     predictions = np.max([part.outcome.predictions for part in parts], axis=0)
-    right = {name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained")}
-    shares = {name: total(name) for name in ("null", "null_of_groups", "control")}
+    right: dict[str, Any] = {
+        name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained")
+    }
+    shares: dict[str, Any] = {name: total(name) for name in ("null", "null_of_groups", "control")}
     return replace(parts[0], outcome=replace(parts[0].outcome, predictions=predictions), **right, **shares)
 
 
@@ -226,7 +226,7 @@ def _over_tokens(outcome: Outcome) -> Interval:
 
 
 def _predictions(
-    points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question, fold: int | None
+    labels: np.ndarray, *, points: np.ndarray, groups: np.ndarray, question: Question, fold: int | None
 ) -> Outcome:
     """Predictions by the question's method and protocol."""
     how: dict[str, Any] = {
