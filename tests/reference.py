@@ -120,7 +120,7 @@ def refitted(
     match_dims: int | None = None,
     prompts: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Predictions of every point from principal components and discriminants refitted without its group (and prompt)."""
+    """Predictions of every point from principal components and discriminants refitted without its group and prompt."""
     predictions = []
     for i in range(len(points)):
         others = [j for j in range(len(points)) if groups[j] != groups[i]]

@@ -72,21 +72,28 @@ def ask(
             done.append(result)
             progress(len(done), len(jobs))
 
-    each = len(rows.pools)
-    runs = {feature: done[i * each : (i + 1) * each] for i, feature in enumerate(features)}
-    refused = {feature: [run for run in some if isinstance(run, InputError)] for feature, some in runs.items()}
-    features = tuple(feature for feature in features if not refused[feature])
-    reasons = [str(errors[0]) for errors in refused.values() if errors]
+    runs: dict[Feature, dict[str, list[Any]]] = {feature: {} for feature in features}
+    refused: dict[Feature, InputError] = {}
+    for (feature, pool, _), result in zip(jobs.parts, done, strict=True):
+        if isinstance(result, InputError):
+            refused.setdefault(feature, result)
+        runs[feature].setdefault(pool.speaker, []).append(result)
+    features = tuple(feature for feature in features if feature not in refused)
     if not features:
-        raise InputError(f"{table.path}: {'; '.join(reasons)}")
-    notes += tuple(f"left out, {reason}" for reason in reasons)
+        raise InputError(f"{table.path}: {'; '.join(map(str, refused.values()))}")
+    notes += tuple(f"left out, {reason}" for reason in refused.values())
+    joined = {
+        feature: [classification.merged(parts) if method is classification else parts[0] for parts in some.values()]
+        for feature, some in runs.items()
+        if feature in features
+    }
     result_rows, confusions = [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
-        mel = runs[MEL] if MEL in features and feature != MEL else None
-        result_rows += [common | row for row in method.result_rows(rows, feature, runs[feature], mel)]
+        mel = joined[MEL] if MEL in features and feature != MEL else None
+        result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]
         if method is classification:
-            confusions.append(confusion_frame(common, classification.joined(runs[feature]), rows.classes.names))
+            confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
     return Answer(question, results_frame(result_rows), confusion, notes)
 

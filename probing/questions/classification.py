@@ -17,6 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.control_tasks import control_accuracy
 from lvm_probe.analysis.knn import checked_ks
 from lvm_probe.analysis.lda import checked_dims
+from lvm_probe.analysis.logistic import logistic_classify
 from lvm_probe.analysis.nulls import permuted_null
 from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.analysis.protocols import classify, lda_classify
@@ -99,21 +100,38 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        predict = partial(_predictions, job.points, groups=groups, question=question)
+        held_out = {"groups": groups, "prompts": job.prompts, "fold": job.fold}
+        predict = partial(_predictions, points=job.points, question=question, **held_out)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
-            as_paper = replace(question, protocol="paper")
-            compared["paper"] = _predictions(job.points, labels, groups=groups, question=as_paper).correct
+            compared["paper"] = predict(labels, question=replace(question, protocol="paper")).correct
         if job.untrained is not None:
-            compared["untrained"] = _predictions(job.untrained, labels, groups=groups, question=question).correct
+            compared["untrained"] = predict(labels, points=job.untrained).correct
         if question.control and len(np.unique(job.types)) < len(labels):
             compared["control"] = control_accuracy(
                 labels, job.types, predict, rng=rng, rounds=question.control
             ).accuracy
     return Run(job.pool.rows, replace(outcome, neighbours=None), **compared)
+
+
+def merged(parts: Sequence[Run]) -> Run:
+    """The run of all folds from runs of single folds, in which the rows of other folds count as errors."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def total(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else np.sum(values, axis=0)
+
+    predictions = np.max([part.outcome.predictions for part in parts], axis=0)
+    right: dict[str, Any] = {
+        name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained")
+    }
+    shares: dict[str, Any] = {name: total(name) for name in ("null", "null_of_groups", "control")}
+    return replace(parts[0], outcome=replace(parts[0].outcome, predictions=predictions), **right, **shares)
 
 
 def joined(runs: Sequence[Run]) -> Outcome:
@@ -201,11 +219,20 @@ def _row(runs: Sequence[Run], units: Units) -> dict[str, Any]:
     return row
 
 
-def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:
+def _predictions(
+    labels: np.ndarray,
+    *,
+    points: np.ndarray,
+    groups: np.ndarray,
+    prompts: np.ndarray | None,
+    question: Question,
+    fold: int | None,
+) -> Outcome:
     """Predictions by the question's method and protocol."""
     how: dict[str, Any] = {
         "protocol": analysis_protocol(question.protocol),
         "groups": groups,
+        "prompts": None if question.protocol == "paper" else prompts,
         "match_dims": question.match_dims,
     }
     match question.method:
@@ -216,7 +243,5 @@ def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, 
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)
         case "logistic":
-            from lvm_probe.analysis.logistic import logistic_classify  # scikit-learn takes long to import
-
-            return logistic_classify(points, labels, **how)
+            return logistic_classify(points, labels, only_fold=fold, **how)
     raise InputError(f"method {question.method} does not predict classes; use knn, lda or logistic")

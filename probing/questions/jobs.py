@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.logistic import fold_count
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.question import Question, analysis_protocol
 from lvm_probe.probing.questions.rows import Pool, Rows, differs
 
 
@@ -23,11 +25,13 @@ class Job:
         question: with its defaults filled in.
         feature: of the points.
         pool: the rows.
+        fold: the fold to predict, where each is a job of its own (logistic regression); None predicts all.
         points: the feature's values.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
         labels: codes of the classes, or heights in centimetres.
         speakers: codes of the speakers.
         groups: see `Rows.groups`.
+        prompts: see `Rows.prompts`.
         types: see `Rows.types`.
         genders: codes of the genders.
     """
@@ -35,11 +39,13 @@ class Job:
     question: Question
     feature: Feature
     pool: Pool
+    fold: int | None
     points: Float[np.ndarray, "rows dims"]
     untrained: Float[np.ndarray, "rows dims"] | None
     labels: np.ndarray
     speakers: Int[np.ndarray, " rows"]
     groups: Int[np.ndarray, " rows"]
+    prompts: Int[np.ndarray, " rows"] | None
     types: Int[np.ndarray, " rows"]
     genders: Int[np.ndarray, " rows"]
 
@@ -47,6 +53,8 @@ class Job:
 @dataclass(frozen=True)
 class Jobs(Sequence[Job]):
     """The jobs of a question, each made when it is asked for: every pool of the first feature, then of the next.
+
+    A fold of logistic regression takes as long as all folds of other methods, so each is a job of its own.
 
     Attributes:
         question: with its defaults filled in.
@@ -60,19 +68,43 @@ class Jobs(Sequence[Job]):
     untrained: Rows | None
     features: tuple[Feature, ...]
 
+    @cached_property
+    def parts(self) -> list[tuple[Feature, Pool, int | None]]:
+        """The feature, pool and fold of every job."""
+        rows, question = self.rows, self.question
+        folds: list[Sequence[int | None]] = [[None]] * len(rows.pools)
+        if question.method == "logistic":
+            protocol = analysis_protocol(question.protocol)
+            folds = [
+                range(fold_count(len(p.rows), protocol, rows.groups[p.rows], _some(rows.prompts, p.rows)))
+                for p in rows.pools
+            ]
+        return [
+            (f, pool, fold)
+            for f in self.features
+            for pool, some in zip(rows.pools, folds, strict=True)
+            for fold in some
+        ]
+
     def __len__(self) -> int:
-        return len(self.features) * len(self.rows.pools)
+        return len(self.parts)
 
     def __getitem__(self, index: int) -> Job:  # type: ignore[override]
         rows = self.rows
-        feature, pool = self.features[index // len(rows.pools)], rows.pools[index % len(rows.pools)]
+        feature, pool, fold = self.parts[index]
         untrained = None
         if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
             untrained = self.untrained.points(feature, pool)
         labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
-        columns = (labels, rows.speakers.codes, rows.groups, rows.types, rows.genders.codes)
+        columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes)
         points = rows.points(feature, pool)
-        return Job(self.question, feature, pool, points, untrained, *(column[pool.rows] for column in columns))
+        return Job(
+            self.question, feature, pool, fold, points, untrained, *(_some(column, pool.rows) for column in columns)
+        )
+
+
+def _some(column: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if column is None else column[rows]
 
 
 def generator(question: Question, name: str) -> np.random.Generator:

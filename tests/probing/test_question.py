@@ -13,8 +13,8 @@ from lvm_probe.probing.questions.question import TARGETS, Question, default_prot
 
 def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
     assert {target: default_protocol(target) for target in TARGETS} == {
-        "phoneme": "utterance", "manner": "utterance", "place": "utterance", "word": "speaker", "gender": "speaker",
-        "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
+        "phoneme": "utterance", "manner": "utterance", "place": "utterance", "word": "speaker+prompt",
+        "gender": "speaker", "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
     }  # fmt: skip
     assert Question().protocol == "utterance"
     assert Question(method="abx").protocol == "within"
@@ -42,7 +42,7 @@ def test_phone_sets_are_those_of_the_corpora() -> None:
     [
         ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner, place, word, gender, height, "),
         ({"method": "svm"}, "method is 'svm'; choose one of knn, lda, logistic, ridge, abx"),
-        ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker, within"),
+        ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker"),
         ({"phones": "timit40"}, "phones is 'timit40'; choose one of timit61"),
         ({"gender": "female"}, "gender is 'female'; choose one of F, M"),
         ({"features": ("z1", "")}, "feature '': not the name of a feature"),
