@@ -327,7 +327,10 @@ def segments(
             )
         if excess > 0:
             notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
-        label = (non_phonemes or {}).get(row.label.casefold(), row.label)
+        label = unicodedata.normalize(
+            "NFC", row.label
+        )  # so that ç is one label, whether written as one character or two
+        label = (non_phonemes or {}).get(label.casefold(), label)
         checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
