@@ -51,6 +51,7 @@ TIMIT48 = frozenset(_FOLDED_48.get(label, label) for label in TIMIT61 - {"q"})
 TIMIT39 = frozenset(_FOLDED_39.get(label, label) for label in TIMIT48)
 
 _ARPABET = re.compile(r"(?P<symbol>[A-Z]+(?:-H)?|[a-z]+(?:-h)?)(?P<stress>[0-2]?)")
+_UNSTRESSED = {"ah0": "ax", "er0": "axr"}
 _FOLDINGS: dict[LabelSet, tuple[PhoneSet, ...]] = {
     "timit": ("timit61", "timit48", "timit39"),
     "arpabet": ("arpabet", "timit48", "timit39"),
@@ -191,6 +192,8 @@ def _folded(symbol: str, to: PhoneSet) -> str:
 def articulation(label: str, label_set: LabelSet) -> Articulation | None:
     """How a label is articulated; None for what is no phone of the set. TIMIT's are the 61, 48 and 39.
 
+    ARPAbet's unstressed `AH0` and `ER0` are mid vowels, the schwas of TIMIT's `ax` and `axr`.
+
     Example:
         >>> articulation("AA1", "arpabet") == articulation("aa", "timit")
         True
@@ -201,7 +204,8 @@ def articulation(label: str, label_set: LabelSet) -> Articulation | None:
         case "timit":
             return TIMIT.get(label) or FOLDED.get(label)
         case "arpabet":
-            return TIMIT[timit_symbol(label) or ""] if belongs(label, "arpabet") else None
+            symbol = timit_symbol(label) if belongs(label, "arpabet") else None
+            return TIMIT.get(_UNSTRESSED.get(label.lower(), symbol or ""))
         case "ipa":
             return ipa.articulation(label)
 

@@ -159,6 +159,12 @@ def test_arpabet_is_timit_in_upper_case() -> None:
     assert fold("Q", "timit48", "arpabet") is None
 
 
+def test_unstressed_vowels_of_arpabet_are_schwas() -> None:
+    labels = ("AH0", "AH1", "AH", "ER0", "ER1", "ah0")
+    heights = [phone_class(label, "vowel-height", "arpabet") for label in labels]
+    assert heights == ["mid", "open-mid", "open-mid", "mid", "open-mid", "mid"]
+
+
 def test_what_cannot_be_folded_is_refused_with_the_reason() -> None:
     assert foldings("ipa") == ()
     with pytest.raises(InputError, match="labels are IPA, and there is no agreed map from IPA to timit39, .*English"):
