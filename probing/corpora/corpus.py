@@ -65,9 +65,10 @@ class Speaker:
         gender: "F" or "M".
         height_cm: body height in centimetres.
         dialect: dialect region, such as TIMIT's "DR1".
+        age: in years.
 
     Raises:
-        InputError: the id is empty, the gender is none of the two, or the height is not a positive number.
+        InputError: the id is empty, the gender is none of the two, or the height or age is not a positive number.
 
     Example:
         >>> Speaker("FVMH0", gender="F", height_cm=165.1).dialect is None
@@ -78,6 +79,7 @@ class Speaker:
     gender: Gender | None = None
     height_cm: float | None = None
     dialect: str | None = None
+    age: float | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -86,6 +88,8 @@ class Speaker:
             raise InputError(f"speaker {self.id}: unknown gender {self.gender!r}; use F, M or None")
         if self.height_cm is not None and not (math.isfinite(self.height_cm) and self.height_cm > 0):
             raise InputError(f"speaker {self.id}: {self.height_cm} cm is not a height; use None if it is unknown")
+        if self.age is not None and not (math.isfinite(self.age) and self.age > 0):
+            raise InputError(f"speaker {self.id}: {self.age} years is not an age; use None if it is unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Utterance:
         phonemes: phones in order, without overlaps; pauses are among them (see `phones.NON_PHONEMES`).
         words: words ordered by their start; they may overlap, as TIMIT's do.
         text: what is said, as a sentence.
+        prompt: what was to be read, where speakers share prompts: TIMIT's sentence (`SX116`), or the text.
         files: the state of every file that this was read from, from before it was read.
 
     Raises:
@@ -145,6 +150,7 @@ class Utterance:
     phonemes: tuple[Segment, ...] = ()
     words: tuple[Segment, ...] = ()
     text: str | None = None
+    prompt: str | None = None
     files: tuple[FileState, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -219,7 +225,7 @@ class Corpus:
         >>> [utterance.id for utterance in corpus.utterances], corpus.seconds
         (['a_1', 'b_1'], 1.0)
         >>> corpus.select(speakers=["bert"]).speakers
-        (Speaker(id='bert', gender='M', height_cm=None, dialect=None),)
+        (Speaker(id='bert', gender='M', height_cm=None, dialect=None, age=None),)
     """
 
     name: str
@@ -295,6 +301,8 @@ class Corpus:
                 [[s.label, s.start, s.end] for s in utterance.phonemes],
                 [[s.label, s.start, s.end] for s in utterance.words],
             ]
+            if speaker.age is not None:  # otherwise the fingerprint stays that of tables without ages
+                row.append(speaker.age)
             digest.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
         return digest.hexdigest()
 

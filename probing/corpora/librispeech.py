@@ -123,6 +123,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=transcript.content if transcript else None,
+            prompt=transcript.content if transcript else None,
             files=tree.states(path, grids.get(id), *(line.path for line in (transcript, alignment) if line)),
         )
 

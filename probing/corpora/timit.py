@@ -160,6 +160,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             phonemes=phonemes,
             words=words,
             text=_read_text(text_file, notices) if text_file else None,
+            prompt=_base_name(path).upper(),
             files=tree.states(path, phones_file, words_file, text_file, info_file),
         )
 

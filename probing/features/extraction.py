@@ -374,6 +374,8 @@ def token_rows(utterance: Utterance, units: Sequence[str]) -> tuple[list[dict[st
                     "start": segment.start,
                     "end": segment.end,
                     "sample_rate": utterance.sample_rate,
+                    "prompt": utterance.prompt,
+                    "age": speaker.age,
                 }
             )
     return rows, segments

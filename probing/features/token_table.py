@@ -48,8 +48,11 @@ TOKEN_FIELDS = [
     ("start", pa.int64()),
     ("end", pa.int64()),
     ("sample_rate", pa.int64()),
+    ("prompt", pa.string()),
+    ("age", pa.float64()),
 ]
-_OPTIONAL_FIELDS = {"gender", "height_cm", "dialect", "split"}
+_LATER_FIELDS = {"prompt", "age"}  # tables written before there were any lack the columns
+_OPTIONAL_FIELDS = {"gender", "height_cm", "dialect", "split"} | _LATER_FIELDS
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _KINDS = {pa.string(): np.object_, pa.float64(): np.float64, pa.int64(): np.int64}
 DICTIONARIES = [name for name, _ in TOKEN_FIELDS]
@@ -97,12 +100,12 @@ def write_part(
     Args:
         folder: folder of the table.
         index: number of the part, from 0.
-        tokens: for each row a value for every one of `TOKEN_FIELDS`.
+        tokens: for each row a value for every one of `TOKEN_FIELDS`; what is unknown may be missing.
         features: for each feature an array (tokens, size).
         sizes: names and sizes of the features, in the order of the columns.
         note: what the part says about itself.
     """
-    columns = {name: [token[name] for token in tokens] for name, _ in TOKEN_FIELDS}
+    columns = {name: [token.get(name) for token in tokens] for name, _ in TOKEN_FIELDS}
     arrays = [pa.array(columns[name], type) for name, type in TOKEN_FIELDS]
     for name, size in sizes.items():
         flat = pa.array(np.ascontiguousarray(features[name], dtype=np.float32).reshape(-1))
@@ -122,7 +125,7 @@ class TokenTable:
         path: its folder.
         extraction: content of `_extraction.json`.
         columns: for each of `TOKEN_FIELDS` an array (rows,): numbers, or text as objects. Unknown text is None, an
-            unknown height NaN.
+            unknown height or age NaN.
         features: for each feature a float32 array (rows, size).
     """
 
@@ -266,7 +269,7 @@ def _source(extraction: dict[str, Any]) -> str:
 
 def columns_of_rows(tokens: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of tokens as the columns of a `TokenTable`."""
-    return {name: np.array([token[name] for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
+    return {name: np.array([token.get(name) for token in tokens], dtype=_KINDS[type]) for name, type in TOKEN_FIELDS}
 
 
 def check_feature_name(name: str, taken: Iterable[str]) -> None:
@@ -330,8 +333,13 @@ def _read_part(path: Path, wanted: pa.Schema) -> pa.Table:
     """The columns of a part in this schema, text as dictionaries; InputError if they are damaged or missing."""
     wanted = pa.schema([(field.name, _TEXT if field.type == pa.string() else field.type) for field in wanted])
     try:
-        with pq.ParquetFile(path, read_dictionary=DICTIONARIES) as file:
-            part = file.read(columns=wanted.names, use_threads=False).select(wanted.names)
+        metadata = pq.read_metadata(path)
+        present = [name for name in DICTIONARIES if name in metadata.schema.names]
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=present) as file:
+            part = file.read(columns=wanted.names, use_threads=False)
+        for name in _LATER_FIELDS.intersection(wanted.names).difference(part.column_names):
+            part = part.append_column(name, pa.nulls(len(part), wanted.field(name).type))
+        part = part.select(wanted.names)
         if part.schema.types != wanted.types:
             part = part.cast(wanted)
         part.validate(full=True)  # also that text is UTF-8

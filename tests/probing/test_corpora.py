@@ -236,7 +236,7 @@ def test_timit_layouts_agree(tmp_path: Path) -> None:
     assert utterance.speaker == Speaker("FVMH0", "F", 165.1, "DR1")
     assert utterance.split == "train"
     assert utterance.phonemes == tuple(Segment(label, start, end) for start, end, label in PHONES)
-    assert utterance.text == "She had."
+    assert (utterance.text, utterance.prompt) == ("She had.", "SX116")
     assert ldc.splits == ("test", "train")
 
 
@@ -375,6 +375,7 @@ def test_librispeech(tmp_path: Path) -> None:
     assert not corpus.problems
     utterance = corpus.utterances[0]
     assert (utterance.id, utterance.split, utterance.text) == ("103-1240-0000", "dev-clean", "SHE HAD")
+    assert utterance.prompt == "SHE HAD"
     assert utterance.speaker == Speaker("103", "F")
     assert utterance.phonemes == ()
 

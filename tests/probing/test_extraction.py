@@ -97,6 +97,8 @@ def test_every_segment_is_a_row_and_silences_are_too(tiny: Checkpoint, corpus: C
     row = one.iloc[1]
     assert (row["speaker"], row["gender"], row["unit"], row["sample_rate"]) == ("FVMH0", "F", "phoneme", 16000)
     assert row["height_cm"] == pytest.approx(165.1)
+    assert row["prompt"] == "SX116"
+    assert np.isnan(row["age"])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def token(index: int, **fields: Any) -> dict[str, Any]:
     row = {
         "token_id": f"U_{index}", "utterance": "U", "speaker": "S", "gender": "F", "height_cm": 170.0,
         "dialect": None, "split": None, "unit": "phoneme", "label": "iy", "start": index * 10,
-        "end": index * 10 + 10, "sample_rate": 16000,
+        "end": index * 10 + 10, "sample_rate": 16000, "prompt": "SX37", "age": 33.0,
     }  # fmt: skip
     return row | fields
 
@@ -45,7 +45,7 @@ def test_pandas_just_reads_the_folder(tmp_path: Path) -> None:
     frame = pd.read_parquet(folder)
     assert list(frame.columns) == [
         "token_id", "utterance", "speaker", "gender", "height_cm", "dialect", "split", "unit", "label",
-        "start", "end", "sample_rate", "z1", "z1_var", "mel",
+        "start", "end", "sample_rate", "prompt", "age", "z1", "z1_var", "mel",
     ]  # fmt: skip
     assert len(frame) == 6
     assert frame["start"].dtype == frame["sample_rate"].dtype == np.int64
@@ -53,6 +53,20 @@ def test_pandas_just_reads_the_folder(tmp_path: Path) -> None:
     assert frame["dialect"].isna().all()
     assert frame["z1"].iloc[0].dtype == np.float32
     np.testing.assert_array_equal(np.stack(frame["z1"][3:]), values(3, 1)["z1"].astype(np.float32))
+
+
+def test_a_table_from_before_prompts_and_ages_is_read_with_these_unknown(tmp_path: Path) -> None:
+    folder = write(tmp_path / "t")
+    for path in folder.glob("*.parquet"):
+        old = pq.read_table(path)
+        pq.write_table(old.drop_columns(["prompt", "age"]), path)
+    table = token_table.load(folder)
+    assert table.columns["prompt"].tolist() == [None] * 6
+    assert np.isnan(table.columns["age"]).all()
+    assert table.tokens["prompt"].isna().all()
+    assert table.tokens["label"].tolist() == ["iy"] * 6
+    again = token_table.load(table.save(tmp_path / "again"))
+    assert again.columns["prompt"].tolist() == [None] * 6
 
 
 def test_features_are_fixed_size_lists_of_float32(tmp_path: Path) -> None:

@@ -177,8 +177,9 @@ def parts(draw: st.DrawFn) -> tuple[dict[str, int], list[list[dict[str, Any]]], 
     maybe = st.none() | ANY_TEXT
     row = st.fixed_dictionaries(
         dict.fromkeys(("token_id", "utterance", "speaker", "label"), ANY_TEXT)
-        | dict.fromkeys(("gender", "dialect", "split"), maybe)
-        | {"unit": st.sampled_from(["phoneme", "word", "utterance"]), "height_cm": st.none() | st.floats(50, 250)}
+        | dict.fromkeys(("gender", "dialect", "split", "prompt"), maybe)
+        | {"unit": st.sampled_from(["phoneme", "word", "utterance"])}
+        | {"height_cm": st.none() | st.floats(50, 250), "age": st.none() | st.floats(1, 100)}
         | dict.fromkeys(("start", "end", "sample_rate"), st.integers(0, 2**62))
     )
     rows = draw(st.lists(st.lists(row, max_size=5), min_size=1, max_size=3))
