@@ -78,7 +78,7 @@ def recognise(labels: Iterable[str]) -> LabelSet:
         strangers["arpabet"] = [label for label in phones if not (label.isupper() and belongs(label, "arpabet"))]
     if not strangers["timit"] and not strangers["ipa"] and phones and all(len(label) == 1 for label in phones):
         raise InputError(
-            f"the phone labels {' '.join(phones)} could be TIMIT's or IPA; say which with --phone-set timit or ipa"
+            f"the phone labels {' '.join(phones)} could be TIMIT's or IPA; say which: phone_set='timit' or phone_set='ipa'"
         )
     for name, misfits in strangers.items():
         if not misfits:
@@ -87,7 +87,7 @@ def recognise(labels: Iterable[str]) -> LabelSet:
     shown = ", ".join(map(repr, misfits[:5])) + (" ..." if len(misfits) > 5 else "")
     raise InputError(
         f"the phone labels are neither TIMIT's 61 nor ARPAbet nor IPA: {len(phones) - len(misfits)} of {len(phones)} "
-        f"are {NAMES[nearest]}, but not {shown}; --phone-set {nearest} leaves the others out"
+        f"are {NAMES[nearest]}, but not {shown}; phone_set={nearest!r} leaves the others out"
     )
 
 
@@ -135,11 +135,11 @@ def check_folding(label_set: LabelSet, to: PhoneSet) -> None:
     if label_set == "ipa":
         raise InputError(
             f"the phone labels are IPA, and there is no agreed map from IPA to {to}, whose classes are those of "
-            "English; leave --phones out to take the labels as they are"
+            f"English; leave out phones={to!r} to take the labels as they are"
         )
     raise InputError(
         f"the phone labels are {NAMES[label_set]}, which can be folded to {', '.join(foldings(label_set))}, not to "
-        f"{to}; leave --phones out to take them as they are"
+        f"{to}; leave out phones={to!r} to take them as they are"
     )
 
 

@@ -75,7 +75,7 @@ def test_the_set_can_be_stated() -> None:
         for name in ("timit", "ipa")
     }
     assert found == {"timit": {"stop", "semivowel"}, "ipa": {"stop", "vowel"}}
-    with pytest.raises(InputError, match="made-up: .* 3 of 4 are IPA, but not '@'; --phone-set ipa leaves the others"):
+    with pytest.raises(InputError, match="made-up: .* 3 of 4 are IPA, but not '@'; phone_set='ipa' leaves the others"):
         select_rows(labelled("a", "ʃ", "t", "@"), Question(target="manner"))
     stated = select_rows(labelled("a", "ʃ", "t", "@"), Question(target="manner", phone_set="ipa"))
     assert stated.notes[-1] == "rows left out, their labels not IPA: @ (24)"

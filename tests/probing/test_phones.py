@@ -128,10 +128,10 @@ def test_sets_are_recognised(labels: str, name: LabelSet) -> None:
 
 def test_labels_of_no_set_are_named_with_the_cure() -> None:
     with pytest.raises(
-        InputError, match="5 of 7 are ARPAbet, but not '@', 'S1'; --phone-set arpabet leaves the others out"
+        InputError, match="5 of 7 are ARPAbet, but not '@', 'S1'; phone_set='arpabet' leaves the others out"
     ):
         recognise(["AA1", "B", "D", "S", "T", "@", "S1", "h#"])
-    with pytest.raises(InputError, match="could be TIMIT's or IPA; say which with --phone-set timit or ipa"):
+    with pytest.raises(InputError, match="could be TIMIT's or IPA; say which: phone_set='timit' or phone_set='ipa'"):
         recognise(["p", "t", "y", "h#"])
     assert recognised(["@"]) is None
     assert recognised(["F", "M", "aa"]) is None  # ARPAbet is written in one case
