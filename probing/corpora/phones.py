@@ -78,7 +78,8 @@ def recognise(labels: Iterable[str]) -> LabelSet:
         strangers["arpabet"] = [label for label in phones if not (label.isupper() and belongs(label, "arpabet"))]
     if not strangers["timit"] and not strangers["ipa"] and phones and all(len(label) == 1 for label in phones):
         raise InputError(
-            f"the phone labels {' '.join(phones)} could be TIMIT's or IPA; say which: phone_set='timit' or phone_set='ipa'"
+            f"the phone labels {' '.join(phones)} could be TIMIT's or IPA; say which: phone_set='timit' or "
+            "phone_set='ipa'"
         )
     for name, misfits in strangers.items():
         if not misfits:
