@@ -68,7 +68,7 @@ def extract(
             number. By default one per core, as far as memory allows; one on a GPU, and one for a model of your own,
             which may have threads or a GPU that do not survive a fork.
         strict: stop at the first recording that cannot be read. Otherwise it is left out, with a warning.
-        progress: show a progress bar on standard error (default: only in a terminal).
+        progress: show progress on standard error (default: a bar in a terminal, elsewhere a line every 15 seconds).
 
     Returns:
         The table, loaded.
@@ -162,7 +162,7 @@ def ask(
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).
         untrained: the table of the same model with random weights, or its folder. "auto" takes the folder named like
             the table's with `-untrained`, if it is there; None compares with none.
-        progress: show a progress bar on standard error (default: only in a terminal).
+        progress: show progress on standard error (default: a bar in a terminal, elsewhere a line every 15 seconds).
         options: further fields of `Question`, such as `ks`, `speakers`, `phones`, `permutations`, `seed`.
 
     Returns:
