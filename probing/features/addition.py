@@ -73,7 +73,9 @@ def is_needed(table: Path, wanted: dict[str, Any]) -> bool:
     differing = [name for name in wanted if name not in (*_MAY_DIFFER, "corpus") and found.get(name) != wanted[name]]
     if (found.get("corpus") or {}).get("fingerprint") != wanted["corpus"]["fingerprint"]:
         differing.append("corpus")
-    differing += [name for name in ("expected_tokens", "features") if not found[name].items() <= wanted[name].items()]
+    if not differing:
+        kept = ("expected_tokens", "features")
+        differing = [name for name in kept if not found[name].items() <= wanted[name].items()]
     if differing:
         raise InputError(
             f"{table}: was made in another way (its {', '.join(differing)} differ), so nothing can be added; give the "
