@@ -60,6 +60,12 @@ def add_reading(group: argparse._ActionsContainer) -> None:
         "--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes, by name or number (default: usual names)"
     )
     group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words, likewise")
+    group.add_argument(
+        "--non-speech",
+        metavar="LABEL,LABEL",
+        help="more labels of noises and unknown words, which are neither phonemes nor words; <>, [] and {} stand for "
+        "all labels in such brackets, and a - says that a label is speech, as in --non-speech=-br,-[]",
+    )
 
 
 def add_part(group: argparse._ActionsContainer, *, speakers: bool = True) -> None:
@@ -98,6 +104,7 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_pr
         phoneme_tier=args.phoneme_tier,
         word_tier=args.word_tier,
         speaker_from=args.speaker_from,
+        non_speech=names(args.non_speech or ""),
     )
     if print_problems:
         for problem in corpus.problems[:SHOWN_PROBLEMS]:

@@ -130,6 +130,8 @@ class Utterance:
         words: words ordered by their start; they may overlap, as TIMIT's do.
         text: what is said, as a sentence.
         prompt: what was to be read, where speakers share prompts: TIMIT's sentence (`SX116`), or the text.
+        non_speech: labels of noises and unknown words, and of words that are pauses, as written: they are no words,
+            and `spn` or a pause among the phonemes (see `non_speech.py`).
         files: the state of every file that this was read from, from before it was read.
 
     Raises:
@@ -151,6 +153,7 @@ class Utterance:
     words: tuple[Segment, ...] = ()
     text: str | None = None
     prompt: str | None = None
+    non_speech: tuple[str, ...] = ()
     files: tuple[FileState, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:

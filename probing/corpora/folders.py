@@ -47,11 +47,12 @@ _COLUMNS = ("speaker", "gender", "height_cm", "dialect")
 
 
 class Annotation(NamedTuple):
-    """What an annotation file says, and other files that were used with it."""
+    """What an annotation file says, labels that are no speech, and other files that were used with it."""
 
     phonemes: tuple[Segment, ...]
     words: tuple[Segment, ...] = ()
     text: str | None = None
+    non_speech: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
 
@@ -125,6 +126,7 @@ def read_folders(
             phonemes=annotation.phonemes,
             words=annotation.words,
             text=annotation.text,
+            non_speech=annotation.non_speech,
             files=tree.states(
                 path,
                 annotation_file,

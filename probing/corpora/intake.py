@@ -3,7 +3,7 @@
 import math
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -45,6 +45,7 @@ class Options:
     phoneme_tier: str | None = None
     word_tier: str | None = None
     speaker_from: str | None = None
+    non_speech: tuple[str, ...] = ()
 
 
 class InvalidFile(InputError):
@@ -290,7 +291,6 @@ def segments(
     header: AudioHeader,
     notices: list[Problem],
     *,
-    non_phonemes: Mapping[str, str] | None = None,
     may_overlap: bool = False,
 ) -> tuple[Segment, ...]:
     """Check the rows of an annotation and turn them into segments.
@@ -300,7 +300,6 @@ def segments(
         path: the annotation, for messages.
         header: of the audio. Rows may exceed its end by END_TOLERANCE_MS; they are clipped, with a notice.
         notices: notices are appended here.
-        non_phonemes: of phones, the layout's NON_PHONEME_LABELS.
         may_overlap: whether a segment may begin before the one above it ends, as words of TIMIT do.
 
     Raises:
@@ -327,8 +326,7 @@ def segments(
             )
         if excess > 0:
             notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
-        label = (non_phonemes or {}).get(row.label.casefold(), row.label)
-        checked.append(Segment(label, row.start, min(row.end, header.samples)))
+        checked.append(Segment(row.label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
 

@@ -6,7 +6,7 @@ libraries are imported when a corpus is opened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -16,6 +16,7 @@ from lvm_probe import InputError
 if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus, Problem, Utterance
     from lvm_probe.probing.corpora.intake import Options, Tree
+    from lvm_probe.probing.corpora.non_speech import NonSpeech
 
 LAYOUTS: dict[str, str] = {
     "librispeech": "most audio files named like 103-1240-0000.flac",
@@ -36,8 +37,8 @@ class Reader(Protocol):
     """What the module of a layout defines."""
 
     @property
-    def NON_PHONEME_LABELS(self) -> Mapping[str, str]:
-        """The layout's phone labels that are no phonemes, in lower case, and their names in `phones.NON_PHONEMES`."""
+    def NON_SPEECH(self) -> NonSpeech:
+        """The layout's labels of phones and words that are no speech."""
 
     def sign(self, tree: Tree) -> Path | None:
         """A file by which the folder is recognised as of this layout; None if it is not."""
@@ -61,6 +62,7 @@ def open_corpus(
     phoneme_tier: str | None = None,
     word_tier: str | None = None,
     speaker_from: str | None = None,
+    non_speech: str | Sequence[str] = (),
 ) -> Corpus:
     """Read the corpus in a folder.
 
@@ -79,6 +81,8 @@ def open_corpus(
         speaker_from: what names the speakers of layouts `textgrid` and `lab`: a folder level (1 for the folders in
             `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
             expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
+        non_speech: more labels of noises and unknown words, which are neither phonemes nor words, in any case. `<>`,
+            `[]` and `{}` stand for all labels in such brackets. A `-` before a label says that it is speech.
 
     Returns:
         The corpus; its positions are in samples of each audio file's own rate.
@@ -103,7 +107,7 @@ def open_corpus(
     if sample_rate < 1:
         raise InputError(f"sample rate {sample_rate} Hz: give a positive number, such as 16000")
     tree = Tree.scan(Path(path))
-    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from)
+    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from, _labels(non_speech))
     signs = _detect(tree) if layout == "auto" else {layout: None}
     name, sign = next(iter(signs.items()))
     if speaker_from is not None and name not in SPEAKERS_IN_FOLDERS:
@@ -125,6 +129,13 @@ def open_corpus(
         )
     problems += check(name, tree, utterances, problems)
     return Corpus(name, tree.root, tuple(utterances), tuple(one_line_each(problems, tree.root)))
+
+
+def _labels(non_speech: str | Sequence[str]) -> tuple[str, ...]:
+    labels = (non_speech,) if isinstance(non_speech, str) else tuple(non_speech)
+    if "" in (label.removeprefix("-").strip() for label in labels):
+        raise InputError("non-speech labels: one of them is empty; give labels such as ns, or [] for those in brackets")
+    return labels
 
 
 def _detect(tree: Tree) -> dict[str, Path | None]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.corpus import Corpus, abbreviated, unaligned
 from lvm_probe.probing.corpora.phones import SILENCES
 
@@ -14,9 +15,10 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
     Returns:
         A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses. `aligned`
-        counts the utterances that have phones or words, `unaligned` holds the ids of the others. `problems`
-        are the errors, each of which left an utterance out; `notices` the other remarks. A split or gender that the
-        corpus does not say is counted as `unknown`.
+        counts the utterances that have phones or words, `unaligned` holds the ids of the others. `non_speech` counts
+        the labels that were left out because they are no speech. `problems` are the errors, each of which left an
+        utterance out; `notices` the other remarks. A split or gender that the corpus does not say is counted as
+        `unknown`.
     """
     phonemes = Counter(segment.label for utterance in corpus.utterances for segment in utterance.phonemes)
     words = Counter(segment.label for utterance in corpus.utterances for segment in utterance.words)
@@ -38,6 +40,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "tokens": {"phoneme": phonemes.total(), "word": words.total()},
         "silences": sum(phonemes[label] for label in SILENCES),
         "labels": {"phoneme": dict(sorted(phonemes.items())), "word": len(words)},
+        "non_speech": non_speech.count(corpus.utterances),
         "problems": [str(problem) for problem in corpus.problems if problem.severity == "error"],
         "notices": [str(problem) for problem in corpus.problems if problem.severity == "notice"],
         "fingerprint": corpus.fingerprint(),
@@ -48,6 +51,7 @@ def as_text(doc: dict[str, Any]) -> str:
     """The document of `describe` as text; long lists are abbreviated."""
     genders = _counts(doc["speakers_by_gender"], "of unknown gender")
     splits = _counts(doc["splits"], "in no split")
+    left_out = [f"  non-speech  {non_speech.as_text(doc['non_speech'])}"] if doc["non_speech"] else []
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
     without = f"; without phones and words: {abbreviated(doc['unaligned'], 3)}" if doc["unaligned"] else ""
@@ -60,6 +64,7 @@ def as_text(doc: dict[str, Any]) -> str:
         f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",
         *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),
         f"  words       {doc['tokens']['word']:,}, {doc['labels']['word']:,} distinct",
+        *left_out,
     ]
     for heading, entries in (("left out", doc["problems"]), ("notices", doc["notices"])):
         lines.append(f"  {heading:<11} {len(entries):,}")

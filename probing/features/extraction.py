@@ -29,6 +29,7 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.io.files import check_writable, remove_unfinished, write_json
 from lvm_probe.probing import parallel
+from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
@@ -399,6 +400,7 @@ def _describe(
             "name": corpus.name,
             "fingerprint": corpus.fingerprint(),
             "utterances": len(corpus.utterances),
+            "non_speech": non_speech.count(corpus.utterances),
         },
         **source.provenance,
         "seed": settings.seed,

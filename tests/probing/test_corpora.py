@@ -18,7 +18,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
-from lvm_probe.probing.corpora.phones import NON_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCES
 from lvm_probe.probing.corpora.registry import LAYOUTS, reader
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.corpora.timit import height_cm
@@ -55,10 +55,12 @@ def test_every_layout_has_a_miniature() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_names_its_non_phonemes_as_the_probes_know_them(name: str) -> None:
-    labels = reader(name).NON_PHONEME_LABELS
-    assert labels
-    assert set(labels.values()) <= NON_PHONEMES
+    non_speech = reader(name).NON_SPEECH
+    assert non_speech.pauses
+    assert set(non_speech.pauses.values()) <= SILENCES
+    labels = {*non_speech.pauses, *non_speech.noises, *non_speech.phone_noises}
     assert all(label == label.casefold() for label in labels)
+    assert all(non_speech.name(label.upper(), is_phone=True) in NON_PHONEMES for label in labels)
 
 
 def test_contract(layout: tuple[str, Path]) -> None:
