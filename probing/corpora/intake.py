@@ -230,6 +230,9 @@ def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioH
         raise InvalidFile(path, None, str(error).removeprefix(f"{path}: ")) from error
     except OSError as error:
         raise _unreadable(path, error) from error
+    if header.open_end:
+        message = "its header does not say how long it is, as in a file written through a pipe: read to the end"
+        notices.append(Problem(path, None, message, "notice"))
     if header.sample_rate != options.sample_rate:
         rates = f"from {header.sample_rate} to {options.sample_rate} Hz"
         if not options.resample:
