@@ -88,14 +88,14 @@ class Tree:
 
     @classmethod
     def scan(cls, root: Path) -> "Tree":
-        """List a folder. Raises InputError if it is missing, not a folder, empty, or without audio."""
+        """List a folder. Raises InputError if it is missing, not a folder, or has neither audio nor a wav.scp."""
         root = root.expanduser()
         if not root.is_dir():
             problem = "a file, not a folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {problem}; give the folder that holds the corpus")
         files = tuple(sorted(_walk(root)))
         tree = cls(root, files, {path: FileState.now(path) for path in files})
-        if not tree.audio:
+        if not tree.audio and tree.find("wav.scp") is None:
             problem = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
             raise InputError(f"{root}: {problem}; give a folder that holds {', '.join(SUFFIXES)} files")
         return tree
@@ -147,12 +147,12 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def read_utterances(
-    paths: Iterable[Path], read_one: Callable[[Path, list[Problem]], Utterance]
+    items: Iterable[T], read_one: Callable[[T, list[Problem]], Utterance]
 ) -> tuple[list[Utterance], list[Problem]]:
-    """Read one utterance per audio file.
+    """Read one utterance per item.
 
     Args:
-        paths: the audio files.
+        items: the audio files, or what else names the utterances.
         read_one: reads one and appends its notices to the list; raises InvalidFile if it cannot be used.
 
     Returns:
@@ -163,10 +163,10 @@ def read_utterances(
     utterances: dict[str, Utterance] = {}
     speakers: dict[str, Utterance] = {}
     problems: list[Problem] = []
-    for path in paths:
+    for item in items:
         notices: list[Problem] = []
         try:
-            utterance = read_one(path, notices)
+            utterance = read_one(item, notices)
             if other := utterances.get(utterance.id):
                 message = f"utterance id {utterance.id} is taken by {other.audio}; rename or remove one of them"
                 raise InvalidFile(utterance.audio, None, message)

@@ -23,13 +23,15 @@ LAYOUTS: dict[str, str] = {
     "timit": ".PHN files, or sentences such as SA1.WAV in folders such as FVMH0",
     "lab": "Festival or HTK .lab files, as CMU ARCTIC has",
     "textgrid": "Praat .TextGrid files",
+    "kaldi": "Kaldi's data folders: a wav.scp",
+    "ctm": ".ctm files of words or phones",
 }
 """Every layout, named like the module of this folder that reads it, and what it is recognised by.
 
 They are tried in this order, so the more specific come first: LibriSpeech and TIMIT may have TextGrids.
 """
 
-SPEAKERS_IN_FOLDERS = ("lab", "textgrid")
+SPEAKERS_IN_FOLDERS = ("lab", "textgrid", "ctm")
 """The layouts that do not say who speaks but by the names of folders and files."""
 
 
@@ -76,10 +78,11 @@ def open_corpus(
         strict: raise the first error instead of leaving the utterance out.
         resample: whether files of another sample rate are kept (with a notice) or left out.
         sample_rate: the rate in Hz at which the corpus will be used.
-        phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name.
-        word_tier: TextGrid tier of the words, likewise.
-        speaker_from: what names the speakers of layouts `textgrid` and `lab`: a folder level (1 for the folders in
-            `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
+        phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name. Of
+            CTM files the name of the file, or a pattern such as `*.ctm`.
+        word_tier: TextGrid tier or CTM file of the words, likewise.
+        speaker_from: what names the speakers of layouts `textgrid`, `lab` and `ctm`: a folder level (1 for the folders
+            in `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
             expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
         non_speech: more labels of noises and unknown words, which are neither phonemes nor words, in any case. `<>`,
             `[]` and `{}` stand for all labels in such brackets. A `-` before a label says that it is speech.

@@ -34,6 +34,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "speakers": len(corpus.speakers),
         "speakers_by_gender": {gender: genders[gender] for gender in ("F", "M", "unknown")},
         "speakers_with_height": sum(speaker.height_cm is not None for speaker in corpus.speakers),
+        "speakers_with_age": sum(speaker.age is not None for speaker in corpus.speakers),
         "seconds": corpus.seconds,
         "minutes": corpus.seconds / 60,
         "splits": dict(sorted(splits.items())),
@@ -55,11 +56,12 @@ def as_text(doc: dict[str, Any]) -> str:
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
     without = f"; without phones and words: {abbreviated(doc['unaligned'], 3)}" if doc["unaligned"] else ""
+    ages = f", age for {doc['speakers_with_age']:,}" if doc["speakers_with_age"] else ""
     lines = [
         f"{doc['root']} ({doc['name']})",
         f"  utterances  {doc['utterances']:,} ({splits})",
         f"  aligned     {doc['aligned']:,} of {doc['utterances']:,} utterances{without}",
-        f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,})",
+        f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,}{ages})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
         f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",
         *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),

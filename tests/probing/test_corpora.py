@@ -178,9 +178,10 @@ def test_folders_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 audio files in no known layout"):
         open_corpus(tmp_path)
     with pytest.raises(
-        InputError, match="unknown corpus layout 'kaldi'; choose one of auto, librispeech, timit, lab, textgrid"
+        InputError,
+        match="unknown corpus layout 'xyz'; choose one of auto, librispeech, timit, lab, textgrid, kaldi, ctm",
     ):
-        open_corpus(tmp_path, layout="kaldi")
+        open_corpus(tmp_path, layout="xyz")
     with pytest.raises(InputError, match="not in the folder of a TIMIT speaker"):
         open_corpus(tmp_path, layout="timit")
 
