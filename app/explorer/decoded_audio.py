@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import streamlit as st
 
-from lvm_probe.app.explorer import audio, reconstruction, time_plots
+from lvm_probe.app.explorer import audio, model_computations, time_plots
+from lvm_probe.app.explorer.model_computations import CheckpointFile
+from lvm_probe.app.explorer.reconstruction import Reconstruction
 from lvm_probe.app.explorer.recording_choice import Excerpt
 from lvm_probe.app.explorer.views import plain
+from lvm_probe.app.explorer.waiting import computed
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.model import SpeechModel
 
 
-@st.cache_data(show_spinner="Decoding", max_entries=128)
 def reconstruct(
-    _model: SpeechModel,
-    _excerpt: Excerpt,
-    key: object,
+    checkpoint: Checkpoint,
+    excerpt: Excerpt,
     seed: int,
-    _prior: Collection[int] = (),
-    _given: Mapping[int, np.ndarray] | None = None,
-) -> reconstruction.Reconstruction:
-    """`reconstruction.reconstruct` for the excerpt; `key` identifies everything but the seed."""
-    pcm = _excerpt.pcm(_model.config.sample_rate)
-    return reconstruction.reconstruct(_model, _excerpt.utterance.id, pcm, seed, prior=_prior, given=_given)
+    prior: Sequence[int] = (),
+    given: Mapping[int, np.ndarray] | None = None,
+    key: Hashable = (),
+) -> Reconstruction:
+    """`reconstruction.reconstruct` for the excerpt; `key` identifies the given latents."""
+    file, utterance = CheckpointFile.of(checkpoint), excerpt.utterance
+    pcm = excerpt.pcm(checkpoint.model.config.sample_rate)
+    what = f"Decoding {utterance.id}{', changed' if given else ''}"
+    return computed(
+        ("reconstruct", file, excerpt.key, seed, tuple(prior), key), what,
+        model_computations.reconstruct, file, utterance.id, pcm, seed, tuple(prior), given or {},
+    )  # fmt: skip
 
 
 def conditioning_text(model: SpeechModel) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from lvm_probe import InputError
+from lvm_probe.app.explorer import waiting
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.views import plain
 
@@ -58,6 +59,7 @@ def _show(module: str, inputs: ExplorerInputs) -> None:
 def main() -> None:
     st.set_page_config(page_title="Latent explorer", page_icon="🔎", layout="wide")
     st.html(STYLE)
+    waiting.leave()
     try:
         inputs = _inputs(tuple(sys.argv[1:]))
     except InputError as error:

@@ -60,7 +60,9 @@ def speakers_of(inputs: ExplorerInputs) -> Speakers:
     """The speakers of the corpus, or without one those of the tables."""
     found: dict[str, tuple[Speaker, list[str]]] = {}
     try:
-        for utterance in inputs.corpus.utterances:
+        with st.spinner("Reading the corpus"):
+            corpus = inputs.corpus
+        for utterance in corpus.utterances:
             found.setdefault(utterance.speaker.id, (utterance.speaker, []))[1].append(utterance.id)
     except InputError:
         for table in inputs.tables.values():

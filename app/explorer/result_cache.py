@@ -18,22 +18,35 @@ Result = TypeVar("Result")
 
 
 class ResultCache:
-    """The latest results by their keys. While one is computed, other threads wait for it."""
+    """The latest results by their keys. While one is computed, only threads that want the same one wait.
+
+    For what takes a moment; `background` is for what takes long.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._results: OrderedDict[Hashable, object] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._locks: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """The result under this key, computed if there is none; an error is not kept."""
+        """The result under this key, computed if there is none; an error is not kept.
+
+        `compute` must not draw on the page: Streamlit ends a session's script there, in the middle of the computation.
+        """
         with self._lock:
-            if key not in self._results:
-                self._results[key] = compute()
+            own = self._locks.setdefault(key, threading.Lock())
+        with own:
+            with self._lock:
+                if key in self._results:
+                    self._results.move_to_end(key)
+                    return self._results[key]  # type: ignore[return-value]
+            result = compute()
+            with self._lock:
+                self._results[key] = result
                 while len(self._results) > self._size:
-                    self._results.popitem(last=False)
-            self._results.move_to_end(key)
-            return self._results[key]  # type: ignore[return-value]
+                    self._locks.pop(self._results.popitem(last=False)[0], None)
+            return result
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._results

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lvm_probe.app.cli import main
+from lvm_probe.app.explorer import waiting
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.registry import preset
@@ -28,6 +29,12 @@ def main_module() -> Iterator[None]:
     kept = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = kept
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages wait for what they show: AppTest does not look again by itself, as a browser does."""
+    monkeypatch.setattr(waiting, "PATIENCE_S", 60)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from lvm_probe import InputError
 from lvm_probe.app.commands import explore
-from lvm_probe.app.explorer import class_styles, projections, question_plots, scatter
+from lvm_probe.app.explorer import class_styles, projections, question_plots, scatter, waiting
 from lvm_probe.app.explorer.entry import parse
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.neighbours import NO_PREDICTION, KnnProbe, nearest, predict_all, predict_one
@@ -336,6 +336,7 @@ def page(name: str, latents: str) -> None:
 def opened(latents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Opens a page; nothing may be raised on it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    waiting.BACKGROUND.clear()
     st.cache_resource.clear()  # answers to another test's questions
 
     def run(name: str, **query: list[str]) -> AppTest:

@@ -157,10 +157,47 @@ def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, addre
             assert heard.nth(i).evaluate(LOUDEST) > 0
 
 
+def test_a_umap_is_abandoned_and_cancelled_while_others_go_on(browser: Any, address: str) -> None:
+    with opened(browser, address) as page, opened(browser, address) as other:
+        for one in (page, other):
+            one.locator(".st-key-map-chart canvas").wait_for()
+        # one session leaves a UMAP, whose worker starts and compiles for seconds
+        layout(page, "UMAP")
+        page.get_by_text("UMAP of ").filter(has_text="finding neighbours").wait_for()
+        page.get_by_role("button", name="Cancel").wait_for()
+        page.get_by_role("link", name="Questions", exact=True).click()
+        page.get_by_role("heading", name="Questions", exact=True).wait_for()
+        # the other, and one that is opened now, go on
+        choose(other, "Feature", "z2")
+        assert "feature=z2" in other.url
+        with opened(browser, f"{address}/?layout=PCA") as third:
+            third.get_by_text("two principal components").wait_for()
+        # the other cancels one of its own, and begins it again
+        layout(other, "UMAP")
+        other.get_by_role("button", name="Cancel").click()
+        other.get_by_text("cancelled").wait_for()
+        other.get_by_role("button", name="Start again").click()
+        # both get what they chose
+        page.get_by_role("link", name="Map", exact=True).click()
+        for one in (page, other):
+            layout(one, "UMAP")
+            one.get_by_text("Axes: UMAP").wait_for()
+            one.locator(".st-key-map-chart canvas").wait_for()
+
+
 def settled(page: Any) -> None:
-    """Wait until the page has nothing more to do."""
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
-    page.wait_for_timeout(300)  # pictures follow the script
+    """Wait until the page has nothing more to do, and waits for nothing."""
+    while True:
+        page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
+        page.wait_for_timeout(300)  # pictures follow the script
+        if not page.get_by_role("button", name="Cancel").count():
+            return
+        page.get_by_role("button", name="Cancel").wait_for(state="detached")
+
+
+def layout(page: Any, name: str) -> None:
+    """Take a layout of the map."""
+    page.get_by_role("radiogroup", name="Layout").get_by_text(name, exact=True).click()
 
 
 def choose(page: Any, box: str, option: str) -> None:

@@ -11,10 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import latent_probes, reconstruction, time_plots
+from lvm_probe.app.explorer import latent_probes, model_computations, reconstruction, time_plots
 from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.latent_probes import Target, Way
+from lvm_probe.app.explorer.model_computations import CheckpointFile
 from lvm_probe.app.explorer.reconstruction import Reconstruction
 from lvm_probe.app.explorer.recording_choice import (
     Excerpt,
@@ -28,8 +29,8 @@ from lvm_probe.app.explorer.recording_choice import (
 )
 from lvm_probe.app.explorer.time_plots import Strip
 from lvm_probe.app.explorer.views import plain
+from lvm_probe.app.explorer.waiting import computed
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora.audio import FULL_SCALE, resample_segment
 from lvm_probe.probing.corpora.corpus import Segment
@@ -79,7 +80,7 @@ def show(inputs: ExplorerInputs) -> None:
         excerpt = choose_excerpt(inputs.utterance(id))
         checkpoint = checkpoint_with_latents(inputs, excerpt)
         table = next((one for one in inputs.tables.values() if latent_probes.made_by(one, checkpoint)), None)
-        own = reconstruct(checkpoint.model, excerpt, (checkpoint.sha256, excerpt.key), seed)
+        own = reconstruct(checkpoint, excerpt, seed)
         kind = st.segmented_control(
             "Change", (SWAP, STEP), default=SWAP, required=True, key="change", bind="query-params"
         )
@@ -116,7 +117,7 @@ def _swap(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint, own:
     with four:
         below = _choose_below(layer)
     donor = Excerpt(utterance, 0, min(utterance.samples, excerpt.end - excerpt.start + utterance.sample_rate))
-    theirs = reconstruct(model, donor, (checkpoint.sha256, donor.key), seed).latents[layer]
+    theirs = reconstruct(checkpoint, donor, seed).latents[layer]
     steps = len(own.latents[layer])
     fit = "cut where this recording ends" if len(theirs) >= steps else "repeated up to the end of this recording"
     return Change(
@@ -198,14 +199,14 @@ def _show_outcome(
     excerpt: Excerpt, checkpoint: Checkpoint, table: TokenTable | None, own: Reconstruction, change: Change, seed: int
 ) -> None:
     """The audio before and after, and the predictions of probes."""
-    model, key = checkpoint.model, (checkpoint.sha256, excerpt.key)
+    model = checkpoint.model
     given, prior = {change.layer: change.z}, range(0)
     match change.below:
         case "unchanged":
             given |= {layer: own.latents[layer] for layer in range(change.layer)}
         case "from their prior":
             prior = range(change.layer)
-    changed = reconstruct(model, excerpt, (key, change.key), seed, prior, given)
+    changed = reconstruct(checkpoint, excerpt, seed, prior, given, change.key)
     output = choose_output()
     rate = model.config.sample_rate
     waves = {RECORDING: excerpt.pcm(rate) / np.float32(FULL_SCALE)} | {
@@ -225,7 +226,7 @@ def _show_outcome(
         raise InputError("This utterance has no aligned phones, so there are no tokens to classify.")
     segments = [_at_model_rate(excerpt, model, segment) for segment in tokens]
     points = {
-        title: _features(checkpoint, (key, output, seed, title, change.key), wave, segments, table.extraction["mel"])
+        title: _features(checkpoint, (excerpt.key, output, seed, title, change.key), wave, segments, table)
         for title, wave in waves.items()
     }
     features = [name for name in points[RECORDING] if name in table.features]
@@ -256,15 +257,15 @@ def _show_outcome(
     )
 
 
-@st.cache_data(show_spinner="Encoding the decoded audio", max_entries=64)
 def _features(
-    _checkpoint: Checkpoint, key: object, _wave: np.ndarray, _segments: list[Segment], _mel: dict[str, Any]
+    checkpoint: Checkpoint, key: tuple[Any, ...], wave: np.ndarray, segments: list[Segment], table: TokenTable
 ) -> dict[str, np.ndarray]:
     """The probes' features of a waveform; `key` identifies it."""
-    import torch
-
-    pcm = to_pcm(torch.from_numpy(_wave)).numpy()
-    return latent_probes.audio_features(_checkpoint, "decoded", pcm, _segments, _mel)
+    file = CheckpointFile.of(checkpoint)
+    return computed(
+        ("features", file, str(table.path), *key), "Encoding the decoded audio",
+        model_computations.audio_features, file, wave, segments, table.extraction["mel"],
+    )  # fmt: skip
 
 
 @st.cache_data(show_spinner="Fitting the probes", max_entries=64)

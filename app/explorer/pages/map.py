@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -21,6 +20,7 @@ from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.scatter import hover_texts, picture, scatter
 from lvm_probe.app.explorer.token_card import show_audio, token_speaker, word_at
 from lvm_probe.app.explorer.views import MAX_TOKENS, MapView, current_view, keep_view, plain
+from lvm_probe.app.explorer.waiting import computed
 from lvm_probe.figures import style
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.features.feature import Feature
@@ -204,47 +204,28 @@ def _nearest(shown: MapTokens, place: int) -> tuple[np.ndarray, np.ndarray]:
     return _cache().get(("nearest", place, *shown.key), lambda: nearest(shown.points, place, PLAYABLE_NEIGHBOURS))
 
 
-@contextmanager
-def _progress(text: str) -> Iterator[Callable[[float], Any]]:
-    """A progress bar that disappears when the work is done."""
-    bar = st.progress(0.0, text)
-    try:
-        yield lambda share: bar.progress(min(share, 1.0), text)
-    finally:
-        bar.empty()
-
-
 def _predictions(shown: MapTokens) -> tuple[np.ndarray, np.ndarray]:
     """The kNN's prediction for every token and every k: codes (tokens, ks), and the names of the classes."""
-
-    def compute() -> tuple[np.ndarray, np.ndarray]:
-        probe, names, known = _probe(shown)
-        predictions = np.full((len(shown.labels), MAX_K), NO_PREDICTION)
-        with _progress("Classifying every token, once") as progress:
-            predictions[known] = predict_all(probe, progress)
-        return predictions, names
-
-    return _cache().get(("predictions", *shown.key), compute)
+    probe, names, known = _probe(shown)
+    predictions = np.full((len(shown.labels), MAX_K), NO_PREDICTION)
+    what = f"Classifying {len(known):,} tokens by the kNN, computed once"
+    predictions[known] = computed(("predictions", *shown.key), what, predict_all, probe)
+    return predictions, names
 
 
 def _projection(shown: MapTokens, layout: str, drawn: np.ndarray) -> projections.Projection:
     """Places of the tokens that are drawn; the axes of LDA and PCA are fitted on all that the view has."""
+    if layout == "UMAP":  # places what is drawn, which depends on the colours where there is too much to draw
+        what = f"UMAP of {len(drawn):,} tokens, computed once: finding neighbours, then placing tokens"
+        key = (layout, digest(drawn), *shown.key)
+        return computed(key, what, projections.umap_projection, shown.points[drawn])
 
     def compute() -> projections.Projection:
-        match layout:
-            case "UMAP":
-                with _progress("UMAP, computed once: finding neighbours, then placing tokens") as progress:
-                    return projections.umap_projection(shown.points[drawn], progress)
-            case "LDA":
-                return projections.lda_projection(shown.points, shown.tokens, shown.labels, shown.target)
-            case _:
-                return projections.pca_projection(shown.points)
+        if layout == "LDA":
+            return projections.lda_projection(shown.points, shown.tokens, shown.labels, shown.target)
+        return projections.pca_projection(shown.points)
 
-    # UMAP places what is drawn, which depends on the colours where there is too much to draw.
-    which = digest(drawn) if layout == "UMAP" else ""
-    projection = _cache().get((layout, which, *shown.key), compute)
-    if layout == "UMAP":
-        return projection
+    projection = _cache().get((layout, *shown.key), compute)
     return replace(projection, places=projection.places[drawn], held_out=projection.held_out[drawn])
 
 

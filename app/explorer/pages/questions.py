@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,19 @@ import pandas as pd
 import streamlit as st
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import question_plots
+from lvm_probe.app.explorer import question_plots, table_computations
+from lvm_probe.app.explorer.background import Computation
 from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
 from lvm_probe.app.explorer.neighbours import KnnProbe, predict_all
 from lvm_probe.app.explorer.projections import targets_of
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.token_card import show_audio, token_speaker
 from lvm_probe.app.explorer.views import QuestionsView, current_view, keep_view, plain
+from lvm_probe.app.explorer.waiting import BACKGROUND, computed, taken, wait_for
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import (
     PHONEME_TARGETS,
     PROTOCOLS,
@@ -130,39 +131,38 @@ def _question(view: QuestionsView, table: TokenTable, protocol: Any) -> Question
 
 
 def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None:
-    """The answers, from the cache or on demand; None, and a button or a sentence on the page, if there are none yet."""
+    """The answers, computed on demand; None, and a button or a sentence on the page, if there are none yet."""
     asked = [
-        (replace(inputs.tables[name], name=name), question)
+        (inputs.tables[name].path.absolute(), name, question)
         for name in view.tables
         for protocol in view.protocols
         if (question := _question(view, inputs.tables[name], protocol)).features
     ]
-    keys = [("answer", str(table.path), question) for table, question in asked]
-    missing = sum(key not in _cache() for key in keys)
+    keys = [("answer", *one) for one in asked]
+    missing = sum(BACKGROUND.get(key) is None for key in keys)
     if missing:
         runs = f"{counted(len(view.features), 'feature')} × {counted(missing, 'protocol')}"
         st.info(f"Not computed yet: {runs}. It takes seconds to a few minutes, once.")
         if not st.button("Compute", type="primary", icon=":material/play_arrow:"):
             return None
-    answers = []
-    bar = st.progress(0.0, "Computing") if missing else None
+    running: dict[Hashable, Computation] = {
+        key: BACKGROUND.start(key, _described(*one), table_computations.answer, *one)
+        for key, one in zip(keys, asked, strict=True)
+    }
+    wait_for(running)
+    if missing:
+        st.rerun()  # without the button
     try:
-        for i, (key, (table, question)) in enumerate(zip(keys, asked, strict=True)):
-
-            def progress(done: int, of: int, i: int = i) -> None:
-                if bar is not None:
-                    bar.progress((i + done / of) / len(keys), f"Computing {i + 1} of {len(keys)}: run {done} of {of}")
-
-            answers.append(_cache().get(key, partial(ask, table, question, progress=progress)))
+        return [taken(key, computation) for key, computation in running.items()]
     except InputError as error:
         st.warning(plain(error))
         return None
-    finally:
-        if bar is not None:
-            bar.empty()
-    if missing:
-        st.rerun()  # without the button
-    return answers
+
+
+def _described(folder: Path, name: str, question: Question) -> str:
+    """What a question computes, for those who wait."""
+    features = ", ".join(map(str, question.features or ()))
+    return f"Predicting {question.target} from {features} of {name}, protocol {question.protocol}"
 
 
 def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Answer]) -> None:
@@ -309,17 +309,17 @@ def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: Protoc
     question = _question(view, table, protocol)
     key = ("predictions", str(table.path), feature, replace(question, features=()))
 
-    def compute() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    def compute() -> tuple[pd.DataFrame, np.ndarray, KnnProbe]:
         rows = select_rows(table, question)
         rows = rows.where(np.isin(rows.labels.astype(str), sorted(classes)))
         classes_of_rows, codes = rows.classes
         probe = KnnProbe(rows.table.matrix(feature), codes, rows.speakers.codes, rows.utterances.codes,
                          view.target, question.protocol)  # type: ignore[arg-type]  # fmt: skip
-        with st.spinner("Finding the tokens"):
-            names = np.append(classes_of_rows, "")  # the last one for no prediction
-            return rows.table.tokens.reset_index(drop=True), classes_of_rows[codes], names[predict_all(probe)]
+        return rows.table.tokens.reset_index(drop=True), classes_of_rows, probe
 
-    tokens, labels, predictions = _cache().get(key, compute)
+    tokens, names, probe = _cache().get(("probe", *key), compute)
+    codes = computed(key, "Finding the tokens of the matrix", predict_all, probe)
+    labels, predictions = names[probe.codes], np.append(names, "")[codes]  # "" for no prediction
     return tokens[(labels == true) & (predictions[:, view.k - 1] == predicted)]
 
 

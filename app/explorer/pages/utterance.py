@@ -9,9 +9,10 @@ import streamlit as st
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
-from lvm_probe.app.explorer import audio, time_plots
+from lvm_probe.app.explorer import audio, model_computations, time_plots
 from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
 from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.model_computations import CheckpointFile
 from lvm_probe.app.explorer.recording_choice import (
     Excerpt,
     checkpoint_with_latents,
@@ -23,13 +24,14 @@ from lvm_probe.app.explorer.recording_choice import (
 )
 from lvm_probe.app.explorer.time_plots import NO_TICKS, Strip
 from lvm_probe.app.explorer.views import plain
+from lvm_probe.app.explorer.waiting import computed
 from lvm_probe.figures.style import feature_style
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.diagnostics.kl_rate import LayerKL, layer_kl
+from lvm_probe.probing.diagnostics.kl_rate import LayerKL
 from lvm_probe.probing.features.token_table import TokenTable
 
 DRAWS = 8
@@ -78,10 +80,14 @@ def show(inputs: ExplorerInputs) -> None:
         _show_reconstructions(excerpt, checkpoint, seed)
 
 
-@st.cache_data(show_spinner="Inferring the latents", max_entries=64)
-def _layer_kl(_model: SpeechModel, _excerpt: Excerpt, key: object, seed: int) -> tuple[LayerKL, ...]:
-    """`probing.diagnostics.kl_rate.layer_kl` for the excerpt; `key` identifies it and the model."""
-    return layer_kl(_model, _excerpt.utterance.id, _excerpt.pcm(_model.config.sample_rate), DRAWS, seed)
+def _layer_kl(checkpoint: Checkpoint, excerpt: Excerpt, seed: int) -> tuple[LayerKL, ...]:
+    """`probing.diagnostics.kl_rate.layer_kl` for the excerpt."""
+    file, utterance = CheckpointFile.of(checkpoint), excerpt.utterance
+    pcm = excerpt.pcm(checkpoint.model.config.sample_rate)
+    return computed(
+        ("kl", file, excerpt.key, seed), f"Inferring the latents of {utterance.id}",
+        model_computations.layer_kl, file, utterance.id, pcm, DRAWS, seed,
+    )  # fmt: skip
 
 
 def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
@@ -95,7 +101,7 @@ def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -
         notes = ["The corpus has no alignment of this utterance."]
     if checkpoint is not None:
         model = checkpoint.model
-        strips += _latent_strips(excerpt, model, _layer_kl(model, excerpt, (checkpoint.sha256, excerpt.key), seed))
+        strips += _latent_strips(excerpt, model, _layer_kl(checkpoint, excerpt, seed))
         if (own := utterance.sample_rate) != (rate := model.config.sample_rate):
             notes.append(f"The recording is resampled for the model, from {own / 1000:g} to {rate / 1000:g} kHz.")
         notes.append(_EXPLANATION)
@@ -158,7 +164,7 @@ def _show_reconstructions(excerpt: Excerpt, checkpoint: Checkpoint, seed: int) -
     rate = model.config.sample_rate
     waves = {"Recording": excerpt.pcm(rate) / np.float32(FULL_SCALE)}
     for title, prior in variants.items():
-        result = reconstruct(model, excerpt, (checkpoint.sha256, excerpt.key, prior), seed, prior)
+        result = reconstruct(checkpoint, excerpt, seed, prior)
         waves[title] = result.expectation if output == "expectation" else result.draw
     show_waves(waves, rate, "reconstructed")
     st.caption(
