@@ -70,11 +70,12 @@ def add_reading(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_part(group: argparse._ActionsContainer, *, speakers: bool = True) -> None:
+def add_part(group: argparse._ActionsContainer) -> None:
     """`--split` and `--speaker`: the part of the corpus to use."""
     group.add_argument("--split", metavar="NAME", help="only this split of the corpus")
-    if speakers:
-        group.add_argument("--speaker", action="append", metavar="ID", help="only this speaker; repeatable")
+    group.add_argument(
+        "--speaker", type=names, action="extend", metavar="ID,ID", help="only these speakers; repeatable"
+    )
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

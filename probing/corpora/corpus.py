@@ -218,6 +218,8 @@ class Corpus:
         root: its folder.
         utterances: in any order; the attribute is sorted by id.
         problems: what was wrong with the files.
+        only_split: the split that was selected, None for all.
+        only_speakers: the speakers that were selected, None for all.
 
     Raises:
         InputError: two utterances have the same id, or a speaker is described in two ways.
@@ -237,6 +239,8 @@ class Corpus:
     root: Path
     utterances: tuple[Utterance, ...]
     problems: tuple[Problem, ...] = ()
+    only_split: str | None = None
+    only_speakers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "utterances", tuple(sorted(self.utterances, key=lambda u: u.id)))
@@ -342,7 +346,12 @@ class Corpus:
         )
         if not selected:
             raise InputError(f"{self.root}: no utterance of these speakers in split {split!r}; choose others")
-        return replace(self, utterances=selected)
+        return replace(
+            self,
+            utterances=selected,
+            only_split=self.only_split if split is None else split,
+            only_speakers=self.only_speakers if speakers is None else tuple(sorted(set(speakers))),
+        )
 
     def hold_out_speakers(self, share: float, seed: int) -> tuple["Corpus", "Corpus"]:
         """Split by speaker into a training and a validation part, with both genders in proportion.
