@@ -7,6 +7,7 @@ A linear probe that weighs the features directly instead of modelling their dist
     Σ_i -log softmax(W x_i + b)[label_i] + ‖W‖² / (2C)
 
 over features x of mean 0 and variance 1 in the fold. C is chosen by cross-validation inside the fold.
+`softmax_regression` finds the minimum.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.linear_model import LogisticRegression
 
 from lvm_probe import InputError
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims
 from lvm_probe.analysis.shape_annotations import Float, Int
+from lvm_probe.analysis.softmax_regression import SoftmaxRegression
 
 # C, strongest penalty first. At 1e-4 a few hundred points are predicted little better than by the shares of their
 # classes, which is right for noise; at 10 they are fitted without error.
@@ -34,7 +35,6 @@ MAX_SINGLE_GROUPS = 20
 # Largest entry of the gradient of the mean loss where the solver stops. The coarse one takes half the time or less and
 # is enough to compare strengths; at C = 10 its predictions would differ for two points in a hundred.
 _COARSE, _FINE = 1e-4, 1e-6
-_MAX_ITERATIONS = 2000
 
 
 def logistic_classify(
@@ -45,6 +45,7 @@ def logistic_classify(
     groups: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
     rng: np.random.Generator | None = None,
+    only_fold: int | None = None,
 ) -> Outcome:
     """Predict every point's label by logistic regression with an L2 penalty.
 
@@ -62,6 +63,8 @@ def logistic_classify(
         groups: the group of every point, for `grouped`; otherwise only passed on to the outcome.
         match_dims: as in `classify`.
         rng: assigns points to folds; None is a generator seeded with 0.
+        only_fold: predict the points of this fold only, of `fold_count`; the others get a label that does not occur.
+            So folds can be computed side by side.
 
     Returns:
         The predictions, with ks (0,), dims 0 and shrinkage 0.
@@ -82,16 +85,30 @@ def logistic_classify(
     data = LabelledPoints(unsorted.points[order], labels[order], None if groups is None else groups[order])
     units = data.groups if protocol == "grouped" else None  # held out together, in the inner folds too
 
-    codes = np.empty_like(data.codes)
-    for held_out in _held_out(data, protocol, rng):
-        fitted = np.full(len(codes), True) if protocol == "paper" else ~held_out
+    predictions = np.full_like(labels, labels.min() - 1)
+    masks = list(_held_out(data, protocol, rng))
+    for f, (held_out, inside_rng) in enumerate(zip(masks, rng.spawn(len(masks)), strict=True)):
+        if only_fold not in (None, f):
+            continue
+        fitted = np.full(len(order), True) if protocol == "paper" else ~held_out
         inside = None if units is None else units[fitted]
-        strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, rng)
+        strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, inside_rng)
         train, others = _scaled_as_first(data.points[fitted], data.points[held_out], size)
-        codes[held_out] = _predicted(train, data.codes[fitted], others, strength)
-    predictions = np.empty_like(labels)
-    predictions[order] = data.classes[codes]
+        predictions[order[held_out]] = data.classes[_predicted(train, data.codes[fitted], others, strength)]
     return Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
+
+
+def fold_count(n: int, protocol: Protocol, groups: Int[np.ndarray, " points"]) -> int:
+    """The number of folds that `logistic_classify` has at most."""
+    match protocol:
+        case "paper":
+            return 1
+        case "nested":
+            return min(n, OUTER_FOLDS)
+        case "grouped":
+            n_groups = len(np.unique(groups))
+            return n_groups if n_groups <= MAX_SINGLE_GROUPS else OUTER_FOLDS
+    raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
 
 
 def chosen_strength(
@@ -179,28 +196,19 @@ def _losses(points: np.ndarray, codes: np.ndarray, held_out: np.ndarray, size: i
     scored = held_out & np.isin(codes, present)
     train, others = _scaled_as_first(points[~held_out], points[scored], size)
     column = np.searchsorted(present, codes[scored])
-    model = _initial(train, codes[~held_out], _COARSE)
+    model = SoftmaxRegression(train, np.searchsorted(present, codes[~held_out]), _COARSE)
     for strength in STRENGTHS:
-        model.set_params(C=strength).fit(train, codes[~held_out])
-        scores = model.predict_log_proba(others) if len(others) else np.zeros((0, len(present)))
-        yield -float(scores[np.arange(len(column)), column].sum())
+        model.fit(strength)
+        yield -float(model.log_probabilities(others)[np.arange(len(column)), column].sum())
 
 
 def _predicted(train: np.ndarray, codes: np.ndarray, others: np.ndarray, strength: float) -> np.ndarray:
-    if (codes == codes[0]).all():
+    names, place = np.unique(codes, return_inverse=True)
+    if len(names) == 1:
         return np.full(len(others), codes[0])
-    return _initial(train, codes, _FINE).set_params(C=strength).fit(train, codes).predict(others)
-
-
-def _initial(train: np.ndarray, codes: np.ndarray, tolerance: float) -> LogisticRegression:
-    """A model at the solution for an infinite penalty, where the solver starts: it predicts the classes' shares."""
-    model = LogisticRegression(warm_start=True, tol=tolerance, max_iter=_MAX_ITERATIONS)
-    log_shares = np.log(np.unique(codes, return_counts=True)[1] / len(codes))
-    if len(log_shares) == 2:  # scikit-learn has one row of weights for two classes: the difference from the first
-        log_shares = log_shares[1:] - log_shares[:1]
-    model.coef_ = np.zeros((len(log_shares), train.shape[1]))
-    model.intercept_ = log_shares
-    return model
+    model = SoftmaxRegression(train, place, _FINE)
+    model.fit(strength)
+    return names[model.log_probabilities(others).argmax(axis=1)]
 
 
 def _scaled_as_first(train: np.ndarray, others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

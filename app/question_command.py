@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -39,6 +40,29 @@ PROTOCOLS = {
     "across": "A and B are tokens of one speaker, X is of another",
 }
 CLASSIFIERS: tuple[Method, ...] = ("knn", "lda", "logistic")
+FLAGS = {
+    "target": "--target",
+    "features": "--features",
+    "rows": "--rows",
+    "speakers": "--speaker",
+    "gender": "--gender",
+    "phones": "--phones",
+    "min_count": "--min-count",
+    "height_edges": "--height-edges",
+    "ks": "--k",
+    "lda_dims": "--lda-dims",
+    "shrinkage": "--shrinkage",
+    "distance": "--distance",
+    "match_dims": "--match-dims",
+    "normalise": "--normalise",
+    "permutations": "--permutations",
+    "control": "--control",
+    "keep_closures": "--closures",
+    "keep_sa": "--sa",
+    "keep_silence": "--silence",
+    "protocol": "--protocol",
+}
+"""Options by the field of `Question` that they fill in."""
 MAX_NAMED_SPEAKERS = 3
 """Speakers that the name of a results file lists; more are counted."""
 MAX_RANGE = 10_000
@@ -48,9 +72,9 @@ MAX_RANGE = 10_000
 def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     """The options of a method: those that fill in a field of `Question` that it uses, and where results go."""
 
-    def add(group: argparse._ArgumentGroup, field: str, flag: str, **kwargs: Any) -> None:
+    def add(group: argparse._ArgumentGroup, field: str, **kwargs: Any) -> None:
         if uses(method, field):
-            group.add_argument(flag, dest=field, **kwargs)
+            group.add_argument(FLAGS[field], dest=field, **kwargs)
 
     targets, protocols = TARGETS_OF[method], PROTOCOLS_OF[method]
     question = parser.add_argument_group("question")
@@ -60,12 +84,12 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         metavar="TABLE",
         help="token table to ask; repeatable (default: the newest under latents/)",
     )
-    add(question, "target", "--target", choices=targets, default=targets[0], metavar="NAME", help=", ".join(targets))
+    add(question, "target", choices=targets, default=targets[0], metavar="NAME", help=", ".join(targets))
     features = (
         "columns of the table, z1+z2 joins two (default: each layer, the layers joined, these with the lowest layer "
         "pooled by log mean square, and mel)"
     )
-    add(question, "features", "--features", type=names, default=(), metavar="NAME,NAME", help=features)
+    add(question, "features", type=names, default=(), metavar="NAME,NAME", help=features)
 
     held_out = "\n".join(f"{name:<10} {PROTOCOLS[name]}" for name in protocols)
     parser.add_argument_group("protocols", held_out).add_argument(
@@ -79,35 +103,35 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
 
     rows = parser.add_argument_group("rows")
     row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
-    add(rows, "rows", "--rows", choices=get_args(RowUnit), help=row)
-    add(rows, "speakers", "--speaker", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
-    add(rows, "gender", "--gender", choices=("F", "M"), help="only speakers of this gender")
+    add(rows, "rows", choices=get_args(RowUnit), help=row)
+    add(rows, "speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
+    add(rows, "gender", choices=("F", "M"), help="only speakers of this gender")
     phones = "fold TIMIT's labels to this set (default: labels as they are); sil of timit39 is closures, and silences "
     phones += "with --silence keep"
-    add(rows, "phones", "--phones", choices=("timit61", "timit48", "timit39"), help=phones)
+    add(rows, "phones", choices=("timit61", "timit48", "timit39"), help=phones)
     count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
-    add(rows, "min_count", "--min-count", type=int, metavar="N", help=count)
+    add(rows, "min_count", type=int, metavar="N", help=count)
     heights = "boundaries of the classes of the target height"
-    add(rows, "height_edges", "--height-edges", type=_heights, default="175,185", metavar="CM,CM", help=heights)
-    for field, flag, default, kept in (
-        ("keep_closures", "--closures", "keep", "TIMIT's closures (bcl to tcl)"),
-        ("keep_sa", "--sa", "keep", "TIMIT's two dialect sentences, which all speakers read"),
-        ("keep_silence", "--silence", "drop", "labels that are no phonemes, such as h#, pau and epi"),
+    add(rows, "height_edges", type=_heights, default="175,185", metavar="CM,CM", help=heights)
+    for field, default, kept in (
+        ("keep_closures", "keep", "TIMIT's closures (bcl to tcl)"),
+        ("keep_sa", "keep", "TIMIT's two dialect sentences, which all speakers read"),
+        ("keep_silence", "drop", "labels that are no phonemes, such as h#, pau and epi"),
     ):
-        add(rows, field, flag, type=_keep, default=default, metavar="{keep,drop}", help=kept)
+        add(rows, field, type=_keep, default=default, metavar="{keep,drop}", help=kept)
 
     settings = parser.add_argument_group("method")
     ks = "numbers of neighbours, as 5, 1-50 or 1,5,10 (default: 1-50, or as many as there are)"
-    add(settings, "ks", "--k", type=_ranges, metavar="K", help=ks)
+    add(settings, "ks", type=_ranges, metavar="K", help=ks)
     dims = "linear discriminants to keep, 0 for no LDA (default: 5, or as many as there are)"
-    add(settings, "lda_dims", "--lda-dims", type=int, metavar="N", help=dims)
+    add(settings, "lda_dims", type=int, metavar="N", help=dims)
     shrinkage = "of the covariance within classes: ledoit-wolf, none, or a number from 0 to 1; none under paper"
-    add(settings, "shrinkage", "--shrinkage", type=_shrinkage, default="ledoit-wolf", metavar="S", help=shrinkage)
-    add(settings, "distance", "--distance", choices=get_args(Distance), default="cosine", help="between tokens")
+    add(settings, "shrinkage", type=_shrinkage, default="ledoit-wolf", metavar="S", help=shrinkage)
+    add(settings, "distance", choices=get_args(Distance), default="cosine", help="between tokens")
     match = "reduce features to N principal components inside the fold; without N, to the size of the smallest feature"
-    add(settings, "match_dims", "--match-dims", type=int, nargs="?", const=0, metavar="N", help=match)
+    add(settings, "match_dims", type=int, nargs="?", const=0, metavar="N", help=match)
     normalise = "centre and scale features over each speaker's or utterance's own rows first"
-    add(settings, "normalise", "--normalise", choices=get_args(Normalise), default="none", help=normalise)
+    add(settings, "normalise", choices=get_args(Normalise), default="none", help=normalise)
 
     baselines = parser.add_argument_group("baselines")
     baselines.add_argument(
@@ -117,9 +141,9 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         "there is one)",
     )
     null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
-    add(baselines, "permutations", "--permutations", type=int, metavar="N", help=null)
+    add(baselines, "permutations", type=int, metavar="N", help=null)
     control = "control tasks (Hewitt and Liang 2019), for the selectivity"
-    add(baselines, "control", "--control", type=int, default=0, metavar="N", help=control)
+    add(baselines, "control", type=int, default=0, metavar="N", help=control)
 
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -132,8 +156,32 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         output.add_argument("--plot", action="store_true", help="draw accuracy over k beside the results")
 
 
+_FIELD = "|".join(FLAGS)
+_VALUE = re.compile(rf"(?<![\w/.-])({_FIELD})='?([\w-]+)'?")
+_NAME = re.compile(rf"^({_FIELD})(?=(?: is| are|:) )|(?<![\w/.-])(ks|\w+_\w+)(?![\w/.-])")
+
+
+def in_options(text: str) -> str:
+    """A message with the options of the command in place of the fields of `Question`, which Python's users know.
+
+    Example:
+        >>> in_options("lda_dims is -1; give 0 or more, or use distance='euclidean', or keep_sa=False")
+        '--lda-dims is -1; give 0 or more, or use --distance euclidean, or --sa drop'
+    """
+    values = {"True": "keep", "False": "drop"}
+    text = _VALUE.sub(lambda found: f"{FLAGS[found[1]]} {values.get(found[2], found[2])}", text)
+    return _NAME.sub(lambda found: FLAGS.get(found[0], found[0]), text)
+
+
 def run(args: argparse.Namespace, method: Method) -> Output:
     """Ask every table under every protocol; write results, confusions and recalls."""
+    try:
+        return _asked(args, method)
+    except InputError as error:
+        raise InputError(in_options(str(error))) from None
+
+
+def _asked(args: argparse.Namespace, method: Method) -> Output:
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
@@ -157,7 +205,7 @@ def run(args: argparse.Namespace, method: Method) -> Output:
         return pd.concat([getattr(answer, part) for answer in answers], ignore_index=True)
 
     frame = joined("frame")
-    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
+    notes = list(dict.fromkeys(in_options(note) for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
     write_csv(out, frame)
@@ -265,21 +313,13 @@ def _ranges(text: str) -> tuple[int, ...]:
 
 def _heights(text: str) -> tuple[float, ...]:
     try:
-        heights = tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is no list of heights in cm such as 175,185") from None
-    if not all(50 < height < 300 for height in heights) or len(set(heights)) < len(heights):
-        raise argparse.ArgumentTypeError(f"'{text}': give different heights in cm, such as 175,185")
-    return heights
 
 
 def _shrinkage(text: str) -> str | float:
-    if text in ("ledoit-wolf", "none"):
-        return text
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is none of ledoit-wolf, none, or a number from 0 to 1") from None
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 1")
-    return value
+        return text

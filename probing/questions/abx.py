@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from lvm_probe import InputError
 from lvm_probe.analysis.abx import AbxResult, abx
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.statistics import sign_flip_test
@@ -32,15 +31,9 @@ class Run:
     untrained: AbxResult | None
 
 
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Question:
-    """The question as it is.
-
-    Raises:
-        InputError: one speaker where X is to come from another.
-    """
-    if question.protocol == "across" and len(rows.speakers.names) < 2:
-        raise InputError("ABX across speakers needs two or more; use --protocol within")
-    return question
+def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
+    """The question as it is, and no notes."""
+    return question, ()
 
 
 def run(job: Job) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,10 +15,11 @@ from lvm_probe.probing import parallel
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
-from lvm_probe.probing.questions.jobs import Jobs
+from lvm_probe.probing.questions.jobs import Job, Jobs
+from lvm_probe.probing.questions.judgeable_rows import features_to_judge, rows_to_judge
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import CONFUSION_COLUMNS, Answer, confusion_frame, results_frame
-from lvm_probe.probing.questions.rows import check_same_tokens, rows_to_judge
+from lvm_probe.probing.questions.rows import check_same_tokens
 
 MEL = Feature(("mel",))
 
@@ -51,34 +53,57 @@ def ask(
     """
     method: Any = {"ridge": regression, "abx": abx}.get(question.method, classification)
     rows, notes = rows_to_judge(table, question)
+    features, more = features_to_judge(rows, question.features_of(table))
+    notes += more
     before = None
     if untrained is not None:
         before = rows_to_judge(untrained, question)[0]
         check_same_tokens(before.table, rows.table)
-    features = question.features_of(table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
-        question = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
+        question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
+    notes += more
     jobs = Jobs(question, rows, before, features)
     done: list[Any] = []
-    with contextlib.closing(parallel.run(method.run, jobs)) as results:
+    with contextlib.closing(parallel.run(partial(_attempt, method.run), jobs)) as results:
         for result in results:
             done.append(result)
             progress(len(done), len(jobs))
 
-    each = len(rows.pools)
-    runs = {feature: done[i * each : (i + 1) * each] for i, feature in enumerate(features)}
+    runs: dict[Feature, dict[str, list[Any]]] = {feature: {} for feature in features}
+    refused: dict[Feature, InputError] = {}
+    for (feature, pool, _), result in zip(jobs.parts, done, strict=True):
+        if isinstance(result, InputError):
+            refused.setdefault(feature, result)
+        runs[feature].setdefault(pool.speaker, []).append(result)
+    features = tuple(feature for feature in features if feature not in refused)
+    if not features:
+        raise InputError(f"{table.path}: {'; '.join(map(str, refused.values()))}")
+    notes += tuple(f"left out, {reason}" for reason in refused.values())
+    joined = {
+        feature: [classification.merged(parts) if method is classification else parts[0] for parts in some.values()]
+        for feature, some in runs.items()
+        if feature in features
+    }
     result_rows, confusions = [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
-        mel = None if feature == MEL else runs.get(MEL)
-        result_rows += [common | row for row in method.result_rows(rows, feature, runs[feature], mel)]
+        mel = joined[MEL] if MEL in features and feature != MEL else None
+        result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]
         if method is classification:
-            confusions.append(confusion_frame(common, classification.joined(runs[feature]), rows.classes.names))
+            confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
     return Answer(question, results_frame(result_rows), confusion, notes)
+
+
+def _attempt(run: Callable[[Job], Any], job: Job) -> Any:
+    """The result of a run, or the reason why this feature cannot be asked, which ends no other run."""
+    try:
+        return run(job)
+    except InputError as error:
+        return error
 
 
 def _with_defaults(question: Question, smallest: int) -> Question:

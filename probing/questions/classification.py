@@ -17,6 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.control_tasks import control_accuracy
 from lvm_probe.analysis.knn import checked_ks
 from lvm_probe.analysis.lda import checked_dims
+from lvm_probe.analysis.logistic import logistic_classify
 from lvm_probe.analysis.nulls import permuted_null
 from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.analysis.protocols import classify, lda_classify
@@ -30,6 +31,7 @@ from lvm_probe.analysis.statistics import (
 )
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.judgeable_rows import neighbours_of_pools
 from lvm_probe.probing.questions.question import (
     DEFAULT_LDA_DIMS,
     MAX_K,
@@ -64,38 +66,38 @@ class Run:
     control: Float[np.ndarray, " ks"] | None = None
 
 
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Question:
-    """The question with discriminants and ks that every pool allows.
+def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
+    """The question with its discriminants and ks filled in, and notes where a pool or feature allows fewer than usual.
+
+    A pool with fewer classes than the discriminants need has as many as it can, as a fold has.
 
     Raises:
-        InputError: a pool has too few classes, speakers or rows for what is asked.
+        InputError: more discriminants or neighbours than any pool allows.
     """
-    n_classes = [len(np.unique(rows.classes.codes[pool.rows])) for pool in rows.pools]
-    for pool, n in zip(rows.pools, n_classes, strict=True):
-        if n < 2:
-            speaker = f" of speaker {pool.speaker}" if pool.speaker else ""
-            raise InputError(
-                f"the target {question.target}{speaker} has one class among {len(pool.rows)} rows, so there is nothing "
-                "to predict; choose another target or more speakers"
-            )
-    if question.protocol == "speaker" and len(rows.speakers.names) < 2:
-        raise InputError("protocol speaker holds out one speaker and needs two or more; use --protocol nested")
     if question.method != "knn":
-        return question
-    dims = question.lda_dims
+        return question, ()
+    notes = []
+    n_classes = [len(np.unique(rows.classes.codes[pool.rows])) for pool in rows.pools]
+    neighbours = neighbours_of_pools(rows)
+    dims, ks = question.lda_dims, question.ks
     if dims is None:
-        dims = min(DEFAULT_LDA_DIMS, min(n_classes) - 1, *sizes.values())
-    grouped = analysis_protocol(question.protocol) == "grouped"
-    neighbours = [  # that every row of the pool has
-        len(pool.rows) - int(np.bincount(rows.groups[pool.rows]).max() if grouped else 1) for pool in rows.pools
-    ]
-    ks = question.ks or tuple(range(1, min(MAX_K, *neighbours) + 1))
-    for pool, n, most in zip(rows.pools, n_classes, neighbours, strict=True):
-        for feature, size in sizes.items():
-            with naming(pool.speaker, feature):
-                checked_dims(dims, n, size)
-                checked_ks(ks, most)
-    return replace(question, lda_dims=dims, ks=ks)
+        dims = min(DEFAULT_LDA_DIMS, max(n_classes) - 1)
+        smallest = min(sizes, key=sizes.__getitem__)
+        if sizes[smallest] < dims:
+            dims = sizes[smallest]
+            notes.append(
+                f"only {dims} linear discriminant{'s' * (dims != 1)}, for feature {smallest} has no more dimensions"
+            )
+    checked_dims(dims, max(n_classes), max(sizes.values()))
+    if few := [f"{p.speaker} ({n})" for p, n in zip(rows.pools, n_classes, strict=True) if n <= dims]:
+        notes.append(f"fewer than {dims} linear discriminants, for so few classes: {', '.join(few)}")
+    if ks is None:
+        ks = tuple(range(1, min(MAX_K, *neighbours) + 1))
+        if ks[-1] < min(MAX_K, max(neighbours)):
+            who = rows.pools[int(np.argmin(neighbours))].speaker
+            notes.append(f"k ends at {ks[-1]}, for rows of speaker {who} have no more neighbours")
+    checked_ks(ks, min(neighbours))
+    return replace(question, lda_dims=dims, ks=ks), tuple(notes)
 
 
 def run(job: Job) -> Run:
@@ -104,16 +106,15 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        predict = partial(_predictions, job.points, groups=groups, question=question)
+        predict = partial(_predictions, points=job.points, groups=groups, question=question, fold=job.fold)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
-            as_paper = replace(question, protocol="paper")
-            compared["paper"] = _predictions(job.points, labels, groups=groups, question=as_paper).correct
+            compared["paper"] = predict(labels, question=replace(question, protocol="paper")).correct
         if job.untrained is not None:
-            compared["untrained"] = _predictions(job.untrained, labels, groups=groups, question=question).correct
+            compared["untrained"] = predict(labels, points=job.untrained).correct
         if question.control and len(np.unique(job.types)) < len(labels):
             compared["control"] = control_accuracy(
                 labels, job.types, predict, rng=rng, rounds=question.control
@@ -121,10 +122,28 @@ def run(job: Job) -> Run:
     return Run(job.pool.rows, replace(outcome, neighbours=None), **compared)
 
 
+def merged(parts: Sequence[Run]) -> Run:
+    """The run of all folds from runs of single folds, in which the rows of other folds count as errors."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def total(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else np.sum(values, axis=0)
+
+    predictions = np.max([part.outcome.predictions for part in parts], axis=0)
+    right: dict[str, Any] = {
+        name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained")
+    }
+    shares: dict[str, Any] = {name: total(name) for name in ("null", "null_of_groups", "control")}
+    return replace(parts[0], outcome=replace(parts[0].outcome, predictions=predictions), **right, **shares)
+
+
 def joined(runs: Sequence[Run]) -> Outcome:
     """The predictions of several pools together, each row judged within its own pool."""
     return replace(
         runs[0].outcome,
+        dims=max(run.outcome.dims for run in runs),
         shrinkage=float(np.mean([run.outcome.shrinkage for run in runs])),
         labels=np.concatenate([run.outcome.labels for run in runs]),
         predictions=np.concatenate([run.outcome.predictions for run in runs]),
@@ -206,7 +225,9 @@ def _over_tokens(outcome: Outcome) -> Interval:
     return token_bootstrap_interval(outcome.correct)
 
 
-def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, question: Question) -> Outcome:
+def _predictions(
+    labels: np.ndarray, *, points: np.ndarray, groups: np.ndarray, question: Question, fold: int | None
+) -> Outcome:
     """Predictions by the question's method and protocol."""
     how: dict[str, Any] = {
         "protocol": analysis_protocol(question.protocol),
@@ -216,11 +237,10 @@ def _predictions(points: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, 
     match question.method:
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks or (), question.shrinkage
+            dims = min(dims, len(np.unique(labels)) - 1)
             return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, **how)
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)
         case "logistic":
-            from lvm_probe.analysis.logistic import logistic_classify  # scikit-learn takes long to import
-
-            return logistic_classify(points, labels, **how)
+            return logistic_classify(points, labels, only_fold=fold, **how)
     raise InputError(f"method {question.method} does not predict classes; use knn, lda or logistic")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.logistic import fold_count
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.question import Question, analysis_protocol
 from lvm_probe.probing.questions.rows import Pool, Rows, differs
 
 
@@ -23,6 +25,7 @@ class Job:
         question: with its defaults filled in.
         feature: of the points.
         pool: the rows.
+        fold: the fold to predict, where each is a job of its own (logistic regression); None predicts all.
         points: the feature's values.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
         labels: codes of the classes, or heights in centimetres.
@@ -35,6 +38,7 @@ class Job:
     question: Question
     feature: Feature
     pool: Pool
+    fold: int | None
     points: Float[np.ndarray, "rows dims"]
     untrained: Float[np.ndarray, "rows dims"] | None
     labels: np.ndarray
@@ -48,6 +52,8 @@ class Job:
 class Jobs(Sequence[Job]):
     """The jobs of a question, each made when it is asked for: every pool of the first feature, then of the next.
 
+    A fold of logistic regression takes as long as all folds of other methods, so each is a job of its own.
+
     Attributes:
         question: with its defaults filled in.
         rows: the rows that are judged.
@@ -60,19 +66,34 @@ class Jobs(Sequence[Job]):
     untrained: Rows | None
     features: tuple[Feature, ...]
 
+    @cached_property
+    def parts(self) -> list[tuple[Feature, Pool, int | None]]:
+        """The feature, pool and fold of every job."""
+        rows, question = self.rows, self.question
+        folds: list[Sequence[int | None]] = [[None]] * len(rows.pools)
+        if question.method == "logistic":
+            protocol = analysis_protocol(question.protocol)
+            folds = [range(fold_count(len(pool.rows), protocol, rows.groups[pool.rows])) for pool in rows.pools]
+        return [
+            (f, pool, fold)
+            for f in self.features
+            for pool, some in zip(rows.pools, folds, strict=True)
+            for fold in some
+        ]
+
     def __len__(self) -> int:
-        return len(self.features) * len(self.rows.pools)
+        return len(self.parts)
 
     def __getitem__(self, index: int) -> Job:  # type: ignore[override]
         rows = self.rows
-        feature, pool = self.features[index // len(rows.pools)], rows.pools[index % len(rows.pools)]
+        feature, pool, fold = self.parts[index]
         untrained = None
         if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
             untrained = self.untrained.points(feature, pool)
         labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
         columns = (labels, rows.speakers.codes, rows.groups, rows.types, rows.genders.codes)
         points = rows.points(feature, pool)
-        return Job(self.question, feature, pool, points, untrained, *(column[pool.rows] for column in columns))
+        return Job(self.question, feature, pool, fold, points, untrained, *(column[pool.rows] for column in columns))
 
 
 def generator(question: Question, name: str) -> np.random.Generator:

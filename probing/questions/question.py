@@ -53,6 +53,9 @@ DEFAULT_LDA_DIMS = 5
 MAX_K = 50
 """Discriminants and numbers of neighbours where none are given, or fewer where the tokens allow no more."""
 
+REPORTED_K = 5
+"""The k of the sentences about an answer: fixed beforehand, so that no result chooses it."""
+
 _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "lda_dims": ("knn",),
     "ks": ("knn",),
@@ -210,7 +213,8 @@ class Question:
                 raise InputError(f"{name} is {value}; give 0 or more")
         if self.ks is not None and (not self.ks or min(self.ks) < 1):
             raise InputError(f"ks are {list(self.ks)}; give one number of neighbours or more, each 1 or more")
-        if not self.height_edges or len(set(self.height_edges)) < len(self.height_edges):
+        edges = self.height_edges
+        if not edges or len(set(edges)) < len(edges) or not all(50 < edge < 300 for edge in edges):
             raise InputError("height_edges: give one height in cm or more, all different, such as 175,185")
         if self.shrinkage not in ("ledoit-wolf", "none") and not (
             isinstance(self.shrinkage, int | float) and 0 <= self.shrinkage <= 1
@@ -257,8 +261,8 @@ class Question:
             raise InputError("rows: with one row per speaker, nested is the protocol speaker; use that")
         if self.normalise != "none" and self.row_unit != "token":
             raise InputError(
-                f"normalise: over each {self.normalise}'s rows it removes what tells {self.row_unit}s apart; leave it "
-                f"out for the target {self.target}"
+                f"normalise: over each {self.normalise}'s rows it removes what tells {self.row_unit}s apart; "
+                f"leave it out for the target {self.target}"
             )
 
     @property

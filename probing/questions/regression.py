@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from lvm_probe import InputError
 from lvm_probe.analysis.regression import RegressionOutcome, permuted_regression_null, regress
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test
@@ -21,9 +20,6 @@ from lvm_probe.probing.questions.jobs import Job, generator, naming
 from lvm_probe.probing.questions.question import Question, analysis_protocol
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
-
-MIN_SPEAKERS = 3
-"""Fewest speakers of a gender: with one held out, two are left to take the mean of."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +31,9 @@ class Run:
     untrained: RegressionOutcome | None
 
 
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> Question:
-    """The question as it is.
-
-    Raises:
-        InputError: too few speakers of a gender.
-    """
-    for code, gender in enumerate(rows.genders.names):
-        if (count := len(np.unique(rows.speakers.codes[rows.genders.codes == code]))) < MIN_SPEAKERS:
-            raise InputError(
-                f"{count} {gender} speakers of known height; the mean of the others needs three of each gender, so "
-                "give more speakers, or choose with --gender the one that has them"
-            )
-    return question
+def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
+    """The question as it is, and no notes."""
+    return question, ()
 
 
 def run(job: Job) -> Run:

@@ -6,13 +6,11 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lvm_probe.probing.questions.question import REPORTED_K
 from lvm_probe.probing.questions.results import SHOWN_KS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REPORTED_K = 5
-"""The k of the sentences: fixed beforehand, so that no result chooses it."""
 
 MIN_SPEAKERS_FOR_TEST = 6
 """With fewer, no outcome of a two-sided sign-flip test has p < 0.05."""

@@ -122,16 +122,9 @@ class Rows:
         """Dimensions of a feature.
 
         Raises:
-            InputError: the table lacks the feature, or it is the variance over a single Monte Carlo draw.
+            InputError: the table lacks the feature.
         """
-        size = self.table.matrix(feature, slice(0)).shape[1]
-        for part in feature.parts:
-            if part.endswith("_var") and not np.isfinite(self.table.features[part]).all():
-                raise InputError(
-                    f"{self.table.path}: feature '{part}' is unknown, for a single Monte Carlo draw has no variance; "
-                    "extract into another folder with --samples 2 or more"
-                )
-        return size
+        return self.table.matrix(feature, slice(0)).shape[1]
 
     def points(self, feature: Feature, pool: Pool) -> Float[np.ndarray, "rows dims"]:
         """A feature's values in a pool, centred and scaled over each speaker's or utterance's rows where asked for."""
@@ -173,23 +166,6 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
     if len(rows) == 0:
         raise _nothing_left(table, question)
     return rows
-
-
-def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, tuple[str, ...]]:
-    """The rows of a question without those that its protocol cannot judge, and notes that name what was left out.
-
-    Under `utterance` a speaker with a single utterance has no rows to train on; under `speaker` an attribute or word
-    that one speaker alone has is unknown wherever that speaker is held out.
-
-    Raises:
-        InputError: as `select_rows`; or too little remains.
-    """
-    rows = select_rows(table, question)
-    if question.protocol == "utterance" and question.one_speaker_at_a_time:
-        return _without_single_utterances(rows)
-    if question.protocol == "speaker" and question.target in ("word", "gender", "height", "dialect"):
-        return _without_classes_of_one_speaker(rows)
-    return rows, ()
 
 
 def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:
@@ -246,12 +222,12 @@ def _restricted(table: TokenTable, question: Question) -> TokenTable:
     if not question.keep_sa and not dialect.any():
         raise InputError(
             f"{table.path}: no utterance is a dialect sentence (..._SA1, ..._SA2), which only TIMIT has; "
-            "leave out --sa drop"
+            "leave out keep_sa=False"
         )
     if not question.keep_closures and not closures.any():
         raise InputError(
             f"{table.path}: no row is one of TIMIT's closures ({' '.join(sorted(phones.CLOSURES))}); "
-            "leave out --closures drop"
+            "leave out keep_closures=False"
         )
     chosen = np.ones(len(table), dtype=bool)
     if question.speakers:
@@ -277,7 +253,7 @@ def _phonemes(table: TokenTable, question: Question) -> Rows:
     if question.phones is not None or question.target != "phoneme":
         if unknown := sorted(set(labels[chosen]) - phones.TIMIT61):
             need, cure = (
-                ("--phones folds", "leave --phones out to take the labels as they are")
+                (f"phones={question.phones!r} folds", "leave it out to take the labels as they are")
                 if question.target == "phoneme"
                 else (f"have a {question.target}", f"{question.target} is known of TIMIT's labels only")
             )
@@ -305,50 +281,13 @@ def _words(table: TokenTable, question: Question) -> Rows:
     min_count = MIN_WORDS if question.min_count is None else question.min_count
     rows = _frequent(Rows(question, table, labels, _in_context(table)), min_count)
     if len(rows) == 0:
-        raise InputError(f"{table.path}: no word occurs {min_count} times; lower --min-count, or give more utterances")
+        raise InputError(f"{table.path}: no word occurs {min_count} times; lower min_count, or give more utterances")
     return rows
 
 
 def _frequent(rows: Rows, min_count: int) -> Rows:
     """Without the labels that have fewer rows."""
     return rows.where(np.bincount(rows.classes.codes)[rows.classes.codes] >= min_count)
-
-
-def _without_single_utterances(rows: Rows) -> tuple[Rows, tuple[str, ...]]:
-    pairs = np.unique(np.stack([rows.speakers.codes, rows.utterances.codes]), axis=1)
-    single = np.bincount(pairs[0]) < 2
-    if not single.any():
-        return rows, ()
-    names = _listed(rows.speakers.names[single])
-    if single.all():
-        raise InputError(
-            f"{rows.table.path}: protocol utterance trains on a speaker's other utterances, and {names} "
-            f"{'has' if len(single) == 1 else 'have'} one each; give more utterances, or use --protocol speaker or "
-            "nested"
-        )
-    left_out = single[rows.speakers.codes]
-    note = f"left out, for protocol utterance needs two utterances of a speaker: {names} ({left_out.sum()} rows)"
-    return rows.where(~left_out), (note,)
-
-
-def _without_classes_of_one_speaker(rows: Rows) -> tuple[Rows, tuple[str, ...]]:
-    pairs = np.unique(np.stack([rows.classes.codes, rows.speakers.codes]), axis=1)
-    single = np.bincount(pairs[0]) < 2
-    if not single.any() or len(single) < 2:
-        return rows, ()
-    names = f"{rows.question.target} {_listed(rows.classes.names[single])}"
-    if (~single).sum() < 2:
-        raise InputError(
-            f"{rows.table.path}: only one speaker has {names}, and holding a speaker out needs two "
-            "speakers of each of two classes; give more speakers, or use --protocol nested"
-        )
-    left_out = single[rows.classes.codes]
-    note = f"left out, for only one speaker has it: {names} ({left_out.sum()} rows)"
-    return rows.where(~left_out), (note,)
-
-
-def _listed(names: np.ndarray, most: int = 8) -> str:
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:

@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from lvm_probe import InputError
 from lvm_probe.analysis import logistic
-from lvm_probe.analysis.logistic import chosen_strength, logistic_classify
+from lvm_probe.analysis.logistic import chosen_strength, fold_count, logistic_classify
 from tests import reference_probes
 
 
@@ -170,3 +170,18 @@ def test_requests_that_cannot_be_met_are_refused_with_the_cure(arguments, says) 
     points, labels, groups = tokens()
     with pytest.raises(InputError, match=says):
         logistic_classify(points, labels, **{"groups": groups, **arguments})
+
+
+@pytest.mark.parametrize("protocol", ["paper", "nested", "grouped"])
+@pytest.mark.parametrize("groups_in_all", [6, 30])
+def test_folds_can_be_computed_side_by_side(protocol, groups_in_all, monkeypatch) -> None:
+    monkeypatch.setattr(logistic, "STRENGTHS", (1e-2, 1e-1))
+    points, labels, _ = tokens()
+    groups = np.arange(120) % groups_in_all
+    whole = logistic_classify(points, labels, protocol=protocol, groups=groups)
+    parts = [
+        logistic_classify(points, labels, protocol=protocol, groups=groups, only_fold=f).predictions
+        for f in range(fold_count(120, protocol, groups))
+    ]
+    assert (sum(part >= labels.min() for part in parts) == 1).all()
+    np.testing.assert_array_equal(np.max(parts, axis=0), whole.predictions)

@@ -278,8 +278,8 @@ def test_demo(tiny: Path, small: Path, probe: Probe, tmp_path: Path, monkeypatch
         (["knn", "--seed", "-1"], "--seed: '-1' is no whole number"),
         (["knn", "--seed", "one"], "'one' is no whole number"),
         (["knn", "--seed", str(1 << 64)], "is no whole number from 0"),
-        (["knn", "--shrinkage", "3"], "3.0 is not between 0 and 1"),
-        (["lda", "--shrinkage", "much"], "'much' is none of ledoit-wolf"),
+        (["knn", "--shrinkage", "3"], "--shrinkage is 3.0; give ledoit-wolf, none, or a number"),
+        (["lda", "--shrinkage", "much"], "--shrinkage is 'much'; give ledoit-wolf"),
         (["train", "vrnn9", "--corpus", "C", "--out", "R"], "unknown model family 'vrnn9': choose one of cwvae"),
         (["train", "cwvae", "--preset", "huge", "--corpus", "C", "--out", "R"], "unknown preset 'huge'.*small"),
         (["train", "cwvae", "--updates", "0", "--corpus", "C", "--out", "R"], "--updates 0: give a positive number"),
@@ -294,13 +294,13 @@ def test_bad_options(argv: Sequence[str], says: str, refused: Refusal) -> None:
 def test_bad_questions(latents: Path, refused: Refusal, tmp_path: Path) -> None:
     before = sorted(path.name for path in latents.parent.iterdir())
     for options, says in (
-        (["--k", 999], f"{latents}: speaker FADA9, feature z1: k = 999, but some points have only"),
+        (["--k", 999], f"{latents}: 999 neighbours need 999 rows of the speaker that are not held out together"),
         (["--k", "x"], "--k: 'x': give numbers from 1, or ranges, such as 1-50 or 1,5,10"),
         (["--k", "5-1"], "--k: '5-1': give numbers"),
         (["--k", "1-999999999999"], "999999': give numbers from 1"),
         (["--k", "0"], "--k: '0': give numbers from 1"),
         (["--lda-dims", 99], "99 LDA dimensions, but"),
-        (["--lda-dims", -1], "lda_dims is -1; give 0 or more"),
+        (["--lda-dims", -1], "--lda-dims is -1; give 0 or more"),
         (["--speaker", "NOBODY"], f"{latents}: no speaker NOBODY; it has FADA9"),
         (["--features", "z1,z7"], f"{latents}: no feature 'z7'; it has z1, z1_var"),
         (["--target", "gender", "--speaker", "FEVE9"], "target gender has one class"),

@@ -91,9 +91,12 @@ def test_printed_answers(latents: Path, capsys: pytest.CaptureFixture[str], tmp_
         (["knn", "--target", "speaker", "--protocol", "speaker"], "holds out the very speaker"),
         (["abx", "--protocol", "nested"], "invalid choice: 'nested'"),
         (["knn", "--target", "height", "--height-edges", "tall"], "'tall' is no list of heights in cm"),
-        (["knn", "--target", "height", "--height-edges", "1,2"], "give different heights in cm"),
+        (
+            ["knn", "--target", "height", "--height-edges", "1,2"],
+            "--height-edges: give one height in cm or more, all different",
+        ),
         (["knn", "--untrained", "nowhere"], "nowhere: no token table"),
-        (["knn", "--match-dims", -1], "match_dims is -1; give 0 or more"),
+        (["knn", "--match-dims", -1], "probe knn: --match-dims is -1; give 0 or more"),
     ],
 )
 def test_bad_questions(latents: Path, refused: Refusal, argv: list[object], says: str) -> None:

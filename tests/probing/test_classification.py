@@ -189,7 +189,7 @@ def test_dialect_sentences_are_dropped() -> None:
     small = changed(table, utterance=table.tokens["utterance"].str.lower())
     assert at(ask(small, quick(features=("z1",), keep_sa=False)), speaker="", k=1)["n"] == 64
     without = changed(table, utterance=table.tokens["utterance"].str.replace("SA1", "SA10"))
-    with pytest.raises(InputError, match="made-up: no utterance is a dialect sentence .*; leave out --sa drop"):
+    with pytest.raises(InputError, match="made-up: no utterance is a dialect sentence .*; leave out keep_sa=False"):
         ask(without, quick(keep_sa=False))
 
 
@@ -211,7 +211,9 @@ def test_closures_are_left_out_on_demand() -> None:
         ]
     }  # fmt: skip
     assert list(labels.values()) == [[72, 3], [72, 3], [72, 2], [96, 2], [48, 2]]
-    with pytest.raises(InputError, match=r"made-up: no row is one of TIMIT's closures \(bcl .*; leave out --closures"):
+    with pytest.raises(
+        InputError, match=r"made-up: no row is one of TIMIT's closures \(bcl .*; leave out keep_closures=False"
+    ):
         ask(table, quick(keep_closures=False))
 
 
@@ -227,7 +229,7 @@ def test_the_variance_of_one_draw_is_refused_with_the_cure() -> None:
     table = made_up(speakers=2)
     table.features["z1_var"] = np.full_like(table.features["z1"], np.nan)
     for target in ("phoneme", "gender"):
-        with pytest.raises(InputError, match="made-up: feature 'z1_var' is unknown.* with --samples 2 or more"):
+        with pytest.raises(InputError, match="made-up: .* z1_var is unknown.* with --samples 2 or more"):
             ask(table, quick(features=("z2+z1_var",), target=target, protocol="nested"))
 
 
@@ -263,13 +265,13 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"ks": (999,)}, "made-up: speaker FS0, feature z1: k = 999, .* use k up to 32"),
-        ({"ks": (48,)}, "speaker FS0, feature z1: k = 48"),
-        ({"ks": (48,), "protocol": "nested"}, "speaker FS0, feature z1: k = 48"),
+        ({"ks": (999,)}, "made-up: 999 neighbours need 999 rows of the speaker .* use k up to 32"),
+        ({"ks": (48,)}, "made-up: 48 neighbours need 48 rows of the speaker"),
+        ({"ks": (48,), "protocol": "nested"}, "made-up: 48 neighbours need 48 rows of the speaker"),
         ({"ks": (0,)}, r"ks are \[0\]; give one number of neighbours or more"),
-        ({"lda_dims": 99}, "made-up: speaker FS0, feature z1: 99 LDA dimensions, .* use 3 or fewer"),
+        ({"lda_dims": 99}, "made-up: 99 LDA dimensions, .* use 3 or fewer"),
         ({"lda_dims": -1}, "lda_dims is -1; give 0 or more"),
-        ({"protocol": "speaker", "ks": (97,)}, "feature z1: k = 97, .* use k up to 96"),
+        ({"protocol": "speaker", "ks": (97,)}, "made-up: k = 97, .* use k up to 96"),
         ({"features": ("z9",)}, "made-up: no feature 'z9'; it has z1, z2, mel"),
         ({"speakers": ("X",)}, "made-up: no speaker X; it has FS0, FS2, MS1"),
         ({"speakers": ("FS0",), "protocol": "speaker"}, "made-up: .*needs two or more"),
@@ -287,13 +289,6 @@ def test_what_cannot_be_asked_is_refused_with_the_cure(fields: dict[str, Any], s
     with pytest.raises(InputError, match=says) as caught:
         ask(made_up(speakers=3), quick(**fields))
     assert "\n" not in str(caught.value)
-
-
-def test_a_speaker_with_one_phone_is_named() -> None:
-    table = made_up(speakers=3)
-    labels = table.tokens["label"].where(table.tokens["speaker"] != "MS1", "s")
-    with pytest.raises(InputError, match="target phoneme of speaker MS1 has one class among 48 rows"):
-        ask(changed(table, label=labels), quick())
 
 
 @pytest.mark.parametrize("protocol", ["paper", "nested", "utterance", "speaker"])

@@ -63,7 +63,7 @@ def test_errors_are_compared_with_the_untrained_model() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="2 F speakers of known height"):
+    with pytest.raises(InputError, match="2 F speakers and 2 M speakers of known height"):
         ask(tall(speakers=4), question())
     with pytest.raises(InputError, match="no rows with a known height-cm"):
         ask(made_up(speakers=4), question())
