@@ -1,6 +1,7 @@
 """The presets of all families, to be listed without PyTorch, which takes seconds to import.
 
-`presets.json` beside this file is written by `python -m lvm_probe.models.preset_list`; a test compares it with the models.
+`presets.json` beside this file is written by `python -m lvm_probe.models.preset_list`; a test compares it with the
+models.
 """
 
 from __future__ import annotations
