@@ -32,10 +32,11 @@ SILENCE = "h#"
 """The label that readers give to pauses, whatever the layout calls them."""
 SILENCES = frozenset(symbol for symbol, how in TIMIT.items() if how.manner == "silence")
 CLOSURES = frozenset(symbol for symbol, how in TIMIT.items() if how.manner == "closure")
-UNKNOWN_WORD = "spn"
-"""The Montreal Forced Aligner's phone for a word that is missing from its dictionary: speech, but not a phoneme."""
-NON_PHONEMES = SILENCES | {UNKNOWN_WORD}
-"""Labels in corpora and token tables that are not phonemes. A layout maps its own to these (NON_PHONEME_LABELS)."""
+UNKNOWN = "spn"
+"""The label that readers give to noises, laughter and unknown words, whatever the layout calls them: sound, but no
+phoneme. Kaldi and the Montreal Forced Aligner call it spoken noise."""
+NON_PHONEMES = SILENCES | {UNKNOWN}
+"""Labels in corpora and token tables that are not phonemes. A layout maps its own to these (`non_speech.py`)."""
 
 _FOLDED_48: dict[str, str] = {
     **{"ux": "uw", "axr": "er", "ax-h": "ax", "em": "m", "nx": "n", "eng": "ng", "hv": "hh"},

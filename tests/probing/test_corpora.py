@@ -19,7 +19,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
-from lvm_probe.probing.corpora.phones import NON_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCES
 from lvm_probe.probing.corpora.registry import LAYOUTS, reader
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.corpora.timit import height_cm
@@ -56,10 +56,12 @@ def test_every_layout_has_a_miniature() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_names_its_non_phonemes_as_the_probes_know_them(name: str) -> None:
-    labels = reader(name).NON_PHONEME_LABELS
-    assert labels
-    assert set(labels.values()) <= NON_PHONEMES
+    non_speech = reader(name).NON_SPEECH
+    assert non_speech.pauses
+    assert set(non_speech.pauses.values()) <= SILENCES
+    labels = {*non_speech.pauses, *non_speech.noises, *non_speech.phone_noises}
     assert all(label == label.casefold() for label in labels)
+    assert all(non_speech.name(label.upper(), is_phone=True) in NON_PHONEMES for label in labels)
 
 
 def test_contract(layout: tuple[str, Path]) -> None:
@@ -177,9 +179,10 @@ def test_folders_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 audio files in no known layout"):
         open_corpus(tmp_path)
     with pytest.raises(
-        InputError, match="unknown corpus layout 'kaldi'; choose one of auto, librispeech, timit, lab, textgrid"
+        InputError,
+        match="unknown corpus layout 'xyz'; choose one of auto, librispeech, timit, lab, textgrid, kaldi, ctm",
     ):
-        open_corpus(tmp_path, layout="kaldi")
+        open_corpus(tmp_path, layout="xyz")
     with pytest.raises(InputError, match="not in the folder of a TIMIT speaker"):
         open_corpus(tmp_path, layout="timit")
 
