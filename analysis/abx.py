@@ -9,7 +9,7 @@ Written here because the library fastabx needs Python 3.12, and because pooled t
 an X are counted by one search in the sorted distances d(A,X), without visiting them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from lvm_probe import InputError
+from lvm_probe.analysis.joined_features import of_equal_size
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.shape_annotations import Float, Int
 
@@ -80,6 +81,7 @@ def abx(
     *,
     mode: Mode = "within",
     distance: Distance = "cosine",
+    parts: Sequence[int] = (),
 ) -> AbxResult:
     """Compare every token X with all pairs (A, B) of its cell, except X itself.
 
@@ -93,6 +95,7 @@ def abx(
         prompts: integers, what was read at every token; X has another than A and B. None compares within prompts too.
         mode: where X comes from.
         distance: cosine ignores the length of vectors; euclidean does not.
+        parts: dimensions of the parts of a joined feature, each of which is scaled to the same size over all points.
 
     Raises:
         InputError: what `LabelledPoints` refuses; a zero vector under cosine; fewer than two speakers for `across`; no
@@ -103,7 +106,7 @@ def abx(
         >>> abx(points, np.array([0, 0, 1, 1])).error
         0.0
     """
-    data = LabelledPoints(points, labels, groups)
+    data = LabelledPoints(of_equal_size(points, parts, about_mean=distance == "euclidean"), labels, groups)
     for name, column in (("contexts", contexts), ("prompts", prompts)):
         if column is not None and column.shape != labels.shape:
             raise InputError(f"{name} have shape {column.shape} for {len(labels)} points; give one per point")

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.joined_features import of_equal_size, of_equal_variance_without
 from lvm_probe.analysis.knn import checked_ks, vote
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.lda import Dims, checked_dims, discriminants, gaussian_rule, svd_discriminants
@@ -42,6 +43,7 @@ def classify(
     groups: Int[np.ndarray, " points"] | None = None,
     prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
+    parts: Sequence[int] = (),
 ) -> Outcome:
     """Predict every point's label from its k nearest neighbours among linear discriminants.
 
@@ -62,6 +64,8 @@ def classify(
         match_dims: reduce the features first to this many principal components of the standardised features; None, or
             as many as there are features or more, leaves them as they are. The components keep their variances, which
             matters where `lda_dims` is 0.
+        parts: dimensions of the parts of a joined feature. Where nothing else is fitted (`lda_dims` 0, `match_dims`
+            None), each is scaled to variance 1 over the training points of the fold.
 
     Returns:
         The predictions for every k, and the neighbours.
@@ -85,7 +89,9 @@ def classify(
     ks = checked_ks(ks, n - max(len(fold.excluded) for fold in folds))
     most, amount = max(ks), 0.0
     unfitted = dims == 0 and size == n_features
-    if protocol == "paper":
+    if unfitted and len(parts) > 1:
+        neighbours = _neighbours_of_parts(data.points, folds, parts, most, protocol)
+    elif protocol == "paper":
         space = _paper_space(data, size, dims)
         neighbours = neighbours_of_each(space, most)
     elif unfitted and protocol == "nested":
@@ -233,6 +239,19 @@ def _refitted_neighbours(
         judged, excluded = [one.judged for one in some], [one.excluded for one in some]
         neighbours[np.concatenate(judged)] = neighbours_in_own_spaces(spaces, judged, excluded, k)
     return neighbours, float(amount)
+
+
+def _neighbours_of_parts(
+    points: Float[np.ndarray, "points dims"], folds: list[Fold], parts: Sequence[int], k: int, protocol: Protocol
+) -> Int[np.ndarray, "points k"]:
+    """The neighbours of every point, the parts scaled over the training points of its fold (all points for `paper`)."""
+    if protocol == "paper":
+        return neighbours_of_each(of_equal_size(points, parts, about_mean=True), k)
+    neighbours = np.empty((len(points), k), dtype=np.intp)
+    scales = of_equal_variance_without(points, parts, [fold.excluded for fold in folds])
+    for fold, scale in zip(folds, scales, strict=True):
+        neighbours[fold.judged] = neighbours_without(points / scale, fold.judged, fold.excluded, k)
+    return neighbours
 
 
 def _paper_space(data: LabelledPoints, size: int, dims: int) -> Float[np.ndarray, "points dims"]:

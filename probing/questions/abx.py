@@ -38,7 +38,7 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tu
 def run(job: Job) -> Run:
     """Score one feature, and the untrained model's."""
     mode = str(job.question.protocol).removesuffix("+prompt")
-    how: Any = {"mode": mode, "distance": job.question.distance, "prompts": job.prompts}
+    how: Any = {"mode": mode, "distance": job.question.distance, "prompts": job.prompts, "parts": job.parts}
     with naming(job.pool.speaker, job.feature):
         score = abx(job.points, job.labels, job.speakers, **how)
         untrained = None if job.untrained is None else abx(job.untrained, job.labels, job.speakers, **how)

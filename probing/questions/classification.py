@@ -101,7 +101,7 @@ def run(job: Job) -> Run:
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
         held_out = {"groups": groups, "prompts": job.prompts, "fold": job.fold}
-        predict = partial(_predictions, points=job.points, question=question, **held_out)
+        predict = partial(_predictions, points=job.points, parts=job.parts, question=question, **held_out)
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
@@ -223,6 +223,7 @@ def _predictions(
     labels: np.ndarray,
     *,
     points: np.ndarray,
+    parts: tuple[int, ...],
     groups: np.ndarray,
     prompts: np.ndarray | None,
     question: Question,
@@ -239,7 +240,7 @@ def _predictions(
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks or (), question.shrinkage
             dims = min(dims, len(np.unique(labels)) - 1)
-            return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, **how)
+            return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, parts=parts, **how)
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)
         case "logistic":

@@ -27,6 +27,7 @@ class Job:
         pool: the rows.
         fold: the fold to predict, where each is a job of its own (logistic regression); None predicts all.
         points: the feature's values.
+        parts: dimensions of the columns that they are joined from.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
         labels: codes of the classes, or heights in centimetres.
         speakers: codes of the speakers.
@@ -41,6 +42,7 @@ class Job:
     pool: Pool
     fold: int | None
     points: Float[np.ndarray, "rows dims"]
+    parts: tuple[int, ...]
     untrained: Float[np.ndarray, "rows dims"] | None
     labels: np.ndarray
     speakers: Int[np.ndarray, " rows"]
@@ -98,9 +100,9 @@ class Jobs(Sequence[Job]):
         labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
         columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes)
         points = rows.points(feature, pool)
-        return Job(
-            self.question, feature, pool, fold, points, untrained, *(_some(column, pool.rows) for column in columns)
-        )
+        parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)
+        mine = [_some(column, pool.rows) for column in columns]
+        return Job(self.question, feature, pool, fold, points, parts, untrained, *mine)
 
 
 def _some(column: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

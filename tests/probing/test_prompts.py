@@ -89,7 +89,7 @@ def test_what_was_read_has_to_be_known() -> None:
 
 
 def test_prompts_tell_nothing_of_speakers() -> None:
-    with pytest.raises(InputError, match=r"speaker\+prompt is for phoneme, manner, place, .*not for gender"):
+    with pytest.raises(InputError, match=r"speaker\+prompt is for phoneme, manner, .*not for gender"):
         Question(target="gender", protocol="speaker+prompt")
 
 
