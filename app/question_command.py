@@ -223,7 +223,9 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
 
         wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document["wrote"] = [str(path) for path in wrote]
-    return Output(document, "\n".join([*texts, *(f"wrote {path}" for path in wrote)]))
+    ks = frame["k"].nunique()
+    lines = [f"wrote {path}" + (f" (all {ks} k)" if path == out and ks > 1 else "") for path in wrote]
+    return Output(document, "\n".join([*texts, "", *lines]))
 
 
 def open_tables(

@@ -184,7 +184,7 @@ def test_the_printed_table_is_interpreted(latents: Path, capsys: pytest.CaptureF
     quietly("knn", "--latents", latents, "--features", "z1,mel", "--k", 5, "--permutations", 2, "--protocol", "paper",
             "--protocol", "nested", "--by-speaker")  # fmt: skip
     out, err = capsys.readouterr()
-    assert out.startswith("Predicting the phoneme by k nearest neighbours among 5 linear discriminants: ")
+    assert out.startswith("Predicting the phoneme by k nearest neighbours among 5 linear discriminants, k=5: ")
     assert "4 speakers are too few for a test" in out
     assert "so its accuracies are biased upward." in out
     assert "mean over 2 permutations" in out
@@ -229,7 +229,8 @@ def test_results_of_a_single_speaker_name_the_speaker(latents: Path, tmp_path: P
     argv = ("knn", "--latents", latents, "--features", "z1,mel", "--permutations", 0, "--out", tmp_path / "r.csv")
     quietly(*argv, "--speaker", "FADA9", "--protocol", "paper", "--plot", "--by-speaker")
     out = capsys.readouterr().out
-    assert out.startswith("Predicting the phoneme of speaker FADA9 by k nearest neighbours")
+    assert out.startswith("Predicting the phoneme by k nearest neighbours")
+    assert "tokens in 41 classes of speaker FADA9; one speaker at a time" in out.splitlines()[0]
     assert "add another --protocol to see by how much" in out
     assert (tmp_path / "r-over-k.png").is_file()
     quietly(*argv, "--protocol", "paper", "--protocol", "nested")
