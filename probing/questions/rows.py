@@ -306,8 +306,12 @@ def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:
 def _of_unit(table: TokenTable, unit: str) -> TokenTable:
     chosen = table.columns["unit"] == unit
     if not chosen.any():
-        units = ", ".join(sorted(set(table.columns["unit"])))
-        raise InputError(f"{table.path}: no {unit} rows, only {units}; extract them: probe extract --units {unit}")
+        present = sorted(set(table.columns["unit"]))
+        checkpoint = (table.extraction.get("checkpoint") or {}).get("name", "CKPT")
+        raise InputError(
+            f"{table.path}: no {unit} rows, only {', '.join(present)}; extract them: probe extract --ckpt {checkpoint} "
+            f"--corpus CORPUS --units {','.join([*present, unit])} --out {table.path}-{unit}s"
+        )
     return table.select(chosen)
 
 
