@@ -21,6 +21,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "features": lambda names: _listed(list(map(str, names)), "features"),
     "speakers": lambda names: _listed(sorted(set(names)), "speakers"),
     "phones": str,
+    "phone_set": str,
     "rows": lambda unit: f"{unit}-rows",
     "gender": str,
     "keep_sa": lambda _: "no-sa",

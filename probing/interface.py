@@ -31,8 +31,10 @@ def extract(
     samples: int | None = None,
     estimator: Estimator | None = None,
     seed: int = 0,
-    units: str | Sequence[str] = ("phoneme",),
+    units: str | Sequence[str] | None = None,
     also: str | Sequence[str] = (),
+    speakers: str | Sequence[str] | None = None,
+    add: bool = False,
     untrained: bool = False,
     mel_bins: int = 80,
     mel_window: int = 256,
@@ -56,9 +58,12 @@ def extract(
         estimator: "posterior-mean" (default) averages the posterior's means along the drawn paths, "sample" the draws
             themselves.
         seed: of the draws, and of an untrained model's weights.
-        units: one or several of "phoneme", "word", "utterance".
+        units: one or several of "phoneme", "word", "utterance" (default: "phoneme", or with `add` those of the table).
         also: further features: "mfcc", "stats" (of raw frames), "states" (of a model with latents), "halves" (means
             over the halves of a token).
+        speakers: ids of the speakers to extract (default: all).
+        add: add these units and features to the table in `out`, which was made with the same other arguments; only what
+            is missing is computed.
         untrained: the same model with random weights, as a baseline.
         mel_bins: bands of the Mel baseline.
         mel_window: samples of its windows.
@@ -68,7 +73,7 @@ def extract(
             number. By default one per core, as far as memory allows; one on a GPU, and one for a model of your own,
             which may have threads or a GPU that do not survive a fork.
         strict: stop at the first recording that cannot be read. Otherwise it is left out, with a warning.
-        progress: show a progress bar on standard error (default: only in a terminal).
+        progress: show progress on standard error (default: a bar in a terminal, elsewhere a line every 15 seconds).
 
     Returns:
         The table, loaded.
@@ -91,7 +96,7 @@ def extract(
     from lvm_probe.models.io.lock import locked
     from lvm_probe.models.io.provenance import package_versions
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.features import extraction, token_table
+    from lvm_probe.probing.features import addition, extraction, token_table
     from lvm_probe.probing.features.encoders import as_encoder
     from lvm_probe.probing.features.extraction_settings import Mel, Settings
     from lvm_probe.probing.features.latents import Model
@@ -100,11 +105,13 @@ def extract(
         raise InputError(f"corpus: a {type(corpus).__name__}; give what lvm_probe.open_corpus returns")
     if isinstance(model, (str, Path)):
         raise InputError(f"model: '{model}' is a name; load it first, with lvm_probe.load_model")
+    folder = Path(out)
+    corpus = corpus if speakers is None else corpus.select(speakers=_names(speakers))
     settings = Settings.of(
         samples=samples,
         estimator=estimator or "posterior-mean",
         seed=seed,
-        units=_names(units),
+        units=addition.units_wanted(None if units is None else _names(units), folder, add=add),
         also=_names(also),
         untrained=untrained,
         mel=Mel(mel_bins, mel_window, mel_fft),
@@ -118,7 +125,6 @@ def extract(
         for name, value in {"untrained": untrained or None, "samples": samples, "estimator": estimator}.items():
             if value is not None:
                 raise InputError(f"{name}: for a model of lvm_probe.load_model; your encoder has none, leave it out")
-    folder = Path(out)
     check_writable(folder)
     with locked(folder), bar(corpus.seconds, "extract", shown=progress) as advance:
         result = extraction.extract(
@@ -132,6 +138,7 @@ def extract(
             strict=strict,
             versions=package_versions(),
             progress=advance,
+            add=add,
         )
     for reason in result.left_out:
         warnings.warn(f"left out: {reason}", stacklevel=2)
@@ -153,8 +160,8 @@ def ask(
 
     Args:
         table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
-        target: "phoneme", "manner", "place", "word", "speaker", "gender", "dialect", "height" (in classes) or
-            "height-cm".
+        target: "phoneme", its classes "manner", "place", "voicing", "vowel-height" and "vowel-backness", "word",
+            "speaker", "gender", "dialect", "height" (in classes) or "height-cm".
         method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for "height-cm") or
             "abx".
         protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
@@ -162,7 +169,7 @@ def ask(
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).
         untrained: the table of the same model with random weights, or its folder. "auto" takes the folder named like
             the table's with `-untrained`, if it is there; None compares with none.
-        progress: show a progress bar on standard error (default: only in a terminal).
+        progress: show progress on standard error (default: a bar in a terminal, elsewhere a line every 15 seconds).
         options: further fields of `Question`, such as `ks`, `speakers`, `phones`, `permutations`, `seed`.
 
     Returns:

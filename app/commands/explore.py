@@ -93,6 +93,7 @@ def demo_table() -> Path:
         parts = token_table.read_extraction(folder)["parts"]
         if all((folder / token_table.part_name(i)).exists() for i in range(parts)):
             return folder
+    print("explorer: extracting the embedded corpus, once", file=sys.stderr)
     corpus, model = lvm_probe.open_corpus(_demo_corpus()), lvm_probe.load_model(DEMO_CHECKPOINT, device="cpu")
     lvm_probe.extract(corpus, model, folder, samples=DEMO_DRAWS, units=("phoneme", "word"))
     return folder

@@ -47,9 +47,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--layer", type=int, action="append", metavar="L", help="layer of the torchaudio model, from 1; repeatable"
     )
     model.add_argument("--untrained", action="store_true", help="random weights instead, as a baseline")
-    add_part(add_corpus(parser), speakers=False)
+    add_part(add_corpus(parser))
     rows = parser.add_argument_group("rows and columns of the table")
-    rows.add_argument("--units", type=names, default="phoneme", metavar="UNIT,UNIT", help="phoneme, word, utterance")
+    rows.add_argument(
+        "--units",
+        type=names,
+        metavar="UNIT,UNIT",
+        help="phoneme, word, utterance (default: phoneme; with --add none beside those of the table)",
+    )
     rows.add_argument(
         "--also",
         type=names,
@@ -95,14 +100,21 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out", required=True, metavar="TABLE", help="folder of the token table; an interrupted run continues there"
     )
+    output.add_argument(
+        "--add",
+        action="store_true",
+        help="add these --units and --also to the table in --out, made with the same other options; only what is "
+        "missing is computed",
+    )
 
 
 @exclusive_output_folder
 def run(args: argparse.Namespace) -> Output:
     """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.probing.corpora import non_speech
     from lvm_probe.probing.corpora.corpus import abbreviated, unaligned
-    from lvm_probe.probing.features import extraction
+    from lvm_probe.probing.features import addition, extraction
 
     out = Path(args.out)
     _check(args)
@@ -115,7 +127,7 @@ def run(args: argparse.Namespace) -> Output:
         samples=args.samples,
         estimator=sampling["estimator"],
         seed=args.seed,
-        units=args.units,
+        units=addition.units_wanted(args.units, out, add=args.add),
         untrained=args.untrained,
         mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
         also=args.also,
@@ -125,7 +137,7 @@ def run(args: argparse.Namespace) -> Output:
         device = pick_device("cpu" if executor else args.device)
         opened = spec.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
-        corpus = open_corpus(args, rate).select(split=args.split)
+        corpus = open_corpus(args, rate).select(split=args.split, speakers=args.speaker)
         with bar(corpus.seconds, "extract") as advance:
             result = extraction.extract(
                 opened,
@@ -139,11 +151,14 @@ def run(args: argparse.Namespace) -> Output:
                 progress=advance,
                 workers=args.workers,
                 executor=executor,
+                add=args.add,
             )
     seconds = time.monotonic() - began
     print_left_out(result.left_out)
     changed = print_changed_files(corpus, result.left_out)
     without = unaligned(corpus.utterances)
+    left_out_labels = non_speech.count(corpus.utterances)
+    labels = f"{non_speech.as_text(left_out_labels)}\n" if left_out_labels else ""
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -154,6 +169,7 @@ def run(args: argparse.Namespace) -> Output:
         "parts_done": result.parts_done,
         "aligned": len(corpus.utterances) - len(without),
         "unaligned": without,
+        "non_speech": left_out_labels,
         "left_out": list(result.left_out),
         "changed": changed,
         "table": str(out),
@@ -166,7 +182,7 @@ def run(args: argparse.Namespace) -> Output:
     rest = f"; no rows of phones or words: {abbreviated(without, 3)}" if without else ""
     aligned = f"aligned {len(corpus.utterances) - len(without):,} of {len(corpus.utterances):,} utterances{rest}"
     text = (
-        f"{counts}\n{aligned}\nfeatures: {features}\n"
+        f"{counts}\n{aligned}\n{labels}features: {features}\n"
         f"{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
         f"table: {out}\nnext: probe knn --target {target} --latents {out}"
     )

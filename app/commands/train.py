@@ -243,20 +243,20 @@ def _fit(
 
 @contextlib.contextmanager
 def _training_bar(first: int, last: int) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar with smoothed bits per frame, and a line for every validation."""
+    """Progress with smoothed bits per frame, and a line for every validation."""
     from tqdm import tqdm
 
     from lvm_probe.models.likelihood.summary import summary
 
     smooth = 0.0
-    with tqdm(total=last, initial=first, unit="update", dynamic_ncols=True, disable=None) as bar:
+    with bar(last, "train", unit="update", initial=first) as advance:
 
         def report(progress: Progress) -> None:
             nonlocal smooth
-            bar.update(progress.update - bar.n)
+            advance(progress.update - advance.done)
             smooth = 0.98 * smooth + 0.02 * progress.bits_per_frame if smooth else progress.bits_per_frame
-            bar.set_postfix_str(f"{smooth:.2f} bits per frame", refresh=False)
+            advance.note = f"{smooth:.2f} bits per frame"
             if progress.validation is not None:
-                bar.write(f"update {progress.update}: validation {summary(progress.validation)}", file=sys.stderr)
+                tqdm.write(f"update {progress.update}: validation {summary(progress.validation)}", file=sys.stderr)
 
         yield report

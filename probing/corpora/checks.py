@@ -8,7 +8,7 @@ from lvm_probe.probing.corpora.corpus import Problem, Utterance, abbreviated, un
 from lvm_probe.probing.corpora.intake import Tree
 
 _SHOWN = 3
-_ANNOTATIONS = {".phn": "timit", ".wrd": "timit", ".textgrid": "textgrid", ".lab": "lab"}
+_ANNOTATIONS = {".phn": "timit", ".wrd": "timit", ".textgrid": "textgrid", ".lab": "lab", ".ctm": "ctm"}
 _TRANSCRIPTS = {("textgrid", ".lab"), ("librispeech", ".lab")}  # of the Montreal Forced Aligner
 _PROBE_BYTES = 4096
 
@@ -47,7 +47,7 @@ def _not_read(
 
 def _copies(root: Path, utterances: Sequence[Utterance]) -> Iterator[Problem]:
     """Recordings with the same bytes; a few bytes are compared before whole files are read."""
-    groups = [list(utterances)]
+    groups = [list({utterance.audio: utterance for utterance in utterances}.values())]
     for digest in (_size, _middle, _whole):
         groups = [part for group in groups for part in _split(group, digest) if len(part) > 1]
     pairs = [f"{copy.id} = {first.id}" for first, *copies in groups for copy in copies]

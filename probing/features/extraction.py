@@ -16,6 +16,7 @@ import resource
 import time
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,10 +30,11 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.io.files import check_writable, remove_unfinished, write_json
 from lvm_probe.probing import parallel
+from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
-from lvm_probe.probing.features import acoustic, token_table
+from lvm_probe.probing.features import acoustic, addition, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
 from lvm_probe.probing.features.sources import ModelSource, Source
@@ -75,6 +77,7 @@ class Job:
         out: folder of the table.
         description: text of `_extraction.json` in that folder; another text means another extraction.
         strict: stop at the first utterance that cannot be read.
+        table: the table whose values are taken over, if something is added to one.
     """
 
     source: Source
@@ -83,6 +86,7 @@ class Job:
     out: Path
     description: str
     strict: bool = False
+    table: Path | None = None
 
     def write_part(
         self, index: int, part: Corpus, progress: Callable[[float], None] = lambda seconds: None
@@ -104,11 +108,17 @@ class Job:
         left_out: dict[str, str] = {}
         rows: list[dict[str, Any]] = []
         columns: dict[str, list[np.ndarray]] = {name: [] for name in self.sizes}
+        existing = None if self.table is None else addition.ExistingPart.read(self.table, index)
         for utterance in part.utterances:
             tokens, segments = token_rows(utterance, self.settings.units)
             try:
                 if tokens:
-                    pooled = features(self.source, utterance, segments, self.settings)
+                    if existing is None:
+                        pooled = features(self.source, utterance, segments, self.settings)
+                    else:
+                        ids = [token["token_id"] for token in tokens]
+                        compute = partial(features, self.source, utterance, settings=self.settings)
+                        pooled = existing.completed(ids, segments, self.sizes, compute)
                     rows += tokens
                     for name, values in pooled.items():
                         columns[name].append(values)
@@ -159,6 +169,7 @@ def extract(
     progress: Callable[[float], None] = lambda seconds: None,
     workers: int | None = None,
     executor: Executor | None = None,
+    add: bool = False,
 ) -> Extracted:
     """Write the token table of a corpus; parts that are there already are kept.
 
@@ -178,6 +189,8 @@ def extract(
         workers: number of processes that write parts (default: one per core, as far as memory allows; one on a GPU).
             The table is the same for every number.
         executor: writes the parts instead.
+        add: add the units and features of the settings to the table in `out`, which must have been made in the same
+            way. The result is the table that an extraction of everything at once would give.
 
     Raises:
         InputError: the folder holds something else, the corpus has none of the units, the options do not fit
@@ -189,6 +202,9 @@ def extract(
     device = device or torch.device("cpu")
     _check_workers(workers, device)
     check_writable(out)
+    addition.resume(out)
+    if add:
+        settings = addition.extended(settings, out)
     counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
     if not sum(counts.values()):
         raise InputError(
@@ -198,8 +214,16 @@ def extract(
     source = _source(given, corpus, settings, device, memory_gb)
     sizes = feature_sizes(source, settings)
     parts = split(corpus)
-    _start_or_continue(out, _describe(source, corpus, settings, sizes, counts, len(parts), versions or {}), parts)
-    job = Job(source, settings, sizes, out, read_description(out), strict)
+    description = _describe(source, corpus, settings, sizes, counts, len(parts), versions or {})
+    table = out
+    if add:
+        if executor is not None:
+            raise InputError("--add: works on this machine only; leave --cluster out")
+        add = addition.is_needed(table, description)
+    if add:
+        out = addition.begin(table, description)
+    _start_or_continue(out, description, parts)
+    job = Job(source, settings, sizes, out, read_description(out), strict, table if add else None)
     missing: dict[int, Corpus] = {}
     for index, part in enumerate(parts):
         if not (out / token_table.part_name(index)).exists() or token_table.read_note(out, index).left_out:
@@ -214,6 +238,9 @@ def extract(
         results = ((index, job.write_part(index, part, progress)) for index, part in missing.items())
     with contextlib.closing(results):
         left_out = dict(results)
+    if add:
+        addition.finish(table, len(parts))
+        out = table
     rows_by_unit, present = token_table.count_rows(out, len(parts))
     tokens_by_unit = {unit: rows_by_unit.get(unit, 0) for unit in settings.units}
     seconds = math.fsum(u.seconds for u in corpus.utterances if u.id in present)
@@ -305,7 +332,7 @@ def feature_sizes(source: Source, settings: Settings) -> dict[str, int]:
 
 
 def features(
-    source: Source, utterance: Utterance, segments: Sequence[Segment], settings: Settings
+    source: Source, utterance: Utterance, segments: Sequence[Segment], settings: Settings, *, run_model: bool = True
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
     """Every feature of some segments of an utterance.
 
@@ -314,6 +341,7 @@ def features(
         utterance: the recording.
         segments: in audio samples at the utterance's own rate.
         settings: how latents become rows.
+        run_model: False gives only the features that need no model.
 
     Returns:
         For each feature an array with one row per segment.
@@ -324,7 +352,7 @@ def features(
     """
     pcm = read_pcm(utterance, source.sample_rate)
     segments = segments_at_rate(segments, utterance.sample_rate, source.sample_rate, len(pcm))
-    pooled = source.pooled(utterance.id, pcm, segments)
+    pooled = source.pooled(utterance.id, pcm, segments) if run_model else {}
     pooled |= acoustic.pooled(to_float(pcm), segments, settings, source.sample_rate, source.hop)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
@@ -394,11 +422,14 @@ def _describe(
     mel = asdict(settings.mel)
     if mel["n_fft"] is None:
         mel["n_fft"] = shortest_full_fft(sample_rate=source.sample_rate, window=mel["window"], bins=mel["bins"])
-    return {
+    description = {
         "corpus": {
             "name": corpus.name,
             "fingerprint": corpus.fingerprint(),
             "utterances": len(corpus.utterances),
+            "non_speech": non_speech.count(corpus.utterances),
+            **({} if corpus.only_split is None else {"split": corpus.only_split}),
+            **({} if corpus.only_speakers is None else {"speakers": list(corpus.only_speakers)}),
         },
         **source.provenance,
         "seed": settings.seed,
@@ -412,6 +443,7 @@ def _describe(
         "versions": versions,
         "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    return dict(json.loads(json.dumps(description)))  # as it is read again
 
 
 def _fingerprint(part: Corpus, left_out: Container[str]) -> str:
@@ -443,14 +475,12 @@ def _start_or_continue(out: Path, description: dict[str, Any], parts: Sequence[C
         if "added" in found:
             raise InputError(f"{out}: holds a table with features of your own; choose another --out or delete it")
         ignored = ("begun", "versions", "layers")
-        wanted = json.loads(json.dumps(description))
-        differing = [k for k in wanted if k not in ignored and found.get(k) != wanted[k]]
+        differing = [k for k in description if k not in ignored and found.get(k) != description[k]]
         written = token_table.existing_parts(out, found["parts"])
         if differing and written and not (differing == ["corpus"] and all(unchanged(index) for index in written)):
-            raise InputError(
-                f"{out}: holds another extraction (its {', '.join(differing)} differ); choose another --out or "
-                "delete it"
-            )
+            others = set(differing) - {"expected_tokens", "features", "also"}
+            cure = "choose another --out or delete it" if others else "give --add to add to it, or choose another --out"
+            raise InputError(f"{out}: holds another extraction (its {', '.join(differing)} differ); {cure}")
         if differing:
             write_json(out / token_table.EXTRACTION, description)
         return

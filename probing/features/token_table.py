@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd  # slow to import, so only where a data frame is asked for
 
 EXTRACTION = "_extraction.json"
+ADDITION = ".addition"
+"""Folder inside a table's with the parts of a table to which units or features are being added (`addition`)."""
 NOTE = b"lvm-probe"
 """Key of the note in the Parquet metadata of a part."""
 
@@ -370,6 +372,25 @@ def read_note(folder: Path, index: int) -> PartNote:
         raise _damaged(path, error) from None
 
 
+def read_part(folder: Path, index: int, sizes: dict[str, int]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The ids of the tokens of a part, and for each feature a float32 array (rows, size).
+
+    Raises:
+        InputError: the part is damaged.
+    """
+    features = schema(sizes)
+    only = pa.schema([field for field in features if field.name == "token_id" or field.name in sizes])
+    part = _read_part(folder / part_name(index), only)
+    empty = {name: np.empty((0, size), np.float32) for name, size in sizes.items()}
+    return part["token_id"].to_pylist(), {n: np.concatenate([empty[n], *_chunks(part[n])]) for n in sizes}
+
+
+def is_being_replaced(folder: Path) -> bool:
+    """Whether an addition was interrupted while it replaced the parts of this table by completed ones."""
+    completed = folder / ADDITION / EXTRACTION
+    return completed.exists() and completed.read_bytes() == (folder / EXTRACTION).read_bytes()
+
+
 def count_rows(folder: Path, parts: int) -> tuple[dict[str, int], set[str]]:
     """Number of rows of each unit in the first `parts` parts, and the ids of their utterances."""
     only = pa.schema([field for field in TOKEN_FIELDS if field[0] in ("utterance", "unit")])
@@ -408,6 +429,8 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
             f"{folder}: {missing} of {extraction['parts']} parts are missing: the extraction was interrupted; run the "
             "same `probe extract` again: it does only what is missing"
         )
+    if is_being_replaced(folder):
+        raise InputError(f"{folder}: `probe extract --add` was interrupted; run the same command again")
     wanted = schema({name: n for name, n in extraction["features"].items() if only is None or name in only})
     arrays: dict[str, list[np.ndarray]] = {name: [np.empty(0, _KINDS[type])] for name, type in TOKEN_FIELDS}
     arrays |= {

@@ -146,3 +146,18 @@ def test_the_help_names_all_three_kinds_of_model(capsys: pytest.CaptureFixture[s
         main(["extract", "--help"])
     text = capsys.readouterr().out
     assert all(way in text for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL"))
+
+
+def test_speakers_are_chosen_and_units_added(
+    tiny: Path, corpus: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--out", tmp_path / "t", "--samples", 2)
+    assert "no speaker NOBODY in this corpus" in refused(*argv, "--speaker", "FVMH0,NOBODY")
+    assert probe(*argv, "--speaker", "FVMH0")["tokens_by_unit"] == {"phoneme": 10}
+    assert "give --add to add to it" in refused(*argv, "--speaker", "FVMH0", "--units", "word")
+    added = probe(*argv, "--speaker", "FVMH0", "--add", "--units", "word")
+    assert added["tokens_by_unit"] == {"phoneme": 10, "word": 4}
+    added = probe(*argv, "--speaker", "FVMH0", "--add", "--also", "mfcc")
+    assert (added["tokens_by_unit"], list(added["features"])[-1]) == ({"phoneme": 10, "word": 4}, "mfcc")
+    assert "corpus differ" in refused(*argv, "--add", "--also", "stats")
+    assert token_table.read_extraction(tmp_path / "t")["corpus"]["speakers"] == ["FVMH0"]
