@@ -301,8 +301,8 @@ def _of_unit(table: TokenTable, unit: str) -> TokenTable:
         present = sorted(set(table.columns["unit"]))
         checkpoint = (table.extraction.get("checkpoint") or {}).get("name", "CKPT")
         raise InputError(
-            f"{table.path}: no {unit} rows, only {', '.join(present)}; extract them: probe extract --ckpt {checkpoint} "
-            f"--corpus CORPUS --units {','.join([*present, unit])} --out {table.path}-{unit}s"
+            f"{table.path}: no {unit} rows, only {', '.join(present)}; add them: probe extract --ckpt {checkpoint} "
+            f"--corpus CORPUS --out {table.path} --add --units {unit}"
         )
     return table.select(chosen)
 

@@ -156,5 +156,5 @@ def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path
     table = token_table.load(latents)
     table.select((table.tokens["unit"] == "phoneme").to_numpy()).save(tmp_path / "phonemes")
     said = refused("knn", "--target", "word", "--latents", tmp_path / "phonemes")
-    assert "no word rows, only phoneme; extract them: probe extract --ckpt " in said
-    assert " --units phoneme,word --out " in said
+    assert "no word rows, only phoneme; add them: probe extract --ckpt " in said
+    assert said.rstrip().endswith(f"--out {tmp_path / 'phonemes'} --add --units word")
