@@ -94,18 +94,14 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
     tests = frame.columns.intersection(TESTS)
-    frame.loc[frame["k"] != reported_k(frame["k"]), tests] = np.nan
+    frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
     return with_adjusted_p(frame)
 
 
-def reported_k(ks: pd.Series) -> int:
-    """The k that is tested and put into words: 5, or the largest of those shown where it was not asked for."""
-    return REPORTED_K if REPORTED_K in set(ks) else max(shown_ks(ks))
-
-
-def shown_ks(ks: pd.Series) -> list[int]:
-    """The ks that are printed."""
-    return [k for k in SHOWN_KS if k in set(ks)] or sorted(set(ks))[:5]
+def at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the k that is tested and put into words: 5, or the largest where that was not asked for."""
+    ks = set(frame["k"])
+    return frame[frame["k"] == (REPORTED_K if REPORTED_K in ks else max(ks))]
 
 
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
