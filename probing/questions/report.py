@@ -166,8 +166,10 @@ def _points(value: float) -> str:
     return "" if value != value else f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
 
 
-def _p(value: float) -> str:
-    return "" if value != value else f"{value:.4f}"
+def _p(value: float, equals: str = "") -> str:
+    if value != value:
+        return ""
+    return f"{'p' * bool(equals)}<0.0001" if value < 0.0001 else f"{equals}{value:.4f}"
 
 
 def _cm(value: float, sign: str = "") -> str:
@@ -300,7 +302,7 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
         if height and row["gender"]:
             continue
         gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
-        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", p={p:.4f}" if p == p else "")
+        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {_p(p, 'p=')}" if p == p else "")
         is_better = gain > 0 and p < 0.05
         (better if is_better else as_good).append(f"{row['feature']} ({_where(rows, row)}: {figures})")
     said = [f"The trained model is not better than the untrained one for {'; '.join(as_good)}."] if as_good else []
@@ -383,7 +385,7 @@ def _against_mel(row: pd.Series) -> str:
         verdict = f"{gap:+.1f} points to Mel, with too few {'utterances' if row['speaker'] else 'speakers'} for a test"
     elif p < 0.05:
         ends = _to(_points(row["minus_mel_low"]), _points(row["minus_mel_high"]))
-        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel ({ends}, p={p:.4f})"
+        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel ({ends}, {_p(p, 'p=')})"
     else:
         verdict = f"not significantly different from Mel ({gap:+.1f} points, p={p:.2f})"
     return f"{row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
@@ -393,7 +395,7 @@ def _against_null(row: pd.Series) -> str:
     better = "better" if row["p_null_holm"] < 0.05 else "not significantly better"
     return (
         f"{row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
-        f"{_percent(row['null_accuracy'])} on average, p={row['p_null_holm']:.3f})."
+        f"{_percent(row['null_accuracy'])} on average, {_p(row['p_null_holm'], 'p=')})."
     )
 
 
@@ -405,7 +407,7 @@ def _height_verdicts(rows: pd.DataFrame) -> list[str]:
         if p != p:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:
-            verdict += f" (p={p:.4f})" if p < 0.05 else f", which may be chance (p={p:.2f})"
+            verdict += f" ({_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
         said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
     return said
 
