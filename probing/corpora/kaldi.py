@@ -92,7 +92,7 @@ class _DataFolder:
 
 def sign(tree: Tree) -> Path | None:
     """A wav.scp."""
-    return tree.find("wav.scp")
+    return next(iter(tree.by_name("wav.scp")), None)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
@@ -150,7 +150,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
 
 def _data_folders(tree: Tree, problems: list[Problem]) -> list[Path]:
     """The folders with a wav.scp; the parts of another data folder in it are a notice."""
-    found = {path.parent for path in tree.files if path.name == "wav.scp"}
+    found = {path.parent for path in tree.by_name("wav.scp")}
     parts = sorted(str(folder.relative_to(tree.root)) for folder in found if not found.isdisjoint(folder.parents))
     if parts:
         message = f"data folders in other data folders are not read: {abbreviated(parts, 3)}"
