@@ -141,6 +141,10 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             items += [(folder, id) for id in sorted(folder.audio if folder.parts is None else folder.parts)]
             _notice_unknown(folder, problems)
     utterances, more = read_utterances(items, read_one)
+    for folder in {folder.path: folder for folder, _ in items}.values():
+        for file, count in folder.alignments.between_utterances().items():
+            message = f"rows outside the utterances of segments are not read: {count:,}"
+            problems.append(Problem(file, None, message, "notice"))
     if unused := [path for path in tree.audio if os.path.normpath(path.absolute()) not in used]:
         names = abbreviated([str(path.relative_to(tree.root)) for path in unused], 3)
         message = f"audio that belongs to no usable utterance of a wav.scp is not read: {names}"
