@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from lvm_probe.app.output import Output, in_columns
 from lvm_probe.models.checkpoints.shipped_checkpoints import shipped
+from lvm_probe.models.preset_list import listed
 
 SUMMARY = "list model families, presets and shipped checkpoints"
 EXAMPLES = ("probe models",)
@@ -16,15 +18,23 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Output:
-    from lvm_probe.models.registry import FAMILIES
-
-    presets = [(family, name, preset.note) for family in FAMILIES for name, preset in FAMILIES[family].presets.items()]
+    """List them, without importing PyTorch."""
+    presets = listed()
     checkpoints = [(name, family, str(path)) for name, family, path in shipped()]
-    lines = ["families and presets:", *in_columns(presets, left=3), "", "shipped checkpoints:"]
-    lines += in_columns(checkpoints, left=3) if checkpoints else ["none"]
+    rows = [(one.family, one.name, _size(one.parameters), one.note) for one in presets]
+    lines = ["families and presets, with their number of parameters:", *in_columns(rows, left=4)]
+    lines += ["", "shipped checkpoints:", *(in_columns(checkpoints, left=3) if checkpoints else ["none"])]
     document = {
-        "families": list(FAMILIES),
-        "presets": [f"{family}/{name}" for family, name, _ in presets],
+        "families": list(dict.fromkeys(one.family for one in presets)),
+        "presets": [f"{one.family}/{one.name}" for one in presets],
+        "preset_list": [asdict(one) for one in presets],
         "checkpoints": [{"name": name, "family": family, "path": path} for name, family, path in checkpoints],
     }
     return Output(document, "\n".join(lines))
+
+
+def _size(parameters: int) -> str:
+    """`3.5 M`, `120 k` or `60`."""
+    if parameters >= 1e6:
+        return f"{parameters / 1e6:.1f} M"
+    return f"{parameters / 1e3:.0f} k" if parameters >= 1e3 else str(parameters)

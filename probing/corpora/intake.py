@@ -342,7 +342,8 @@ def segments(
             )
         if excess > 0:
             notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
-        checked.append(Segment(row.label, row.start, min(row.end, header.samples)))
+        label = unicodedata.normalize("NFC", row.label)  # ç is one label, written as one character or as two
+        checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
 

@@ -3,9 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from lvm_probe.probing.corpora import non_speech
+from lvm_probe.probing.corpora import non_speech, phones
 from lvm_probe.probing.corpora.corpus import Corpus, abbreviated, unaligned
-from lvm_probe.probing.corpora.phones import SILENCES
 
 _SHOWN = 12
 
@@ -14,10 +13,11 @@ def describe(corpus: Corpus) -> dict[str, Any]:
     """Counts, durations, labels and problems of a corpus.
 
     Returns:
-        A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses. `aligned`
-        counts the utterances that have phones or words, `unaligned` holds the ids of the others. `non_speech` counts
-        the labels that were left out because they are no speech. `problems` are the errors, each of which left an
-        utterance out; `notices` the other remarks. A split or gender that the corpus does not say is counted as
+        A document for JSON. `tokens` counts segments; `silences` those among the phonemes that are pauses.
+        `phone_set` is what the phone labels are written in ("timit", "arpabet", "ipa"), None where that is not clear.
+        `aligned` counts the utterances that have phones or words, `unaligned` holds the ids of the others. `non_speech`
+        counts the labels that were left out because they are no speech. `problems` are the errors, each of which left
+        an utterance out; `notices` the other remarks. A split or gender that the corpus does not say is counted as
         `unknown`.
     """
     phonemes = Counter(segment.label for utterance in corpus.utterances for segment in utterance.phonemes)
@@ -39,7 +39,8 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "minutes": corpus.seconds / 60,
         "splits": dict(sorted(splits.items())),
         "tokens": {"phoneme": phonemes.total(), "word": words.total()},
-        "silences": sum(phonemes[label] for label in SILENCES),
+        "phone_set": phones.recognised(phonemes) if phonemes else None,
+        "silences": sum(phonemes[label] for label in phones.SILENCES),
         "labels": {"phoneme": dict(sorted(phonemes.items())), "word": len(words)},
         "non_speech": non_speech.count(corpus.utterances),
         "problems": [str(problem) for problem in corpus.problems if problem.severity == "error"],
@@ -64,6 +65,7 @@ def as_text(doc: dict[str, Any]) -> str:
         f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,}{ages})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
         f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",
+        *([f"              {_set_name(doc['phone_set'])}"] if labels else []),
         *([f"              {frequent}{' ...' if len(labels) > _SHOWN else ''}"] if labels else []),
         f"  words       {doc['tokens']['word']:,}, {doc['labels']['word']:,} distinct",
         *left_out,
@@ -74,6 +76,10 @@ def as_text(doc: dict[str, Any]) -> str:
         if len(entries) > _SHOWN:
             lines.append(f"    ... and {len(entries) - _SHOWN:,} more")
     return "\n".join(lines)
+
+
+def _set_name(phone_set: phones.LabelSet | None) -> str:
+    return "of no phone set that was recognised" if phone_set is None else f"taken for {phones.NAMES[phone_set]}"
 
 
 def _counts(counts: dict[str, int], unknown: str) -> str:

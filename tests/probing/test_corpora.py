@@ -5,6 +5,7 @@ import importlib
 import json
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -765,3 +766,30 @@ def test_real_librispeech(librispeech: Path) -> None:
     assert (len(corpus.utterances), len(corpus.speakers)) == (251, 251)
     assert corpus.seconds == pytest.approx(3141, abs=1)
     assert all(speaker.gender for speaker in corpus.speakers)
+
+
+def test_phone_sets_are_recognised_and_labels_have_one_unicode_form(tmp_path: Path) -> None:
+    languages = {
+        "german": ["ç", "ʏ", "pf", "aɪ̯"],
+        "hindi": ["ʈʰ", "ɖ", "bʱ", "ɑ̃ː"],
+        "mandarin": ["tɕʰ", "ʂ", "a˥˩", "ɻ"],
+        "zulu": ["ǃ", "ɬ", "ⁿd", "uː"],
+    }
+    for i, (language, labels) in enumerate(languages.items()):
+        tone(tmp_path / language / "s1.wav", voice=language)
+        form = ("NFC", "NFD")[i % 2]
+        text_grid(
+            tmp_path / language / "s1.TextGrid",
+            phones=[(0.1 * j, 0.1 * (j + 1), unicodedata.normalize(form, label)) for j, label in enumerate(labels)],
+            words=[(0, 0.4, unicodedata.normalize(form, "é"))],
+        )
+    corpus = open_corpus(tmp_path, layout="textgrid")
+    found = {s.label for utterance in corpus.utterances for s in utterance.phonemes}
+    assert found == {unicodedata.normalize("NFC", label) for labels in languages.values() for label in labels}
+    assert {s.label for utterance in corpus.utterances for s in utterance.words} == {unicodedata.normalize("NFC", "é")}
+    assert describe(corpus)["phone_set"] == "ipa"
+    assert "taken for IPA" in as_text(describe(corpus))
+    text_grid(tmp_path / "zulu" / "s1.TextGrid", phones=[(0, 0.4, "@")], words=[(0, 0.4, "a")])
+    other = describe(open_corpus(tmp_path, layout="textgrid"))
+    assert other["phone_set"] is None
+    assert "of no phone set that was recognised" in as_text(other)

@@ -134,8 +134,12 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
             split = _filter("Split", tokens["split"], view.split)
             phone_set, silence = "as labelled", False
             if unit == "phoneme":
-                sets = ["as labelled", "timit61", "timit48", "timit39"]
-                phone_set = _pick("Phone set", sets, view.phones, help="Folds TIMIT's 61 labels as Lee and Hon (1989).")
+                phone_set = _pick(
+                    "Phone set",
+                    projections.phone_sets(tokens),
+                    view.phones,
+                    help="Folds labels as Lee and Hon (1989), or stress.",
+                )
                 silence = st.checkbox("Include silences", view.silence, key="map Silences")
     return replace(
         view, table=name, feature=feature, layout=layout, target=target, colour=colour, unit=unit, phones=phone_set,
