@@ -92,7 +92,7 @@ class _DataFolder:
 
 def sign(tree: Tree) -> Path | None:
     """A wav.scp."""
-    return tree.find("wav.scp")
+    return next(iter(tree.by_name("wav.scp")), None)
 
 
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
@@ -141,6 +141,10 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             items += [(folder, id) for id in sorted(folder.audio if folder.parts is None else folder.parts)]
             _notice_unknown(folder, problems)
     utterances, more = read_utterances(items, read_one)
+    for folder in {folder.path: folder for folder, _ in items}.values():
+        for file, count in folder.alignments.between_utterances().items():
+            message = f"rows outside the utterances of segments are not read: {count:,}"
+            problems.append(Problem(file, None, message, "notice"))
     if unused := [path for path in tree.audio if os.path.normpath(path.absolute()) not in used]:
         names = abbreviated([str(path.relative_to(tree.root)) for path in unused], 3)
         message = f"audio that belongs to no usable utterance of a wav.scp is not read: {names}"
@@ -150,7 +154,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
 
 def _data_folders(tree: Tree, problems: list[Problem]) -> list[Path]:
     """The folders with a wav.scp; the parts of another data folder in it are a notice."""
-    found = {path.parent for path in tree.files if path.name == "wav.scp"}
+    found = {path.parent for path in tree.by_name("wav.scp")}
     parts = sorted(str(folder.relative_to(tree.root)) for folder in found if not found.isdisjoint(folder.parents))
     if parts:
         message = f"data folders in other data folders are not read: {abbreviated(parts, 3)}"

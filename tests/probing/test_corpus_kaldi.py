@@ -80,7 +80,11 @@ def test_segments_cut_utterances_from_recordings(kaldi: Path) -> None:
     (kaldi / "segments").write_text("b anna-s1 0.25 0.4375\na anna-s1 0 0.25\nc anna-s2 0.1 -1\nd bert-s1 0.25 0.75\n")
     (kaldi / "utt2spk").write_text("a anna\nb anna\nc anna\nd bert\n")
     (kaldi / "text").write_text("a A\nb B\nc C\nd D\n")
-    ctm_rows(kaldi / "words.ctm", ["anna-s1"], [(1000, 2000, "one"), (4000, 5000, "two"), (5000, 6500, "three")])
+    ctm_rows(
+        kaldi / "words.ctm",
+        ["anna-s1"],
+        [(1000, 2000, "one"), (4000, 5000, "two"), (5000, 6500, "three"), (7000, 7500, "x")],
+    )
     (kaldi / "phones.ctm").unlink()
     corpus = open_corpus(kaldi)
     assert [(u.id, u.offset, u.samples, u.prompt) for u in corpus.utterances] == [
@@ -94,6 +98,8 @@ def test_segments_cut_utterances_from_recordings(kaldi: Path) -> None:
         assert len(read_audio(utterance, 8000)) == utterance.samples // 2
     (notice,) = [text for text in messages(corpus, "notice") if "clipped" in text]
     assert "segments:4: d ends 4000 samples after its recording and is clipped" in notice
+    lost = "words.ctm: rows outside the utterances of segments are not read: 1"
+    assert any(lost in text for text in messages(corpus, "notice"))
     moved = open_corpus(kaldi).fingerprint()
     edit(kaldi / "segments", "c anna-s2 0.1 -1", "c anna-s2 0.1 0.5")
     assert open_corpus(kaldi).fingerprint() == moved
@@ -229,6 +235,17 @@ def test_parts_of_a_data_folder_are_not_read_twice(kaldi: Path) -> None:
     corpus = open_corpus(kaldi)
     assert len(corpus.utterances) == 4
     assert "data folders in other data folders are not read: split2/1" in messages(corpus, "notice")[0]
+
+
+def test_a_data_folder_beside_other_annotations_is_noticed(tmp_path: Path) -> None:
+    root = miniature.grids(tmp_path / "corpus")
+    (root / "wav.scp").write_text("a anna/s1.wav\n")
+    ctm_rows(root / "words.ctm", ["anna/s1"], [(0, 100, "a")])
+    notices = messages(open_corpus(root), "notice")
+    assert any(
+        "wav.scp files are not read as layout textgrid: wav.scp; --layout kaldi reads them" in n for n in notices
+    )
+    assert any(".ctm files are not read as layout textgrid: words.ctm; --layout ctm reads them" in n for n in notices)
 
 
 # --- CTM files ----------------------------------------------------------------------------------------
