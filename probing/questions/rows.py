@@ -298,8 +298,12 @@ def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:
 def _of_unit(table: TokenTable, unit: str) -> TokenTable:
     chosen = table.columns["unit"] == unit
     if not chosen.any():
-        units = ", ".join(sorted(set(table.columns["unit"])))
-        raise InputError(f"{table.path}: no {unit} rows, only {units}; extract them: probe extract --units {unit}")
+        present = sorted(set(table.columns["unit"]))
+        checkpoint = (table.extraction.get("checkpoint") or {}).get("name", "CKPT")
+        raise InputError(
+            f"{table.path}: no {unit} rows, only {', '.join(present)}; add them: probe extract --ckpt {checkpoint} "
+            f"--corpus CORPUS --out {table.path} --add --units {unit}"
+        )
     return table.select(chosen)
 
 
