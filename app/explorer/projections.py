@@ -27,6 +27,7 @@ UNKNOWN = "unknown"
 """The class of a token where the table does not know it."""
 
 TOKEN_CLASSES = (*PHONEME_TARGETS, "word")
+VOWEL_CLASSES = ("vowel-height", "vowel-backness")
 SPEAKER_CLASSES = ("gender", "height", "dialect", "speaker")
 
 MAX_DRAWN = 20_000

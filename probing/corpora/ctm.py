@@ -64,11 +64,19 @@ class _Row(NamedTuple):
 
 @dataclass
 class _Rows:
-    """The rows of one unit in a recording, and the first reason why they cannot be used."""
+    """The rows of one unit in a recording.
+
+    Attributes:
+        path: their file.
+        rows: in the order of the file.
+        error: the first reason why they cannot be used.
+        lines: of the rows that were read where the recording holds several utterances.
+    """
 
     path: Path
     rows: list[_Row] = field(default_factory=list)
     error: InvalidFile | None = None
+    lines: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -110,6 +118,13 @@ class Alignments:
         if stripped:
             message = f"positions in the word (_B, _I, _E, _S) removed from {stripped:,} phone labels"
             problems.append(Problem(path, None, message, "notice"))
+
+    def between_utterances(self) -> dict[Path, int]:
+        """The number of rows of partly read recordings that lie in none of their utterances, by file."""
+        between = Counter[Path]()
+        for rows in self.found.values():
+            between[rows.path] += len(rows.rows) - len(rows.lines) if rows.lines else 0
+        return {path: count for path, count in between.items() if count}
 
     def unknown(self, names: Iterable[str]) -> dict[Path, list[str]]:
         """The recordings that have none of these names, by the file that names them."""
@@ -243,6 +258,7 @@ def _in_samples(found: _Rows, header: AudioHeader, offset: int | None, notices: 
             start, end = start - offset, end - offset
             if end <= 0 or start >= header.samples:
                 continue
+            found.lines.add(row.line)
             if start < 0 or end > header.samples:
                 message = f"{row.label[:40]!r} crosses the border of an utterance; fix the segments"
                 raise InvalidFile(found.path, row.line, message)

@@ -37,7 +37,7 @@ from lvm_probe.probing.corpora.intake import (
 )
 from lvm_probe.probing.corpora.speakers import (
     GENERIC_FOLDERS,
-    SpeakerOf,
+    SpeakerRule,
     notice_shared_folder_names,
     speaker_rule,
 )
@@ -132,13 +132,14 @@ def read_recordings(
     problems: list[Problem] = []
     audio = list(audio)
     described = _read_speakers(tree, problems)
-    speaker_of = speaker_rule(tree.root, options.speaker_from)
+    described_in = () if described is None else (tree.root / "speakers.csv",)
+    rule = speaker_rule(tree.root, options.speaker_from)
     if options.speaker_from is None:
         notice_shared_folder_names(audio, tree.root, problems)
-    ids = _ids(audio, speaker_of, tree.root)
+    ids = _ids(audio, rule, tree.root)
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
-        speaker = speaker_of(path)
+        speaker = rule.speaker(path)
         if described is not None and speaker not in described:
             message = f"speaker {speaker} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
@@ -155,23 +156,19 @@ def read_recordings(
             words=annotation.words,
             text=annotation.text,
             non_speech=annotation.non_speech,
-            files=tree.states(
-                path,
-                *annotation.files,
-                None if described is None else tree.root / "speakers.csv",
-            ),
+            files=(*tree.states(path, *annotation.files, *described_in), *rule.files),
         )
 
     utterances, more = read_utterances(audio, read_one)
     return utterances, sorted_once(problems + more)
 
 
-def _ids(paths: Iterable[Path], speaker_of: SpeakerOf, root: Path) -> dict[Path, str]:
+def _ids(paths: Iterable[Path], rule: SpeakerRule, root: Path) -> dict[Path, str]:
     """Utterance ids; those that several files would share are told apart by the folders that are no speaker."""
     files: dict[str, list[tuple[Path, str]]] = {}
     for path in paths:
         try:
-            speaker = speaker_of(path)
+            speaker = rule.speaker(path)
         except InvalidFile:
             continue
         stem = unicodedata.normalize("NFC", path.stem)

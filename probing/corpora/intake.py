@@ -95,7 +95,7 @@ class Tree:
             raise InputError(f"{root}: {problem}; give the folder that holds the corpus")
         files = tuple(sorted(_walk(root)))
         tree = cls(root, files, {path: FileState.now(path) for path in files})
-        if not tree.audio and tree.find("wav.scp") is None:
+        if not tree.audio and not tree.by_name("wav.scp"):
             problem = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
             raise InputError(f"{root}: {problem}; give a folder that holds {', '.join(SUFFIXES)} files")
         return tree
@@ -109,21 +109,34 @@ class Tree:
         """The files with one of these suffixes (lower case), whatever case they are written in."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
+    def by_name(self, name: str) -> tuple[Path, ...]:
+        """The files of exactly this name, those nearest the root first."""
+        return tuple(sorted((path for path in self.files if path.name == name), key=lambda path: len(path.parts)))
+
     def states(self, *paths: Path | None) -> tuple[FileState, ...]:
         """The states of the files that an utterance is read from, skipping those that are None."""
         return tuple(self.scanned.get(path) or FileState.now(path) for path in paths if path is not None)
 
-    def find(self, name: str, *, above: int = 0) -> Path | None:
-        """The file of this name (in any case) nearest the root, else in so many parent folders or their DOC folder."""
-        inside = [path for path in self.files if path.name.lower() == name]
-        if inside:
-            return min(inside, key=lambda path: (len(path.parts), path))
+    def find(self, name: str, problems: list[Problem], *, above: int) -> Path | None:
+        """The file of this name (in any case) nearest the root, else in so many parent folders or their DOC folder.
+
+        If there are several, a notice names them and the one that is taken.
+        """
+        places = [[path for path in self.files if path.name.lower() == name]]
         for parent in list(self.root.absolute().parents)[:above]:
-            for folder in (parent, *(entry for entry in _entries(parent) if entry.name.lower() == "doc")):
-                for entry in _entries(folder):
-                    if entry.name.lower() == name and entry.is_file():
-                        return entry
-        return None
+            folders = [parent, *(entry for entry in _entries(parent) if entry.name.lower() == "doc")]
+            entries = (entry for folder in folders for entry in _entries(folder))
+            places.append([entry for entry in entries if entry.name.lower() == name and entry.is_file()])
+        found = next((place for place in places if place), None)
+        if found is None:
+            return None
+        taken, *others = sorted(found, key=lambda path: (len(path.parts), path))
+        if others:
+            message = (
+                f"is read, and not {abbreviated([str(path) for path in others], 3)}; remove those that do not count"
+            )
+            problems.append(Problem(taken, None, message, "notice"))
+        return taken
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -328,14 +341,16 @@ def segments(
                 "restore the audio if it is truncated, or the annotation that belongs to it",
             )
         if excess > 0:
-            notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
+            message = f"{what} clipped to the audio's end at {header.samples}"
+            topic = f"segments that end at most {END_TOLERANCE_MS} ms after the audio are clipped to it"
+            notices.append(Problem(path, row.line, message, "notice", topic))
         label = unicodedata.normalize("NFC", row.label)  # ç is one label, written as one character or as two
         checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
 
 def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
-    """The problems, with notices that say the same of several files combined into one with their number."""
+    """The problems, with notices that say the same, of several files or one, combined into one with a count."""
     combined: list[Problem] = []
     alike: dict[str, list[Problem]] = {}
     for problem in problems:
@@ -345,7 +360,9 @@ def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
             combined.append(problem)
     for topic, group in alike.items():
         paths = list(dict.fromkeys(problem.path for problem in group))
-        if len(paths) == 1:
+        if len(paths) == 1 and group[0].topic and len(group) > 1:
+            combined.append(Problem(paths[0], group[0].line, f"{topic} ({len(group):,} times)", "notice"))
+        elif len(paths) == 1:
             combined += group
         else:
             names = [str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths]

@@ -36,6 +36,9 @@ _VOWEL_OF: dict[str, Articulation] = {
 _CONSONANTS = (
     "pbtdʈɖcɟkɡqɢʔʡɓɗʄɠʛ" "mɱnɳɲŋɴ" "ʙrʀⱱɾɽɺ" "ɸβfvθðszʃʒʂʐɕʑɧçʝxɣχʁħʕʜʢhɦɬɮ" "ʋɹɻjɰwʍɥlɫɭʎʟ" "ʘǀǃǂǁ"
 )  # fmt: skip
+LETTERS = (*_VOWEL_OF, *_CONSONANTS)
+"""The letters of the chart, without diacritics."""
+
 # Where panphon has no features, or features that the chart contradicts.
 _BY_CHART: dict[str, Articulation] = {
     "ʡ": Articulation("stop", "pharyngeal", "voiceless"),
@@ -57,14 +60,14 @@ _CORONAL = ("dental", "alveolar", "postalveolar", "retroflex")
 
 _VOICELESS, _VOICED, _NON_SYLLABIC, _TIES = "\u0325\u030a", "\u032c", "\u032f", "\u0361\u035c"
 _SPELLINGS = {
-    "c\u0327": "ç", "g": "ɡ", ":": "ː", "’": "ʼ", "ʧ": "t͡ʃ", "ʤ": "d͡ʒ", "ʦ": "t͡s", "ʣ": "d͡z", "ʨ": "t͡ɕ", "ʥ":
-    "d͡ʑ",
+    "c\u0327": "ç", "g": "ɡ", ":": "ː", "’": "ʼ",
+    "ʧ": "t͡ʃ", "ʤ": "d͡ʒ", "ʦ": "t͡s", "ʣ": "d͡z", "ʨ": "t͡ɕ", "ʥ": "d͡ʑ",
 }  # fmt: skip
 # Stress, syllables, length and tones, which change no class.
 _PROSODY = re.compile("[ˈˌ.‿|ːˑ˥˦˧˨˩ꜛꜜ↗↘¹²³⁴⁵⁰]")
 _SEGMENT = re.compile(
     # modifier letters before the letter (ⁿd), modifier letters and combining marks after it (tʲ, n̥, ə˞)
-    f"[ʰʱⁿᵐᵑˀ]*([{''.join(_VOWEL_OF)}{_CONSONANTS}])([\u0300-\u036f˞ʰʱʷʲˠˤʼⁿᵐˡˀ˔˕˖˗᷄᷅᷈]*)"
+    f"[ʰʱⁿᵐᵑˀ]*([{''.join(LETTERS)}])([\u0300-\u036f˞ʰʱʷʲˠˤʼⁿᵐˡˀ˔˕˖˗᷄᷅᷈]*)"
 )
 
 

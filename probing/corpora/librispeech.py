@@ -192,7 +192,7 @@ def _aligned_words(alignment: _Line, header: AudioHeader) -> list[Row]:
 
 def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | None:
     """Gender by speaker id, from `ID | SEX | ...` rows; `None`, with a notice, without SPEAKERS.TXT."""
-    path = tree.find("speakers.txt", above=3)
+    path = tree.find("speakers.txt", problems, above=3)
     if path is None:
         message = "no SPEAKERS.TXT here or up to three folders above: genders unknown; copy it from the corpus"
         problems.append(Problem(tree.root, None, message, "notice"))

@@ -91,7 +91,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     """Every usable utterance, and everything that is wrong with the files."""
     problems: list[Problem] = []
     non_speech = NON_SPEECH.changed(options.non_speech)
-    info_file = tree.find("spkrinfo.txt", above=3)
+    info_file = tree.find("spkrinfo.txt", problems, above=3)
     speaker_info: Mapping[str, _SpeakerInfo] = {}
     if info_file is None:
         message = "no SPKRINFO.TXT here or above: heights unknown, gender from the first letter of the folder name"

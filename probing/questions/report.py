@@ -297,7 +297,7 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
         ("mae_cm", "untrained_mae_cm", _cm) if height else ("accuracy", "untrained_accuracy", _percent)
     )
     shown = at_reported_k(rows)
-    as_good, better = [], []
+    as_good, better = list[str](), list[str]()
     for _, row in shown[shown[theirs].notna()].iterrows():
         if height and row["gender"]:
             continue

@@ -395,3 +395,47 @@ def test_case_sessions() -> None:
     assert any("give --speaker-from 1" in text for text in notices(corpus))
     corpus = open_corpus(case("speaker-is-session-folder"), speaker_from="1")
     assert [speaker.id for speaker in corpus.speakers] == ["anna", "bert"]
+
+
+def test_a_table_of_speakers_is_watched(tmp_path: Path) -> None:
+    root = sessions(tmp_path / "corpus")
+    table = tmp_path / "who.csv"
+    lines = [f"{path.relative_to(root).as_posix()},{path.parts[-4]}\n" for path in root.rglob("*.wav")]
+    table.write_text("file,speaker\n" + "".join(lines))
+    corpus = open_corpus(root, speaker_from=str(table))
+    assert [speaker.id for speaker in corpus.speakers] == ["anna", "bert"]
+    assert corpus.changed() == []
+    table.write_text("file,speaker\n" + "".join(reversed(lines)) + "x,y\n")
+    assert corpus.changed() == [f"{table}: changed since the corpus was opened"]
+    with pytest.raises(InputError, match="who.csv: changed since"):
+        corpus.utterances[0].check_unchanged()
+
+
+@pytest.mark.parametrize("layout", ["timit", "librispeech"])
+def test_of_several_tables_of_speakers_one_is_named(tmp_path: Path, layout: str) -> None:
+    root = tmp_path / "corpus"
+    if layout == "timit":
+        timit_nltk(root)
+        table = root / "spkrinfo.txt"
+    else:
+        librispeech(root)
+        table = root / "SPEAKERS.TXT"
+    assert open_corpus(root).problems == ()
+    folders = [root / "a", root / "b"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(table, folder / table.name)
+    message = (
+        f"{table}: is read, and not {folders[0] / table.name}, {folders[1] / table.name}; remove those that do not"
+    )
+    assert any(notice.startswith(message) for notice in notices(open_corpus(root)))
+    table.unlink()
+    message = f"{folders[0] / table.name}: is read, and not {folders[1] / table.name}; remove those that do not count"
+    assert message in notices(open_corpus(root))
+    for folder in folders:
+        shutil.rmtree(folder)
+    (tmp_path / "DOC").mkdir()
+    for name in ("DOC/SPEAKERS.TXT", "speakers.txt", "DOC/SPKRINFO.TXT", "spkrinfo.txt"):
+        (tmp_path / name).write_text("")
+    (notice,) = [text for text in notices(open_corpus(root)) if "is read, and not" in text]
+    assert f"{tmp_path}/{table.name.lower()}: is read, and not {tmp_path}/DOC/" in notice

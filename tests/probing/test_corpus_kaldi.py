@@ -80,7 +80,11 @@ def test_segments_cut_utterances_from_recordings(kaldi: Path) -> None:
     (kaldi / "segments").write_text("b anna-s1 0.25 0.4375\na anna-s1 0 0.25\nc anna-s2 0.1 -1\nd bert-s1 0.25 0.75\n")
     (kaldi / "utt2spk").write_text("a anna\nb anna\nc anna\nd bert\n")
     (kaldi / "text").write_text("a A\nb B\nc C\nd D\n")
-    ctm_rows(kaldi / "words.ctm", ["anna-s1"], [(1000, 2000, "one"), (4000, 5000, "two"), (5000, 6500, "three")])
+    ctm_rows(
+        kaldi / "words.ctm",
+        ["anna-s1"],
+        [(1000, 2000, "one"), (4000, 5000, "two"), (5000, 6500, "three"), (7000, 7500, "x")],
+    )
     (kaldi / "phones.ctm").unlink()
     corpus = open_corpus(kaldi)
     assert [(u.id, u.offset, u.samples, u.prompt) for u in corpus.utterances] == [
@@ -94,6 +98,8 @@ def test_segments_cut_utterances_from_recordings(kaldi: Path) -> None:
         assert len(read_audio(utterance, 8000)) == utterance.samples // 2
     (notice,) = [text for text in messages(corpus, "notice") if "clipped" in text]
     assert "segments:4: d ends 4000 samples after its recording and is clipped" in notice
+    lost = "words.ctm: rows outside the utterances of segments are not read: 1"
+    assert any(lost in text for text in messages(corpus, "notice"))
     moved = open_corpus(kaldi).fingerprint()
     edit(kaldi / "segments", "c anna-s2 0.1 -1", "c anna-s2 0.1 0.5")
     assert open_corpus(kaldi).fingerprint() == moved
@@ -222,6 +228,19 @@ def test_folders_that_cannot_be_read(kaldi: Path) -> None:
         open_corpus(kaldi)
 
 
+def test_what_is_said_of_many_rows_is_one_line(kaldi: Path) -> None:
+    (kaldi / "text").write_text("anna-s1\nanna-s2\nbert-s1 A\nbert-s1 B\nbert-s1 C\n")
+    for path in kaldi.rglob("*.wav"):
+        tone(path, SAMPLES - 20)
+    found = sorted(text.removeprefix(f"{kaldi}/") for text in messages(open_corpus(kaldi), "notice"))
+    assert found == [
+        "phones.ctm:4: segments that end at most 10 ms after the audio are clipped to it (4 times)",
+        "text: has no row of anna-s1, anna-s2, bert-s2: unknown; add it",
+        "text:1: rows with nothing after their key are ignored (2 times)",
+        "text:4: keys are listed twice; the first row counts (2 times)",
+    ]
+
+
 def test_parts_of_a_data_folder_are_not_read_twice(kaldi: Path) -> None:
     part = kaldi / "split2" / "1"
     part.mkdir(parents=True)
@@ -229,6 +248,17 @@ def test_parts_of_a_data_folder_are_not_read_twice(kaldi: Path) -> None:
     corpus = open_corpus(kaldi)
     assert len(corpus.utterances) == 4
     assert "data folders in other data folders are not read: split2/1" in messages(corpus, "notice")[0]
+
+
+def test_a_data_folder_beside_other_annotations_is_noticed(tmp_path: Path) -> None:
+    root = miniature.grids(tmp_path / "corpus")
+    (root / "wav.scp").write_text("a anna/s1.wav\n")
+    ctm_rows(root / "words.ctm", ["anna/s1"], [(0, 100, "a")])
+    notices = messages(open_corpus(root), "notice")
+    assert any(
+        "wav.scp files are not read as layout textgrid: wav.scp; --layout kaldi reads them" in n for n in notices
+    )
+    assert any(".ctm files are not read as layout textgrid: words.ctm; --layout ctm reads them" in n for n in notices)
 
 
 # --- CTM files ----------------------------------------------------------------------------------------
@@ -330,3 +360,17 @@ def test_times_hold_at_any_rate(ctm: Path, rate: int) -> None:
         tone(path, SAMPLES * rate // RATE, rate)
     (word,) = open_corpus(ctm).utterances[0].words
     assert (word.start, word.end) == (1000 * rate // RATE, 6000 * rate // RATE) if rate == 8000 else (2756, 16538)
+
+
+def test_phones_of_timit_survive_as_a_data_folder(timit_sample: Path, tmp_path: Path) -> None:
+    timit = open_corpus(timit_sample).utterances
+    tables: dict[str, list[str]] = {"wav.scp": [], "utt2spk": [], "text": [], "phones.ctm": []}
+    for u in timit:
+        tables["wav.scp"].append(f"{u.id} {u.audio.absolute()}")
+        tables["utt2spk"].append(f"{u.id} {u.speaker.id}")
+        tables["text"].append(f"{u.id} {u.text}")
+        tables["phones.ctm"] += [f"{u.id} 1 {s.start / RATE} {s.samples / RATE:.6f} {s.label}" for s in u.phonemes]
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("\n".join(lines))
+    corpus = open_corpus(tmp_path, strict=True)
+    assert [(u.id, u.phonemes, u.text) for u in corpus.utterances] == [(u.id, u.phonemes, u.text) for u in timit]

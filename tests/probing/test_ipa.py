@@ -3,6 +3,8 @@
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lvm_probe.probing.corpora import ipa
 from lvm_probe.probing.corpora.articulation import IPA_OF, TIMIT, Articulation
@@ -175,3 +177,20 @@ def test_timit_agrees_with_its_equivalents_in_ipa_except_by_convention() -> None
     }
     expected = {symbol: names for symbols, names in conventions.items() for symbol in symbols.split()}
     assert {symbol: names for symbol, names in different.items() if names} == expected
+
+
+@given(
+    st.text("ptkbdɡszʃʒhŋmnlrɾɹjwɥǃʘʡⱱaeiouɪəɝç\u0325\u030a\u032c\u0361\u035c\u032f\u0303\u0327ʰʲːˈ˥ⁿAE1 ", max_size=5)
+)
+def test_any_label_has_an_answer_in_either_unicode_form(label: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, label) for form in ("NFC", "NFD"))
+    assert ipa.articulation(composed) == ipa.articulation(decomposed)
+    assert ipa.is_phone(composed) == ipa.is_phone(decomposed)
+    assert ipa.articulation(label) is None or ipa.is_phone(label)
+
+
+def test_every_letter_has_a_place_and_a_voicing() -> None:
+    for letter in ipa.LETTERS:
+        found = ipa.articulation(letter)
+        assert found is not None
+        assert None not in (found.place, found.voicing)
