@@ -100,7 +100,7 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        held_out = {"groups": groups, "prompts": job.prompts, "fold": job.fold}
+        held_out: Any = {"groups": groups, "prompts": job.prompts, "fold": job.fold}
         predict = partial(_predictions, points=job.points, parts=job.parts, question=question, **held_out)
         outcome = predict(labels)
         if question.permutations:
@@ -182,7 +182,8 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
 
 def _differences(runs: Sequence[Run], mel: Sequence[Run] | None, units: Units) -> dict[str, Any]:
     """How much better than Mel and than the untrained model, over the same rows and with the same weights."""
-    correct, columns = joined(runs).correct, {}
+    correct = joined(runs).correct
+    columns: dict[str, Any] = {}
     if mel is not None:
         columns |= difference_columns("mel", units.difference(correct, joined(mel).correct))
     if all(run.untrained is not None for run in runs):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class Jobs(Sequence[Job]):
         columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes)
         points = rows.points(feature, pool)
         parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)
-        mine = [_some(column, pool.rows) for column in columns]
+        mine: list[Any] = [_some(column, pool.rows) for column in columns]
         return Job(self.question, feature, pool, fold, points, parts, untrained, *mine)
 
 

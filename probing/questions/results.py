@@ -43,7 +43,7 @@ CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "l
 SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
 
-TESTS = ("p_minus_mel", "p_minus_untrained", "p_baseline", "p_null")
+TESTS = ["p_minus_mel", "p_minus_untrained", "p_baseline", "p_null"]
 """Columns of p values. Each has one beside it that ends in `_holm`, adjusted for all tests that a command prints."""
 
 MIN_PERMUTATIONS_FOR_P = 19

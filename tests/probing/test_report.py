@@ -26,7 +26,7 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     )
     assert lines[3].startswith("The trained model is better than the untrained one for z1 (utterance, k=5: ")
     assert re.fullmatch(
-        r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(\+.* to \+.*, p=.*\)\.", lines[4]
+        r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(\+.* to \+.*, p[=<].*\)\.", lines[4]
     )
     top = next(i for i, line in enumerate(lines) if line.strip().startswith("balanced"))
     assert re.split(r"\s{2,}", lines[top].strip()) == ["balanced", "paper"]
