@@ -50,16 +50,24 @@ def add_reading(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--speaker-from",
         metavar="RULE",
-        help="what names the speakers of TextGrid and .lab folders: a folder level (1, 2, ... from the corpus, -1 for "
-        "the file's own), a table.csv with the columns file,speaker, or a pattern such as '([a-z]+)_' (default: the "
-        "nearest folder, or the file name up to the first _ or -)",
+        help="what names the speakers of TextGrid, .lab and CTM folders: a folder level (1, 2, ... from the corpus, "
+        "-1 for the file's own), a table.csv with the columns file,speaker, or a pattern such as '([a-z]+)_' (default: "
+        "the nearest folder, or the file name up to the first _ or -)",
     )
     group.add_argument("--strict", action="store_true", help="stop at the first unusable utterance")
     group.add_argument("--no-resample", action="store_true", help="leave out audio of another sample rate")
     group.add_argument(
-        "--phoneme-tier", metavar="NAME", help="TextGrid tier of the phonemes, by name or number (default: usual names)"
+        "--phoneme-tier",
+        metavar="NAME",
+        help="TextGrid tier of the phonemes, by name or number, or their CTM file (default: usual names)",
     )
-    group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier of the words, likewise")
+    group.add_argument("--word-tier", metavar="NAME", help="TextGrid tier or CTM file of the words, likewise")
+    group.add_argument(
+        "--non-speech",
+        metavar="LABEL,LABEL",
+        help="more labels of noises and unknown words, which are neither phonemes nor words; <>, [] and {} stand for "
+        "all labels in such brackets, and a - says that a label is speech, as in --non-speech=-br,-[]",
+    )
 
 
 def add_part(group: argparse._ActionsContainer) -> None:
@@ -99,6 +107,7 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_pr
         phoneme_tier=args.phoneme_tier,
         word_tier=args.word_tier,
         speaker_from=args.speaker_from,
+        non_speech=names(args.non_speech or ""),
     )
     if print_problems:
         for problem in corpus.problems[:SHOWN_PROBLEMS]:

@@ -14,6 +14,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import names
 from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
 from lvm_probe.models.io.files import write_csv
+from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.questions.question import (
     PROTOCOLS_OF,
@@ -47,6 +48,7 @@ FLAGS = {
     "speakers": "--speaker",
     "gender": "--gender",
     "phones": "--phones",
+    "phone_set": "--phone-set",
     "min_count": "--min-count",
     "height_edges": "--height-edges",
     "ks": "--k",
@@ -106,9 +108,11 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     add(rows, "rows", choices=get_args(RowUnit), help=row)
     add(rows, "speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
     add(rows, "gender", choices=("F", "M"), help="only speakers of this gender")
-    phones = "fold TIMIT's labels to this set (default: labels as they are); sil of timit39 is closures, and silences "
-    phones += "with --silence keep"
-    add(rows, "phones", choices=("timit61", "timit48", "timit39"), help=phones)
+    phones = "fold TIMIT's or ARPAbet labels to this set (default: labels as they are); arpabet is ARPAbet without "
+    phones += "stress, sil of timit39 is closures, and silences with --silence keep"
+    add(rows, "phones", choices=get_args(PhoneSet), help=phones)
+    label_set = "what the phone labels are written in (default: recognised); others are left out by name"
+    add(rows, "phone_set", choices=get_args(LabelSet), help=label_set)
     count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
     add(rows, "min_count", type=int, metavar="N", help=count)
     heights = "boundaries of the classes of the target height"
@@ -266,6 +270,7 @@ def _results_file(folders: Sequence[Path], questions: Sequence[Question]) -> Pat
         "+".join(str(question.protocol) for question in questions),
         "+".join(speakers) if len(speakers) <= MAX_NAMED_SPEAKERS else f"{len(speakers)}speakers",
         question.phones,
+        question.phone_set,
         f"{question.rows}-rows" if question.rows else "",
         question.gender,
         "" if question.keep_sa else "no-sa",

@@ -8,7 +8,7 @@ in their marks.
 import re
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from lvm_probe.figures.wording import joined
 from lvm_probe.models.io.files import write_atomically, write_csv
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.phones import Manner
+from lvm_probe.probing.corpora.articulation import Articulation, Height, Manner, Place, Voicing
 
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
 """Widths of figures in one column of a page and across both, in inches."""
@@ -203,52 +203,100 @@ class ClassStyle:
         return blend(self.colour, "white", share)
 
 
-# For every manner the colours at both ends, and the labels between them, related ones next to each other.
+# For every manner the colours at both ends, and TIMIT's labels between them, related ones next to each other.
 _PHONES: dict[Manner, tuple[str, str, str]] = {
     "stop": ("#07306E", "#3E8ACB", "p b t d k g dx q"),
     "closure": ("#4E9BD1", "#9CCBEA", "pcl bcl tcl dcl kcl gcl cl vcl"),
     "affricate": ("#003F3A", "#006A5E", "ch jh"),
     "fricative": ("#00785A", "#5CC9A0", "s z sh zh f v th dh"),
     "nasal": ("#6A1B78", "#CF95D6", "m em n en nx ng eng"),
+    "trill": ("#8C3A00", "#C4703A", ""),
+    "tap": ("#B35A1F", "#E3A06A", ""),
+    "click": ("#2F2F6B", "#7A7AC4", ""),
+    "approximant": ("#7C5E00", "#D9B526", ""),
     "semivowel": ("#7C5E00", "#D9B526", "l el r w y hh hv"),
     "vowel": ("#7A0C2E", "#FF9E57", "iy ih ix ey eh ae ay aa aw ao oy ow uh uw ux er axr ah ax ax-h"),
     "silence": ("#5A5A5A", "#B0B0B0", "h# pau epi sil"),
 }
 _MARKERS = "osD^vPXd<*>p"
-# Of a manner as a whole: the phone whose colour it takes, and a mark. Vowels are the most numerous, and open marks hide
-# less.
-_MANNERS: dict[Manner, tuple[str, str]] = {
-    "stop": ("t", "o"),
-    "closure": ("tcl", "s"),
-    "affricate": ("jh", "X"),
-    "fricative": ("sh", "^"),
-    "nasal": ("ng", "D"),
-    "semivowel": ("w", "P"),
-    "vowel": ("aa", "o"),
-    "silence": ("pau", "d"),
+# Of a manner as a whole: its colour as a share of the way between the two ends, and a mark. Vowels are the most
+# numerous, and open marks hide less.
+_MANNERS: dict[Manner, tuple[float, str]] = {
+    "stop": (2 / 7, "o"),
+    "closure": (2 / 7, "s"),
+    "affricate": (1, "X"),
+    "fricative": (2 / 7, "^"),
+    "nasal": (5 / 6, "D"),
+    "trill": (0.5, "v"),
+    "tap": (0.5, "<"),
+    "click": (0.5, "*"),
+    "approximant": (3 / 6, "P"),
+    "semivowel": (3 / 6, "P"),
+    "vowel": (7 / 19, "o"),
+    "silence": (1 / 3, "d"),
 }
 _NUMBERS = ("#2D1160", "#F8765C")
 _NUMBER_MARKERS = "osDv^P"
 
 
 def phone_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
-    """Style of every distinct label, in the order of a legend: by manner, related phones next to each other.
+    """Style of every distinct phone label, in the order of a legend: by manner, related phones next to each other.
 
-    TIMIT's labels (61, 48, 39) look the same in every figure. Any other labels (other alphabets, genders) follow as
-    the group `other`, told apart by their alphabetical order.
+    TIMIT's labels (61, 48, 39) look the same in every figure, and ARPAbet's have their colours; the mark tells a
+    vowel's stress. Labels in IPA are ordered and coloured by place, height and voicing within their manner. Any other
+    labels follow as the group `other`.
     """
     wanted = set(labels)
-    styles: dict[str, ClassStyle] = {}
+    match phones.recognised(wanted):
+        case "ipa":
+            styles = _ipa_styles(wanted)
+        case "arpabet":
+            styles = _timit_styles({label: phones.timit_symbol(label) or label for label in sorted(wanted)})
+        case _:
+            styles = _timit_styles({label: label for label in wanted})
+    return styles | other_styles(wanted - styles.keys())
+
+
+def other_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Style of every distinct label that is no phone, told apart by their alphabetical order."""
+    colours = [colour for colour, _, _ in _FEATURES.values()]
+    return {
+        label: ClassStyle(colours[i % len(colours)], *_nth_marker(0, i)) for i, label in enumerate(sorted(set(labels)))
+    }
+
+
+def _timit_styles(symbols: Mapping[str, str]) -> dict[str, ClassStyle]:
+    """Style of every label whose symbol is TIMIT's."""
+    written: dict[str, list[str]] = {}
+    for label, symbol in symbols.items():
+        written.setdefault(symbol, []).append(label)
+    styles = {}
     for turn, (group, (dark, light, members)) in enumerate(_PHONES.items()):
         order = members.split()
-        for i, label in enumerate(order):
-            if label in wanted:
+        for i, symbol in enumerate(order):
+            for label in written.get(symbol, []):
+                stress = int(label[-1]) if label[-1] in "012" else 0
                 colour = blend(dark, light, i / (len(order) - 1))
-                styles[label] = ClassStyle(colour, *_nth_marker(2 * turn, i), group)
-    colours = [colour for colour, _, _ in _FEATURES.values()]
-    for i, label in enumerate(sorted(wanted - styles.keys())):
-        styles[label] = ClassStyle(colours[i % len(colours)], *_nth_marker(0, i))
+                styles[label] = ClassStyle(colour, *_nth_marker(2 * turn, i + stress), group)
     return styles
+
+
+def _ipa_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Style of every label in IPA that is one phone, and of silences."""
+    known = {label: how for label in labels if (how := phones.articulation(label, "ipa"))}
+    styles: dict[str, ClassStyle] = {}
+    for turn, (group, (dark, light, _)) in enumerate(_PHONES.items()):
+        members = sorted((_rank(how), label) for label, how in known.items() if how.manner == group)
+        for i, (_, label) in enumerate(members):
+            colour = blend(dark, light, i / max(1, len(members) - 1))
+            styles[label] = ClassStyle(colour, *_nth_marker(2 * turn, i), group)
+    return styles
+
+
+def _rank(how: Articulation) -> tuple[int, ...]:
+    """Where a phone comes within its manner: by place, then height from close to open, then voicing."""
+    classes = (how.place, get_args(Place)), (how.height, get_args(Height)), (how.voicing, get_args(Voicing))
+    return tuple(order.index(name) if name else len(order) for name, order in classes)
 
 
 def _nth_marker(first: int, i: int) -> tuple[str, bool]:
@@ -260,8 +308,8 @@ def manner_styles(manners: Iterable[str]) -> dict[str, ClassStyle]:
     """Style of every manner of articulation among these, in the order of a legend."""
     present = set(manners)
     return {
-        manner: ClassStyle(phone_styles([phone])[phone].colour, marker, manner != "vowel", manner)
-        for manner, (phone, marker) in _MANNERS.items()
+        manner: ClassStyle(blend(*_PHONES[manner][:2], share), marker, manner != "vowel", manner)
+        for manner, (share, marker) in _MANNERS.items()
         if manner in present
     }
 
@@ -273,22 +321,28 @@ def interval_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
         number = re.search(r"\d+(\.\d+)?", label)
         return not label.startswith("<"), float(number[0]) if number else 0.0, label
 
-    ascending = sorted(set(labels), key=key)
-    shares = np.linspace(0, 1, len(ascending))
+    return ordered_styles(sorted(set(labels), key=key))
+
+
+def ordered_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Styles of classes that have an order, in that order, from dark to light."""
+    names = list(labels)
+    shares = np.linspace(0, 1, len(names))
     return {
         label: ClassStyle(blend(*_NUMBERS, share), _NUMBER_MARKERS[i % len(_NUMBER_MARKERS)], i < len(_NUMBER_MARKERS))
-        for i, (label, share) in enumerate(zip(ascending, shares.tolist(), strict=True))
+        for i, (label, share) in enumerate(zip(names, shares.tolist(), strict=True))
     }
 
 
 def articulation_order(labels: Iterable[str]) -> list[str]:
-    """Distinct labels by manner, then by place of articulation; labels that are not TIMIT's come last."""
+    """Distinct labels by manner, then by place of articulation; labels of no known phone set come last."""
     styles = phone_styles(labels)
     groups = list(dict.fromkeys(style.group for style in styles.values()))
-    places = get_args(phones.Place)
+    label_set = phones.recognised(styles) or "timit"
+    places = get_args(Place)
 
     def key(label: str) -> tuple[int, int]:
-        place = phones.place(label) if label in phones.TIMIT61 | phones.TIMIT48 else None
+        place = phones.phone_class(label, "place", label_set)
         return groups.index(styles[label].group), places.index(place) if place else len(places)
 
     return sorted(styles, key=key)

@@ -160,8 +160,8 @@ def ask(
 
     Args:
         table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
-        target: "phoneme", "manner", "place", "word", "speaker", "gender", "dialect", "height" (in classes) or
-            "height-cm".
+        target: "phoneme", its classes "manner", "place", "voicing", "vowel-height" and "vowel-backness", "word",
+            "speaker", "gender", "dialect", "height" (in classes) or "height-cm".
         method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for "height-cm") or
             "abx".
         protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of

@@ -112,6 +112,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Extract the parts of the table that are not there yet."""
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.probing.corpora import non_speech
     from lvm_probe.probing.corpora.corpus import abbreviated, unaligned
     from lvm_probe.probing.features import addition, extraction
 
@@ -156,6 +157,8 @@ def run(args: argparse.Namespace) -> Output:
     print_left_out(result.left_out)
     changed = print_changed_files(corpus, result.left_out)
     without = unaligned(corpus.utterances)
+    left_out_labels = non_speech.count(corpus.utterances)
+    labels = f"{non_speech.as_text(left_out_labels)}\n" if left_out_labels else ""
     document = {
         "tokens": sum(result.tokens.values()),
         "tokens_by_unit": result.tokens,
@@ -166,6 +169,7 @@ def run(args: argparse.Namespace) -> Output:
         "parts_done": result.parts_done,
         "aligned": len(corpus.utterances) - len(without),
         "unaligned": without,
+        "non_speech": left_out_labels,
         "left_out": list(result.left_out),
         "changed": changed,
         "table": str(out),
@@ -178,7 +182,7 @@ def run(args: argparse.Namespace) -> Output:
     rest = f"; no rows of phones or words: {abbreviated(without, 3)}" if without else ""
     aligned = f"aligned {len(corpus.utterances) - len(without):,} of {len(corpus.utterances):,} utterances{rest}"
     text = (
-        f"{counts}\n{aligned}\nfeatures: {features}\n"
+        f"{counts}\n{aligned}\n{labels}features: {features}\n"
         f"{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
         f"table: {out}\nnext: probe knn --target {target} --latents {out}"
     )

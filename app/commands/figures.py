@@ -32,8 +32,8 @@ EXAMPLES = (
 )
 
 COMMAND_OPTIONS = (
-    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "speaker", "fit",
-    "only", "permutations", "seed", "strict", "no_resample",
+    "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "non_speech",
+    "speaker", "fit", "only", "permutations", "seed", "strict", "no_resample",
 )  # fmt: skip
 """Options that change the report, which prints the command line that made it."""
 DEFAULTS = {"layout": "auto", "fit": "held-out", "seed": 0}
@@ -203,7 +203,8 @@ def _command(args: argparse.Namespace, only: Sequence[str]) -> str:
         words += [flag] if value is True else []
         for word in [] if value is True else value if isinstance(value, list) else [value]:
             path = Path(str(word))
-            words += [flag, path.name if path.is_absolute() else str(word)]
+            text = path.name if path.is_absolute() else str(word)
+            words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
     return f"{shlex.join(words)} --out DIR"
 
 

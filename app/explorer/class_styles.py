@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -11,6 +12,7 @@ from matplotlib.colors import to_rgb
 from lvm_probe.app.explorer.projections import UNKNOWN
 from lvm_probe.figures import style
 from lvm_probe.figures.style import ClassStyle
+from lvm_probe.probing.corpora.articulation import Backness, Height, Place, Voicing
 
 MUTED = "#9AA0A6"
 """Colour of points outside the selection: visible on white and on black."""
@@ -23,6 +25,13 @@ GLYPHS = {
 
 PREDICTION = "prediction"
 """The colouring by whether the kNN's prediction is right."""
+
+_ORDERED = {
+    "place": get_args(Place),
+    "voicing": get_args(Voicing),
+    "vowel-height": get_args(Height),
+    "vowel-backness": get_args(Backness),
+}
 
 _PREDICTIONS = {
     "right": ClassStyle("#0072B2", "o"),
@@ -46,8 +55,12 @@ def class_styles(labels: Iterable[str], by: str, *, dark: bool = False) -> dict[
             styles = style.manner_styles(known)
         case "prediction":
             styles = {label: one for label, one in _PREDICTIONS.items() if label in present}
-        case _:
+        case "phoneme":
             styles = style.phone_styles(known)
+        case "place" | "voicing" | "vowel-height" | "vowel-backness":
+            styles = style.ordered_styles(name for name in _ORDERED[by] if name in present)
+        case _:
+            styles = style.other_styles(known)
     if UNKNOWN in present:
         styles[UNKNOWN] = ClassStyle(MUTED, "o", filled=False)
     return {label: replace(one, colour=visible(one.colour, dark)) for label, one in styles.items()}

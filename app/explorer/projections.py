@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from lvm_probe.figures.embedding import MIN_DIST, NEIGHBOURS
 from lvm_probe.figures.lda_scatter import half_of_utterances
 from lvm_probe.figures.lda_scatter import project as discriminants_of
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.questions.question import HEIGHT_EDGES
+from lvm_probe.probing.questions.question import HEIGHT_EDGES, PHONEME_TARGETS
 from lvm_probe.probing.questions.rows import height_classes
 
 Layout = Literal["LDA", "PCA", "UMAP"]
@@ -26,7 +26,8 @@ Layout = Literal["LDA", "PCA", "UMAP"]
 UNKNOWN = "unknown"
 """The class of a token where the table does not know it."""
 
-TOKEN_CLASSES = ("phoneme", "manner", "place", "word")
+TOKEN_CLASSES = (*PHONEME_TARGETS, "word")
+VOWEL_CLASSES = ("vowel-height", "vowel-backness")
 SPEAKER_CLASSES = ("gender", "height", "dialect", "speaker")
 
 MAX_DRAWN = 20_000
@@ -57,13 +58,12 @@ def filtered_rows(
 def classes(tokens: pd.DataFrame, by: str, *, phone_set: str = "as labelled") -> np.ndarray:
     """The class of every token as text, or `UNKNOWN`.
 
-    `by` is one of `TOKEN_CLASSES` and `SPEAKER_CLASSES`. Unknown are phones that the phone set drops, and manner and
-    place of labels that are not TIMIT's.
+    `by` is one of `TOKEN_CLASSES` and `SPEAKER_CLASSES`. Unknown are phones that the phone set drops, and the
+    classes of phones that have none. Labels that the phone set is not for stay as they are.
     """
     match by:
-        case "phoneme" | "manner" | "place":
-            names = {label: _phone_class(str(label), by, phone_set) for label in tokens["label"].unique()}
-            column = tokens["label"].map(names)
+        case "phoneme" | "manner" | "place" | "voicing" | "vowel-height" | "vowel-backness":
+            column = tokens["label"].map(_phone_classes(tokens["label"].unique(), by, phone_set))
         case "word":
             column = tokens["label"].str.lower()
         case "height":
@@ -77,18 +77,29 @@ def classes(tokens: pd.DataFrame, by: str, *, phone_set: str = "as labelled") ->
     return column.astype(object).where(column.notna(), UNKNOWN).astype(str).to_numpy(dtype=object)
 
 
-def _phone_class(label: str, by: str, phone_set: Any) -> str | None:
-    if label not in phones.TIMIT61:
-        return label if by == "phoneme" else None
-    folded = label if phone_set == "as labelled" else phones.fold(label, phone_set, silences=True)
-    if folded is None or by == "phoneme":
-        return folded
-    return phones.manner(folded) if by == "manner" else phones.place(folded)
+def _phone_classes(labels: Iterable[str], by: Any, phone_set: Any) -> dict[str, str | None]:
+    label_set = phones.recognised(labels) or "timit"
+    folds = phone_set in phones.foldings(label_set)
+    folded_set = label_set if not folds or phone_set == "arpabet" else "timit"
+
+    def class_of(label: str) -> str | None:
+        now: str | None = label
+        if folds and (label in phones.SILENCES or phones.belongs(label, label_set)):
+            now = phones.fold(label, phone_set, label_set, silences=True)
+        return now if now is None or by == "phoneme" else phones.phone_class(now, by, folded_set)
+
+    return {label: class_of(label) for label in labels}
+
+
+def phone_sets(tokens: pd.DataFrame) -> list[str]:
+    """What the phone labels of a table can be folded to, after "as labelled"."""
+    label_set = phones.recognised(tokens.loc[tokens["unit"] == "phoneme", "label"].unique())
+    return ["as labelled", *(phones.foldings(label_set) if label_set else ())]
 
 
 def targets_of(tokens: pd.DataFrame, unit: str) -> list[str]:
     """Targets of which these tokens have two or more known classes, the unit's own first."""
-    own = {"phoneme": ("phoneme", "manner", "place"), "word": ("word",)}.get(unit, ())
+    own = {"phoneme": PHONEME_TARGETS, "word": ("word",)}.get(unit, ())
     return [by for by in (*own, *SPEAKER_CLASSES) if len(set(classes(tokens, by)) - {UNKNOWN}) > 1]
 
 

@@ -53,7 +53,7 @@ class Excerpt:
     @property
     def key(self) -> tuple[str, int, int]:
         """Identifies the excerpt, for caches."""
-        return str(self.utterance.audio), self.start, self.end
+        return f"{self.utterance.audio} {self.utterance.id}", self.start, self.end
 
 
 def speakers_of(inputs: ExplorerInputs) -> Speakers:

@@ -4,12 +4,13 @@ libsndfile reads WAV, FLAC, Ogg, MP3 and NIST SPHERE (also under the name .WAV, 
 It silently shortens truncated WAV and SPHERE files, so their headers are checked here too.
 """
 
+import io
 import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -37,13 +38,25 @@ _MAX_UPSAMPLING = 64
 
 _BLOCK = 1 << 20
 
+# What programs write for the size of a WAV file's data when they do not know it; the last is sox's.
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFF000)
+_MAX_RIFF = 0xFFFFFF00
+
 
 class AudioHeader(NamedTuple):
-    """Number of samples per channel, sample rate in Hz, and number of channels."""
+    """What the header of an audio file says.
+
+    Attributes:
+        samples: their number per channel.
+        sample_rate: in Hz.
+        channels: their number.
+        open_end: whether it does not say the number of samples, which then go on to the end of the file.
+    """
 
     samples: int
     sample_rate: int
     channels: int
+    open_end: bool = False
 
 
 def read_audio_header(path: Path) -> AudioHeader:
@@ -62,17 +75,14 @@ def read_audio_header(path: Path) -> AudioHeader:
             frames, rate, channels = int(info.frames), int(info.samplerate), int(info.channels)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise InputError(f"{path}: unreadable as audio ({_reason(error)}); convert it to WAV or FLAC") from error
-    promised = _promised_bytes(path)
+    data = _riff_data(path)
+    open_end = data is not None and data.open_end
+    promised = size if open_end else _promised_bytes(path)
     if (promised is not None and promised > size) or frames > size * _MAX_SAMPLES_PER_BYTE:
         what = f"{promised:,} bytes" if promised is not None else f"{frames:,} samples"
         raise InputError(
             f"{path}: truncated: its header promises {what}, the file has {size:,} bytes; copy it again "
             "from its source, or rewrite it with ffmpeg or sox if it was written through a pipe"
-        )
-    if frames < 1 and promised is not None and promised < size:
-        raise InputError(
-            f"{path}: its header says 0 bytes of audio, but {size - promised:,} bytes follow it, as in a file written "
-            "through a pipe; write its header anew, such as by sox --ignore-length IN.wav OUT.wav"
         )
     if frames < 1 or rate < 1:
         raise InputError(f"{path}: contains no samples; copy it again from its source or remove it")
@@ -85,7 +95,7 @@ def read_audio_header(path: Path) -> AudioHeader:
             last = ()
         if len(last) != 1:
             raise InputError(f"{path}: truncated: its last sample cannot be read; copy it again from its source")
-    return AudioHeader(frames, rate, channels)
+    return AudioHeader(frames, rate, channels, open_end)
 
 
 def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " n"]:
@@ -106,8 +116,11 @@ def read_audio(utterance: Utterance, sample_rate: int) -> Float32[np.ndarray, " 
     path = utterance.audio
     header = read_audio_header(path)
     check_mono(path, header.channels)
-    pcm = _read_pcm16(path, header.samples)
-    if len(pcm) != utterance.samples or header.sample_rate != utterance.sample_rate:
+    start, samples = (0, header.samples) if utterance.offset is None else (utterance.offset, utterance.samples)
+    if header.samples < start + samples:
+        raise InputError(f"{path}: ends before {utterance.id}, which ends at sample {start + samples}; open it again")
+    pcm = _read_pcm16(path, start, samples)
+    if samples != utterance.samples or header.sample_rate != utterance.sample_rate:
         raise InputError(
             f"{path}: {len(pcm)} samples at {header.sample_rate} Hz, but {utterance.samples} at "
             f"{utterance.sample_rate} Hz when the corpus was opened; open it again"
@@ -189,17 +202,67 @@ def resample_segment(segment: Segment, old_rate: int, new_rate: int) -> Segment:
 @contextmanager
 def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     """An audio file opened by its handle: by its name libsndfile takes a macOS file `._NAME` beside it for a part."""
-    with path.open("rb") as handle, soundfile.SoundFile(handle.fileno(), closefd=False) as file:
-        yield file
+    data = _riff_data(path)
+    with path.open("rb") as handle:
+        if data is not None and data.open_end:
+            with soundfile.SoundFile(_OpenEnd(handle, data)) as file:
+                yield file
+        else:
+            with soundfile.SoundFile(handle.fileno(), closefd=False) as file:
+                yield file
 
 
-def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
-    """All samples as 16-bit PCM, read in blocks so that memory follows the data, not the header's promise."""
+class _RiffData(NamedTuple):
+    """The data chunk of a WAV file: where its content starts, its size by the header, and the size of the file."""
+
+    start: int
+    size: int
+    file_size: int
+    open_end: bool
+
+
+class _OpenEnd(io.RawIOBase):
+    """A WAV file whose header does not say its length, with the length that it has."""
+
+    def __init__(self, handle: BinaryIO, data: _RiffData) -> None:
+        self._handle = handle
+        size = min(data.file_size - data.start, _MAX_RIFF)
+        self._sizes = {4: struct.pack("<I", data.start - 8 + size), data.start - 4: struct.pack("<I", size)}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._handle.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._handle.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        at = self._handle.tell()
+        content = bytearray(self._handle.read(len(buffer)))
+        for place, size in self._sizes.items():
+            for i, byte in enumerate(size, start=place - at):
+                if 0 <= i < len(content):
+                    content[i] = byte
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def _read_pcm16(path: Path, start: int, samples: int) -> Int16[np.ndarray, " n"]:
+    """Samples as 16-bit PCM, read in blocks so that memory follows the data, not the header's promise."""
     blocks: list[np.ndarray] = []
+    missing = samples
     try:
         with _open(path) as file:
-            while len(block := _read_block(file, path)):
+            if start:
+                file.seek(start)
+            while len(block := _read_block(file, path, min(_BLOCK, missing))):
                 blocks.append(block)
+                missing -= len(block)
     except InputError:
         raise
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # ValueError: the decoder ended past the end
@@ -213,15 +276,15 @@ def _read_pcm16(path: Path, samples: int) -> Int16[np.ndarray, " n"]:
     return pcm
 
 
-def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"]:
+def _read_block(file: soundfile.SoundFile, path: Path, samples: int) -> Int16[np.ndarray, " n"]:
     match file.subtype:
         case "PCM_16" | "PCM_U8" | "PCM_S8" | "ULAW" | "ALAW":
-            return file.read(_BLOCK, dtype="int16")
+            return file.read(samples, dtype="int16")
         case "PCM_24" | "PCM_32":
-            wide = file.read(_BLOCK, dtype="int32").astype(np.int64)
+            wide = file.read(samples, dtype="int32").astype(np.int64)
             return np.minimum((wide + (1 << 15)) >> 16, FULL_SCALE - 1).astype(np.int16)
         case _:
-            real = file.read(_BLOCK, dtype="float64")
+            real = file.read(samples, dtype="float64")
             if not np.isfinite(real).all():
                 raise InputError(f"{path}: contains samples that are not finite (NaN or infinity); export it again")
             if len(real) and (peak := float(np.abs(real).max())) > _MAX_PEAK:
@@ -231,25 +294,40 @@ def _read_block(file: soundfile.SoundFile, path: Path) -> Int16[np.ndarray, " n"
 
 def _promised_bytes(path: Path) -> int | None:
     """The file size that a RIFF or NIST SPHERE header implies; None where it implies none."""
+    if data := _riff_data(path):
+        return data.start + data.size
     with path.open("rb") as file:
         head = file.read(1024)
-        match head[:4]:
-            case b"RIFF" if head[8:12] == b"WAVE":
-                at = 12
-                for _ in range(1000):
-                    file.seek(at)
-                    chunk = file.read(8)
-                    if len(chunk) < 8:
-                        return None
-                    size: int = struct.unpack("<I", chunk[4:])[0]
-                    if chunk[:4] == b"data":
-                        return at + 8 + size
-                    at += 8 + size + size % 2
+    return _promised_by_sphere(head) if head.startswith(b"NIST") else None
+
+
+def _riff_data(path: Path) -> _RiffData | None:
+    """The data chunk of a WAV file; None where there is none."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return None
+        file_size = file.seek(0, io.SEEK_END)
+        at = 12
+        for _ in range(1000):
+            file.seek(at)
+            name, size = _chunk(file.read(8))
+            if size is None:
                 return None
-            case b"NIST":
-                return _promised_by_sphere(head)
-            case _:
-                return None
+            at += 8
+            if name == b"data":
+                # Nothing but zero or the largest number can be written before the length is known, as into a pipe.
+                # A data chunk of size 0 may also be empty: then another chunk, or nothing, follows it.
+                following, following_size = _chunk(file.read(8))
+                empty = at == file_size or (following.strip().isalnum() and following_size == file_size - at - 8)
+                return _RiffData(at, size, file_size, size in _UNKNOWN_SIZES and not empty)
+            at += size + size % 2
+        return None
+
+
+def _chunk(head: bytes) -> tuple[bytes, int | None]:
+    """Name and size of a RIFF chunk from its first eight bytes; the size is None if there are fewer."""
+    return head[:4], struct.unpack("<I", head[4:])[0] if len(head) == 8 else None
 
 
 def _promised_by_sphere(head: bytes) -> int | None:

@@ -8,7 +8,14 @@ from lvm_probe.probing.corpora.corpus import Problem, Utterance, abbreviated, un
 from lvm_probe.probing.corpora.intake import Tree
 
 _SHOWN = 3
-_ANNOTATIONS = {".phn": "timit", ".wrd": "timit", ".textgrid": "textgrid", ".lab": "lab"}
+_ANNOTATIONS = {
+    ".phn": "timit",
+    ".wrd": "timit",
+    ".textgrid": "textgrid",
+    ".lab": "lab",
+    ".ctm": "ctm",
+    "wav.scp": "kaldi",
+}
 _TRANSCRIPTS = {("textgrid", ".lab"), ("librispeech", ".lab")}  # of the Montreal Forced Aligner
 _PROBE_BYTES = 4096
 
@@ -36,10 +43,10 @@ def _not_read(
     """Annotations of other layouts that were not read, as in a folder whose layout was taken for another."""
     seen = {state.path for utterance in utterances for state in utterance.files}
     seen |= {problem.path for problem in problems}
-    for suffix, other in _ANNOTATIONS.items():
+    for suffix, other in _ANNOTATIONS.items():  # or whole names
         if other == layout or (layout, suffix) in _TRANSCRIPTS:
             continue
-        if paths := [path for path in tree.by_suffix(suffix) if path not in seen]:
+        if paths := [path for path in tree.files if suffix in (path.suffix.lower(), path.name) and path not in seen]:
             names = abbreviated([str(path.relative_to(tree.root)) for path in paths], _SHOWN)
             message = f"{suffix} files are not read as layout {layout}: {names}; --layout {other} reads them"
             yield Problem(tree.root, None, message, "notice")
@@ -47,7 +54,7 @@ def _not_read(
 
 def _copies(root: Path, utterances: Sequence[Utterance]) -> Iterator[Problem]:
     """Recordings with the same bytes; a few bytes are compared before whole files are read."""
-    groups = [list(utterances)]
+    groups = [list({utterance.audio: utterance for utterance in utterances}.values())]
     for digest in (_size, _middle, _whole):
         groups = [part for group in groups for part in _split(group, digest) if len(part) > 1]
     pairs = [f"{copy.id} = {first.id}" for first, *copies in groups for copy in copies]

@@ -123,13 +123,16 @@ class Utterance:
         id: unique within the corpus: `FVMH0_SX116` (TIMIT), `103-1240-0000` (LibriSpeech).
         speaker: who speaks.
         audio: the audio file.
-        samples: length in samples of the audio file.
-        sample_rate: rate of the audio file in Hz; all positions are in its samples.
+        samples: its length in samples.
+        sample_rate: rate of the audio file in Hz; all positions are in its samples, from the start of the utterance.
         split: such as "train" or "test".
         phonemes: phones in order, without overlaps; pauses are among them (see `phones.NON_PHONEMES`).
         words: words ordered by their start; they may overlap, as TIMIT's do.
         text: what is said, as a sentence.
         prompt: what was to be read, where speakers share prompts: TIMIT's sentence (`SX116`), or the text.
+        offset: the utterance's first sample in an audio file that holds several; None if the whole file is one.
+        non_speech: labels of noises and unknown words, and of words that are pauses, as written: they are no words,
+            and `spn` or a pause among the phonemes (see `non_speech.py`).
         files: the state of every file that this was read from, from before it was read.
 
     Raises:
@@ -151,6 +154,8 @@ class Utterance:
     words: tuple[Segment, ...] = ()
     text: str | None = None
     prompt: str | None = None
+    offset: int | None = None
+    non_speech: tuple[str, ...] = ()
     files: tuple[FileState, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -305,8 +310,9 @@ class Corpus:
                 [[s.label, s.start, s.end] for s in utterance.phonemes],
                 [[s.label, s.start, s.end] for s in utterance.words],
             ]
-            if speaker.age is not None:  # otherwise the fingerprint stays that of tables without ages
-                row.append(speaker.age)
+            # Appended only where known, so that the fingerprint of other corpora stays that of earlier tables.
+            row += [] if speaker.age is None else [speaker.age]
+            row += [] if utterance.offset is None else [utterance.offset]
             digest.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
         return digest.hexdigest()
 

@@ -11,7 +11,7 @@ the part of the file name before the first `_` or `-`. A folder named like a voi
 is the speaker in any case, also if it is the root or above it. The option `speaker_from` names speakers by another rule
 (`speakers.py`). An utterance's id is its speaker and file name, and where several files share these, also the folders
 between. The file `speakers.csv` in the root, with the columns
-speaker, gender (F or M), height_cm and dialect, describes the speakers; its cells may be empty.
+speaker, gender (F or M), height_cm, dialect and age (in years), describes the speakers; its cells may be empty.
 """
 
 import csv
@@ -37,27 +37,32 @@ from lvm_probe.probing.corpora.intake import (
 )
 from lvm_probe.probing.corpora.speakers import (
     GENERIC_FOLDERS,
-    SpeakerOf,
+    SpeakerRule,
     notice_shared_folder_names,
     speaker_rule,
 )
 
 _SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
-_COLUMNS = ("speaker", "gender", "height_cm", "dialect")
+_COLUMNS = ("speaker", "gender", "height_cm", "dialect", "age")
 
 
 class Annotation(NamedTuple):
-    """What an annotation file says, and other files that were used with it."""
+    """What an annotation file says, labels that are no speech, and other files that were used with it."""
 
     phonemes: tuple[Segment, ...]
     words: tuple[Segment, ...] = ()
     text: str | None = None
+    non_speech: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
 
 ReadAnnotation = Callable[[Path, Path, AudioHeader, list[Problem]], Annotation]
 """Reads an annotation file; its other arguments are the audio file, the audio's header and a list to append notices to.
 Raises InvalidFile if the annotation is unusable."""
+
+Annotate = Callable[[Path, str, AudioHeader, list[Problem]], Annotation]
+"""The annotation of an audio file, given its utterance's id, its header and a list to append notices to. Raises
+InvalidFile if it is unusable."""
 
 
 def read_folders(
@@ -75,7 +80,6 @@ def read_folders(
         Every usable utterance, and everything that is wrong with the files.
     """
     problems: list[Problem] = []
-    described = _read_speakers(tree, problems)
     audio = one_audio_file_per(lambda path: (str(path.parent), name_key(path.stem)), tree.audio, problems)
     annotations = tree.by_suffix(suffix.lower())
     annotation_of = _pair(tree.root, audio.values(), annotations)
@@ -97,24 +101,50 @@ def read_folders(
                 message = f"no audio of this name beside it or in a parallel folder{others}; "
                 problems.append(Problem(path, None, f"{message}restore it or remove the annotation", "error"))
 
-    speaker_of = speaker_rule(tree.root, options.speaker_from)
-    if options.speaker_from is None:
-        notice_shared_folder_names(audio.values(), tree.root, problems)
-    ids = _ids(audio.values(), speaker_of, tree.root)
-
-    def read_one(path: Path, notices: list[Problem]) -> Utterance:
-        speaker = speaker_of(path)
-        if described is not None and speaker not in described:
-            message = f"speaker {speaker} is not listed: gender and height unknown"
-            notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
+    def annotate(path: Path, id: str, header: AudioHeader, notices: list[Problem]) -> Annotation:
         annotation_file = annotation_of.get(path)
         if annotation_file is None and path in possible:
             message = f"several annotations could belong to it ({abbreviated(possible[path], 3)}); keep one of them"
             raise InvalidFile(path, None, message)
         if annotation_file is None:
             raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
-        header = audio_header(path, options, notices)
         annotation = read_annotation(annotation_file, path, header, notices)
+        return annotation._replace(files=(annotation_file, *annotation.files))
+
+    utterances, more = read_recordings(tree, options, audio.values(), annotate)
+    return utterances, sorted_once(problems + more)
+
+
+def read_recordings(
+    tree: Tree, options: Options, audio: Iterable[Path], annotate: Annotate
+) -> tuple[list[Utterance], list[Problem]]:
+    """Read recordings of which folders, file names and `speakers.csv` say who speaks.
+
+    Args:
+        tree: the corpus's folder.
+        options: the user's options.
+        audio: the audio files.
+        annotate: gives the annotation of each.
+
+    Returns:
+        Every usable utterance, and everything that is wrong with the files.
+    """
+    problems: list[Problem] = []
+    audio = list(audio)
+    described = _read_speakers(tree, problems)
+    described_in = () if described is None else (tree.root / "speakers.csv",)
+    rule = speaker_rule(tree.root, options.speaker_from)
+    if options.speaker_from is None:
+        notice_shared_folder_names(audio, tree.root, problems)
+    ids = _ids(audio, rule, tree.root)
+
+    def read_one(path: Path, notices: list[Problem]) -> Utterance:
+        speaker = rule.speaker(path)
+        if described is not None and speaker not in described:
+            message = f"speaker {speaker} is not listed: gender and height unknown"
+            notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
+        header = audio_header(path, options, notices)
+        annotation = annotate(path, ids[path], header, notices)
         return Utterance(
             id=ids[path],
             speaker=(described or {}).get(speaker) or Speaker(speaker),
@@ -125,24 +155,20 @@ def read_folders(
             phonemes=annotation.phonemes,
             words=annotation.words,
             text=annotation.text,
-            files=tree.states(
-                path,
-                annotation_file,
-                *annotation.files,
-                None if described is None else tree.root / "speakers.csv",
-            ),
+            non_speech=annotation.non_speech,
+            files=(*tree.states(path, *annotation.files, *described_in), *rule.files),
         )
 
-    utterances, more = read_utterances(audio.values(), read_one)
+    utterances, more = read_utterances(audio, read_one)
     return utterances, sorted_once(problems + more)
 
 
-def _ids(paths: Iterable[Path], speaker_of: SpeakerOf, root: Path) -> dict[Path, str]:
+def _ids(paths: Iterable[Path], rule: SpeakerRule, root: Path) -> dict[Path, str]:
     """Utterance ids; those that several files would share are told apart by the folders that are no speaker."""
     files: dict[str, list[tuple[Path, str]]] = {}
     for path in paths:
         try:
-            speaker = speaker_of(path)
+            speaker = rule.speaker(path)
         except InvalidFile:
             continue
         stem = unicodedata.normalize("NFC", path.stem)
@@ -229,8 +255,13 @@ def _parse_speaker(cells: dict[str, str]) -> Speaker:
     genders: dict[str, Gender | None] = {"F": "F", "M": "M", "": None}
     if (gender := cells["gender"].upper()) not in genders:
         raise InputError(f"gender {gender[:20]!r} is not F, M or empty")
+    height, age = (_number(name, cells[name]) for name in ("height_cm", "age"))
+    id = unicodedata.normalize("NFC", cells["speaker"])
+    return Speaker(id, genders[gender], height, cells["dialect"] or None, age)
+
+
+def _number(name: str, cell: str) -> float | None:
     try:
-        height = float(cells["height_cm"]) if cells["height_cm"] else None
+        return float(cell) if cell else None
     except ValueError:
-        raise InputError(f"height_cm {cells['height_cm'][:20]!r} is not a number") from None
-    return Speaker(unicodedata.normalize("NFC", cells["speaker"]), genders[gender], height, cells["dialect"] or None)
+        raise InputError(f"{name} {cell[:20]!r} is not a number") from None

@@ -3,7 +3,7 @@
 import math
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -45,6 +45,7 @@ class Options:
     phoneme_tier: str | None = None
     word_tier: str | None = None
     speaker_from: str | None = None
+    non_speech: tuple[str, ...] = ()
 
 
 class InvalidFile(InputError):
@@ -87,14 +88,14 @@ class Tree:
 
     @classmethod
     def scan(cls, root: Path) -> "Tree":
-        """List a folder. Raises InputError if it is missing, not a folder, empty, or without audio."""
+        """List a folder. Raises InputError if it is missing, not a folder, or has neither audio nor a wav.scp."""
         root = root.expanduser()
         if not root.is_dir():
             problem = "a file, not a folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {problem}; give the folder that holds the corpus")
         files = tuple(sorted(_walk(root)))
         tree = cls(root, files, {path: FileState.now(path) for path in files})
-        if not tree.audio:
+        if not tree.audio and not tree.by_name("wav.scp"):
             problem = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
             raise InputError(f"{root}: {problem}; give a folder that holds {', '.join(SUFFIXES)} files")
         return tree
@@ -108,21 +109,34 @@ class Tree:
         """The files with one of these suffixes (lower case), whatever case they are written in."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
+    def by_name(self, name: str) -> tuple[Path, ...]:
+        """The files of exactly this name, those nearest the root first."""
+        return tuple(sorted((path for path in self.files if path.name == name), key=lambda path: len(path.parts)))
+
     def states(self, *paths: Path | None) -> tuple[FileState, ...]:
         """The states of the files that an utterance is read from, skipping those that are None."""
         return tuple(self.scanned.get(path) or FileState.now(path) for path in paths if path is not None)
 
-    def find(self, name: str, *, above: int = 0) -> Path | None:
-        """The file of this name (in any case) nearest the root, else in so many parent folders or their DOC folder."""
-        inside = [path for path in self.files if path.name.lower() == name]
-        if inside:
-            return min(inside, key=lambda path: (len(path.parts), path))
+    def find(self, name: str, problems: list[Problem], *, above: int) -> Path | None:
+        """The file of this name (in any case) nearest the root, else in so many parent folders or their DOC folder.
+
+        If there are several, a notice names them and the one that is taken.
+        """
+        places = [[path for path in self.files if path.name.lower() == name]]
         for parent in list(self.root.absolute().parents)[:above]:
-            for folder in (parent, *(entry for entry in _entries(parent) if entry.name.lower() == "doc")):
-                for entry in _entries(folder):
-                    if entry.name.lower() == name and entry.is_file():
-                        return entry
-        return None
+            folders = [parent, *(entry for entry in _entries(parent) if entry.name.lower() == "doc")]
+            entries = (entry for folder in folders for entry in _entries(folder))
+            places.append([entry for entry in entries if entry.name.lower() == name and entry.is_file()])
+        found = next((place for place in places if place), None)
+        if found is None:
+            return None
+        taken, *others = sorted(found, key=lambda path: (len(path.parts), path))
+        if others:
+            message = (
+                f"is read, and not {abbreviated([str(path) for path in others], 3)}; remove those that do not count"
+            )
+            problems.append(Problem(taken, None, message, "notice"))
+        return taken
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -146,12 +160,12 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def read_utterances(
-    paths: Iterable[Path], read_one: Callable[[Path, list[Problem]], Utterance]
+    items: Iterable[T], read_one: Callable[[T, list[Problem]], Utterance]
 ) -> tuple[list[Utterance], list[Problem]]:
-    """Read one utterance per audio file.
+    """Read one utterance per item.
 
     Args:
-        paths: the audio files.
+        items: the audio files, or what else names the utterances.
         read_one: reads one and appends its notices to the list; raises InvalidFile if it cannot be used.
 
     Returns:
@@ -162,10 +176,10 @@ def read_utterances(
     utterances: dict[str, Utterance] = {}
     speakers: dict[str, Utterance] = {}
     problems: list[Problem] = []
-    for path in paths:
+    for item in items:
         notices: list[Problem] = []
         try:
-            utterance = read_one(path, notices)
+            utterance = read_one(item, notices)
             if other := utterances.get(utterance.id):
                 message = f"utterance id {utterance.id} is taken by {other.audio}; rename or remove one of them"
                 raise InvalidFile(utterance.audio, None, message)
@@ -229,6 +243,9 @@ def audio_header(path: Path, options: Options, notices: list[Problem]) -> AudioH
         raise InvalidFile(path, None, str(error).removeprefix(f"{path}: ")) from error
     except OSError as error:
         raise _unreadable(path, error) from error
+    if header.open_end:
+        message = "its header does not say how long it is, as in a file written through a pipe: read to the end"
+        notices.append(Problem(path, None, message, "notice"))
     if header.sample_rate != options.sample_rate:
         rates = f"from {header.sample_rate} to {options.sample_rate} Hz"
         if not options.resample:
@@ -290,7 +307,6 @@ def segments(
     header: AudioHeader,
     notices: list[Problem],
     *,
-    non_phonemes: Mapping[str, str] | None = None,
     may_overlap: bool = False,
 ) -> tuple[Segment, ...]:
     """Check the rows of an annotation and turn them into segments.
@@ -300,7 +316,6 @@ def segments(
         path: the annotation, for messages.
         header: of the audio. Rows may exceed its end by END_TOLERANCE_MS; they are clipped, with a notice.
         notices: notices are appended here.
-        non_phonemes: of phones, the layout's NON_PHONEME_LABELS.
         may_overlap: whether a segment may begin before the one above it ends, as words of TIMIT do.
 
     Raises:
@@ -327,7 +342,7 @@ def segments(
             )
         if excess > 0:
             notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
-        label = (non_phonemes or {}).get(row.label.casefold(), row.label)
+        label = unicodedata.normalize("NFC", row.label)  # ç is one label, written as one character or as two
         checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 

@@ -23,7 +23,8 @@ gives the texts. There are no words.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,12 +41,10 @@ from lvm_probe.probing.corpora.intake import (
     sorted_once,
     to_sample,
 )
-from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCE
+from lvm_probe.probing.corpora.non_speech import ALIGNERS
+from lvm_probe.probing.corpora.phones import SILENCE
 
-NON_PHONEME_LABELS: Mapping[str, str] = {
-    **dict.fromkeys(("pau", "sil", "ssil", "sp", "brth", "#"), SILENCE),
-    **{label: label for label in NON_PHONEMES - {"pau"}},
-}
+NON_SPEECH = replace(ALIGNERS, pauses={**ALIGNERS.pauses, "pau": SILENCE, "brth": SILENCE})
 
 HTK_UNITS = 10_000_000
 """HTK's units of time per second."""
@@ -97,16 +96,25 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     prompts = _read_prompts(tree, problems)
 
     def annotation(path: Path, audio: Path, header: AudioHeader, notices: list[Problem]) -> Annotation:
-        phonemes = read_labels(path, header, notices)
+        left_out: list[str] = []
+        phonemes = read_labels(path, header, options, notices, left_out)
         prompt = next((prompts[key] for folder in audio.parents if (key := (folder, audio.stem)) in prompts), None)
-        return Annotation(phonemes, text=prompt and prompt.text, files=(prompt.path,) if prompt else ())
+        return Annotation(
+            phonemes, text=prompt and prompt.text, non_speech=tuple(left_out), files=(prompt.path,) if prompt else ()
+        )
 
     utterances, more = read_folders(tree, options, ".lab", annotation)
     return utterances, sorted_once(problems + more)
 
 
-def read_labels(path: Path, header: AudioHeader, notices: list[Problem]) -> tuple[Segment, ...]:
-    """The phones of a label file in either form, in samples; raises InvalidFile with the line if it is malformed."""
+def read_labels(
+    path: Path, header: AudioHeader, options: Options, notices: list[Problem], left_out: list[str]
+) -> tuple[Segment, ...]:
+    """The phones of a label file in either form, in samples; raises InvalidFile with the line if it is malformed.
+
+    Labels that are no speech are appended to `left_out`.
+    """
+    non_speech = NON_SPEECH.changed(options.non_speech)
     lines = [(number, line.strip()) for number, line in read_lines(path)]
     is_festival = any(line == "#" for _, line in lines)
     labels = list(_festival_labels(path, lines) if is_festival else _htk_labels(path, lines, header))
@@ -117,9 +125,9 @@ def read_labels(path: Path, header: AudioHeader, notices: list[Problem]) -> tupl
     rows = (
         Row(line, to_sample(start, header.sample_rate), to_sample(end, header.sample_rate), phone)
         for line, start, end, phone in labels
-        if start != end or phone.casefold() not in NON_PHONEME_LABELS
+        if start != end or non_speech.name(phone, is_phone=True) is None
     )
-    phonemes = segments(rows, path, header, notices, non_phonemes=NON_PHONEME_LABELS)
+    phonemes = non_speech.renamed(segments(rows, path, header, notices), left_out)
     if not phonemes:
         raise InvalidFile(path, None, "contains no labels; restore the file")
     return phonemes

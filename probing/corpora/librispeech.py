@@ -40,7 +40,7 @@ from lvm_probe.probing.corpora.intake import (
     to_sample,
 )
 
-NON_PHONEME_LABELS = textgrid.NON_PHONEME_LABELS
+NON_SPEECH = textgrid.NON_SPEECH
 
 _ID = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 _ALIGNED = re.compile(r'"([^"]*)"\s+"([^"]*)"')
@@ -102,17 +102,19 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             raise InvalidFile(path, None, both)
         alignment = alignments.get(id)
         header = audio_header(path, options, notices)
+        left_out: list[str] = []
         phonemes: tuple[Segment, ...] = ()
         words: tuple[Segment, ...] = ()
         if id in grids:
-            phonemes, words = textgrid.read_tiers(grids[id], header, options, notices)
+            phonemes, words = textgrid.read_tiers(grids[id], header, options, notices, left_out)
             if alignment:
                 message = f"alignment of {id} ignored: {grids[id]} is read instead; remove one of them"
                 topic = "alignments ignored where there are TextGrids"
                 notices.append(Problem(alignment.path, alignment.line, message, "notice", topic))
                 alignment = None
         if alignment:
-            words = _aligned_words(alignment, header, notices)
+            spoken = NON_SPEECH.changed(options.non_speech).without(_aligned_words(alignment, header), left_out)
+            words = segments(spoken, alignment.path, header, notices)
         return Utterance(
             id=id,
             speaker=Speaker(speaker, (genders or {}).get(speaker)),
@@ -124,6 +126,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             words=words,
             text=transcript.content if transcript else None,
             prompt=transcript.content if transcript else None,
+            non_speech=tuple(left_out),
             files=tree.states(path, grids.get(id), *(line.path for line in (transcript, alignment) if line)),
         )
 
@@ -162,7 +165,7 @@ def _read_lists(tree: Tree, suffix: str, what: str, form: str, problems: list[Pr
     return lists
 
 
-def _aligned_words(alignment: _Line, header: AudioHeader, notices: list[Problem]) -> tuple[Segment, ...]:
+def _aligned_words(alignment: _Line, header: AudioHeader) -> list[Row]:
     """The words of a line of an `.alignment.txt`, in samples."""
 
     def invalid(reason: str) -> InvalidFile:
@@ -184,12 +187,12 @@ def _aligned_words(alignment: _Line, header: AudioHeader, notices: list[Problem]
         if label.strip():
             rows.append(Row(alignment.line, start, end, label.strip()))
         start = end
-    return segments(rows, alignment.path, header, notices)
+    return rows
 
 
 def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Gender] | None:
     """Gender by speaker id, from `ID | SEX | ...` rows; `None`, with a notice, without SPEAKERS.TXT."""
-    path = tree.find("speakers.txt", above=3)
+    path = tree.find("speakers.txt", problems, above=3)
     if path is None:
         message = "no SPEAKERS.TXT here or up to three folders above: genders unknown; copy it from the corpus"
         problems.append(Problem(tree.root, None, message, "notice"))

@@ -6,7 +6,7 @@ libraries are imported when a corpus is opened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -16,19 +16,22 @@ from lvm_probe import InputError
 if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus, Problem, Utterance
     from lvm_probe.probing.corpora.intake import Options, Tree
+    from lvm_probe.probing.corpora.non_speech import NonSpeech
 
 LAYOUTS: dict[str, str] = {
     "librispeech": "most audio files named like 103-1240-0000.flac",
     "timit": ".PHN files, or sentences such as SA1.WAV in folders such as FVMH0",
     "lab": "Festival or HTK .lab files, as CMU ARCTIC has",
     "textgrid": "Praat .TextGrid files",
+    "kaldi": "Kaldi's data folders: a wav.scp",
+    "ctm": ".ctm files of words or phones",
 }
 """Every layout, named like the module of this folder that reads it, and what it is recognised by.
 
 They are tried in this order, so the more specific come first: LibriSpeech and TIMIT may have TextGrids.
 """
 
-SPEAKERS_IN_FOLDERS = ("lab", "textgrid")
+SPEAKERS_IN_FOLDERS = ("lab", "textgrid", "ctm")
 """The layouts that do not say who speaks but by the names of folders and files."""
 
 
@@ -36,8 +39,8 @@ class Reader(Protocol):
     """What the module of a layout defines."""
 
     @property
-    def NON_PHONEME_LABELS(self) -> Mapping[str, str]:
-        """The layout's phone labels that are no phonemes, in lower case, and their names in `phones.NON_PHONEMES`."""
+    def NON_SPEECH(self) -> NonSpeech:
+        """The layout's labels of phones and words that are no speech."""
 
     def sign(self, tree: Tree) -> Path | None:
         """A file by which the folder is recognised as of this layout; None if it is not."""
@@ -61,6 +64,7 @@ def open_corpus(
     phoneme_tier: str | None = None,
     word_tier: str | None = None,
     speaker_from: str | None = None,
+    non_speech: str | Sequence[str] = (),
 ) -> Corpus:
     """Read the corpus in a folder.
 
@@ -74,11 +78,14 @@ def open_corpus(
         strict: raise the first error instead of leaving the utterance out.
         resample: whether files of another sample rate are kept (with a notice) or left out.
         sample_rate: the rate in Hz at which the corpus will be used.
-        phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name.
-        word_tier: TextGrid tier of the words, likewise.
-        speaker_from: what names the speakers of layouts `textgrid` and `lab`: a folder level (1 for the folders in
-            `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
+        phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name. Of
+            CTM files the name of the file, or a pattern such as `*.ctm`.
+        word_tier: TextGrid tier or CTM file of the words, likewise.
+        speaker_from: what names the speakers of layouts `textgrid`, `lab` and `ctm`: a folder level (1 for the folders
+            in `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
             expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
+        non_speech: more labels of noises and unknown words, which are neither phonemes nor words, in any case. `<>`,
+            `[]` and `{}` stand for all labels in such brackets. A `-` before a label says that it is speech.
 
     Returns:
         The corpus; its positions are in samples of each audio file's own rate.
@@ -103,7 +110,7 @@ def open_corpus(
     if sample_rate < 1:
         raise InputError(f"sample rate {sample_rate} Hz: give a positive number, such as 16000")
     tree = Tree.scan(Path(path))
-    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from)
+    options = Options(sample_rate, resample, phoneme_tier, word_tier, speaker_from, _labels(non_speech))
     signs = _detect(tree) if layout == "auto" else {layout: None}
     name, sign = next(iter(signs.items()))
     if speaker_from is not None and name not in SPEAKERS_IN_FOLDERS:
@@ -125,6 +132,13 @@ def open_corpus(
         )
     problems += check(name, tree, utterances, problems)
     return Corpus(name, tree.root, tuple(utterances), tuple(one_line_each(problems, tree.root)))
+
+
+def _labels(non_speech: str | Sequence[str]) -> tuple[str, ...]:
+    labels = (non_speech,) if isinstance(non_speech, str) else tuple(non_speech)
+    if "" in (label.removeprefix("-").strip() for label in labels):
+        raise InputError("non-speech labels: one of them is empty; give labels such as ns, or [] for those in brackets")
+    return labels
 
 
 def _detect(tree: Tree) -> dict[str, Path | None]:

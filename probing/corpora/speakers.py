@@ -5,10 +5,11 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora.corpus import Problem, abbreviated
+from lvm_probe.probing.corpora.corpus import FileState, Problem, abbreviated
 from lvm_probe.probing.corpora.intake import InvalidFile, name_key, read_text
 
 GENERIC_FOLDERS = frozenset(
@@ -21,11 +22,27 @@ GENERIC_FOLDERS = frozenset(
 _ARCTIC_VOICE = re.compile(r"cmu_[a-z]+_[a-z]+_arctic", re.IGNORECASE)
 _LEVEL = re.compile(r"-?[1-9][0-9]?")
 
-SpeakerOf = Callable[[Path], str]
-"""The speaker of an audio file; raises InvalidFile if the rule does not give one."""
+_SpeakerOf = Callable[[Path], str]
 
 
-def speaker_rule(root: Path, rule: str | None) -> SpeakerOf:
+@dataclass(frozen=True)
+class SpeakerRule:
+    """Who speaks in a file.
+
+    Attributes:
+        name: the speaker of an audio file, as the rule gives it.
+        files: the state of the table that it reads, from before it was read.
+    """
+
+    name: _SpeakerOf
+    files: tuple[FileState, ...] = ()
+
+    def speaker(self, path: Path) -> str:
+        """The speaker of an audio file; raises InvalidFile if the rule does not give one."""
+        return unicodedata.normalize("NFC", self.name(path))
+
+
+def speaker_rule(root: Path, rule: str | None) -> SpeakerRule:
     """Read a rule that names speakers.
 
     Args:
@@ -39,14 +56,16 @@ def speaker_rule(root: Path, rule: str | None) -> SpeakerOf:
         InputError: the rule is none of these, or the table is unusable.
     """
     if rule is None:
-        return lambda path: unicodedata.normalize("NFC", usual_speaker(path, root))
+        return SpeakerRule(lambda path: usual_speaker(path, root))
     if _LEVEL.fullmatch(rule):
-        by_rule = _by_level(root, int(rule))
-    elif rule.lower().endswith(".csv"):
-        by_rule = _by_table(root, Path(rule).expanduser())
-    else:
-        by_rule = _by_pattern(root, rule)
-    return lambda path: unicodedata.normalize("NFC", by_rule(path))
+        return SpeakerRule(_by_level(root, int(rule)))
+    if not rule.lower().endswith(".csv"):
+        return SpeakerRule(_by_pattern(root, rule))
+    table = Path(rule).expanduser()
+    if not table.is_file() and (root / table).is_file():
+        table = root / table
+    state = FileState.now(table)
+    return SpeakerRule(_by_table(root, table), (state,))
 
 
 def usual_speaker(path: Path, root: Path) -> str:
@@ -83,7 +102,7 @@ def notice_shared_folder_names(paths: Iterable[Path], root: Path, problems: list
     problems.append(Problem(root, None, message, "notice"))
 
 
-def _by_level(root: Path, level: int) -> SpeakerOf:
+def _by_level(root: Path, level: int) -> _SpeakerOf:
     def speaker(path: Path) -> str:
         folders = path.relative_to(root).parts[:-1]
         if abs(level) > len(folders):
@@ -94,9 +113,7 @@ def _by_level(root: Path, level: int) -> SpeakerOf:
     return speaker
 
 
-def _by_table(root: Path, table: Path) -> SpeakerOf:
-    if not table.is_file() and (root / table).is_file():
-        table = root / table
+def _by_table(root: Path, table: Path) -> _SpeakerOf:
     if not table.is_file():
         raise InputError(f"{table}: no such table of speakers; give a .csv file with the columns file and speaker")
     speakers: dict[str, str] = {}
@@ -122,7 +139,7 @@ def _by_table(root: Path, table: Path) -> SpeakerOf:
     return speaker_of
 
 
-def _by_pattern(root: Path, rule: str) -> SpeakerOf:
+def _by_pattern(root: Path, rule: str) -> _SpeakerOf:
     try:
         pattern = re.compile(rule)
     except re.error as error:

@@ -8,10 +8,9 @@ Which files belong together, who speaks, and the file `speakers.csv`: see `folde
 Tiers are found by their usual names, also with a speaker before them as MFA writes (`anna - phones`), or given by the
 user, by name or number. Of several usual names the preferred one is taken, with a notice; an utterance with several
 tiers of that name is left out.
-Phones without a label or labelled as silence become `h#`; words without a label, or with a label that
-P2FA and FAVE give to pauses and noises (`sp`, `sil`, `{SL}`, `{NS}`), are dropped. MFA's phone `spn`, for a word that
-is missing from its dictionary, stays `spn`: it is speech, not silence, but it is not a phoneme either. Labels stay as
-written: Praat's backslash codes, such as `\\ae` for æ, are not converted.
+Phones without a label or labelled as silence become `h#`, those labelled as noise or as an unknown word `spn`, as MFA
+calls a word that is missing from its dictionary; words with such labels are dropped (`non_speech.ALIGNERS`). Other
+labels stay as written: Praat's backslash codes, such as `\\ae` for æ, are not converted.
 
 Times in seconds are rounded to the nearest sample of the audio file and only then compared. An overlap of one sample,
 and one sample before or after the audio, are cut off. Intervals without a sample are dropped, with a notice if they
@@ -19,7 +18,6 @@ have a label.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +34,7 @@ from lvm_probe.probing.corpora.intake import (
     segments,
     to_sample,
 )
-from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCE
+from lvm_probe.probing.corpora.non_speech import ALIGNERS
 from lvm_probe.probing.corpora.praat import Interval, Tier, read_text_grid, seconds, whole_number
 
 
@@ -66,11 +64,7 @@ _WORDS = _Content(
     "words", ("words", "word", "ort-mau", "ort", "orthography", "wrd"), frozenset({"words", "word"}), "--word-tier"
 )
 
-_PAUSES = frozenset({"", "sil", "sp", "<sil>", "<p:>", "<eps>"})
-NON_PHONEME_LABELS: Mapping[str, str] = {
-    **dict.fromkeys(_PAUSES | {"#"}, SILENCE),
-    **{label: label for label in NON_PHONEMES},
-}
+NON_SPEECH = ALIGNERS
 
 _MAX_SECONDS = 1e7  # no recording is that long
 
@@ -84,16 +78,29 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     """Every usable utterance, and everything that is wrong with the files."""
 
     def annotation(path: Path, audio: Path, header: AudioHeader, notices: list[Problem]) -> Annotation:
-        phonemes, words = read_tiers(path, header, options, notices)
-        return Annotation(phonemes, words, " ".join(word.label for word in words) or None)
+        left_out: list[str] = []
+        phonemes, words = read_tiers(path, header, options, notices, left_out)
+        text = " ".join(word.label for word in words) or None
+        return Annotation(phonemes, words, text, non_speech=tuple(left_out))
 
     return read_folders(tree, options, ".TextGrid", annotation)
 
 
 def read_tiers(
-    path: Path, header: AudioHeader, options: Options, notices: list[Problem]
+    path: Path, header: AudioHeader, options: Options, notices: list[Problem], left_out: list[str]
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
-    """Phonemes and words of a TextGrid, in samples; raises InvalidFile if it has neither tier or is malformed."""
+    """Phonemes and words of a TextGrid, in samples.
+
+    Args:
+        path: the TextGrid.
+        header: of its audio.
+        options: the user's options.
+        notices: notices are appended here.
+        left_out: labels that are no speech are appended here.
+
+    Raises:
+        InvalidFile: it has neither tier or is malformed.
+    """
     tiers = read_text_grid(path, notices)
     phoneme_tier = _choose(path, tiers, _PHONES, options.phoneme_tier, notices)
     word_tier = _choose(path, tiers, _WORDS, options.word_tier, notices)
@@ -107,16 +114,10 @@ def read_tiers(
         notices.append(Problem(path, None, message, "notice", f"no tier of {missing.what}: {cure}"))
     elif options.phoneme_tier is None or options.word_tier is None:
         _check_same_talker(path, phoneme_tier, word_tier)
-    phonemes = _rows(path, phoneme_tier, header, notices)
-    words = [row for row in _rows(path, word_tier, header, notices) if _is_word(row.label)]
-    return (
-        segments(phonemes, path, header, notices, non_phonemes=NON_PHONEME_LABELS),
-        segments(words, path, header, notices),
-    )
-
-
-def _is_word(label: str) -> bool:
-    return label.casefold() not in _PAUSES and not (label.startswith("{") and label.endswith("}"))
+    non_speech = NON_SPEECH.changed(options.non_speech)
+    phonemes = segments(_rows(path, phoneme_tier, header, notices), path, header, notices)
+    words = non_speech.without(_rows(path, word_tier, header, notices), left_out)
+    return non_speech.renamed(phonemes, left_out), segments(words, path, header, notices)
 
 
 def _choose(
@@ -197,7 +198,7 @@ def _rows(path: Path, tier: Tier | None, header: AudioHeader, notices: list[Prob
             row = replace(row, start=rows[-1].end)
         if row.start < row.end:
             rows.append(row)
-        elif row.label.casefold() not in NON_PHONEME_LABELS:
+        elif NON_SPEECH.name(row.label, is_phone=True) is None:
             dropped.append(row)
     if dropped:
         message = f"{dropped[0].place}{dropped[0].label!r} holds no sample and is dropped; {len(dropped)} such in all"

@@ -41,9 +41,10 @@ from lvm_probe.probing.corpora.intake import (
     segments,
     sorted_once,
 )
+from lvm_probe.probing.corpora.non_speech import NonSpeech
 from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61
 
-NON_PHONEME_LABELS: Mapping[str, str] = {label: label for label in SILENCES}
+NON_SPEECH = NonSpeech(pauses={label: label for label in SILENCES})
 
 CM_PER_INCH = 2.54
 
@@ -89,7 +90,8 @@ def sign(tree: Tree) -> Path | None:
 def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
     """Every usable utterance, and everything that is wrong with the files."""
     problems: list[Problem] = []
-    info_file = tree.find("spkrinfo.txt", above=3)
+    non_speech = NON_SPEECH.changed(options.non_speech)
+    info_file = tree.find("spkrinfo.txt", problems, above=3)
     speaker_info: Mapping[str, _SpeakerInfo] = {}
     if info_file is None:
         message = "no SPKRINFO.TXT here or above: heights unknown, gender from the first letter of the folder name"
@@ -141,15 +143,17 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
         rows = list(_phone_rows(phones_file))
         if not rows:
             raise InvalidFile(phones_file, None, "contains no phones; restore the annotation")
+        left_out: list[str] = []
         label_rate = _label_rate(rows[-1].end, phones_file, header, notices)
         scaled = _scaled(rows, label_rate, header)
-        phonemes = segments(scaled, phones_file, header, notices, non_phonemes=NON_PHONEME_LABELS)
+        phonemes = non_speech.renamed(segments(scaled, phones_file, header, notices), left_out)
         words: tuple[Segment, ...] = ()
         if words_file is None:
             notices.append(Problem(path, None, "no .WRD of this name beside it: its words are unknown", "notice"))
         else:
             scaled = _scaled(_rows(words_file), label_rate, header)
-            words = segments(scaled, words_file, header, notices, may_overlap=True)
+            spoken = non_speech.without(scaled, left_out)
+            words = segments(spoken, words_file, header, notices, may_overlap=True)
         return Utterance(
             id=f"{id}_{_base_name(path).upper()}",
             speaker=speaker,
@@ -161,6 +165,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             words=words,
             text=_read_text(text_file, notices) if text_file else None,
             prompt=_base_name(path).upper(),
+            non_speech=tuple(left_out),
             files=tree.states(path, phones_file, words_file, text_file, info_file),
         )
 

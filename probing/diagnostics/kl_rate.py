@@ -8,7 +8,7 @@ Rates are in bits per second of audio: bits per frame of Havtorn et al. (2022) t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -25,6 +25,7 @@ from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.corpora.articulation import Manner
 from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.corpora.recordings import CorpusRecording
@@ -141,7 +142,7 @@ def measure(
     bin_samples = max(1, min(model.strides[0], round(REACH_SECONDS * rate)))
     count = int(groups.max()) + 1
     classes = _ClassRates(labels, len(layers), count)
-    boundaries = _BoundaryRates(classes.manners, len(layers), count, bin_samples, rate)
+    boundaries = _BoundaryRates(classes.manners, classes.manner_of, len(layers), count, bin_samples, rate)
     hop = model.strides[0] if model.strides[0] > 1 else HOP
     max_lag = min(max(r.samples for r in recordings) / 2, MAX_LAG_SECONDS * rate)
     correlations = [
@@ -258,7 +259,7 @@ class _ClassRates:
     def __init__(self, labels: Sequence[str], layers: int, groups: int) -> None:
         self.labels = (*labels, UNLABELLED)
         self.manner_of = _manners(labels)
-        self.manners = tuple(m for m in get_args(phones.Manner) if m in self.manner_of.values())
+        self.manners = tuple(m for m in get_args(Manner) if m in self.manner_of.values())
         self.place = {label: i for i, label in enumerate(self.labels)}
         self.bits = np.zeros((layers, groups, len(self.labels)))
         self.samples = np.zeros((groups, len(self.labels)))
@@ -315,19 +316,29 @@ class _ClassRates:
         return {key: labels for key, labels in classes.items() if labels & occurring}
 
 
-def _manners(labels: Sequence[str]) -> dict[str, phones.Manner]:
-    """The manner of every label; empty unless all are TIMIT's."""
-    try:
-        return {label: phones.manner(label) for label in labels}
-    except InputError:
+def _manners(labels: Sequence[str]) -> dict[str, str]:
+    """The manner of every label that has one; empty unless the labels are of a phone set that is known."""
+    label_set = phones.recognised(labels)
+    if label_set is None:
         return {}
+    manners = {label: phones.phone_class(label, "manner", label_set) for label in labels}
+    return {label: manner for label, manner in manners.items() if manner is not None}
 
 
 class _BoundaryRates:
     """Bits and time in bins around the starts of phones, for each group and each manner of the phone that starts."""
 
-    def __init__(self, manners: Sequence[str], layers: int, groups: int, bin_samples: int, rate: int) -> None:
+    def __init__(
+        self,
+        manners: Sequence[str],
+        manner_of: Mapping[str, str],
+        layers: int,
+        groups: int,
+        bin_samples: int,
+        rate: int,
+    ) -> None:
         self.right = (ALL, *manners)
+        self.manner_of = manner_of
         self.rate = rate
         reach = max(1, round(REACH_SECONDS * rate) // bin_samples)
         self.edges = np.arange(-reach, reach + 1) * bin_samples
@@ -342,9 +353,9 @@ class _BoundaryRates:
             return
         edges = np.array([s.start for s in started])[:, None] + self.edges
         inside = (edges[:, :-1] >= 0) & (edges[:, 1:] <= samples)  # bins that lie in the recording entirely
-        manners = {} if len(self.right) == 1 else {s.label: phones.manner(s.label) for s in started}
+        manners = [self.manner_of.get(s.label) for s in started]
         for place, right in enumerate(self.right):
-            counted = inside & np.array([place == 0 or manners[s.label] == right for s in started])[:, None]
+            counted = inside & np.array([place == 0 or manner == right for manner in manners])[:, None]
             self.seconds[group, place] += (counted * np.diff(edges)).sum(0) / self.rate
             self.count[place] += counted.sum(0)
             for l, until in enumerate(bits_until):

@@ -30,6 +30,7 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.io.files import check_writable, remove_unfinished, write_json
 from lvm_probe.probing import parallel
+from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
@@ -426,6 +427,7 @@ def _describe(
             "name": corpus.name,
             "fingerprint": corpus.fingerprint(),
             "utterances": len(corpus.utterances),
+            "non_speech": non_speech.count(corpus.utterances),
             **({} if corpus.only_split is None else {"split": corpus.only_split}),
             **({} if corpus.only_speakers is None else {"speakers": list(corpus.only_speakers)}),
         },

@@ -95,7 +95,7 @@ def ask(
         if method is classification:
             confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
-    return Answer(question, results_frame(result_rows), confusion, notes)
+    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes)
 
 
 def _attempt(run: Callable[[Job], Any], job: Job) -> Any:

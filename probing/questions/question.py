@@ -7,22 +7,26 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lvm_probe import InputError
+from lvm_probe.probing.corpora.phones import LabelSet, PhoneClass, PhoneSet
 from lvm_probe.probing.features.feature import Feature, default_features
 
 if TYPE_CHECKING:
     from lvm_probe.analysis import predictions
     from lvm_probe.analysis.shrinkage import Shrinkage
-    from lvm_probe.probing.corpora.phones import PhoneSet
     from lvm_probe.probing.features.token_table import TokenTable
 
-Target = Literal["phoneme", "manner", "place", "word", "gender", "height", "height-cm", "dialect", "speaker"]
+Target = Literal[
+    "phoneme", "manner", "place", "voicing", "vowel-height", "vowel-backness", "word", "gender", "height", "height-cm",
+    "dialect", "speaker",
+]  # fmt: skip
 Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
 Protocol = Literal["paper", "nested", "utterance", "speaker", "within", "across"]
 RowUnit = Literal["token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
 Distance = Literal["cosine", "euclidean"]
 
-PHONEME_TARGETS: tuple[Target, ...] = ("phoneme", "manner", "place")
+PHONE_CLASSES: tuple[PhoneClass, ...] = get_args(PhoneClass)
+PHONEME_TARGETS: tuple[Target, ...] = ("phoneme", *PHONE_CLASSES)
 TOKEN_TARGETS: tuple[Target, ...] = (*PHONEME_TARGETS, "word")
 SPEAKER_ATTRIBUTES: tuple[Target, ...] = ("gender", "height", "height-cm", "dialect")
 CLASS_TARGETS: tuple[Target, ...] = (*TOKEN_TARGETS, "gender", "height", "dialect", "speaker")
@@ -68,6 +72,7 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
 }
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
     "phones": PHONEME_TARGETS,
+    "phone_set": PHONEME_TARGETS,
     "min_count": TOKEN_TARGETS,
     "height_edges": ("height",),
     "rows": (*SPEAKER_ATTRIBUTES, "speaker"),
@@ -78,7 +83,8 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "protocol": get_args(Protocol),
     "rows": get_args(RowUnit),
     "gender": ("F", "M"),
-    "phones": ("timit61", "timit48", "timit39"),
+    "phones": get_args(PhoneSet),
+    "phone_set": get_args(LabelSet),
     "normalise": get_args(Normalise),
     "distance": get_args(Distance),
 }
@@ -130,7 +136,8 @@ class Question:
             None: a speaker under `speaker`, an utterance otherwise.
         speakers: only these; none means all.
         gender: only speakers of this gender, F or M.
-        phones: fold TIMIT's labels to this set; None takes them as they are.
+        phones: fold TIMIT's or ARPAbet labels to this set; `arpabet` is without stress. None takes them as they are.
+        phone_set: what the phone labels are written in; None recognises it.
         keep_sa: keep TIMIT's two dialect sentences, which all speakers read.
         keep_silence: keep silences among the phonemes.
         keep_closures: keep TIMIT's closures.
@@ -164,6 +171,7 @@ class Question:
     speakers: Sequence[str] = ()
     gender: str | None = None
     phones: PhoneSet | None = None
+    phone_set: LabelSet | None = None
     keep_sa: bool = True
     keep_silence: bool = False
     keep_closures: bool = True
@@ -244,6 +252,11 @@ class Question:
                 if users is not None and mine not in users:
                     known = ", ".join(users)
                     raise InputError(f"{field.name}: only for the {what} {known}, not for {mine}; leave it out")
+
+        if self.phone_set is not None and self.target == "phoneme" and self.phones is None:
+            raise InputError(
+                "phone_set: phonemes that are not folded need none; leave it out, or fold them with phones"
+            )
 
     def _check_protocol(self) -> None:
         if self.target == "speaker" and self.protocol == "speaker":

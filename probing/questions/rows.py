@@ -1,13 +1,14 @@
 """The rows of a token table that a question is about: which tokens, with which labels.
 
-A token target (phoneme, manner, place, word) has one row per token. For an attribute of the speaker (gender, height,
-dialect), and for the speaker itself, a row is a token or the mean over an utterance or a speaker, see
-`Question.row_unit`.
+A token target (phoneme, a class of phonemes such as manner, word) has one row per token. For an attribute of the
+speaker (gender, height, dialect), and for the speaker itself, a row is a token or the mean over an utterance or a
+speaker, see `Question.row_unit`.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.phone_classes import phone_classes
 from lvm_probe.probing.questions.question import Question, RowUnit
 
 MIN_WORDS = 5
@@ -64,12 +66,14 @@ class Rows:
         types: for a control task (Hewitt and Liang 2019), what a probe could know a row by without knowing its class:
             the label with its neighbours' for a phoneme or word, the phoneme for a class of phonemes, the speaker for
             an attribute, the utterance for a speaker.
+        notes: what phone labels were taken for, and which have no class.
     """
 
     question: Question
     table: TokenTable
     labels: np.ndarray
     types: Int[np.ndarray, " rows"]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -116,7 +120,7 @@ class Rows:
         """The rows where `chosen` is true."""
         if chosen.all():
             return self
-        return Rows(self.question, self.table.select(chosen), self.labels[chosen], self.types[chosen])
+        return replace(self, table=self.table.select(chosen), labels=self.labels[chosen], types=self.types[chosen])
 
     def size(self, feature: Feature) -> int:
         """Dimensions of a feature.
@@ -150,7 +154,7 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
     """
     table = _restricted(table, question)
     match question.target:
-        case "phoneme" | "manner" | "place":
+        case "phoneme" | "manner" | "place" | "voicing" | "vowel-height" | "vowel-backness":
             rows = _phonemes(table, question)
         case "word":
             rows = _words(table, question)
@@ -247,32 +251,20 @@ def _phonemes(table: TokenTable, question: Question) -> Rows:
     table = _of_unit(table, "phoneme")
     labels = table.columns["label"]
     types = _in_context(table)
+    notes: tuple[str, ...] = ()
     chosen = np.ones(len(labels), dtype=bool)
     if not question.keep_silence:
         chosen = ~_is_among(labels, phones.NON_PHONEMES)
     if question.phones is not None or question.target != "phoneme":
-        if unknown := sorted(set(labels[chosen]) - phones.TIMIT61):
-            need, cure = (
-                (f"phones={question.phones!r} folds", "leave it out to take the labels as they are")
-                if question.target == "phoneme"
-                else (f"have a {question.target}", f"{question.target} is known of TIMIT's labels only")
-            )
-            raise InputError(
-                f"{table.path}: unknown phone label {unknown[0]!r}, none of the 61 of TIMIT that {need}; {cure}"
-            )
-        names = {label: _phone_class(str(label), question) for label in set(labels[chosen])}
+        try:
+            names, notes = phone_classes(Counter(labels[chosen]), question)
+        except InputError as error:
+            raise InputError(f"{table.path}: {error}") from error
         if question.target != "phoneme":
             types = np.unique(labels.astype(str), return_inverse=True)[1]
         labels = np.array([names.get(label) for label in labels], dtype=object)
         chosen &= np.array([label is not None for label in labels], dtype=bool)
-    return _frequent(Rows(question, table, labels, types).where(chosen), question.min_count or 1)
-
-
-def _phone_class(label: str, question: Question) -> str | None:
-    folded = phones.fold(label, question.phones or "timit61", silences=True)
-    if folded is None or question.target == "phoneme":
-        return folded
-    return phones.manner(folded) if question.target == "manner" else phones.place(folded)
+    return _frequent(Rows(question, table, labels, types, notes).where(chosen), question.min_count or 1)
 
 
 def _words(table: TokenTable, question: Question) -> Rows:

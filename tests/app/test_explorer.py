@@ -132,11 +132,21 @@ def test_classes_say_what_is_unknown(tokens: TokenTable) -> None:
     assert "sil" in projections.classes(tokens.tokens, "phoneme", phone_set="timit39")
 
 
+def test_a_map_of_a_class_of_vowels_shows_vowels_alone(tokens: TokenTable) -> None:
+    shown = map_page.map_tokens(tokens, MapView(feature="z1", unit="phoneme", target="vowel-height"))
+    assert set(projections.classes(shown.tokens, "manner")) == {"vowel"}
+    assert projections.UNKNOWN not in shown.labels
+    assert len(shown.points) == len(shown.tokens) == len(shown.labels) > 0
+
+
 def test_only_what_the_table_knows_can_be_asked(tokens: TokenTable) -> None:
     assert projections.targets_of(tokens.tokens, "phoneme") == [
         "phoneme",
         "manner",
         "place",
+        "voicing",
+        "vowel-height",
+        "vowel-backness",
         "gender",
         "height",
         "speaker",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.figures import confusion, style
 from lvm_probe.figures.inputs import FigureInputs
-from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner, place
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, phone_class
 from tests.figures.contract import assert_whole, check_contract, overlapping
 from tests.probing.synthetic_tables import PHONES, changed, made_up
 
@@ -46,10 +46,10 @@ def test_the_figure_is_that_of_the_shared_question() -> None:
 
 def test_the_order_is_by_manner_then_place() -> None:
     order = style.articulation_order(TIMIT61)
-    manners = [manner(label) for label in order]
+    manners = [phone_class(label, "manner", "timit") for label in order]
     assert len(order) == 61
     assert manners == sorted(manners, key=manners.index)
-    stops = [place(label) for label in order if manner(label) == "stop"]
+    stops = [phone_class(label, "place", "timit") for label in order[: manners.count("stop")]]
     assert stops == ["labial", "labial", "alveolar", "alveolar", "alveolar", "velar", "velar", "glottal"]
     assert style.articulation_order(["s", "Y", "X"]) == ["s", "X", "Y"]
 

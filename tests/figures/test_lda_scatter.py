@@ -12,7 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, lda_scatter
-from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, manner
+from lvm_probe.probing.corpora.phones import SILENCES, TIMIT61, phone_class
 
 LABELS = [*"bdgptkszfmnlrw", *("dx", "bcl", "dcl", "gcl", "kcl", "tcl", "sh", "dh")]
 LABELS += ["iy", "ih", "ey", "ae", "aa", "ah", "ao", "ix"]
@@ -21,8 +21,9 @@ LABELS += ["iy", "ih", "ey", "ae", "aa", "ah", "ao", "ix"]
 def tokens(labels: list[str], n: int, dims: int = 12, seed: int = 0) -> tuple[np.ndarray, list[str], list[str]]:
     """Points in clusters of clusters, as phonemes are, in ten utterances."""
     rng = np.random.default_rng(seed)
-    manners = {name: rng.normal(0, 2, dims) for name in sorted({manner(label) for label in labels})}
-    centres = {label: manners[manner(label)] + rng.normal(0, 0.7, dims) for label in labels}
+    manner = {label: str(phone_class(label, "manner", "timit")) for label in labels}
+    manners = {name: rng.normal(0, 2, dims) for name in sorted(set(manner.values()))}
+    centres = {label: manners[manner[label]] + rng.normal(0, 0.7, dims) for label in labels}
     said = [labels[i % len(labels)] for i in range(n)]
     points = np.array([centres[label] for label in said]) + rng.normal(0, 1, (n, dims))
     return points, said, [f"U{i}" for i in rng.integers(0, 10, n)]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
-from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, manner
+from lvm_probe.probing.corpora.phones import TIMIT48, TIMIT61, articulation
 
 FEATURES = ("z1", "z2", "z3", "z1+z2", "mel", "h1")
 
@@ -122,7 +122,7 @@ def test_genders_and_heights_differ_in_grey() -> None:
 def test_every_phoneme_has_its_own_look_under_its_manner() -> None:
     looks = style.phone_styles(TIMIT61 | TIMIT48)
     assert set(looks) == TIMIT61 | TIMIT48
-    assert all(look.group == manner(label) for label, look in looks.items())
+    assert [look.group for look in looks.values()] == [articulation(label, "timit").manner for label in looks]
     groups = [look.group for look in looks.values()]
     assert groups == sorted(groups, key=groups.index)  # each manner in one run
     for (_, one), (_, two) in combinations(looks.items(), 2):
@@ -135,6 +135,31 @@ def test_silence_is_grey_and_a_look_does_not_depend_on_company() -> None:
     red, green, blue = to_rgb(style.phone_styles(["pau"])["pau"].colour)
     assert red == green == blue
     assert style.phone_styles(["s"])["s"] == style.phone_styles(TIMIT61)["s"]
+
+
+def test_arpabet_has_the_colours_of_timit_and_marks_for_stress() -> None:
+    looks = style.phone_styles(["S", "AA0", "AA1", "AA2", "h#"])
+    timit = style.phone_styles(["s", "aa", "h#"])
+    assert list(looks) == ["S", "AA0", "AA1", "AA2", "h#"]
+    assert looks["S"] == timit["s"]
+    assert {looks[label].colour for label in ("AA0", "AA1", "AA2")} == {timit["aa"].colour}
+    assert len({(looks[label].marker, looks[label].filled) for label in ("AA0", "AA1", "AA2")}) == 3
+    assert style.articulation_order(["AH1", "UW1", "IY0", "K", "P"]) == ["P", "K", "IY0", "AH1", "UW1"]
+
+
+def test_ipa_is_ordered_by_manner_place_and_height() -> None:
+    order = str.split("p b t k ʔ tʃ s ʃ x m n ŋ r ɾ ǃ l j iː e a ə u ɑ h#")
+    labels = sorted(order)
+    looks = style.phone_styles(labels)
+    assert list(looks) == order
+    assert style.articulation_order(labels) == order
+    assert [look.group for look in looks.values()] == [articulation(label, "ipa").manner for label in order]
+    assert len({(look.colour, look.marker, look.filled) for look in looks.values()}) == len(labels)
+    assert looks["p"].colour == style.phone_styles(["p", "q", "iy"])["p"].colour
+
+
+def test_classes_with_an_order_keep_it() -> None:
+    assert list(style.ordered_styles(["close", "mid", "open"])) == ["close", "mid", "open"]
 
 
 def test_labels_that_are_no_phonemes_differ() -> None:

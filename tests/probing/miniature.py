@@ -224,3 +224,65 @@ def htk(root: Path) -> Path:
         for name in ("s1", "s2"):
             htk_labels(tone(root / speaker / f"{name}.wav", voice=speaker).with_suffix(".lab"), LABELS)
     return root
+
+
+KALDI_PHONES = [(0, 1000, "SIL"), (1000, 4000, "SH"), (4000, 6000, "IY1"), (6000, 8000, "SIL")]
+KALDI_WORDS = [(1000, 6000, "SHE")]
+
+
+def ctm_rows(path: Path, recordings: Sequence[str], table: Sequence[tuple[int, int, str]], channel: str = "1") -> Path:
+    """A CTM file that says the same of every recording; the table is in samples."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows_ = [
+        f"{recording} {channel} {start / RATE:g} {(end - start) / RATE:g} {label}\n"
+        for recording in recordings
+        for start, end, label in table
+    ]
+    path.write_text("".join(rows_))
+    return path
+
+
+@of_layout("kaldi")
+def kaldi(root: Path) -> Path:
+    """A data folder with all tables, alignments, and its audio."""
+    speakers = {f"{speaker}-{name}": speaker for speaker in ("anna", "bert") for name in ("s1", "s2")}
+    for id, speaker in speakers.items():
+        tone(root / "wav" / f"{id}.wav", voice=speaker)
+    tables = {
+        "wav.scp": "".join(f"{id} wav/{id}.wav\n" for id in speakers),
+        "text": "".join(f"{id} SHE\n" for id in speakers),
+        "utt2spk": "".join(f"{id} {speaker}\n" for id, speaker in speakers.items()),
+        "spk2gender": "anna f\nbert m\n",
+        "spk2age": "anna 33\nbert 7\n",
+    }
+    for name, text in tables.items():
+        (root / name).write_text(text)
+    ctm_rows(root / "words.ctm", list(speakers), KALDI_WORDS)
+    ctm_rows(root / "phones.ctm", list(speakers), KALDI_PHONES)
+    return root
+
+
+@of_layout("kaldi")
+def kaldi_segments(root: Path) -> Path:
+    """Utterances that are parts of recordings; no alignments, and spk2utt instead of utt2spk."""
+    kaldi(root)
+    for name in ("utt2spk", "words.ctm", "phones.ctm"):
+        (root / name).unlink()
+    (root / "spk2utt").write_text("anna anna-s1 anna-s2\nbert bert-s1 bert-s2\n")
+    parts = {"anna-s1": "0 0.50", "anna-s2": "0.0 -1", "bert-s1": "0 0.5", "bert-s2": "0 0.5"}
+    (root / "segments").write_text("".join(f"{id} {id} {times}\n" for id, times in parts.items()))
+    return root
+
+
+@of_layout("ctm")
+def ctm(root: Path) -> Path:
+    """A folder of recordings for each speaker, words and phones of all in two files, speakers.csv."""
+    root.mkdir(parents=True)
+    (root / "speakers.csv").write_text("speaker,gender,age\nanna,F,33\nbert,M,7.5\n")
+    for speaker in ("anna", "bert"):
+        for name in ("s1", "s2"):
+            tone(root / speaker / f"{name}.wav", voice=speaker)
+    ids = ["anna/s1", "anna/s2", "bert/s1", "bert/s2"]
+    ctm_rows(root / "words.ctm", ids, KALDI_WORDS)
+    ctm_rows(root / "phones.ctm", ids, KALDI_PHONES, channel="A")
+    return root

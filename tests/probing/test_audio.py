@@ -38,7 +38,7 @@ def test_sixteen_bits_come_back_exactly(tmp_path: Path, name: str, options: dict
     path = tmp_path / name
     wave = RAMP / 32768 if options["subtype"] == "FLOAT" else RAMP
     soundfile.write(str(path), wave, 16000, **options)
-    assert read_audio_header(path) == (len(RAMP), 16000, 1)
+    assert read_audio_header(path) == (len(RAMP), 16000, 1, False)
     audio = read_audio(utterance(path), 16000)
     assert audio.dtype == np.float32
     # 16-bit integers and their division by 2**15 are exact in float32.

@@ -5,6 +5,7 @@ import importlib
 import json
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import read_audio
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
-from lvm_probe.probing.corpora.phones import NON_PHONEMES
+from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCES
 from lvm_probe.probing.corpora.registry import LAYOUTS, reader
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.corpora.timit import height_cm
@@ -55,10 +56,12 @@ def test_every_layout_has_a_miniature() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_names_its_non_phonemes_as_the_probes_know_them(name: str) -> None:
-    labels = reader(name).NON_PHONEME_LABELS
-    assert labels
-    assert set(labels.values()) <= NON_PHONEMES
+    non_speech = reader(name).NON_SPEECH
+    assert non_speech.pauses
+    assert set(non_speech.pauses.values()) <= SILENCES
+    labels = {*non_speech.pauses, *non_speech.noises, *non_speech.phone_noises}
     assert all(label == label.casefold() for label in labels)
+    assert all(non_speech.name(label.upper(), is_phone=True) in NON_PHONEMES for label in labels)
 
 
 def test_contract(layout: tuple[str, Path]) -> None:
@@ -176,9 +179,10 @@ def test_folders_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 audio files in no known layout"):
         open_corpus(tmp_path)
     with pytest.raises(
-        InputError, match="unknown corpus layout 'kaldi'; choose one of auto, librispeech, timit, lab, textgrid"
+        InputError,
+        match="unknown corpus layout 'xyz'; choose one of auto, librispeech, timit, lab, textgrid, kaldi, ctm",
     ):
-        open_corpus(tmp_path, layout="kaldi")
+        open_corpus(tmp_path, layout="xyz")
     with pytest.raises(InputError, match="not in the folder of a TIMIT speaker"):
         open_corpus(tmp_path, layout="timit")
 
@@ -762,3 +766,30 @@ def test_real_librispeech(librispeech: Path) -> None:
     assert (len(corpus.utterances), len(corpus.speakers)) == (251, 251)
     assert corpus.seconds == pytest.approx(3141, abs=1)
     assert all(speaker.gender for speaker in corpus.speakers)
+
+
+def test_phone_sets_are_recognised_and_labels_have_one_unicode_form(tmp_path: Path) -> None:
+    languages = {
+        "german": ["ç", "ʏ", "pf", "aɪ̯"],
+        "hindi": ["ʈʰ", "ɖ", "bʱ", "ɑ̃ː"],
+        "mandarin": ["tɕʰ", "ʂ", "a˥˩", "ɻ"],
+        "zulu": ["ǃ", "ɬ", "ⁿd", "uː"],
+    }
+    for i, (language, labels) in enumerate(languages.items()):
+        tone(tmp_path / language / "s1.wav", voice=language)
+        form = ("NFC", "NFD")[i % 2]
+        text_grid(
+            tmp_path / language / "s1.TextGrid",
+            phones=[(0.1 * j, 0.1 * (j + 1), unicodedata.normalize(form, label)) for j, label in enumerate(labels)],
+            words=[(0, 0.4, unicodedata.normalize(form, "é"))],
+        )
+    corpus = open_corpus(tmp_path, layout="textgrid")
+    found = {s.label for utterance in corpus.utterances for s in utterance.phonemes}
+    assert found == {unicodedata.normalize("NFC", label) for labels in languages.values() for label in labels}
+    assert {s.label for utterance in corpus.utterances for s in utterance.words} == {unicodedata.normalize("NFC", "é")}
+    assert describe(corpus)["phone_set"] == "ipa"
+    assert "taken for IPA" in as_text(describe(corpus))
+    text_grid(tmp_path / "zulu" / "s1.TextGrid", phones=[(0, 0.4, "@")], words=[(0, 0.4, "a")])
+    other = describe(open_corpus(tmp_path, layout="textgrid"))
+    assert other["phone_set"] is None
+    assert "of no phone set that was recognised" in as_text(other)

@@ -4,6 +4,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lvm_probe import InputError
@@ -226,13 +227,36 @@ def test_resource_forks_of_macos_are_ignored(tmp_path: Path, name: str) -> None:
     assert len(read_audio(utterance, RATE)) == utterance.samples
 
 
-def test_a_wav_without_its_length_names_the_cause(tmp_path: Path) -> None:
-    audio = tone(tmp_path / "a_1.wav")
-    content = audio.read_bytes()
-    at = content.index(b"data")
-    audio.write_bytes(content[:4] + bytes(4) + content[8 : at + 4] + bytes(4) + content[at + 8 :])
-    with pytest.raises(InputError, match="header says 0 bytes of audio, but 16,000 bytes follow it, .* through a pipe"):
-        read_audio_header(audio)
+def with_sizes(path: Path, riff: int, data: int, after: bytes = b"") -> Path:
+    """A WAV with other sizes in its header, and other bytes after its audio."""
+    content = path.read_bytes()
+    at = content.index(b"data") + 4
+    sizes = [size.to_bytes(4, "little") for size in (riff, data)]
+    path.write_bytes(content[:4] + sizes[0] + content[8:at] + sizes[1] + content[at + 4 :] + after)
+    return path
+
+
+@pytest.mark.parametrize(("riff", "data"), [(0, 0), (36, 0), (2**32 - 1, 2**32 - 1), (0x7FFFF024, 0x7FFFF000)])
+def test_a_wav_from_a_pipe_is_read_to_its_end(tmp_path: Path, riff: int, data: int) -> None:
+    root = grids(tmp_path / "corpus")
+    wanted = [read_audio(utterance, RATE) for utterance in open_corpus(root).utterances]
+    first, second, *_ = sorted(root.rglob("*.wav"))
+    with_sizes(first, riff, data)
+    with_sizes(second, riff, data, after=b"\0")  # half a sample, as where the pipe broke
+    corpus = open_corpus(root, strict=True)
+    for utterance, wave in zip(corpus.utterances, wanted, strict=True):
+        np.testing.assert_array_equal(read_audio(utterance, RATE), wave)
+    (notice,) = notices(corpus)
+    assert "header does not say how long it is" in notice
+    assert notice.endswith("read to the end (2 files: anna/s1.wav, anna/s2.wav)")
+
+
+def test_an_empty_wav_is_not_taken_for_one_from_a_pipe(tmp_path: Path) -> None:
+    for name, after in (("a.wav", b""), ("b.wav", b"LIST\x04\0\0\0INFO"), ("c.wav", b"id3 \x02\0\0\0ID")):
+        path = tone(tmp_path / name, 1)
+        path.write_bytes(path.read_bytes()[:-2])
+        with pytest.raises(InputError, match=f"{name}: contains no samples"):
+            read_audio_header(with_sizes(path, 36 + len(after), 0, after))
 
 
 def test_case_stray_phn() -> None:
@@ -371,3 +395,47 @@ def test_case_sessions() -> None:
     assert any("give --speaker-from 1" in text for text in notices(corpus))
     corpus = open_corpus(case("speaker-is-session-folder"), speaker_from="1")
     assert [speaker.id for speaker in corpus.speakers] == ["anna", "bert"]
+
+
+def test_a_table_of_speakers_is_watched(tmp_path: Path) -> None:
+    root = sessions(tmp_path / "corpus")
+    table = tmp_path / "who.csv"
+    lines = [f"{path.relative_to(root).as_posix()},{path.parts[-4]}\n" for path in root.rglob("*.wav")]
+    table.write_text("file,speaker\n" + "".join(lines))
+    corpus = open_corpus(root, speaker_from=str(table))
+    assert [speaker.id for speaker in corpus.speakers] == ["anna", "bert"]
+    assert corpus.changed() == []
+    table.write_text("file,speaker\n" + "".join(reversed(lines)) + "x,y\n")
+    assert corpus.changed() == [f"{table}: changed since the corpus was opened"]
+    with pytest.raises(InputError, match="who.csv: changed since"):
+        corpus.utterances[0].check_unchanged()
+
+
+@pytest.mark.parametrize("layout", ["timit", "librispeech"])
+def test_of_several_tables_of_speakers_one_is_named(tmp_path: Path, layout: str) -> None:
+    root = tmp_path / "corpus"
+    if layout == "timit":
+        timit_nltk(root)
+        table = root / "spkrinfo.txt"
+    else:
+        librispeech(root)
+        table = root / "SPEAKERS.TXT"
+    assert open_corpus(root).problems == ()
+    folders = [root / "a", root / "b"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(table, folder / table.name)
+    message = (
+        f"{table}: is read, and not {folders[0] / table.name}, {folders[1] / table.name}; remove those that do not"
+    )
+    assert any(notice.startswith(message) for notice in notices(open_corpus(root)))
+    table.unlink()
+    message = f"{folders[0] / table.name}: is read, and not {folders[1] / table.name}; remove those that do not count"
+    assert message in notices(open_corpus(root))
+    for folder in folders:
+        shutil.rmtree(folder)
+    (tmp_path / "DOC").mkdir()
+    for name in ("DOC/SPEAKERS.TXT", "speakers.txt", "DOC/SPKRINFO.TXT", "spkrinfo.txt"):
+        (tmp_path / name).write_text("")
+    (notice,) = [text for text in notices(open_corpus(root)) if "is read, and not" in text]
+    assert f"{tmp_path}/{table.name.lower()}: is read, and not {tmp_path}/DOC/" in notice

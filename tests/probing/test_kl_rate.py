@@ -103,7 +103,7 @@ def test_rates_are_those_of_loops_over_samples(model: SpeechModel, corpus: Corpu
             for l, share in enumerate(shares):
                 bits[l, label] = bits.get((l, label), 0) + share[start:end].sum()
                 for right in ("all", "vowel"):
-                    if start and (right == "all" or phones.manner(label) == right):
+                    if start and (right == "all" or phones.phone_class(label, "manner", "timit") == right):
                         for j in range(-25, 25):
                             a, b = start + 64 * j, start + 64 * (j + 1)
                             if a >= 0 and b <= len(pcm):

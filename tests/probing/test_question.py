@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora.phones import PhoneSet
+from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions import question as question_module
 from lvm_probe.probing.questions.question import TARGETS, Question, default_protocol
@@ -13,7 +13,8 @@ from lvm_probe.probing.questions.question import TARGETS, Question, default_prot
 
 def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
     assert {target: default_protocol(target) for target in TARGETS} == {
-        "phoneme": "utterance", "manner": "utterance", "place": "utterance", "word": "speaker", "gender": "speaker",
+        "phoneme": "utterance", "manner": "utterance", "place": "utterance", "voicing": "utterance",
+        "vowel-height": "utterance", "vowel-backness": "utterance", "word": "speaker", "gender": "speaker",
         "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
     }  # fmt: skip
     assert Question().protocol == "utterance"
@@ -35,15 +36,19 @@ def test_fields_have_one_form() -> None:
 
 def test_phone_sets_are_those_of_the_corpora() -> None:
     assert question_module._KNOWN["phones"] == get_args(PhoneSet)
+    assert question_module._KNOWN["phone_set"] == get_args(LabelSet)
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner, place, word, gender, height, "),
+        ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner, place, voicing, vowel-height, "),
         ({"method": "svm"}, "method is 'svm'; choose one of knn, lda, logistic, ridge, abx"),
         ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker, within"),
         ({"phones": "timit40"}, "phones is 'timit40'; choose one of timit61"),
+        ({"phone_set": "sampa", "target": "manner"}, "phone_set is 'sampa'; choose one of timit, arpabet, ipa"),
+        ({"phone_set": "ipa"}, "phone_set: phonemes that are not folded need none; leave it out"),
+        ({"phone_set": "ipa", "target": "gender"}, "phone_set: only for the targets phoneme, manner, place, voicing, "),
         ({"gender": "female"}, "gender is 'female'; choose one of F, M"),
         ({"features": ("z1", "")}, "feature '': not the name of a feature"),
         ({"features": "z1,mel"}, r"feature 'z1,mel': not the name .* a tuple such as \('z1', 'mel'\)"),

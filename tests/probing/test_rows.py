@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 from lvm_probe.probing.questions.judgeable_rows import rows_to_judge
 from lvm_probe.probing.questions.question import Question
@@ -64,17 +63,6 @@ def test_folded_labels_keep_manner_and_lose_the_place_of_closures() -> None:
     assert (
         select_rows(table, Question(target="place", phones="timit48")).labels.tolist().count("alveolar") == 4
     )  # d, and no vcl
-    with pytest.raises(InputError, match="unknown phone label 'AH0', .* manner is known of TIMIT's labels only"):
-        select_rows(changed(table, label="AH0"), Question(target="manner"))
-
-
-def test_every_label_has_a_place_or_is_silent() -> None:
-    for label in phones.TIMIT61:
-        assert (phones.place(label) is None) == (label in phones.SILENCES)
-        assert phones.manner(label) != "vowel" or phones.place(label) in ("front", "central", "back")
-    assert phones.place("cl") is None
-    with pytest.raises(InputError, match="unknown phone label"):
-        phones.place("AH0")
 
 
 def test_types_are_what_a_memorising_probe_goes_by() -> None:

@@ -227,10 +227,10 @@ def test_times_are_compared_after_rounding(tmp_path: Path, data: st.DataObject, 
         wanted = [Segment(label, *span) for *span, label in reference_textgrid.segments(tier, rate, samples)]
     except ValueError:
         with pytest.raises(InvalidFile, match=r"a.TextGrid:[0-9]+: tier 'phones', interval [0-9]+: 'l[0-9]+' "):
-            textgrid.read_tiers(path, header, Options(), [])
+            textgrid.read_tiers(path, header, Options(), [], [])
         return
     notices: list[Problem] = []
-    phonemes, _ = textgrid.read_tiers(path, header, Options(), notices)
+    phonemes, _ = textgrid.read_tiers(path, header, Options(), notices, [])
     assert list(phonemes) == wanted
     dropped = len(rows) - len(wanted)
     messages = [notice.message for notice in notices if "holds no sample" in notice.message]

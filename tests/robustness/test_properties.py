@@ -29,9 +29,9 @@ ON_DISK = settings(deadline=None, max_examples=40, suppress_health_check=[Health
 LETTERS = st.characters(exclude_categories=["C", "Z"], exclude_characters='"{}')
 WORD = st.text(LETTERS, min_size=1, max_size=8).filter(lambda word: word.strip() == word)
 # No pauses: their labels change or are dropped, which other tests check.
-SPOKEN = WORD.filter(lambda word: word.casefold() not in textgrid.NON_PHONEME_LABELS)
+SPOKEN = WORD.filter(lambda word: textgrid.NON_SPEECH.name(word, is_phone=True) is None)
 PHONE = st.text(LETTERS.filter(lambda letter: letter not in ";-"), min_size=1, max_size=8).filter(
-    lambda phone: phone.casefold() not in lab.NON_PHONEME_LABELS
+    lambda phone: lab.NON_SPEECH.name(phone, is_phone=True) is None
 )
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -114,7 +114,7 @@ def test_labels_are_read_back(arctic: Path, data: st.DataObject, edges: set[int]
     write = miniature.festival_labels if form == "festival" else miniature.htk_labels
     write(arctic / "cmu_us_bdl_arctic" / "lab" / "arctic_a0001.lab", table)
     utterance = open_corpus(arctic, strict=True).utterances[0]
-    expected = [(*span, "h#" if label.casefold() in lab.NON_PHONEME_LABELS else label) for *span, label in table]
+    expected = [(*span, lab.NON_SPEECH.name(label, is_phone=True) or label) for *span, label in table]
     assert utterance.phonemes == tuple(Segment(label, *span) for *span, label in expected)
 
 

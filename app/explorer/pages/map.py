@@ -134,8 +134,12 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
             split = _filter("Split", tokens["split"], view.split)
             phone_set, silence = "as labelled", False
             if unit == "phoneme":
-                sets = ["as labelled", "timit61", "timit48", "timit39"]
-                phone_set = _pick("Phone set", sets, view.phones, help="Folds TIMIT's 61 labels as Lee and Hon (1989).")
+                phone_set = _pick(
+                    "Phone set",
+                    projections.phone_sets(tokens),
+                    view.phones,
+                    help="Folds labels as Lee and Hon (1989), or stress.",
+                )
                 silence = st.checkbox("Include silences", view.silence, key="map Silences")
     return replace(
         view, table=name, feature=feature, layout=layout, target=target, colour=colour, unit=unit, phones=phone_set,
@@ -179,7 +183,7 @@ def _map_tokens(inputs: ExplorerInputs, view: MapView) -> MapTokens | None:
 
 
 def map_tokens(table: TokenTable, view: MapView, key: tuple[Any, ...] = ()) -> MapTokens:
-    """The tokens of a view.
+    """The tokens of a view; vowels alone if the target is a class of vowels.
 
     Raises:
         InputError: the table lacks the feature.
@@ -187,12 +191,14 @@ def map_tokens(table: TokenTable, view: MapView, key: tuple[Any, ...] = ()) -> M
     rows = projections.filtered_rows(
         table.tokens, view.unit, speakers=view.speakers, gender=view.gender, split=view.split, silence=view.silence
     )
+    labels = projections.classes(table.tokens.iloc[rows], view.target, phone_set=view.phones)
+    if view.target in projections.VOWEL_CLASSES:
+        rows, labels = rows[labels != projections.UNKNOWN], labels[labels != projections.UNKNOWN]
     tokens = table.tokens.iloc[rows].reset_index(drop=True)
     parts = Feature.parse(view.feature).parts
     if missing := [part for part in parts if part not in table.features]:
         raise InputError(f"{table.path}: no feature {missing[0]}; choose another")
     points = np.concatenate([table.features[part][rows] for part in parts], axis=1).astype(np.float64)
-    labels = projections.classes(tokens, view.target, phone_set=view.phones)
     return MapTokens(key, table, tokens, points, labels, view.target)
 
 

@@ -16,7 +16,7 @@ from lvm_probe.app.explorer import question_plots, table_computations
 from lvm_probe.app.explorer.background import Computation
 from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
 from lvm_probe.app.explorer.neighbours import KnnProbe, predict_all
-from lvm_probe.app.explorer.projections import targets_of
+from lvm_probe.app.explorer.projections import phone_sets, targets_of
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.token_card import show_audio, token_speaker
 from lvm_probe.app.explorer.views import QuestionsView, current_view, keep_view, plain
@@ -100,7 +100,7 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
         )  # fmt: skip
         phones = view.phones
         if target in PHONEME_TARGETS:
-            sets = ["as labelled", "timit61", "timit48", "timit39"]
+            sets = phone_sets(chosen[0].tokens)
             at = sets.index(phones) if phones in sets else 0
             phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
     return replace(
