@@ -3,6 +3,7 @@
 Needs Playwright's Python package (among the dev extras) and a Chromium: Debian's, or `playwright install chromium`.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -54,8 +55,11 @@ def address(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "lvm_probe", "explore", "--latents", table, "--corpus", small, "--ckpt", tiny,
                "--no-browser", "--port", port]  # fmt: skip
-    log = folder / "log"
-    with log.open("w") as written, subprocess.Popen(list(map(str, command)), stderr=written, stdout=written) as server:
+    log, env = folder / "log", {**os.environ, "XDG_CACHE_HOME": str(folder)}  # no UMAP of an earlier run
+    with (
+        log.open("w") as written,
+        subprocess.Popen(list(map(str, command)), stderr=written, stdout=written, env=env) as server,
+    ):
         try:
             _wait_for(port, server, log)
             yield f"http://127.0.0.1:{port}"
