@@ -18,7 +18,7 @@ import numpy as np
 
 from lvm_probe.analysis.shape_annotations import Float, Int
 
-_MEMORY = 12
+_MEMORY = 8
 _MAX_ITERATIONS = 2000
 # Armijo's condition, and the smallest step that is tried.
 _DECREASE, _SMALLEST_STEP = 1e-4, 1e-8
@@ -108,11 +108,14 @@ class SoftmaxRegression:
 
     def _loss(self, weights: np.ndarray, penalty: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient."""
-        log_shares, penalised = _log_softmax(self._scores(weights)), penalty * weights
-        loss = -np.vdot(self._onehot, log_shares) / len(self._onehot) + np.vdot(penalised, weights) / 2
-        errors = np.exp(log_shares, out=log_shares)
-        errors -= self._onehot
-        return float(loss), self._points.T @ errors / len(errors) + penalised
+        scores, penalised = self._scores(weights), penalty * weights
+        scores -= scores.max(axis=1, keepdims=True)
+        shares = np.exp(scores)
+        sums = shares.sum(axis=1)
+        loss = (np.log(sums).sum() - np.vdot(self._onehot, scores)) / len(sums) + np.vdot(penalised, weights) / 2
+        shares /= sums[:, None]
+        shares -= self._onehot
+        return float(loss), self._points.T @ shares / len(sums) + penalised
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from lvm_probe import InputError
 from lvm_probe.app.options import names
 from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.app.results_file import results_file
 from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature, columns_of
@@ -65,8 +66,6 @@ FLAGS = {
     "protocol": "--protocol",
 }
 """Options by the field of `Question` that they fill in."""
-MAX_NAMED_SPEAKERS = 3
-"""Speakers that the name of a results file lists; more are counted."""
 MAX_RANGE = 10_000
 """Numbers of neighbours in one range of `--k`."""
 
@@ -194,7 +193,7 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
     values = {field.name: getattr(args, field.name) for field in fields(Question) if hasattr(args, field.name)}
     questions = [Question(**values, method=method, protocol=protocol) for protocol in dict.fromkeys(protocols)]
     folders, tables, untrained = open_tables(args.latents, args.untrained, questions[0].features)
-    out = csv_file(args.out or _results_file(folders, questions))
+    out = csv_file(args.out or results_file(folders, questions))
     if (out.parent / token_table.EXTRACTION).exists():
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
 
@@ -211,7 +210,7 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
     frame = joined("frame")
     notes = list(dict.fromkeys(in_options(note) for answer in answers for note in answer.notes))
     if not args.out and out.exists():
-        print(f"notice: {out} is replaced; keep several with --out", file=sys.stderr)
+        print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
     write_csv(out, frame)
     wrote, texts = [out], [as_text(frame, notes)]
     document: dict[str, Any] = {"notes": notes, "results": rows_as_json(frame) if args.json else []}
@@ -227,7 +226,9 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
 
         wrote += accuracy_over_k.write(frame, out.with_name(f"{out.stem}-over-k"))
     document["wrote"] = [str(path) for path in wrote]
-    return Output(document, "\n".join([*texts, *(f"wrote {path}" for path in wrote)]))
+    ks = frame["k"].nunique()
+    lines = [f"wrote {path}" + (f" (all {ks} k)" if path == out and ks > 1 else "") for path in wrote]
+    return Output(document, "\n".join([*texts, "", *lines]))
 
 
 def open_tables(
@@ -257,30 +258,6 @@ def open_tables(
         return untrained_table(table, untrained or "auto", lambda line: print(f"notice: {line}", file=sys.stderr))
 
     return folders, tables, [baseline(table) for table in tables]
-
-
-def _results_file(folders: Sequence[Path], questions: Sequence[Question]) -> Path:
-    """A file beside the first table, named after the question."""
-    question = questions[0]
-    speakers = sorted(set(question.speakers))
-    words = [
-        "+".join(folder.name for folder in folders),
-        question.method,
-        question.target,
-        "+".join(str(question.protocol) for question in questions),
-        "+".join(speakers) if len(speakers) <= MAX_NAMED_SPEAKERS else f"{len(speakers)}speakers",
-        question.phones,
-        question.phone_set,
-        f"{question.rows}-rows" if question.rows else "",
-        question.gender,
-        "" if question.keep_sa else "no-sa",
-        "" if question.keep_closures else "no-closures",
-        "silence" if question.keep_silence else "",
-        "" if question.normalise == "none" else f"by-{question.normalise}",
-        "" if question.distance == "cosine" else question.distance,
-        "" if question.match_dims is None else f"matched{question.match_dims or ''}",
-    ]
-    return folders[0].parent / f"{'-'.join(word for word in words if word)}.csv"
 
 
 def _default_protocols(method: Method) -> str:

@@ -66,7 +66,7 @@ def _columns(several_tables: bool) -> list[Column]:
         text("target"), text("protocol"), text("feature"), text("k"), ("n", lambda row: f"{row['n']:,}"),
         ("classes", lambda row: str(row["n_classes"])), percent("accuracy", "accuracy"), ("95 % interval", interval),
         percent("balanced", "balanced_accuracy"), percent("null", "null_accuracy"),
-        percent("majority", "chance"), percent("untrained", "untrained_accuracy"),
+        percent("chance", "chance"), percent("untrained", "untrained_accuracy"),
         percent("paper protocol", "paper_accuracy"), percent("difference to Mel", "minus_mel", "+.1f"),
         ("p", lambda row: number(row["p_minus_mel"], ".4f")),
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
         f"for {_subject(inputs)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
         "fitted again without each token, within one speaker at a time; speaker: whole speakers are held out (gender: "
         f"one row per speaker). Null: the same on permuted labels (mean over {number_range(frame['permutations'])} "
-        "permutations); majority: share of the largest class; untrained: the same model with random weights; paper "
+        "permutations); chance: share of the most frequent class; untrained: the same model with random weights; paper "
         "protocol: accuracy on the same rows when LDA has seen the held-out token, which is biased upward. Difference "
         f"to Mel in points, with the p value of a sign-flip test over speakers. {intervals}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.progress import bar
 from lvm_probe.probing.questions.untrained import SUFFIX
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ EXAMPLES = (
     "probe figures --latents latents/timit --out figures",
     "probe figures --latents latents/timit --ckpt cwvae-small --corpus TIMIT --only table-1 --out figures",
 )
+
+SECONDS_WORTH_A_LINE = 1
 
 COMMAND_OPTIONS = (
     "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "non_speech",
@@ -210,15 +214,14 @@ def _command(args: argparse.Namespace, only: Sequence[str]) -> str:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Progress]:
-    """A progress bar for one figure or table that names what is being computed."""
-    from tqdm import tqdm
-
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
-    with tqdm(total=1.0, desc=name, bar_format=form, dynamic_ncols=True, disable=None) as bar:
+    """The progress of one figure or table, with what is being computed; a line for each where there is no terminal."""
+    began = time.monotonic()
+    with bar(1, name, unit="run") as advance:
 
         def progress(what: str, share: float = 0.0, /) -> None:
-            bar.set_description(f"{name} ({what})", refresh=False)
-            bar.n = min(share, 1.0)
-            bar.refresh()
+            advance.note = what
+            advance(share - advance.done)
 
         yield progress
+    if not sys.stderr.isatty() and (seconds := time.monotonic() - began) >= SECONDS_WORTH_A_LINE:
+        print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)

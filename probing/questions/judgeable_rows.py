@@ -180,14 +180,14 @@ def _without_speakers(
 def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     """Without the classes that are unknown wherever their only speaker (utterance, row) is held out."""
     target, protocol = rows.question.target, rows.question.protocol
-    if protocol == "speaker" and len(rows.speakers.names) < 2:
-        raise InputError(
-            f"{rows.table.path}: protocol speaker holds out one speaker and needs two or more; use protocol='nested'"
-        )
     if len(rows.classes.names) < 2:
         raise InputError(
             f"{rows.table.path}: the target {target} has one class among {len(rows)} rows, so there is nothing to "
             "predict; choose another target or more speakers"
+        )
+    if protocol == "speaker" and len(rows.speakers.names) < 2:
+        raise InputError(
+            f"{rows.table.path}: protocol speaker holds out one speaker and needs two or more; use protocol='nested'"
         )
     unit, units = _held_out_together(rows)
     pairs = np.unique(np.stack([rows.classes.codes, units]), axis=1)

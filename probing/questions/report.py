@@ -6,11 +6,13 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.probing.questions.question import REPORTED_K
-from lvm_probe.probing.questions.results import SHOWN_KS
+from lvm_probe.probing.questions.question import REPORTED_K, TOKEN_TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PRINTED_KS = (1, 2, 5, 10, 20, 50)
+"""The k of the table of accuracies over k: fixed beforehand too."""
 
 MIN_SPEAKERS_FOR_TEST = 6
 """With fewer, no outcome of a two-sided sign-flip test has p < 0.05."""
@@ -26,29 +28,32 @@ _METHODS = {
 
 
 def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """What was asked, the results at a few k, and what they say.
+    """What was asked, what the results say, the results at one k, and the accuracy at a few more.
 
     Args:
         frame: results of one target and method, under one protocol or several, of one table or several.
         notes: what was left out, and why.
     """
-    rows, cells = _shown(frame)
-    return "\n".join([_asked(rows), "", *_aligned(cells), "", *_sentences(rows, notes)])
+    rows = _pooled(frame)
+    parts = [[_asked(rows)], _verdicts(rows), _aligned(_table(rows)), _over_k(rows), _remarks(rows, notes)]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """The same for a notebook."""
-    rows, (head, *body) = _shown(frame)
+    rows = _pooled(frame)
+    head, *body = _table(rows)
     lines = ["".join(f"<th>{html.escape(name)}</th>" for name in head)]
     lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
     table = "".join(f"<tr>{line}</tr>" for line in lines)
-    said = "<br>".join(html.escape(sentence) for sentence in _sentences(rows, notes))
-    return f"<p>{html.escape(_asked(rows))}</p><table>{table}</table><p>{said}</p>"
+    over_k = f"<pre>{html.escape(chr(10).join(_over_k(rows)))}</pre>" if _over_k(rows) else ""
+    verdicts, remarks = ("<br>".join(map(html.escape, said)) for said in (_verdicts(rows), _remarks(rows, notes)))
+    return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p><table>{table}</table>{over_k}<p>{remarks}</p>"
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
     """Accuracy of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
-    rows = _at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all"))
+    rows = _at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
     return _wide(rows, ["speaker"], "accuracy")
 
 
@@ -63,45 +68,83 @@ def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
     return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
 
 
-def _shown(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
-    """The rows of all speakers (of a table of one speaker, that speaker's), and their table at a few k."""
+def _pooled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all speakers; of a table of one speaker, that speaker's."""
     all_speakers = frame["speaker"] == ""
-    rows = frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
+    return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
+
+
+def _table(rows: pd.DataFrame) -> list[list[str]]:
+    """Heads and cells at the reported k, without empty columns."""
     columns = _HEIGHT_COLUMNS if "mae_cm" in rows else _ACCURACY_COLUMNS
     if len(set(rows["table"])) > 1:
         columns = {"table": lambda row: str(row["table"]), **columns}
-    records = rows[rows["k"].isin(_shown_ks(rows["k"]))].to_dict("records")
+    records = _at_reported_k(rows).to_dict("records")
     table = [list(columns), *([cell(row) for cell in columns.values()] for row in records)]
     used = [i for i in range(len(columns)) if any(cells[i] for cells in table[1:])]
-    return rows, [[cells[i] for i in used] for cells in table]
+    return [[cells[i] for i in used] for cells in table]
+
+
+def _over_k(rows: pd.DataFrame) -> list[str]:
+    """The accuracy at a few k, a line for every feature and protocol; nothing where one k was asked for."""
+    ks = sorted(set(rows["k"]))
+    if len(ks) < 2:
+        return []
+    shown = [k for k in PRINTED_KS if k in ks] or ks[:5]
+    key = ["feature", "protocol"] if len(set(rows["table"])) == 1 else ["table", "feature", "protocol"]
+    heads = [*key, *(f"k={k}" for k in shown)]
+    lines = [
+        [
+            *(str(name) for name in names),
+            *(_percent(some.set_index("k")["accuracy"].get(k, float("nan"))) for k in shown),
+        ]
+        for names, some in rows.groupby(key, sort=False)
+    ]
+    more = f" ({len(shown)} of {len(ks)} k; the results have all)" if len(shown) < len(ks) else ""
+    return [f"Accuracy over k{more}:", *_aligned([heads, *lines])]
 
 
 def _at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
-    k = REPORTED_K if REPORTED_K in set(frame["k"]) else max(_shown_ks(frame["k"]))
-    return frame[frame["k"] == k]
-
-
-def _shown_ks(ks: pd.Series) -> list[int]:
-    return [k for k in SHOWN_KS if k in set(ks)] or sorted(set(ks))[:5]
+    ks = set(frame["k"])
+    return frame[frame["k"] == (REPORTED_K if REPORTED_K in ks else max(ks))]
 
 
 def _asked(rows: pd.DataFrame) -> str:
     """One sentence that says what was asked."""
     first = rows.iloc[0]
     method = _METHODS[first["method"]]
-    if first["lda_dims"] > 0 and first["method"] == "knn":
-        dims = first["lda_dims"]
-        method += f" among {dims:.0f} linear discriminant{'s' if dims > 1 else ''}"
+    if first["method"] == "knn":
+        dims, ks = int(first["lda_dims"]), sorted(set(rows["k"]))
+        method += f" among {dims} linear discriminant{'s' * (dims != 1)}" if dims else ", without LDA"
+        method += f", k={ks[0]}" if len(ks) == 1 else f", k={ks[0]} to {ks[-1]}"
     if first["match_dims"]:
         method += f", features reduced to {first['match_dims']:.0f} dimensions inside the fold"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
-    who = f" of speaker {first['speaker']}" if len(set(rows["speaker"])) == 1 and first["speaker"] else ""
     height = "mae_cm" in rows
     target = "height" if height else first["target"]
-    rows_are = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
-    unit = "errors in cm" if height else "accuracy in per cent"
-    return f"Predicting the {target}{who} by {method}: {rows_are}; {unit}."
+    count = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
+    alone = len(set(rows["speaker"])) == 1 and first["speaker"]
+    who = f"speaker {first['speaker']}" if alone else f"{first['speakers']:.0f} speakers"
+    count += "" if first["rows"] == "speaker" else f" of {who}"
+    protocols = [_protocol(rows[rows["protocol"] == name].iloc[0]) for name in dict.fromkeys(rows["protocol"])]
+    unit = "errors in cm" if height else "accuracies in per cent"
+    return f"Predicting the {target} by {method}: {count}; {'; '.join(protocols)}; {unit}."
+
+
+def _protocol(row: pd.Series) -> str:
+    """What is held out, in words."""
+    name, unit = row["protocol"], row["rows"]
+    held_out = {
+        "paper": "nothing held out of the fit",
+        "nested": f"each {unit} held out by itself",
+        "utterance": "whole utterances held out",
+        "speaker": "whole speakers held out",
+        "within": "A, B and X of one speaker",
+        "across": "X of another speaker than A and B",
+    }[name]
+    one_at_a_time = row["target"] in TOKEN_TARGETS and name in ("paper", "nested", "utterance")
+    return ("one speaker at a time, " if one_at_a_time else "") + f"{held_out} ({name})"
 
 
 def _percent(value: float) -> str:
@@ -136,7 +179,7 @@ _ACCURACY_COLUMNS: _Columns = {
     "accuracy": lambda row: _percent(row["accuracy"]),
     "95 % interval": lambda row: _interval(_percent(row["ci_low"]), _percent(row["ci_high"])),
     "balanced accuracy": lambda row: "" if row["method"].startswith("abx") else _percent(row["balanced_accuracy"]),
-    "majority": lambda row: "" if row["method"].startswith("abx") else _percent(row["chance"]),
+    "chance": lambda row: _percent(row["chance"]),
     "null": lambda row: _percent(row["null_accuracy"]),
     "p (null)": lambda row: _p(row["p_null"]) if row["rows"] != "token" else "",
     "untrained": lambda row: _percent(row["untrained_accuracy"]),
@@ -183,27 +226,74 @@ def _in_two(head: str) -> tuple[str, str]:
     return " ".join(words[:at]), " ".join(words[at:])
 
 
-def _sentences(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
-    said = _height_sentences(rows) if "mae_cm" in rows else _accuracy_sentences(rows)
+def _verdicts(rows: pd.DataFrame) -> list[str]:
+    """What the results say: first where the untrained model is as good."""
+    return _of_untrained(rows) + (_height_verdicts(rows) if "mae_cm" in rows else _accuracy_verdicts(rows))
+
+
+def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
+    """How the figures are to be read, and what was left out."""
+    said = _height_remarks(rows) if "mae_cm" in rows else _accuracy_remarks(rows)
     return said + [f"Note: {note}." for note in notes]
 
 
-def _accuracy_sentences(rows: pd.DataFrame) -> list[str]:
-    at_k = _at_reported_k(rows)
-    k = int(at_k.iloc[0]["k"])
-    first = rows.iloc[0]
+def _where(rows: pd.DataFrame, row: pd.Series) -> str:
+    """The protocol of a row, its table where there are several, and its k."""
+    table = f"{row['table']}, " if len(set(rows["table"])) > 1 else ""
+    return f"{table}{row['protocol']}" + (f", k={row['k']}" if row["k"] else "")
+
+
+def _of_untrained(rows: pd.DataFrame) -> list[str]:
+    """A sentence on the features that the untrained model is as good at, then one on the others."""
+    height = "mae_cm" in rows
+    ours, theirs, number = (
+        ("mae_cm", "untrained_mae_cm", _cm) if height else ("accuracy", "untrained_accuracy", _percent)
+    )
+    shown = _at_reported_k(rows)
+    as_good, better = list[str](), list[str]()
+    for _, row in shown[shown[theirs].notna()].iterrows():
+        if height and row["gender"]:
+            continue
+        gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row.get("p_minus_untrained", float("nan"))
+        tested = row["speakers"] >= MIN_SPEAKERS_FOR_TEST and p == p
+        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", p={p:.4f}" if tested else "")
+        is_better = gain > 0 and (p < 0.05 if tested else _beyond_interval(row, height))
+        (better if is_better else as_good).append(f"{row['feature']} ({_where(rows, row)}: {figures})")
+    said = [f"The untrained model is as good as the trained one for {'; '.join(as_good)}."] if as_good else []
+    return said + ([f"The trained model is better than the untrained one for {'; '.join(better)}."] if better else [])
+
+
+def _beyond_interval(row: pd.Series, height: bool) -> bool:
+    """Whether the untrained model's figure is worse than the whole interval of the trained one's."""
+    if height:
+        return bool(row["untrained_mae_cm"] > row["mae_high"])
+    return bool(row["untrained_accuracy"] < row["ci_low"])
+
+
+def _accuracy_verdicts(rows: pd.DataFrame) -> list[str]:
+    shown = _at_reported_k(rows)
+    said = [
+        f"{_where(rows, row)}: {_against_mel(row)}"
+        for _, row in shown.iterrows()
+        if row["minus_mel"] == row["minus_mel"]
+    ]
+    if rows.iloc[0]["rows"] == "speaker":
+        said += [
+            f"{_where(rows, row)}: {_against_null(row)}"
+            for _, row in shown.iterrows()
+            if row["p_null"] == row["p_null"]
+        ]
+    return said
+
+
+def _accuracy_remarks(rows: pd.DataFrame) -> list[str]:
+    shown, first = _at_reported_k(rows), rows.iloc[0]
     abx = first["method"].startswith("abx")
     # Nearest neighbours without LDA fit nothing, so nothing leaks.
     fitted = (first["method"] != "knn" or first["lda_dims"] > 0) and not abx
     protocols = set(rows["protocol"])
     said = []
-    for (table, protocol), some in at_k.groupby(["table", "protocol"], sort=False):
-        where = f"{table}, {protocol}" if len(set(rows["table"])) > 1 else str(protocol)
-        where += f", k={k}" if k else ""
-        said += [_against_mel(where, row) for _, row in some.iterrows() if row["minus_mel"] == row["minus_mel"]]
-        if first["rows"] == "speaker":
-            said += [_against_null(where, row) for _, row in some.iterrows() if row["p_null"] == row["p_null"]]
-    honest = at_k[(at_k["protocol"] != "paper") & at_k["optimism"].notna()]
+    honest = shown[(shown["protocol"] != "paper") & shown["optimism"].notna()]
     if fitted and len(honest):
         largest = honest.iloc[int(honest["optimism"].abs().argmax())]
         points, which = 100 * largest["optimism"], f"({largest['feature']}, compared with {largest['protocol']})"
@@ -220,8 +310,11 @@ def _accuracy_sentences(rows: pd.DataFrame) -> list[str]:
     if fitted and "paper" in protocols:
         hint = "" if protocols > {"paper"} else "; add another --protocol to see by how much"
         said.append(f"The paper protocol fits LDA to the rows it judges, so its accuracies are biased upward{hint}.")
-    if abx:
-        said.append("Chance is 50; every pair of labels counts the same. Nothing is fitted.")
+    said.append(
+        "Accuracy is one minus the ABX error rate, every pair of labels counting the same. Nothing is fitted."
+        if abx
+        else "Chance: always naming the most frequent class."
+    )
     unit = first["interval"]
     intervals = f"Intervals: bootstrap over {unit}." if unit != "none" else "One speaker: no interval."
     said.append(intervals + _null_sentence(rows))
@@ -240,7 +333,7 @@ def _null_sentence(rows: pd.DataFrame) -> str:
     return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels."
 
 
-def _against_mel(where: str, row: pd.Series) -> str:
+def _against_mel(row: pd.Series) -> str:
     gap, p = 100 * row["minus_mel"], row["p_minus_mel"]
     if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
         verdict = f"{gap:+.1f} points to Mel; {row['speakers']} speakers are too few for a test"
@@ -248,18 +341,18 @@ def _against_mel(where: str, row: pd.Series) -> str:
         verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel (paired over speakers, p={p:.4f})"
     else:
         verdict = f"not significantly different from Mel ({gap:+.1f} points, p={p:.2f})"
-    return f"{where}: {row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
+    return f"{row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
 
 
-def _against_null(where: str, row: pd.Series) -> str:
+def _against_null(row: pd.Series) -> str:
     better = "better" if row["p_null"] < 0.05 else "not significantly better"
     return (
-        f"{where}: {row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
+        f"{row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
         f"{_percent(row['null_accuracy'])} on average, p={row['p_null']:.3f})."
     )
 
 
-def _height_sentences(rows: pd.DataFrame) -> list[str]:
+def _height_verdicts(rows: pd.DataFrame) -> list[str]:
     said = []
     for row in rows[rows["gender"] == ""].to_dict("records"):
         gap, p = row["minus_baseline_cm"], row["p_baseline"]
@@ -269,9 +362,13 @@ def _height_sentences(rows: pd.DataFrame) -> list[str]:
         else:
             verdict += f" (p={p:.4f})" if p < 0.05 else f", which may be chance (p={p:.2f})"
         said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
+    return said
+
+
+def _height_remarks(rows: pd.DataFrame) -> list[str]:
+    said = ["Errors are mean absolute errors within the gender; intervals: bootstrap over speakers."]
     if set(rows["protocol"]) & {"paper", "nested"}:
         said.append(
             "Under paper and nested the training rows include the same speaker: their errors say nothing of height."
         )
-    said.append("Errors are mean absolute errors within the gender; intervals: bootstrap over speakers.")
     return said

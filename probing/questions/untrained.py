@@ -32,12 +32,14 @@ def untrained_table(
         trained: the trained model's table.
         choice: the table or its folder; None for none; "auto" for the folder named like the trained model's with
             `-untrained`, if it is there.
-        notice: called with a line if the folder found by "auto" holds something else, which is then not used.
+        notice: called with a line if the folder found by "auto" holds something else, or an unfinished table, which is
+            then not used.
 
     Raises:
         InputError: if the table that was named is not of the same model with random weights.
     """
     from lvm_probe.probing.features import token_table
+    from lvm_probe.probing.questions.rows import check_same_tokens
 
     if choice is None:
         return None
@@ -48,7 +50,13 @@ def untrained_table(
         folder = untrained_folder(trained.path) if found else Path(choice)
         if found and not (folder / token_table.EXTRACTION).exists():
             return None
-        extraction = token_table.read_extraction(folder)
+        try:
+            extraction = token_table.read_extraction(folder)
+        except InputError as error:
+            if not found:
+                raise
+            notice(f"{error}; the untrained model is not compared with")
+            return None
     if not extraction.get("untrained") or extraction.get("model") != trained.extraction.get("model"):
         if found:
             notice(f"{folder}: not the untrained model of {trained.path}; it is not used")
@@ -56,4 +64,15 @@ def untrained_table(
         raise InputError(
             f"{folder}: not the untrained model of {trained.path}; make it with `probe extract --untrained`"
         )
-    return choice if isinstance(choice, token_table.TokenTable) else token_table.load(folder, trained.features)
+    if isinstance(choice, token_table.TokenTable):
+        return choice
+    try:
+        table = token_table.load(folder, trained.features)
+        if found:
+            check_same_tokens(table, trained)
+        return table
+    except InputError as error:
+        if not found:
+            raise
+        notice(f"{error}; the untrained model is not compared with")
+        return None

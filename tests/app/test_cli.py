@@ -159,7 +159,8 @@ def test_results_are_written_beside_the_table(latents: Path, probe: Probe, monke
     argv = ("--features", "z1", "--k", 1, "--permutations", 0, "--target", "gender")
     rows = probe("knn", *argv, "--latents", latents)
     assert rows["wrote"] == [
-        str(latents.parent / f"tiny-knn-gender-speaker{m}.csv") for m in ("", "-recall", "-confusion")
+        str(latents.parent / f"tiny-knn-gender-speaker-z1-k1-0permutations{m}.csv")
+        for m in ("", "-recall", "-confusion")
     ]
     assert {row["n"] for row in rows["results"]} == {4}
     assert rows["results"][0]["null_accuracy"] is None
@@ -167,7 +168,7 @@ def test_results_are_written_beside_the_table(latents: Path, probe: Probe, monke
     assert probe("knn", *argv, "--latents", ".") == rows
     monkeypatch.chdir(latents.parent)
     twice = probe("knn", *argv, "--latents", "tiny", "--latents", latents)
-    assert twice["wrote"][0] == "tiny+tiny-knn-gender-speaker.csv"
+    assert twice["wrote"][0] == "tiny+tiny-knn-gender-speaker-z1-k1-0permutations.csv"
     assert len(twice["results"]) == 2
     assert len(pd.read_parquet(latents)) > 0
 
@@ -184,7 +185,7 @@ def test_the_printed_table_is_interpreted(latents: Path, capsys: pytest.CaptureF
     quietly("knn", "--latents", latents, "--features", "z1,mel", "--k", 5, "--permutations", 2, "--protocol", "paper",
             "--protocol", "nested", "--by-speaker")  # fmt: skip
     out, err = capsys.readouterr()
-    assert out.startswith("Predicting the phoneme by k nearest neighbours among 5 linear discriminants: ")
+    assert out.startswith("Predicting the phoneme by k nearest neighbours among 5 linear discriminants, k=5: ")
     assert "4 speakers are too few for a test" in out
     assert "so its accuracies are biased upward." in out
     assert "mean over 2 permutations" in out
@@ -211,25 +212,27 @@ def test_different_questions_go_to_different_files(
     speakers = sorted(set(token_table.load(latents).tokens["speaker"]))
     every = [option for speaker in speakers for option in ("--speaker", speaker)]
     for options, name in (
-        (["--protocol", "paper"], "t-knn-phoneme-paper.csv"),
-        (["--protocol", "paper", "--protocol", "nested"], "t-knn-phoneme-paper+nested.csv"),
-        (every[:2], f"t-knn-phoneme-utterance-{speakers[0]}.csv"),
-        (every[:4], f"t-knn-phoneme-utterance-{speakers[0]}+{speakers[1]}.csv"),
-        (every, "t-knn-phoneme-utterance-4speakers.csv"),
-        (["--phones", "timit39", "--closures", "drop"], "t-knn-phoneme-utterance-timit39-no-closures.csv"),
-        (["--sa", "drop", "--silence", "keep", "--protocol", "nested"], "t-knn-phoneme-nested-no-sa-silence.csv"),
-    ):
+        (["--protocol", "paper"], "t-knn-phoneme-paper-z2-k1-0permutations.csv"),
+        (["--protocol", "paper", "--protocol", "nested"], "t-knn-phoneme-paper+nested-z2-k1-0permutations.csv"),
+        (every[:2], f"t-knn-phoneme-utterance-z2-{speakers[0]}-k1-0permutations.csv"),
+        (every[:4], f"t-knn-phoneme-utterance-z2-{speakers[0]},{speakers[1]}-k1-0permutations.csv"),
+        (["--phones", "timit39", "--closures", "drop"],
+         "t-knn-phoneme-utterance-z2-timit39-no-closures-k1-0permutations.csv"),
+        (["--sa", "drop", "--silence", "keep", "--protocol", "nested"],
+         "t-knn-phoneme-nested-z2-no-sa-silence-k1-0permutations.csv"),
+    ):  # fmt: skip
         argv = ("knn", "--latents", tmp_path / "t", "--features", "z2", "--k", 1, "--permutations", 0, *options)
         assert probe(*argv)["wrote"][0] == str(tmp_path / name)
     quietly(*argv)
-    assert capsys.readouterr().err == f"notice: {tmp_path / name} is replaced; keep several with --out\n"
+    assert capsys.readouterr().err == f"notice: {tmp_path / name}, the answer to the same question, is replaced\n"
 
 
 def test_results_of_a_single_speaker_name_the_speaker(latents: Path, tmp_path: Path, capsys: Any) -> None:
     argv = ("knn", "--latents", latents, "--features", "z1,mel", "--permutations", 0, "--out", tmp_path / "r.csv")
     quietly(*argv, "--speaker", "FADA9", "--protocol", "paper", "--plot", "--by-speaker")
     out = capsys.readouterr().out
-    assert out.startswith("Predicting the phoneme of speaker FADA9 by k nearest neighbours")
+    assert out.startswith("Predicting the phoneme by k nearest neighbours")
+    assert "tokens in 41 classes of speaker FADA9; one speaker at a time" in out.splitlines()[0]
     assert "add another --protocol to see by how much" in out
     assert (tmp_path / "r-over-k.png").is_file()
     quietly(*argv, "--protocol", "paper", "--protocol", "nested")

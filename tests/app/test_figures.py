@@ -1,6 +1,7 @@
 """`probe figures`: a folder of figures and a report page, complete, reproducible, naming what is left out."""
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from lvm_probe import InputError
+from lvm_probe.app.commands import figures
 from lvm_probe.figures import likelihood_tables, probe_table, registry, style
 from lvm_probe.figures.inputs import FigureInputs
+from lvm_probe.probing import progress
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from tests.app.conftest import Probe, Refusal, quietly
@@ -307,3 +310,13 @@ def test_answers_survive_an_interruption_and_are_removed_at_the_end(
     assert len(asked) == 3
     pd.testing.assert_frame_equal(*seen, check_exact=True)
     assert sorted(path.name for path in tmp_path.glob(".*")) == [".figures.json"]
+
+
+def test_lines_say_what_is_drawn_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    clock = iter((0.0, 3.2, 4.0, 4.1))
+    monkeypatch.setattr(figures, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(figures, "bar", lambda total, *_, **__: contextlib.nullcontext(progress.Progress(total)))
+    for name in ("optimism", "durations"):
+        with figures._progress(name) as report:
+            report("nulls", 0.5)
+    assert capsys.readouterr().err == "optimism: done in 3 s\n"

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from lvm_probe.probing.features import token_table
 from tests.app.conftest import Probe, Refusal, quietly
 
 
@@ -107,3 +109,52 @@ def test_json_has_no_nan(latents: Path, capsys: pytest.CaptureFixture[str], tmp_
     quietly("abx", "--latents", latents, "--json", "--out", tmp_path / "r.csv")
     document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
     assert document["results"]
+
+
+@pytest.mark.parametrize("damage", ["unfinished", "unreadable", "other-tokens"])
+def test_an_untrained_table_that_nobody_named_stops_no_question(
+    latents: Path, tmp_path: Path, capsys: Any, refused: Refusal, damage: str
+) -> None:
+    shutil.copytree(latents, tmp_path / "t")
+    sibling = tmp_path / "t-untrained"
+    shutil.copytree(latents.with_name("t-untrained"), sibling)
+    match damage:
+        case "unfinished":
+            sorted(sibling.glob("*.parquet"))[-1].unlink()
+        case "unreadable":
+            (sibling / "_extraction.json").write_text("{")
+        case "other-tokens":
+            table = token_table.load(sibling)
+            shutil.rmtree(sibling)
+            table.select(np.arange(len(table)) > 99).save(sibling)
+    argv = ("lda", "--latents", tmp_path / "t", "--features", "z1", "--permutations", 0)
+    quietly(*argv)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"notice: {sibling}")
+    assert line.endswith("; the untrained model is not compared with")
+    assert str(sibling) in refused(*argv, "--untrained", sibling)
+
+
+def test_a_second_question_has_a_file_of_its_own(latents: Path, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(latents, tmp_path / "t")
+    argv = ("knn", "--latents", tmp_path / "t", "--k", 1, "--permutations", 0)
+    for more in (("--features", "z1"), ("--features", "z1,mel"), ("--features", "z1", "--shrinkage", "none")):
+        quietly(*argv, *more)
+    capsys.readouterr()
+    names = {path.name for path in tmp_path.glob("*.csv") if not path.stem.endswith(("-recall", "-confusion"))}
+    assert names == {f"t-knn-phoneme-utterance-{words}-0permutations.csv" for words in ("z1-k1", "z1,mel-k1")} | {
+        "t-knn-phoneme-utterance-z1-k1-none-shrinkage-0permutations.csv"
+    }
+    quietly(*argv, "--features", "z1")
+    assert "t-knn-phoneme-utterance-z1-k1-0permutations.csv, the answer to the same question, is replaced" in (
+        capsys.readouterr().err
+    )
+    assert {path.name for path in tmp_path.glob("*.csv")} >= names
+
+
+def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path, refused: Refusal) -> None:
+    table = token_table.load(latents)
+    table.select((table.tokens["unit"] == "phoneme").to_numpy()).save(tmp_path / "phonemes")
+    said = refused("knn", "--target", "word", "--latents", tmp_path / "phonemes")
+    assert "no word rows, only phoneme; add them: probe extract --ckpt " in said
+    assert said.rstrip().endswith(f"--out {tmp_path / 'phonemes'} --add --units word")

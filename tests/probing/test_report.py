@@ -1,6 +1,9 @@
 import re
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
@@ -10,19 +13,68 @@ from tests.probing.synthetic_tables import changed, made_up
 
 def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     table = made_up(speakers=6)
-    lines = str(ask(table, Question(ks=(1, 5), permutations=1), untrained=made_up(speakers=6, signal=0))).splitlines()
+    untrained = made_up(speakers=6, signal=0)
+    untrained.features["z2"][:] = table.features["z2"] + np.random.default_rng(0).normal(0, 0.01, size=(288, 6))
+    lines = str(ask(table, Question(ks=(1, 2, 3, 4, 5), permutations=1), untrained=untrained)).splitlines()
     assert lines[0] == (
-        "Predicting the phoneme by k nearest neighbours among 3 linear discriminants: 288 tokens in 4 classes; "
-        "accuracy in per cent."
+        "Predicting the phoneme by k nearest neighbours among 3 linear discriminants, k=1 to 5: 288 tokens in 4 "
+        "classes of 6 speakers; one speaker at a time, whole utterances held out (utterance); accuracies in per cent."
     )
-    heads = re.split(r"\s{2,}", lines[3])
-    assert heads == ["feature", "protocol", "k", "accuracy", "95 % interval", "accuracy", "majority", "null",
+    assert re.fullmatch(
+        r"The untrained model is as good as the trained one for z2 \(utterance, k=5: [\d.]+ against [\d.]+.*\)\.",
+        lines[2],
+    )
+    assert lines[3].startswith("The trained model is better than the untrained one for z1 (utterance, k=5: ")
+    assert re.fullmatch(r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(paired .*\)\.", lines[4])
+    top = next(i for i, line in enumerate(lines) if "difference to" in line)
+    assert re.split(r"\s{2,}", lines[top].strip()) == ["balanced", "paper", "difference to"]
+    heads = re.split(r"\s{2,}", lines[top + 1])
+    assert heads == ["feature", "protocol", "k", "accuracy", "95 % interval", "accuracy", "chance", "null",
                      "untrained", "protocol", "Mel (points)", "p (Mel)"]  # fmt: skip
-    assert re.split(r"\s{2,}", lines[2].strip()) == ["balanced", "paper", "difference to"]
-    assert max(map(len, lines[2:12])) < 120
-    assert re.fullmatch(r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(paired .*\)\.", lines[13])
-    assert lines[-2].startswith("On the same rows the paper protocol overestimates accuracy by up to ")
-    assert lines[-1] == "Intervals: bootstrap over speakers. Null: mean over 1 permutation of the labels."
+    rows = [line.split() for line in lines[top + 2 : lines.index("", top)]]
+    assert {row[2] for row in rows} == {"5"}
+    over_k = lines.index("Accuracy over k (3 of 5 k; the results have all):")
+    assert lines[over_k + 1].split() == ["feature", "protocol", "k=1", "k=2", "k=5"]
+    assert {row[0]: row[3] for row in rows} == {
+        line.split()[0]: line.split()[-1] for line in lines[over_k + 2 :][: len(rows)]
+    }
+    assert max(map(len, lines[top:])) < 120
+    assert lines[-3].startswith("On the same rows the paper protocol overestimates accuracy by up to ")
+    assert lines[-2:] == [
+        "Chance: always naming the most frequent class.",
+        "Intervals: bootstrap over speakers. Null: mean over 1 permutation of the labels.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"method": "lda", "protocol": "nested"}, "one speaker at a time, each token held out by itself (nested)"),
+        (
+            {"method": "lda", "protocol": "speaker"},
+            "tokens in 4 classes of 4 speakers; whole speakers held out (speaker)",
+        ),
+        ({"method": "lda", "target": "gender"}, "4 speakers in 2 classes; whole speakers held out (speaker)"),
+        ({"method": "lda", "target": "speaker"}, "utterances in 4 classes of 4 speakers; whole utterances held out"),
+        (
+            {"method": "abx", "protocol": "across"},
+            "4 classes of 4 speakers; X of another speaker than A and B (across)",
+        ),
+        ({"method": "lda", "speakers": "FS0"}, "48 tokens in 4 classes of speaker FS0; one speaker at a time"),
+        ({"ks": 3, "lda_dims": 0}, "by k nearest neighbours, without LDA, k=3: 192 tokens"),
+    ],
+)
+def test_what_is_asked_is_one_sentence(fields: dict[str, Any], says: str) -> None:
+    extra = {} if fields.get("method") == "abx" else {"permutations": 0}
+    assert says in str(ask(made_up(), Question(features="z1", **extra, **fields))).splitlines()[0]
+
+
+def test_an_untrained_model_of_one_speaker_is_judged_by_the_interval() -> None:
+    table, untrained = made_up(speakers=1), made_up(speakers=1, signal=0)
+    text = str(ask(table, Question(method="lda", features="z1", permutations=0), untrained=untrained))
+    assert text.splitlines()[2].startswith("The trained model is better than the untrained one for z1 (utterance: ")
+    text = str(ask(untrained, Question(method="lda", features="z1", permutations=0), untrained=table))
+    assert text.splitlines()[2].startswith("The untrained model is as good as the trained one for z1 (utterance: ")
 
 
 def test_columns_without_numbers_are_left_out_and_notes_are_shown() -> None:

@@ -124,7 +124,10 @@ def test_one_gender_alone() -> None:
 
 
 def test_rows_that_the_table_lacks_are_refused() -> None:
-    with pytest.raises(InputError, match="no word rows, only phoneme; extract them: probe extract --units word"):
+    with pytest.raises(
+        InputError,
+        match="no word rows, only phoneme; add them: probe extract --ckpt CKPT .* --add --units word",
+    ):
         select_rows(made_up(speakers=2), Question(target="word"))
 
 

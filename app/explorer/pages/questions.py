@@ -229,7 +229,7 @@ def _show_table(rows: pd.DataFrame) -> None:
         shown = shown.drop(columns="table")
     percent = {
         "accuracy": "accuracy", "ci_low": "from", "ci_high": "to", "null_accuracy": "permuted null",
-        "chance": "majority", "paper_accuracy": "paper protocol",
+        "paper_accuracy": "paper protocol",
     }  # fmt: skip
     number = st.column_config.NumberColumn
     columns: dict[str, Any] = {name: number(title, format="%.1f %%") for name, title in percent.items()}
