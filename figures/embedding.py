@@ -19,7 +19,7 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.rows import select_rows
+from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "embedding"
 TITLE = "Tokens by principal components and by UMAP"
@@ -47,7 +47,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
         InputError: no phonemes, labels that are not TIMIT's, or fewer than 30 tokens.
     """
     speaker = inputs.one_speaker()
-    rows = select_rows(inputs.table, Question(target="manner", speakers=(speaker,)))
+    rows = _rows(inputs, speaker)
     if len(rows.labels) < MIN_TOKENS:
         raise InputError(
             f"{inputs.table.path}: {len(rows.labels)} phonemes of speaker {speaker}; {MIN_TOKENS} are needed"
@@ -72,6 +72,10 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
             parts.append(tokens.assign(method=method, feature=name, x=at[:, 0], y=at[:, 1], share_x=shares[0],
                                        share_y=shares[1]))  # fmt: skip
     return pd.concat(parts, ignore_index=True)[[*COLUMNS, "label", "speaker", "share_x", "share_y"]]
+
+
+def _rows(inputs: FigureInputs, speaker: str) -> Rows:
+    return select_rows(inputs.table, Question(target="manner", speakers=(speaker,)))
 
 
 def principal(
@@ -128,12 +132,14 @@ def figure(data: pd.DataFrame) -> Figure:
 def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """Whose tokens, and what the distances mean."""
     first = data[(data["feature"] == data["feature"].iloc[0]) & (data["method"] == METHODS[0])]
+    notes = _rows(inputs, str(data["speaker"].iloc[0])).notes
     return (
         f"Phonemes of speaker {data['speaker'].iloc[0]} ({inputs.table.name}): {len(first):,} tokens of "
         f"{first['label'].nunique()} phonemes, coloured by manner of articulation, which neither method uses. Features "
         "are standardised. Above: the first two principal components, with their share of the variance. Below: UMAP "
         f"with {min(NEIGHBOURS, len(first) - 1)} neighbours, seed {inputs.seed}: which tokens are close is "
         "meaningful; distances between clusters, their sizes and the axes mean nothing."
+        + "".join(f" {note[0].upper()}{note[1:]}." for note in notes)
     )
 
 

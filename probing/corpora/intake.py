@@ -341,14 +341,16 @@ def segments(
                 "restore the audio if it is truncated, or the annotation that belongs to it",
             )
         if excess > 0:
-            notices.append(Problem(path, row.line, f"{what} clipped to the audio's end at {header.samples}", "notice"))
+            message = f"{what} clipped to the audio's end at {header.samples}"
+            topic = f"segments that end at most {END_TOLERANCE_MS} ms after the audio are clipped to it"
+            notices.append(Problem(path, row.line, message, "notice", topic))
         label = unicodedata.normalize("NFC", row.label)  # ç is one label, written as one character or as two
         checked.append(Segment(label, row.start, min(row.end, header.samples)))
     return tuple(checked)
 
 
 def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
-    """The problems, with notices that say the same of several files combined into one with their number."""
+    """The problems, with notices that say the same, of several files or one, combined into one with a count."""
     combined: list[Problem] = []
     alike: dict[str, list[Problem]] = {}
     for problem in problems:
@@ -358,7 +360,9 @@ def one_line_each(problems: Iterable[Problem], root: Path) -> list[Problem]:
             combined.append(problem)
     for topic, group in alike.items():
         paths = list(dict.fromkeys(problem.path for problem in group))
-        if len(paths) == 1:
+        if len(paths) == 1 and group[0].topic and len(group) > 1:
+            combined.append(Problem(paths[0], group[0].line, f"{topic} ({len(group):,} times)", "notice"))
+        elif len(paths) == 1:
             combined += group
         else:
             names = [str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths]

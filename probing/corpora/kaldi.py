@@ -113,7 +113,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             offset, end = _bounds(folder, id, part, header, notices)
             header = header._replace(samples=end - offset)
         within = None if offset is None else (recording, offset)
-        text = _value(folder, "text", folder.texts, id, notices)
+        text = _value(folder.texts, id)
         annotation = folder.alignments.annotation([id], header, notices, within=within)
         return Utterance(
             id=id,
@@ -139,7 +139,7 @@ def read(tree: Tree, options: Options) -> tuple[list[Utterance], list[Problem]]:
             problems.append(error.problem)
         else:
             items += [(folder, id) for id in sorted(folder.audio if folder.parts is None else folder.parts)]
-            _notice_unknown(folder, problems)
+            _notice_gaps(folder, problems)
     utterances, more = read_utterances(items, read_one)
     for folder in {folder.path: folder for folder, _ in items}.values():
         for file, count in folder.alignments.between_utterances().items():
@@ -197,13 +197,15 @@ def _read_folder(path: Path, tree: Tree, options: Options, problems: list[Proble
 
 
 def _read_table(path: Path, problems: list[Problem]) -> _Table:
-    """The rows of a table by their first column; rows with one column and repetitions are notices."""
+    """The rows of a table by their first column; rows with one column and repetitions are ignored, with notices."""
     table: _Table = {}
     for number, line in read_lines(path):
         match line.split(maxsplit=1):
             case [key, value]:
                 if key in table:
-                    problems.append(Problem(path, number, f"{key} is listed twice; the first row counts", "notice"))
+                    message = f"{key} is listed twice; the first row counts"
+                    topic = "keys are listed twice; the first row counts"
+                    problems.append(Problem(path, number, message, "notice", topic))
                 table.setdefault(key, _Entry(number, value.strip()))
             case _:
                 message = f"{line.strip()[:40]!r} is alone in its row: unknown; complete the row"
@@ -212,40 +214,40 @@ def _read_table(path: Path, problems: list[Problem]) -> _Table:
     return table
 
 
-def _notice_unknown(folder: _DataFolder, problems: list[Problem]) -> None:
-    """Notices of rows that belong to no utterance of the folder."""
+def _notice_gaps(folder: _DataFolder, problems: list[Problem]) -> None:
+    """Notices of rows that belong to no utterance of the folder, and of utterances and speakers without a row."""
     ids = set(folder.audio if folder.parts is None else folder.parts)
     recordings = ids if folder.parts is None else {*folder.audio}
     for name, known, table in (("utt2spk", ids, folder.speakers), ("text", ids, folder.texts)):
         if unknown := sorted(set(table or ()) - known):
             message = f"has rows of utterances that have no audio: {abbreviated(unknown, 3)}; restore it or remove them"
             problems.append(Problem(folder.path / name, None, message, "notice"))
+    speakers = {entry.value for id, entry in folder.speakers.items() if id in ids}
+    tables = (("text", ids, folder.texts), ("spk2gender", speakers, folder.genders), ("spk2age", speakers, folder.ages))
+    for name, known, table in tables:
+        if table is not None and (missing := sorted(known - set(table))):
+            message = f"has no row of {abbreviated(missing, 3)}: unknown; add it"
+            problems.append(Problem(folder.path / name, None, message, "notice"))
     for file, unknown in folder.alignments.unknown(ids | recordings).items():
         message = f"has rows of recordings that are not there: {abbreviated(unknown, 3)}; restore or remove them"
         problems.append(Problem(file, None, message, "notice"))
 
 
-def _value(folder: _DataFolder, name: str, table: _Table | None, key: str, notices: list[Problem]) -> str | None:
-    """What a table that may be missing says of a key; if the table is there and the key is not, that is a notice."""
-    if table is None:
-        return None
-    if key not in table:
-        message = f"has no row of {key}: unknown; add it"
-        notices.append(Problem(folder.path / name, None, message, "notice"))
-        return None
-    return table[key].value
+def _value(table: _Table | None, key: str) -> str | None:
+    """What a table that may be missing says of a key, if anything."""
+    return table[key].value if table and key in table else None
 
 
 def _speaker(folder: _DataFolder, id: str, notices: list[Problem]) -> Speaker:
     if id not in folder.speakers:
         raise InvalidFile(folder.path / "utt2spk", None, f"has no row of {id}, which is in wav.scp or segments; add it")
     speaker = folder.speakers[id].value
-    gender = _value(folder, "spk2gender", folder.genders, speaker, notices)
+    gender = _value(folder.genders, speaker)
     genders: dict[str | None, Gender | None] = {None: None, "f": "F", "m": "M"}
     if (key := gender and gender.lower()) not in genders:
         message = f"gender {gender!r:.20} of speaker {speaker} is not f or m: unknown; fix it"
         notices.append(Problem(folder.path / "spk2gender", None, message, "notice"))
-    age = _value(folder, "spk2age", folder.ages, speaker, notices)
+    age = _value(folder.ages, speaker)
     if age is not None and not _AGE.fullmatch(age):
         message = f"age {age!r:.20} of speaker {speaker} is not a number of years: unknown; fix it"
         notices.append(Problem(folder.path / "spk2age", None, message, "notice"))

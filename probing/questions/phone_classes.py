@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lvm_probe.probing.corpora import phones
@@ -18,12 +18,15 @@ class _LeftOut(NamedTuple):
     kind: str
 
 
-def phone_classes(counts: Mapping[str, int], question: Question) -> tuple[dict[str, str | None], tuple[str, ...]]:
+def phone_classes(
+    counts: Mapping[str, int], question: Question, labels: Iterable[str]
+) -> tuple[dict[str, str | None], tuple[str, ...]]:
     """The class of every label, and notes that say what labels were taken for and what is left out.
 
     Args:
-        counts: rows of every label.
+        counts: rows of every label that is asked for.
         question: for folded phonemes, or for a class of phonemes.
+        labels: of the whole table, by which their set is recognised.
 
     Returns:
         The class of each label, None where it has none; and the notes.
@@ -31,7 +34,7 @@ def phone_classes(counts: Mapping[str, int], question: Question) -> tuple[dict[s
     Raises:
         InputError: the set of the labels is unknown or ambiguous, or cannot be folded to the one asked for.
     """
-    label_set = question.phone_set or phones.recognise(counts)
+    label_set = question.phone_set or phones.recognise(labels)
     notes = []
     if question.phones is not None:
         phones.check_folding(label_set, question.phones)

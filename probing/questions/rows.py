@@ -152,10 +152,10 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
     Raises:
         InputError: no rows are left, or the table lacks what the question names.
     """
-    table = _restricted(table, question)
+    whole, table = table, _restricted(table, question)
     match question.target:
         case "phoneme" | "manner" | "place" | "voicing" | "vowel-height" | "vowel-backness":
-            rows = _phonemes(table, question)
+            rows = _phonemes(table, question, whole)
         case "word":
             rows = _words(table, question)
         case "height-cm":
@@ -247,7 +247,8 @@ def _restricted(table: TokenTable, question: Question) -> TokenTable:
     return table.select(chosen)
 
 
-def _phonemes(table: TokenTable, question: Question) -> Rows:
+def _phonemes(table: TokenTable, question: Question, whole: TokenTable) -> Rows:
+    """Rows of phonemes; all labels of the whole table say what they are written in."""
     table = _of_unit(table, "phoneme")
     labels = table.columns["label"]
     types = _in_context(table)
@@ -257,7 +258,8 @@ def _phonemes(table: TokenTable, question: Question) -> Rows:
         chosen = ~_is_among(labels, phones.NON_PHONEMES)
     if question.phones is not None or question.target != "phoneme":
         try:
-            names, notes = phone_classes(Counter(labels[chosen]), question)
+            known = whole.columns["label"][whole.columns["unit"] == "phoneme"]
+            names, notes = phone_classes(Counter(labels[chosen]), question, set(known))
         except InputError as error:
             raise InputError(f"{table.path}: {error}") from error
         if question.target != "phoneme":

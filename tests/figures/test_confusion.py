@@ -76,7 +76,7 @@ def test_left_out() -> None:
     words = changed(made_up(), unit="word")
     with pytest.raises(InputError, match="no phoneme rows"):
         confusion.data(FigureInputs(words, permutations=0))
-    with pytest.raises(InputError, match="nothing to predict"):
+    with pytest.raises(InputError, match="two classes"):
         confusion.data(FigureInputs(changed(made_up(), label=PHONES[0]), permutations=0))
     with pytest.raises(InputError, match="neither layers"):
         confusion.data(FigureInputs(made_up(dims={"mfcc": 39}), permutations=0))

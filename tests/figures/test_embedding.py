@@ -56,6 +56,15 @@ def test_umap_repeats_and_keeps_neighbours() -> None:
     assert (labels[distances.argmin(1)] == labels).all()
 
 
+@pytest.mark.usefixtures("no_umap")
+def test_what_has_no_manner_is_named() -> None:
+    table = made_up(each=60)
+    labels = np.resize(np.array(["iː", "s", "st"], dtype=object), len(table.tokens))
+    inputs = FigureInputs(changed(table, label=labels))
+    caption = embedding.caption(embedding.data(inputs), inputs)
+    assert "The phone labels are taken for IPA. Rows left out, their labels more than one phone: st (" in caption
+
+
 def test_every_manner_has_its_own_mark() -> None:
     looks = style.manner_styles(get_args(Manner))
     assert replace(looks["approximant"], group="semivowel") == looks["semivowel"]  # of IPA and of TIMIT

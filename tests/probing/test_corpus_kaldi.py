@@ -228,6 +228,19 @@ def test_folders_that_cannot_be_read(kaldi: Path) -> None:
         open_corpus(kaldi)
 
 
+def test_what_is_said_of_many_rows_is_one_line(kaldi: Path) -> None:
+    (kaldi / "text").write_text("anna-s1\nanna-s2\nbert-s1 A\nbert-s1 B\nbert-s1 C\n")
+    for path in kaldi.rglob("*.wav"):
+        tone(path, SAMPLES - 20)
+    found = sorted(text.removeprefix(f"{kaldi}/") for text in messages(open_corpus(kaldi), "notice"))
+    assert found == [
+        "phones.ctm:4: segments that end at most 10 ms after the audio are clipped to it (4 times)",
+        "text: has no row of anna-s1, anna-s2, bert-s2: unknown; add it",
+        "text:1: rows with nothing after their key are ignored (2 times)",
+        "text:4: keys are listed twice; the first row counts (2 times)",
+    ]
+
+
 def test_parts_of_a_data_folder_are_not_read_twice(kaldi: Path) -> None:
     part = kaldi / "split2" / "1"
     part.mkdir(parents=True)
@@ -347,3 +360,17 @@ def test_times_hold_at_any_rate(ctm: Path, rate: int) -> None:
         tone(path, SAMPLES * rate // RATE, rate)
     (word,) = open_corpus(ctm).utterances[0].words
     assert (word.start, word.end) == (1000 * rate // RATE, 6000 * rate // RATE) if rate == 8000 else (2756, 16538)
+
+
+def test_phones_of_timit_survive_as_a_data_folder(timit_sample: Path, tmp_path: Path) -> None:
+    timit = open_corpus(timit_sample).utterances
+    tables: dict[str, list[str]] = {"wav.scp": [], "utt2spk": [], "text": [], "phones.ctm": []}
+    for u in timit:
+        tables["wav.scp"].append(f"{u.id} {u.audio.absolute()}")
+        tables["utt2spk"].append(f"{u.id} {u.speaker.id}")
+        tables["text"].append(f"{u.id} {u.text}")
+        tables["phones.ctm"] += [f"{u.id} 1 {s.start / RATE} {s.samples / RATE:.6f} {s.label}" for s in u.phonemes]
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("\n".join(lines))
+    corpus = open_corpus(tmp_path, strict=True)
+    assert [(u.id, u.phonemes, u.text) for u in corpus.utterances] == [(u.id, u.phonemes, u.text) for u in timit]

@@ -86,3 +86,13 @@ def test_ipa_is_not_folded() -> None:
         select_rows(labelled("a", "ʃ"), Question(phones="timit39"))
     with pytest.raises(InputError, match="no rows with a known vowel-height are left"):
         select_rows(labelled("s", "ʃ"), Question(target="vowel-height"))
+
+
+def test_the_whole_table_says_what_labels_are_written_in() -> None:
+    table = labelled("p", "t", "y")
+    names = table.tokens["speaker"]
+    mixed = changed(table, label=table.tokens["label"].where(names == names.iloc[0], "iː"))
+    first = Question(target="manner", speakers=(names.iloc[0],))
+    assert set(select_rows(mixed, first).labels) == {"stop", "vowel"}
+    with pytest.raises(InputError, match="could be TIMIT's or IPA"):
+        select_rows(table, first)
