@@ -35,7 +35,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "match_dims": lambda n: f"matched{n or ''}",
     "normalise": lambda unit: f"by-{unit}",
     "distance": str,
-    "permutations": lambda n: f"{n}permutations",
+    "permutations": lambda n: f"null{n}",
     "control": lambda n: f"{n}controls",
     "seed": lambda n: f"seed{n}",
 }

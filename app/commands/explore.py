@@ -8,6 +8,8 @@ import importlib
 import socket
 import sys
 import threading
+import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,7 @@ def _serve(words: list[str], port: int, *, browser: bool) -> None:
     settings: dict[str, Any] = {
         "server_address": HOST,
         "server_port": port,
-        "server_headless": not browser,
+        "server_headless": True,
         "server_fileWatcherType": "none",
         "browser_gatherUsageStats": False,
         "browser_serverAddress": HOST,
@@ -123,5 +125,18 @@ def _serve(words: list[str], port: int, *, browser: bool) -> None:
     bootstrap.load_config_options(settings)
     # Import what the first page needs while the browser is still opening.
     threading.Thread(target=importlib.import_module, args=("lvm_probe.app.explorer.pages.map",), daemon=True).start()
+    if browser:
+        threading.Thread(target=_open_browser, args=(port,), daemon=True).start()
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result
-        bootstrap.run(str(Path(__file__).parents[1] / "explorer" / "entry.py"), False, words, settings)
+        script = Path(__file__).parents[1] / "explorer" / "entry.py"
+        bootstrap.run_asgi_app(str(script), "lvm_probe.app.explorer.server:app", words, settings)
+
+
+def _open_browser(port: int) -> None:
+    """Open the page once the server answers."""
+    while True:
+        with socket.socket() as attempt:
+            if attempt.connect_ex((HOST, port)) == 0:
+                break
+        time.sleep(0.1)
+    webbrowser.open(f"http://{HOST}:{port}")

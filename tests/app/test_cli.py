@@ -159,8 +159,7 @@ def test_results_are_written_beside_the_table(latents: Path, probe: Probe, monke
     argv = ("--features", "z1", "--k", 1, "--permutations", 0, "--target", "gender")
     rows = probe("knn", *argv, "--latents", latents)
     assert rows["wrote"] == [
-        str(latents.parent / f"tiny-knn-gender-speaker-z1-k1-0permutations{m}.csv")
-        for m in ("", "-recall", "-confusion")
+        str(latents.parent / f"tiny-knn-gender-speaker-z1-k1-null0{m}.csv") for m in ("", "-recall", "-confusion")
     ]
     assert {row["n"] for row in rows["results"]} == {4}
     assert rows["results"][0]["null_accuracy"] is None
@@ -168,7 +167,7 @@ def test_results_are_written_beside_the_table(latents: Path, probe: Probe, monke
     assert probe("knn", *argv, "--latents", ".") == rows
     monkeypatch.chdir(latents.parent)
     twice = probe("knn", *argv, "--latents", "tiny", "--latents", latents)
-    assert twice["wrote"][0] == "tiny+tiny-knn-gender-speaker-z1-k1-0permutations.csv"
+    assert twice["wrote"][0] == "tiny+tiny-knn-gender-speaker-z1-k1-null0.csv"
     assert len(twice["results"]) == 2
     assert len(pd.read_parquet(latents)) > 0
 
@@ -212,14 +211,14 @@ def test_different_questions_go_to_different_files(
     speakers = sorted(set(token_table.load(latents).tokens["speaker"]))
     every = [option for speaker in speakers for option in ("--speaker", speaker)]
     for options, name in (
-        (["--protocol", "paper"], "t-knn-phoneme-paper-z2-k1-0permutations.csv"),
-        (["--protocol", "paper", "--protocol", "nested"], "t-knn-phoneme-paper+nested-z2-k1-0permutations.csv"),
-        (every[:2], f"t-knn-phoneme-utterance-z2-{speakers[0]}-k1-0permutations.csv"),
-        (every[:4], f"t-knn-phoneme-utterance-z2-{speakers[0]},{speakers[1]}-k1-0permutations.csv"),
+        (["--protocol", "paper"], "t-knn-phoneme-paper-z2-k1-null0.csv"),
+        (["--protocol", "paper", "--protocol", "nested"], "t-knn-phoneme-paper+nested-z2-k1-null0.csv"),
+        (every[:2], f"t-knn-phoneme-utterance-z2-{speakers[0]}-k1-null0.csv"),
+        (every[:4], f"t-knn-phoneme-utterance-z2-{speakers[0]},{speakers[1]}-k1-null0.csv"),
         (["--phones", "timit39", "--closures", "drop"],
-         "t-knn-phoneme-utterance-z2-timit39-no-closures-k1-0permutations.csv"),
+         "t-knn-phoneme-utterance-z2-timit39-no-closures-k1-null0.csv"),
         (["--sa", "drop", "--silence", "keep", "--protocol", "nested"],
-         "t-knn-phoneme-nested-z2-no-sa-silence-k1-0permutations.csv"),
+         "t-knn-phoneme-nested-z2-no-sa-silence-k1-null0.csv"),
     ):  # fmt: skip
         argv = ("knn", "--latents", tmp_path / "t", "--features", "z2", "--k", 1, "--permutations", 0, *options)
         assert probe(*argv)["wrote"][0] == str(tmp_path / name)

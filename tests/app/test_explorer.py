@@ -466,7 +466,7 @@ def test_the_command_serves_on_this_machine_only(probe: Any, latents: Path, monk
 
     served: dict[str, Any] = {}
     monkeypatch.setattr(bootstrap, "load_config_options", served.update)
-    monkeypatch.setattr(bootstrap, "run", lambda script, hello, told, options: served.update(told=told))
+    monkeypatch.setattr(bootstrap, "run_asgi_app", lambda script, app, told, options: served.update(told=told))
     answer = probe("explore", "--latents", latents, "--port", "8977", "--no-browser")
     assert answer["address"] == "http://127.0.0.1:8977"
     assert served["server_address"] == "127.0.0.1"

@@ -142,11 +142,11 @@ def test_a_second_question_has_a_file_of_its_own(latents: Path, tmp_path: Path, 
         quietly(*argv, *more)
     capsys.readouterr()
     names = {path.name for path in tmp_path.glob("*.csv") if not path.stem.endswith(("-recall", "-confusion"))}
-    assert names == {f"t-knn-phoneme-utterance-{words}-0permutations.csv" for words in ("z1-k1", "z1,mel-k1")} | {
-        "t-knn-phoneme-utterance-z1-k1-none-shrinkage-0permutations.csv"
+    assert names == {f"t-knn-phoneme-utterance-{words}-null0.csv" for words in ("z1-k1", "z1,mel-k1")} | {
+        "t-knn-phoneme-utterance-z1-k1-none-shrinkage-null0.csv"
     }
     quietly(*argv, "--features", "z1")
-    assert "t-knn-phoneme-utterance-z1-k1-0permutations.csv, the answer to the same question, is replaced" in (
+    assert "t-knn-phoneme-utterance-z1-k1-null0.csv, the answer to the same question, is replaced" in (
         capsys.readouterr().err
     )
     assert {path.name for path in tmp_path.glob("*.csv")} >= names

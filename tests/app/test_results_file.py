@@ -30,7 +30,7 @@ def test_every_field_has_a_word() -> None:
         ({"method": "lda", "shrinkage": 0.2}, "t-lda-phoneme-utterance-shrinkage0.2.csv"),
         ({"speakers": ("B", "A"), "seed": 3}, "t-knn-phoneme-utterance-A,B-seed3.csv"),
         ({"target": "gender", "rows": "token", "permutations": 0},
-         "t-knn-gender-speaker-token-rows-0permutations.csv"),
+         "t-knn-gender-speaker-token-rows-null0.csv"),
         ({"target": "height", "height_edges": (170,)}, "t-knn-height-speaker-170.csv"),
         ({"method": "abx", "distance": "euclidean"}, "t-abx-phoneme-within-euclidean.csv"),
         ({"match_dims": 0, "phones": "timit39"}, "t-knn-phoneme-utterance-timit39-matched.csv"),
