@@ -44,10 +44,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
+    from lvm_probe.analysis.statistics import MIN_GROUPS
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.posterior_sampler import require_latents
-    from lvm_probe.analysis.statistics import MIN_GROUPS
 
     if args.out:
         check_writable(Path(args.out))

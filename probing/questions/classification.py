@@ -100,8 +100,15 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        held_out: Any = {"groups": groups, "prompts": job.prompts, "fold": job.fold}
-        predict = partial(_predictions, points=job.points, parts=job.parts, question=question, **held_out)
+        predict = partial(
+            _predictions,
+            points=job.points,
+            parts=job.parts,
+            groups=groups,
+            prompts=job.prompts,
+            question=question,
+            fold=job.fold,
+        )
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)

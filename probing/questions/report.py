@@ -33,12 +33,12 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         notes: what was left out, and why.
     """
     rows = _pooled(frame)
-    differences = _table(rows, _difference_columns(rows))
+    differences = _differences(rows)
     parts = [
         [_asked(rows)],
         _verdicts(rows),
         _aligned(_table(rows, _columns(rows))),
-        [_of_differences(rows), *_aligned(differences)] if differences[1:] else [],
+        [_of_differences(rows), *_aligned(differences)] if differences else [],
         _over_k(rows),
         _remarks(rows, notes),
     ]
@@ -48,20 +48,19 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """The same for a notebook."""
     rows = _pooled(frame)
-    table, differences = (_html_table(_table(rows, columns)) for columns in (_columns(rows), _difference_columns(rows)))
-    if differences:
-        table += f"<p>{html.escape(_of_differences(rows))}</p>{differences}"
+    table = _html_table(_table(rows, _columns(rows)))
+    if differences := _differences(rows):
+        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(differences)}"
     over_k = f"<pre>{html.escape(chr(10).join(_over_k(rows)))}</pre>" if _over_k(rows) else ""
     verdicts, remarks = ("<br>".join(map(html.escape, said)) for said in (_verdicts(rows), _remarks(rows, notes)))
     return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p>{table}{over_k}<p>{remarks}</p>"
 
 
 def _html_table(table: list[list[str]]) -> str:
-    """The table, or nothing where it has no rows."""
     head, *body = table
     lines = ["".join(f"<th>{html.escape(name)}</th>" for name in head)]
     lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>" if body else ""
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
@@ -221,36 +220,50 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     }
 
 
-def _difference_columns(rows: pd.DataFrame) -> _Columns:
-    """What is printed of the differences to Mel, the untrained model and the mean of the gender."""
+_DIFFERENCE_COLUMNS: _Columns = {
+    "difference to": lambda row: row["against"],
+    "points": lambda row: _points(row["gap"]),
+    "95 % interval": lambda row: _to(_points(row["gap_low"]), _points(row["gap_high"])),
+    "effect": lambda row: _effect(row["gap_effect"]),
+    "p": lambda row: _p(row["gap_p"]),
+}
+_DIFFERENCE_COLUMNS_CM: _Columns = {
+    "difference to": lambda row: row["against"],
+    "cm": lambda row: _cm(row["gap"], "+"),
+    "95 % interval": lambda row: _to(_cm(row["gap_low"], "+"), _cm(row["gap_high"], "+")),
+    "effect": lambda row: _effect(row["gap_effect"]),
+    "p": lambda row: _p(row["gap_p"]),
+}
+
+
+def _differences(rows: pd.DataFrame) -> list[list[str]]:
+    """Heads and cells of the differences to Mel, to the untrained model and to the mean of the gender."""
+    import pandas as pd
+
     height = "mae_cm" in rows
-    unit, number = ("_cm", lambda value: _cm(value, "+")) if height else ("", _points)
-    columns: _Columns = {}
-    for name, short in (("baseline", "gender mean"), ("mel", "Mel"), ("untrained", "untrained")):
-        if f"minus_{name}{unit}" in rows:
-            columns |= _compared(f"minus_{name}{unit}", name, short, number)
-    return columns
-
-
-def _compared(column: str, name: str, short: str, number: Callable[[float], str]) -> _Columns:
-    p = "p_baseline_holm" if name == "baseline" else f"p_minus_{name}_holm"
-    return {
-        f"to {short}": lambda row: number(row[column]),
-        f"interval ({short})": lambda row: _to(number(row[f"{column}_low"]), number(row[f"{column}_high"])),
-        f"effect ({short})": lambda row: _effect(row[f"effect_minus_{name}"]),
-        f"p ({short})": lambda row: _p(row[p]),
-    }
+    tables = []
+    for name, against in (("baseline", "gender mean"), ("mel", "Mel"), ("untrained", "untrained")):
+        column, p = f"minus_{name}{'_cm' * height}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
+        if column in rows:
+            gaps = {"gap": column, "gap_low": f"{column}_low", "gap_high": f"{column}_high"}
+            gaps |= {"gap_effect": f"effect_minus_{name}", "gap_p": f"{p}_holm"}
+            known = rows[rows[column].notna()]
+            tables.append(known.assign(against=against, **{new: known[old] for new, old in gaps.items()}))
+    every = pd.concat(tables)
+    if every.empty:
+        return []
+    return _table(every, _DIFFERENCE_COLUMNS_CM if height else _DIFFERENCE_COLUMNS)
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
-    unit = "cm; less is better" if "mae_cm" in rows else "points"
-    tests = int(rows[list(rows.columns.intersection(TESTS))].notna().sum().sum())
-    adjusted = f", p adjusted after Holm for the {tests} tests of this answer" if tests > 1 else ""
-    return f"Differences in {unit}, with their 95 % intervals and effects in standard deviations of speakers{adjusted}:"
+    unit = "cm (less is better)" if "mae_cm" in rows else "points"
+    tests = int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())
+    adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
+    return f"Differences in {unit}: 95 % intervals; effects in standard deviations between speakers{adjusted}."
 
 
-_LEFT_ALIGNED = {"table", "feature", "protocol", "gender"}
+_LEFT_ALIGNED = {"table", "feature", "protocol", "gender", "difference to"}
 
 
 def _aligned(table: list[list[str]]) -> list[str]:

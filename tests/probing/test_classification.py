@@ -260,7 +260,9 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
     units = np.where(np.arange(len(table.tokens)) % 48 < 24, "phoneme", "word")
     mixed = changed(table, unit=units)
     assert at(ask(mixed, quick(features=("z1",))), speaker="", k=1)["n"] == 48
-    with pytest.raises(InputError, match="no phoneme rows, only word; extract them: probe extract --units phoneme"):
+    with pytest.raises(
+        InputError, match="no phoneme rows, only word; add them: probe extract .* --add --units phoneme"
+    ):
         ask(changed(table, unit="word"), quick())
 
 

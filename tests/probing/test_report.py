@@ -36,9 +36,12 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     ]  # fmt: skip
     differences = next(i for i, line in enumerate(lines) if line.startswith("Differences in points"))
     # three to Mel, all four to the untrained model
-    assert "p adjusted after Holm for the 7 tests of this answer" in lines[differences]
-    named = [line.split()[0] for line in lines[differences + 1 : lines.index("", differences)]]
-    assert named[-4:] == ["z1", "z2", "z1+z2", "mel"]
+    assert "p after Holm for 7 tests" in lines[differences]
+    compared = [line.split()[:4] for line in lines[differences + 2 : lines.index("", differences)]]
+    assert [(row[0], row[3]) for row in compared] == [
+        ("z1", "Mel"), ("z2", "Mel"), ("z1+z2", "Mel"),
+        ("z1", "untrained"), ("z2", "untrained"), ("z1+z2", "untrained"), ("mel", "untrained"),
+    ]  # fmt: skip
     rows = [line.split() for line in lines[top + 2 : lines.index("", top)]]
     assert {row[2] for row in rows} == {"5"}
     over_k = lines.index("Accuracy over k (3 of 5 k; the results have all):")
