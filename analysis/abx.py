@@ -9,7 +9,7 @@ Written here because the library fastabx needs Python 3.12, and because pooled t
 an X are counted by one search in the sorted distances d(A,X), without visiting them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from lvm_probe import InputError
+from lvm_probe.analysis.joined_features import of_equal_size
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.shape_annotations import Float, Int
 
@@ -40,6 +41,8 @@ class AbxResult:
         labels: the labels a and b of the rows and columns of `by_group`, ascending.
         groups: the speakers of A and B, ascending; a single 0 without groups.
         by_group: error rate of each speaker and ordered pair (a, b); NaN where there is no triple.
+        error_without: the error rate without each speaker, both as that of A and B and as that of X; NaN where that
+            leaves nothing.
         cells: number of cells that have a triple.
         triples: number of triples.
     """
@@ -49,6 +52,7 @@ class AbxResult:
     labels: Int[np.ndarray, " labels"]
     groups: Int[np.ndarray, " groups"]
     by_group: Float[np.ndarray, "groups labels labels"]
+    error_without: Float[np.ndarray, " groups"]
     cells: int
     triples: int
 
@@ -60,7 +64,7 @@ class AbxResult:
     @property
     def error(self) -> float:
         """The error rate; chance is 0.5."""
-        return float(np.nanmean(self.pairs))
+        return _mean_over_pairs(self.by_group)
 
     @property
     def group_errors(self) -> Float[np.ndarray, " groups"]:
@@ -73,9 +77,11 @@ def abx(
     labels: Int[np.ndarray, " points"],
     groups: Int[np.ndarray, " points"] | None = None,
     contexts: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
     *,
     mode: Mode = "within",
     distance: Distance = "cosine",
+    parts: Sequence[int] = (),
 ) -> AbxResult:
     """Compare every token X with all pairs (A, B) of its cell, except X itself.
 
@@ -86,8 +92,10 @@ def abx(
         labels: integers.
         groups: the speaker of every token; None is one speaker, for `within` only.
         contexts: integers that A, B and X have in common. None compares across contexts.
+        prompts: integers, what was read at every token; X has another than A and B. None compares within prompts too.
         mode: where X comes from.
         distance: cosine ignores the length of vectors; euclidean does not.
+        parts: dimensions of the parts of a joined feature, each of which is scaled to the same size over all points.
 
     Raises:
         InputError: what `LabelledPoints` refuses; a zero vector under cosine; fewer than two speakers for `across`; no
@@ -98,9 +106,10 @@ def abx(
         >>> abx(points, np.array([0, 0, 1, 1])).error
         0.0
     """
-    data = LabelledPoints(points, labels, groups)
-    if contexts is not None and contexts.shape != labels.shape:
-        raise InputError(f"contexts have shape {contexts.shape} for {len(labels)} points; give one per point")
+    data = LabelledPoints(of_equal_size(points, parts, about_mean=distance == "euclidean"), labels, groups)
+    for name, column in (("contexts", contexts), ("prompts", prompts)):
+        if column is not None and column.shape != labels.shape:
+            raise InputError(f"{name} have shape {column.shape} for {len(labels)} points; give one per point")
     if distance not in ("cosine", "euclidean"):
         raise InputError(f"distance is {distance!r}; use cosine or euclidean")
     if distance == "cosine" and not data.points.any(axis=1).all():
@@ -111,26 +120,41 @@ def abx(
         raise InputError("mode across found one speaker; give tokens of two or more speakers, or use within")
     place = np.zeros_like(labels) if contexts is None else contexts
 
-    by_group = np.full((len(names), len(data.classes), len(data.classes)), np.nan)
+    by_speakers = []  # the error rates of every g, for every h that X comes from
     cells = triples = 0
     for g in range(len(names)):
-        of_pairs = []
+        of_x = np.full((len(names), len(data.classes), len(data.classes)), np.nan)
         for h in _speakers_of_x(g, len(names), mode):
             of_contexts = []
             for sources, queries in _shared_contexts(np.flatnonzero(codes == g), np.flatnonzero(codes == h), place):
-                errors, counts = _errors(data, sources, queries, mode, distance)
+                errors, counts = _errors_of_other_prompts(data, sources, queries, prompts, mode, distance)
                 of_contexts.append(_ratio(errors, counts))
                 cells += int((counts > 0).sum())
                 triples += int(counts.sum())
             if of_contexts:
-                of_pairs.append(_mean_of_known(np.stack(of_contexts), 0))
-        by_group[g] = _mean_of_known(np.stack(of_pairs), 0) if of_pairs else np.nan
+                of_x[h] = _mean_of_known(np.stack(of_contexts), 0)
+        by_speakers.append(of_x)
     if not triples:
         raise InputError(
             "no triples: no speaker (in one context) has tokens of two labels with a third to compare; give more "
             "tokens, coarser contexts, or a target that varies within speakers"
         )
-    return AbxResult(mode, distance, data.classes, names, by_group, cells, triples)
+    by_group = np.stack([_mean_of_known(of_x, 0) for of_x in by_speakers])
+    error_without = np.array([_error_without(by_speakers, d) for d in range(len(names))])
+    return AbxResult(mode, distance, data.classes, names, by_group, error_without, cells, triples)
+
+
+def _error_without(by_speakers: list[np.ndarray], speaker: int) -> float:
+    """The error rate of all speakers but one."""
+    others = [np.delete(of_x, speaker, axis=0) for g, of_x in enumerate(by_speakers) if g != speaker]
+    return _mean_over_pairs(np.stack([_mean_of_known(of_x, 0) for of_x in others])) if others else np.nan
+
+
+def _mean_over_pairs(by_group: Float[np.ndarray, "groups labels labels"]) -> float:
+    """The mean over speakers, then over ordered pairs of labels; NaN where nothing is known."""
+    pairs = _mean_of_known(by_group, 0)
+    known = np.isfinite(pairs)
+    return float(pairs[known].mean()) if known.any() else np.nan
 
 
 def _speakers_of_x(g: int, n: int, mode: Mode) -> np.ndarray:
@@ -148,6 +172,29 @@ def _shared_contexts(
     """The rows of both in every context that both have."""
     for context in np.intersect1d(contexts[sources], contexts[queries]):
         yield sources[contexts[sources] == context], queries[contexts[queries] == context]
+
+
+def _errors_of_other_prompts(
+    data: LabelledPoints,
+    sources: np.ndarray,
+    queries: np.ndarray,
+    prompts: np.ndarray | None,
+    mode: Mode,
+    distance: Distance,
+) -> tuple[Float[np.ndarray, "labels labels"], Int[np.ndarray, "labels labels"]]:
+    """Errors and triples, where A and B have another prompt than X if there are prompts."""
+    if prompts is None:
+        return _errors(data, sources, queries, mode, distance)
+    shape = (len(data.classes), len(data.classes))
+    errors, counts = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    for prompt in np.unique(prompts[queries]):
+        others = sources[prompts[sources] != prompt]
+        if not len(others):
+            continue
+        # X is not among the others, as across speakers, so none of them has to be left out.
+        some = _errors(data, others, queries[prompts[queries] == prompt], "across", distance)
+        errors, counts = errors + some[0], counts + some[1]
+    return errors, counts
 
 
 def _errors(

@@ -21,6 +21,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims
+from lvm_probe.analysis.protocols import Fold, held_out
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.softmax_regression import SoftmaxRegression
 
@@ -29,6 +30,7 @@ from lvm_probe.analysis.softmax_regression import SoftmaxRegression
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 OUTER_FOLDS = 10
 INNER_FOLDS = 5
+PROMPT_BLOCKS = 5
 # Up to this number every group is a fold of its own; of more, several groups share a fold.
 MAX_SINGLE_GROUPS = 20
 
@@ -44,6 +46,7 @@ def logistic_classify(
     *,
     protocol: Protocol = "nested",
     groups: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
     rng: np.random.Generator | None = None,
     only_fold: int | None = None,
@@ -62,6 +65,7 @@ def logistic_classify(
         labels: integers.
         protocol: how points are held out.
         groups: the group of every point, for `grouped`; otherwise only passed on to the outcome.
+        prompts: as in `classify`. More than five are joined at random to five blocks, each of which is left out whole.
         match_dims: as in `classify`.
         rng: assigns points to folds; None is a generator seeded with 0.
         only_fold: predict the points of this fold only, of `fold_count`; the others get a label that does not occur.
@@ -87,19 +91,25 @@ def logistic_classify(
     units = data.groups if protocol == "grouped" else None  # held out together, in the inner folds too
 
     predictions = np.full_like(labels, labels.min() - 1)
-    masks = list(_held_out(data, protocol, rng))
-    for f, (held_out, inside_rng) in enumerate(zip(masks, rng.spawn(len(masks)), strict=True)):
+    folds = _folds(data, protocol, None if prompts is None else prompts[order], rng)
+    for f, (fold, inside_rng) in enumerate(zip(folds, rng.spawn(len(folds)), strict=True)):
         if only_fold not in (None, f):
             continue
-        fitted = np.full(len(order), True) if protocol == "paper" else ~held_out
+        fitted = np.full(len(order), True)
+        fitted[fold.excluded] = protocol == "paper"
         inside = None if units is None else units[fitted]
         strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, inside_rng)
-        train, others = _scaled_as_first(data.points[fitted], data.points[held_out], size)
-        predictions[order[held_out]] = data.classes[_predicted(train, data.codes[fitted], others, strength)]
+        train, others = _scaled_as_first(data.points[fitted], data.points[fold.judged], size)
+        predictions[order[fold.judged]] = data.classes[_predicted(train, data.codes[fitted], others, strength)]
     return Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
 
 
-def fold_count(n: int, protocol: Protocol, groups: Int[np.ndarray, " points"]) -> int:
+def fold_count(
+    n: int,
+    protocol: Protocol,
+    groups: Int[np.ndarray, " points"],
+    prompts: Int[np.ndarray, " points"] | None = None,
+) -> int:
     """The number of folds that `logistic_classify` has at most."""
     match protocol:
         case "paper":
@@ -108,7 +118,8 @@ def fold_count(n: int, protocol: Protocol, groups: Int[np.ndarray, " points"]) -
             return min(n, OUTER_FOLDS)
         case "grouped":
             n_groups = len(np.unique(groups))
-            return n_groups if n_groups <= MAX_SINGLE_GROUPS else OUTER_FOLDS
+            blocks = 1 if prompts is None else min(len(np.unique(prompts)), PROMPT_BLOCKS)
+            return blocks * (n_groups if n_groups <= MAX_SINGLE_GROUPS else OUTER_FOLDS)
     raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
 
 
@@ -144,26 +155,22 @@ def chosen_strength(
     return chosen
 
 
-def _held_out(data: LabelledPoints, protocol: Protocol, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Masks of the held-out points, fold by fold."""
+def _folds(
+    data: LabelledPoints, protocol: Protocol, prompts: Int[np.ndarray, " points"] | None, rng: np.random.Generator
+) -> list[Fold]:
+    """As `held_out`, but of fewer folds: of points under `nested`, of groups where there are many, and of prompts."""
+    n, codes, groups = len(data.points), data.codes, data.groups
     match protocol:
         case "paper":
-            yield np.full(len(data.points), True)
-            return
+            every = np.arange(n)
+            return [Fold(every, every)]
         case "nested":
-            fold = _assigned(data.codes, None, OUTER_FOLDS, rng)
-        case "grouped":
-            if data.groups is None:
-                raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
-            names, index = np.unique(data.groups, return_inverse=True)
-            if len(names) < 2:
-                raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
-            single = len(names) <= MAX_SINGLE_GROUPS
-            fold = index if single else _assigned(data.codes, data.groups, OUTER_FOLDS, rng)
-        case _:
-            raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
-    for f in range(fold.max() + 1):
-        yield fold == f
+            return held_out("grouped", n, _assigned(codes, None, OUTER_FOLDS, rng))
+    if groups is not None and len(np.unique(groups)) > MAX_SINGLE_GROUPS:
+        groups = _assigned(codes, groups, OUTER_FOLDS, rng)
+    if prompts is not None:
+        prompts = _assigned(codes, prompts, PROMPT_BLOCKS, rng)
+    return held_out(protocol, n, groups, prompts)
 
 
 def _assigned(

@@ -22,26 +22,28 @@ _TREE_DIMS = 8  # a tree visits more of the points with every dimension; beyond,
 _TREE_ROUNDING = 1e-12  # of a squared distance: more than sums of up to eight squares can lose
 
 
-def neighbours_without_group(
-    points: Float[np.ndarray, "points dims"], held_out: Int[np.ndarray, " rows"], k: int
+def neighbours_without(
+    points: Float[np.ndarray, "points dims"], judged: Int[np.ndarray, " rows"], excluded: Int[np.ndarray, "_"], k: int
 ) -> Int[np.ndarray, "rows k"]:
-    """The k nearest of each held-out point among all points that are not held out.
+    """The k nearest of each judged point among all points that are not excluded.
 
     Args:
         points: all points.
-        held_out: rows of `points`.
-        k: how many, at most the points that are not held out.
+        judged: rows of `points`.
+        excluded: rows of `points`, the judged ones among them.
+        k: how many, at most the points that are not excluded.
 
     Returns:
         Rows of `points`, nearest first.
 
     Example:
-        >>> neighbours_without_group(np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([0, 1]), 2)
+        >>> held_out = np.array([0, 1])
+        >>> neighbours_without(np.array([[0.0], [1.0], [3.0], [7.0]]), held_out, held_out, 2)
         array([[2, 3],
                [2, 3]])
     """
-    others = np.delete(np.arange(len(points)), held_out)
-    return others[_search(points[others], points[held_out], k)]
+    others = np.delete(np.arange(len(points)), excluded)
+    return others[_search(points[others], points[judged], k)]
 
 
 def neighbours_of_each(points: Float[np.ndarray, "points dims"], k: int) -> Int[np.ndarray, "points k"]:
@@ -67,25 +69,29 @@ def neighbours_of_each(points: Float[np.ndarray, "points dims"], k: int) -> Int[
 
 
 def neighbours_in_own_spaces(
-    spaces: Float[np.ndarray, "folds dims points"], folds: Sequence[Int[np.ndarray, "_"]], k: int
-) -> Int[np.ndarray, "held_out k"]:
-    """The k nearest of each fold's held-out points among all that the fold keeps, in a space that belongs to the fold.
+    spaces: Float[np.ndarray, "folds dims points"],
+    judged: Sequence[Int[np.ndarray, "_"]],
+    excluded: Sequence[Int[np.ndarray, "_"]],
+    k: int,
+) -> Int[np.ndarray, "judged k"]:
+    """The k nearest of each fold's judged points among all that the fold keeps, in a space that belongs to the fold.
 
     Args:
         spaces: coordinates of all points in the space of each fold.
-        folds: the rows that each fold holds out; no row twice.
+        judged: the rows that each fold judges; no row twice.
+        excluded: the rows that each fold leaves out, the judged ones among them.
         k: how many, at most the points that every fold keeps.
 
     Returns:
-        Rows of the points, nearest first, for the held-out points of all folds in their order.
+        Rows of the points, nearest first, for the judged points of all folds in their order.
     """
-    own = zip(spaces, folds, strict=True)
-    if spaces.shape[2] >= _MANY_POINTS and max(map(len, folds)) >= _MANY_QUERIES:
-        return np.concatenate([neighbours_without_group(space.T, rows, k) for space, rows in own])
+    own = zip(spaces, judged, excluded, strict=True)
+    if spaces.shape[2] >= _MANY_POINTS and max(map(len, judged)) >= _MANY_QUERIES:
+        return np.concatenate([neighbours_without(space.T, rows, without, k) for space, rows, without in own])
     found = []
-    for space, rows in own:
+    for space, rows, without in own:
         squares = _squared_distances(space[:, rows].T, space)
-        squares[:, rows] = np.inf
+        squares[:, without] = np.inf
         found.append(_nearest(squares, k))
     return np.concatenate(found)
 

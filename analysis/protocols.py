@@ -6,21 +6,24 @@ Three protocols differ in what the fit has seen of the point that it judges:
   leaves a point out among the neighbours only. The held-out point has shaped the space in which it is judged, so label
   information leaks, and more of it with every dimension.
 - `nested` refits everything without each point.
-- `grouped` refits everything without each group of points, and judges the group by the others.
+- `grouped` refits everything without each group of points, and judges the group by the others. With prompts, what
+  shares a prompt with a judged point is not trained on either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.joined_features import of_equal_size, of_equal_variance_without
 from lvm_probe.analysis.knn import checked_ks, vote
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.lda import Dims, checked_dims, discriminants, gaussian_rule, svd_discriminants
 from lvm_probe.analysis.moments import Moments, Rows, about_class_means, moments, moments_without, standardised
-from lvm_probe.analysis.neighbours import neighbours_in_own_spaces, neighbours_of_each, neighbours_without_group
+from lvm_probe.analysis.neighbours import neighbours_in_own_spaces, neighbours_of_each, neighbours_without
 from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims, principal_axes
 from lvm_probe.analysis.shape_annotations import Float, Int
@@ -38,7 +41,9 @@ def classify(
     ks: Sequence[int] = DEFAULT_KS,
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
+    parts: Sequence[int] = (),
 ) -> Outcome:
     """Predict every point's label from its k nearest neighbours among linear discriminants.
 
@@ -54,9 +59,13 @@ def classify(
         ks: numbers of neighbours, all from one search.
         shrinkage: of the covariance within classes. `paper` has none by definition.
         groups: the group of every point, for `grouped`; otherwise only passed on to the outcome.
+        prompts: what was read at every point, for `grouped`: the training points of a fold share neither the group nor
+            the prompt of the points that it judges.
         match_dims: reduce the features first to this many principal components of the standardised features; None, or
             as many as there are features or more, leaves them as they are. The components keep their variances, which
             matters where `lda_dims` is 0.
+        parts: dimensions of the parts of a joined feature. Where nothing else is fitted (`lda_dims` 0, `match_dims`
+            None), each is scaled to variance 1 over the training points of the fold.
 
     Returns:
         The predictions for every k, and the neighbours.
@@ -76,19 +85,21 @@ def classify(
     size = checked_match_dims(match_dims, n_features)
     dims = checked_dims(lda_dims, len(data.classes), size)
     shrinkage = checked_shrinkage(shrinkage)
-    folds = _folds(data, protocol)
-    ks = checked_ks(ks, n - max(map(len, folds)))
+    folds = held_out(protocol, n, groups, prompts)
+    ks = checked_ks(ks, n - max(len(fold.excluded) for fold in folds))
     most, amount = max(ks), 0.0
     unfitted = dims == 0 and size == n_features
-    if protocol == "paper":
+    if unfitted and len(parts) > 1:
+        neighbours = _neighbours_of_parts(data.points, folds, parts, most, protocol)
+    elif protocol == "paper":
         space = _paper_space(data, size, dims)
         neighbours = neighbours_of_each(space, most)
     elif unfitted and protocol == "nested":
         neighbours = neighbours_of_each(data.points, most)
     elif unfitted:
         neighbours = np.empty((n, most), dtype=np.intp)
-        for rows in folds:
-            neighbours[rows] = neighbours_without_group(data.points, rows, most)
+        for fold in folds:
+            neighbours[fold.judged] = neighbours_without(data.points, fold.judged, fold.excluded, most)
     else:
         neighbours, amount = _refitted_neighbours(data, folds, size, dims, shrinkage, most)
     codes = vote(data.codes[neighbours], len(data.classes), ks)
@@ -102,6 +113,7 @@ def lda_classify(
     protocol: Protocol = "nested",
     shrinkage: Shrinkage = "ledoit-wolf",
     groups: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
 ) -> Outcome:
     """Predict every point's label by LDA: the nearest class mean among all discriminants, with log priors.
@@ -122,51 +134,96 @@ def lda_classify(
     size = checked_match_dims(match_dims, data.points.shape[1])
     dims = checked_dims("full", len(data.classes), size)
     codes, amount = np.empty_like(data.codes), 0.0
-    folds = _folds(data, protocol)
+    folds = held_out(protocol, len(codes), groups, prompts)
     if protocol == "paper":
         codes[:] = _nearest_mean(_paper_space(data, size, dims), data.codes, len(data.classes))
     else:
         for some, space, fold in _refits(data, folds, size):
             amounts = intensity(fold, shrinkage)
             rule = gaussian_rule(fold, amounts)
-            for rows, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
-                codes[rows] = np.argmax(space[rows] @ weights + biases, axis=1)
+            for one, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
+                codes[one.judged] = np.argmax(space[one.judged] @ weights + biases, axis=1)
             amount += amounts.sum() / len(folds)
     return Outcome(protocol, dims, amount, (0,), data.labels, data.classes[codes][:, None], data.groups)
 
 
-def _folds(data: LabelledPoints, protocol: Protocol) -> list[Rows]:
-    """The rows that are held out together."""
+class Fold(NamedTuple):
+    """Rows that are judged by what is fitted to all rows but the excluded ones, the judged ones among them."""
+
+    judged: Rows
+    excluded: Rows
+
+
+def held_out(
+    protocol: Protocol,
+    n: int,
+    groups: Int[np.ndarray, " points"] | None = None,
+    prompts: Int[np.ndarray, " points"] | None = None,
+) -> list[Fold]:
+    """The folds of a protocol, which judge each of n points once.
+
+    Raises:
+        InputError: an unknown protocol; under `grouped` fewer than two groups, or prompts that leave nothing.
+
+    Example:
+        >>> groups, prompts = np.array([0, 0, 1, 1]), np.array([7, 8, 7, 9])
+        >>> [(fold.judged.tolist(), fold.excluded.tolist()) for fold in held_out("grouped", 4, groups, prompts)]
+        [([0], [0, 1, 2]), ([1], [0, 1]), ([2], [0, 2, 3]), ([3], [2, 3])]
+    """
     match protocol:
         case "paper" | "nested":
-            return list(np.arange(len(data.points))[:, None])
+            return [Fold(row, row) for row in np.arange(n)[:, None]]
         case "grouped":
-            if data.groups is None:
+            if groups is None:
                 raise InputError("protocol grouped needs groups; give the group of every point, or use nested")
-            names, place = np.unique(data.groups, return_inverse=True)
+            names, place = np.unique(groups, return_inverse=True)
             if len(names) < 2:
                 raise InputError("protocol grouped found one group; give points of two or more groups, or use nested")
-            return np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+            rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+            if prompts is None:
+                return [Fold(group, group) for group in rows]
+            folds = [fold for group in rows for fold in _by_prompt(group, prompts)]
+            if max(len(fold.excluded) for fold in folds) == n:
+                raise InputError(
+                    "without a group and its prompt nothing is left to train on; give points of more prompts, or leave "
+                    "the prompts out"
+                )
+            return folds
     raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
 
 
+def _by_prompt(group: Rows, prompts: Int[np.ndarray, " points"]) -> Iterator[Fold]:
+    """The folds of a group: one for the prompts that only this group has, and one for each that others share."""
+    elsewhere = np.ones(len(prompts), dtype=bool)
+    elsewhere[group] = False
+    shared = np.isin(prompts[group], prompts[elsewhere])
+    if not shared.all():
+        yield Fold(group[~shared], group)
+    for prompt in np.unique(prompts[group[shared]]):
+        others = np.flatnonzero(elsewhere & (prompts == prompt))
+        yield Fold(group[prompts[group] == prompt], np.concatenate([group, others]))
+
+
 def _refits(
-    data: LabelledPoints, folds: list[Rows], size: int
-) -> Iterator[tuple[Sequence[Rows], Float[np.ndarray, "points features"], Moments]]:
-    """Some folds at a time: the rows held out, all points as these folds see them, and the moments of the others."""
+    data: LabelledPoints, folds: list[Fold], size: int
+) -> Iterator[tuple[Sequence[Fold], Float[np.ndarray, "points features"], Moments]]:
+    """Some folds at a time: the folds, all points as these folds see them, and the moments of those not excluded."""
     space, codes, n_classes = standardised(data.points), data.codes, len(data.classes)
-    for some, fold in moments_without(space, codes, n_classes, folds):
+    begin = 0
+    for some, fold in moments_without(space, codes, n_classes, [fold.excluded for fold in folds]):
+        those = folds[begin : begin + len(some)]
+        begin += len(some)
         if size == space.shape[1]:
-            yield some, space, fold
+            yield those, space, fold
             continue
-        for rows, axes in zip(some, principal_axes(fold, size), strict=True):
+        for one, axes in zip(those, principal_axes(fold, size), strict=True):
             components = space @ axes
-            ((one, its_moments),) = moments_without(components, codes, n_classes, [rows])
-            yield one, components, its_moments
+            ((_, its_moments),) = moments_without(components, codes, n_classes, [one.excluded])
+            yield [one], components, its_moments
 
 
 def _refitted_neighbours(
-    data: LabelledPoints, folds: list[Rows], size: int, dims: int, shrinkage: Shrinkage, k: int
+    data: LabelledPoints, folds: list[Fold], size: int, dims: int, shrinkage: Shrinkage, k: int
 ) -> tuple[Int[np.ndarray, "points k"], float]:
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of the shrinkage."""
     neighbours, amount = np.empty((len(data.points), k), dtype=np.intp), 0.0
@@ -179,8 +236,22 @@ def _refitted_neighbours(
             spaces = (axes.reshape(-1, size) @ space.T).reshape(len(some), dims, -1)
             amount += amounts.sum() / len(folds)
         _make_copies_equal(spaces, first)
-        neighbours[np.concatenate(some)] = neighbours_in_own_spaces(spaces, some, k)
+        judged, excluded = [one.judged for one in some], [one.excluded for one in some]
+        neighbours[np.concatenate(judged)] = neighbours_in_own_spaces(spaces, judged, excluded, k)
     return neighbours, float(amount)
+
+
+def _neighbours_of_parts(
+    points: Float[np.ndarray, "points dims"], folds: list[Fold], parts: Sequence[int], k: int, protocol: Protocol
+) -> Int[np.ndarray, "points k"]:
+    """The neighbours of every point, the parts scaled over the training points of its fold (all points for `paper`)."""
+    if protocol == "paper":
+        return neighbours_of_each(of_equal_size(points, parts, about_mean=True), k)
+    neighbours = np.empty((len(points), k), dtype=np.intp)
+    scales = of_equal_variance_without(points, parts, [fold.excluded for fold in folds])
+    for fold, scale in zip(folds, scales, strict=True):
+        neighbours[fold.judged] = neighbours_without(points / scale, fold.judged, fold.excluded, k)
+    return neighbours
 
 
 def _paper_space(data: LabelledPoints, size: int, dims: int) -> Float[np.ndarray, "points dims"]:

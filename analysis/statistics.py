@@ -1,36 +1,272 @@
-"""Intervals and tests for accuracies: bootstraps over tokens or speakers, and paired sign-flip tests."""
+"""Intervals and tests for accuracies, errors and their differences, over speakers (or other groups of rows).
 
-import math
-from collections.abc import Iterator
+The rows of a speaker depend on each other, so the speaker is the unit. A statistic is computed from all groups and
+again without each of them; Tukey's jackknife turns these into a variance (Efron and Stein 1981, "The jackknife estimate
+of variance"), which serves weighted means, ratios and ABX scores alike, and Student's t turns the variance into
+intervals and tests. With two groups there is no interval.
+
+Where each group was judged by a probe that was trained on the others, the groups' results depend on each other too. The
+variance is then multiplied by 1 + J n_test / n_train (Nadeau and Bengio 2003, "Inference for the generalization error",
+section 3), which is about 2 where one group in turn is held out.
+
+`benchmarks/coverage.py` measures how often the intervals cover and the tests reject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 
-_DRAWS_AT_ONCE = 1 << 16  # few enough to stay in the processor's cache
-_NUMBERS_AT_ONCE = 1 << 20
-_ENUMERATED = 1 << 14
-_EXACT_IN_SINGLE = 1 << 24  # single precision represents every integer up to here
+LEVEL = 0.95
+MIN_GROUPS = 3
+"""Fewest groups (speakers) for an interval or a test: the spread of two tells next to nothing."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval for the mean of each column, as fractions."""
+    """An interval for each column; NaN where there are too few groups to tell."""
 
     low: Float[np.ndarray, " ks"]
     high: Float[np.ndarray, " ks"]
-    level: float
 
 
 @dataclass(frozen=True)
-class SignFlip:
-    """Two-sided paired tests: mean differences, p values, and whether all flips of signs were enumerated."""
+class Difference:
+    """A paired difference for each column, with its interval, two-sided p value and size.
 
-    mean: Float[np.ndarray, " tests"]
-    p_value: Float[np.ndarray, " tests"]
-    exact: bool
+    Attributes:
+        mean: the difference of the two statistics.
+        low, high: its interval; NaN with fewer than three groups.
+        p_value: that there is none; NaN with fewer than three groups.
+        effect: the difference in standard deviations between groups, with Hedges' correction for few of them (Hedges
+            1981, "Distribution theory for Glass's estimator of effect size"); NaN where the groups do not differ.
+    """
+
+    mean: Float[np.ndarray, " ks"]
+    low: Float[np.ndarray, " ks"]
+    high: Float[np.ndarray, " ks"]
+    p_value: Float[np.ndarray, " ks"]
+    effect: Float[np.ndarray, " ks"]
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """A statistic of all groups, and of all groups but one.
+
+    Attributes:
+        value: one per column, such as the accuracy at every k.
+        without: the same without each group.
+        weights: of the groups, such as their numbers of rows.
+    """
+
+    value: Float[np.ndarray, " ks"]
+    without: Float[np.ndarray, "groups ks"]
+    weights: Float[np.ndarray, " groups"]
+
+    @classmethod
+    def of_means(
+        cls, values: Bool[np.ndarray, "rows ks"] | Float[np.ndarray, "rows ks"], groups: Int[np.ndarray, " rows"]
+    ) -> Jackknife:
+        """The mean over rows of every column, such as which rows are right.
+
+        Example:
+            >>> mean = Jackknife.of_means(np.array([[1.0], [2.0], [6.0]]), np.array([7, 7, 9]))
+            >>> mean.value, mean.without.ravel()
+            (array([3.]), array([6. , 1.5]))
+        """
+        sums, sizes = _group_sums(values, groups)
+        return cls.of_ratios(sums, np.broadcast_to(sizes[:, None], sums.shape))
+
+    @classmethod
+    def of_ratios(
+        cls, numerators: Float[np.ndarray, "groups ks"], denominators: Float[np.ndarray, "groups ks"]
+    ) -> Jackknife:
+        """Sums of numerators over sums of denominators, such as bits per second; NaN where the latter sum to zero.
+
+        Example:
+            >>> rate = Jackknife.of_ratios(np.array([[6.0], [10.0]]), np.array([[2.0], [3.0]]))
+            >>> rate.value, rate.without.ravel().round(2)
+            (array([3.2]), array([3.33, 3.  ]))
+        """
+        above, below = numerators.sum(axis=0), denominators.sum(axis=0)
+        shares = denominators.mean(axis=1)
+        return cls(_ratio(above, below), _ratio(above - numerators, below - denominators), shares)
+
+    def __sub__(self, other: Jackknife) -> Jackknife:
+        return Jackknife(self.value - other.value, self.without - other.without, self.weights)
+
+    def map(self, function: Callable[[Float[np.ndarray, "n ks"]], Float[np.ndarray, "n others"]]) -> Jackknife:
+        """A function of the statistics, such as the ratio of two of them.
+
+        Example:
+            >>> rates = Jackknife.of_ratios(np.array([[6.0, 1.0], [9.0, 2.0]]), np.ones((2, 2)))
+            >>> rates.map(lambda rows: rows[:, :1] / rows[:, 1:]).value
+            array([5.])
+        """
+        return Jackknife(function(self.value[None])[0], function(self.without), self.weights)
+
+    def variance(self, *, shared_training: bool = False) -> Float[np.ndarray, " ks"]:
+        """The variance of the statistic over groups; NaN for fewer than three.
+
+        Args:
+            shared_training: whether each group was judged by what was fitted to the others.
+        """
+        n = len(self.without)
+        if n < MIN_GROUPS:
+            return np.full(self.value.shape, np.nan)
+        variance = (n - 1) / n * ((self.without - self.without.mean(axis=0)) ** 2).sum(axis=0)
+        return variance * (1 + n / (n - 1)) if shared_training else variance
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom: one less than the groups, or than Kish's (1965) effective number where weights differ."""
+        return float(max(self.weights.sum() ** 2 / (self.weights**2).sum() - 1, 1.0))
+
+
+def mean_interval(statistic: Jackknife, *, shared_training: bool = False) -> Interval:
+    """Student's t interval.
+
+    Args:
+        statistic: without bounds, such as an error in cm.
+        shared_training: see `Jackknife.variance`.
+
+    Example:
+        >>> errors = Jackknife.of_means(np.array([[2.0], [3.0], [4.0]]), np.arange(3))
+        >>> interval = mean_interval(errors)
+        >>> interval.low.round(2), interval.high.round(2)
+        (array([0.52]), array([5.48]))
+    """
+    half = _quantile(statistic.degrees) * np.sqrt(statistic.variance(shared_training=shared_training))
+    return Interval(statistic.value - half, statistic.value + half)
+
+
+def share_interval(statistic: Jackknife, *, shared_training: bool = False) -> Interval:
+    """An interval for a share, such as an accuracy, that stays between 0 and 1.
+
+    Wilson's score interval (Wilson 1927) with the number of independent rows that has the jackknife's variance in place
+    of the number of rows, and Student's t in place of the normal (as Korn and Graubard 1998 for surveys). Where all or
+    none are right the variance says nothing, and each group counts as one row.
+
+    Args:
+        statistic: of shares.
+        shared_training: see `Jackknife.variance`.
+
+    Example:
+        >>> right = Jackknife.of_means(np.arange(60)[:, None] % 5 > 0, np.arange(60) // 10)
+        >>> interval = share_interval(right)
+        >>> interval.low.round(2), interval.high.round(2)
+        (array([0.65]), array([0.9]))
+    """
+    share, variance = np.clip(statistic.value, 0.0, 1.0), statistic.variance(shared_training=shared_training)
+    spread = share * (1 - share)
+    known = (variance > 0) & (spread > 0)
+    groups = len(statistic.without)
+    independent = np.divide(spread, variance, out=np.full(share.shape, float(groups)), where=known)
+    independent[np.isnan(variance)] = np.nan
+    return _wilson(share, independent, _quantile(statistic.degrees))
+
+
+def independent_interval(right: Bool[np.ndarray, "rows ks"]) -> Interval:
+    """Wilson's score interval for the share of right rows, each independent of the others (Wilson 1927).
+
+    Args:
+        right: one row per token, or per speaker.
+
+    Returns:
+        The interval; NaN for fewer than three rows.
+
+    Example:
+        >>> interval = independent_interval(np.ones((5, 1), dtype=bool))
+        >>> interval.low.round(2), interval.high
+        (array([0.57]), array([1.]))
+    """
+    n = len(right)
+    share = right.mean(axis=0)
+    return _wilson(share, np.full(share.shape, float(n) if n >= MIN_GROUPS else np.nan), float(stats.norm.isf(0.025)))
+
+
+def paired_difference(ours: Jackknife, theirs: Jackknife, *, shared_training: bool = False) -> Difference:
+    """The difference of two statistics of the same groups, with Student's t interval and test.
+
+    Args:
+        ours: such as the accuracy of a latent feature.
+        theirs: such as that of Mel.
+        shared_training: see `Jackknife.variance`.
+
+    Example:
+        >>> groups = np.repeat(np.arange(4), 2)
+        >>> ours = Jackknife.of_means(np.array([1.0, 0, 1, 1, 1, 1, 0, 1])[:, None], groups)
+        >>> theirs = Jackknife.of_means(np.array([0.0, 0, 1, 0, 0, 1, 0, 0])[:, None], groups)
+        >>> found = paired_difference(ours, theirs)
+        >>> found.mean, found.p_value
+        (array([0.5]), array([0.]))
+    """
+    gap = ours - theirs
+    n, variance = len(gap.without), gap.variance(shared_training=shared_training)
+    error = np.sqrt(variance)
+    half = _quantile(gap.degrees) * error
+    # Equal differences in all groups: as sure as can be, unless there is none at all.
+    t = np.divide(gap.value, error, out=np.where(gap.value == 0, 0.0, np.inf), where=~(error == 0))
+    p_value = 2 * stats.t.sf(np.abs(t), gap.degrees)
+    deviation = np.sqrt(n * gap.variance())
+    hedges = 1 - 3 / (4 * (n - 1) - 1) if n >= MIN_GROUPS else np.nan
+    effect = hedges * np.divide(gap.value, deviation, out=np.full(error.shape, np.nan), where=deviation > 0)
+    return Difference(gap.value, gap.value - half, gap.value + half, p_value, effect)
+
+
+def independent_difference(ours: Bool[np.ndarray, "rows ks"], theirs: Bool[np.ndarray, "rows ks"]) -> Difference:
+    """The difference of two shares of the same rows, each row independent of the others.
+
+    The test is McNemar's in its exact form (McNemar 1947), the interval Bonett and Price's (2012, "Adjusted Wald
+    confidence interval for a difference of binomial proportions based on paired data").
+
+    Args:
+        ours: which rows one probe got right.
+        theirs: which rows the other did.
+
+    Example:
+        >>> ours, theirs = np.arange(14)[:, None] < 12, np.arange(14)[:, None] < 6
+        >>> found = independent_difference(ours, theirs)
+        >>> found.mean.round(2), found.p_value.round(3)
+        (array([0.43]), array([0.031]))
+    """
+    n = len(ours)
+    better, worse = (ours & ~theirs).sum(axis=0), (theirs & ~ours).sum(axis=0)
+    mean = (better - worse) / n
+    if n < MIN_GROUPS:
+        unknown = np.full(mean.shape, np.nan)
+        return Difference(mean, unknown, unknown, unknown, unknown)
+    p_value = np.array([_sign_test(int(b), int(w)) for b, w in zip(better, worse, strict=True)])
+    above, below = (better + 1) / (n + 2), (worse + 1) / (n + 2)
+    half = stats.norm.isf(0.025) * np.sqrt((above + below - (above - below) ** 2) / (n + 2))
+    low, high = np.clip([above - below - half, above - below + half], -1, 1)
+    deviation = np.std(ours.astype(float) - theirs, axis=0, ddof=1)
+    effect = np.divide(mean, deviation, out=np.full(mean.shape, np.nan), where=deviation > 0)
+    return Difference(mean, low, high, p_value, effect * (1 - 3 / (4 * (n - 1) - 1)))
+
+
+def holm(p_values: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
+    """p values adjusted for all tests together (Holm 1979): below 0.05, none of them is a false alarm in 95 % of cases.
+
+    Args:
+        p_values: of the tests; NaN where there was none, which stays NaN and does not count.
+
+    Example:
+        >>> holm([0.01, 0.04, np.nan, 0.03])
+        array([0.03, 0.06,  nan, 0.06])
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p_values.shape, np.nan)
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
+    steps = np.arange(len(order), 0, -1) * p_values[order]
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
 
 
 def group_means(
@@ -48,135 +284,6 @@ def group_means(
     return sums / sizes[:, None]
 
 
-def token_bootstrap_interval(correct: Bool[np.ndarray, "points ks"], *, level: float = 0.95) -> Interval:
-    """Percentile bootstrap over tokens of the fraction of correct tokens (Efron and Tibshirani 1993, chapter 13).
-
-    With c of n tokens correct, their number in a resample is binomial, B(n, c/n), so its quantiles need no draws.
-
-    Args:
-        correct: one row per token, such as `Outcome.correct`.
-        level: coverage, in (0, 1).
-
-    Raises:
-        InputError: fewer than two tokens, a level outside (0, 1).
-
-    Example:
-        >>> interval = token_bootstrap_interval(np.arange(100)[:, None] < 80)
-        >>> interval.low, interval.high
-        (array([0.72]), array([0.88]))
-    """
-    _check_level(level)
-    n = len(correct)
-    _check_units(n)
-    counts, place = np.unique(correct.sum(axis=0), return_inverse=True)
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    log_ways = log_factorials[n] - log_factorials - log_factorials[::-1]
-    ends = np.empty((len(counts), 2))
-    right = np.arange(n + 1)
-    for some in np.array_split(np.arange(len(counts)), math.ceil(len(counts) * (n + 1) / _NUMBERS_AT_ONCE)):
-        # Half a token more or less where none or all are correct, only for the logarithm; their ends are set below.
-        share = np.clip(counts[some, None], 0.5, n - 0.5) / n
-        chances = np.exp(log_ways + right * np.log(share) + right[::-1] * np.log1p(-share))
-        below = np.cumsum(chances, axis=1)
-        for end, tail in enumerate(((1 - level) / 2, (1 + level) / 2)):
-            ends[some, end] = (below < tail).sum(axis=1) / n
-    certain = (counts == 0) | (counts == n)
-    ends[certain] = counts[certain, None] / n
-    low, high = ends[place].T
-    return Interval(low, high, level)
-
-
-def cluster_bootstrap_interval(
-    values: Bool[np.ndarray, "points ks"] | Float[np.ndarray, "points ks"],
-    groups: Int[np.ndarray, " points"],
-    *,
-    rng: np.random.Generator,
-    level: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """Percentile bootstrap over groups (speakers) of the mean over tokens of every column.
-
-    Whole groups are drawn with replacement and their tokens pooled, so that the tokens of a speaker need not be
-    independent (Davison and Hinkley 1997, section 3.8).
-
-    Args:
-        values: one row per token, such as `Outcome.correct`.
-        groups: the group of every token.
-        rng: source of the resamples; all columns share them.
-        level: coverage, in (0, 1).
-        resamples: number of resamples.
-
-    Raises:
-        InputError: fewer than two groups, a level outside (0, 1), no resamples.
-    """
-    _check_level(level)
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}; give a positive number, such as 2000")
-    sums, sizes = _group_sums(values, groups)
-    n = len(sizes)
-    if values.dtype == bool and n * sizes.max() <= _EXACT_IN_SINGLE:
-        sums = sums.astype(np.float32)
-    _check_units(n)
-    means = []
-    chunk = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, resamples, chunk):
-        rows = min(chunk, resamples - start)
-        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(sums.dtype)
-        means.append((weights @ sums).astype(np.float64) / (weights @ sizes)[:, None])
-    tail = (1 - level) / 2
-    by_column = np.ascontiguousarray(np.concatenate(means).T)
-    by_column.sort(axis=1)  # halves the time of the quantiles
-    low, high = np.quantile(by_column, [tail, 1 - tail], axis=1)
-    return Interval(low, high, level)
-
-
-def sign_flip_test(
-    differences: Float[np.ndarray, "groups tests"], *, rng: np.random.Generator, rounds: int = 10_000
-) -> SignFlip:
-    """Two-sided tests whether paired differences, one per speaker, are symmetric about zero (Fisher 1935, section 21).
-
-    All flips of signs are enumerated where there are at most 2^14 (14 speakers). Otherwise flips are drawn, and the
-    observed signs count as one more draw, so p is never zero. Ties count as extreme.
-
-    Args:
-        differences: one row per group, such as the accuracy of z1 minus that of Mel, and one column per test.
-        rng: source of the flips where they are drawn; all tests share them.
-        rounds: number of flips drawn.
-
-    Raises:
-        InputError: no differences, or one that is not finite.
-
-    Example:
-        >>> sign_flip_test(np.array([[1.0], [2.0], [3.0]]), rng=np.random.default_rng(0)).p_value
-        array([0.25])
-    """
-    n = len(differences)
-    if n == 0 or not np.isfinite(differences).all():
-        raise InputError(f"differences are {differences}; give one finite number per speaker")
-    observed = np.abs(differences.sum(axis=0))
-    # Sums of the same numbers in another order may differ in their last digits; they are still ties.
-    extreme = observed - 1e-12 * np.abs(differences).sum(axis=0)
-    exact = 1 << n <= _ENUMERATED
-    hits = np.zeros(observed.shape, dtype=np.intp)
-    for flips in _half_of_all_flips(n) if exact else _drawn_flips(n, rounds, rng):
-        hits += (np.abs(flips @ differences) >= extreme).sum(axis=0)
-    return SignFlip(differences.mean(axis=0), hits / 2 ** (n - 1) if exact else (1 + hits) / (1 + rounds), exact)
-
-
-def _half_of_all_flips(n: int) -> Iterator[Float[np.ndarray, "flips groups"]]:
-    """The flips that keep the last sign; the others give the same sums with the opposite sign."""
-    chunk = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, 1 << (n - 1), chunk):
-        yield 1.0 - 2 * (np.arange(start, min(start + chunk, 1 << (n - 1)))[:, None] >> np.arange(n) & 1)
-
-
-def _drawn_flips(n: int, rounds: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "flips groups"]]:
-    chunk = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, rounds, chunk):
-        yield 1.0 - 2 * rng.integers(2, size=(min(chunk, rounds - start), n))
-
-
 def _group_sums(
     values: np.ndarray, groups: np.ndarray
 ) -> tuple[Float[np.ndarray, "groups ks"], Float[np.ndarray, " groups"]]:
@@ -191,11 +298,24 @@ def _group_sums(
     return sums, sizes.astype(np.float64)
 
 
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; give a coverage between 0 and 1, such as 0.95")
+def _wilson(share: np.ndarray, n: np.ndarray, quantile: float) -> Interval:
+    """Where |share - p| = quantile √(p (1 - p) / n) for p."""
+    z2 = quantile**2 / n
+    centre = (share + z2 / 2) / (1 + z2)
+    half = np.sqrt(np.maximum(z2 * share * (1 - share) + z2**2 / 4, 0)) / (1 + z2)
+    low, high = np.where(share <= 0, 0.0, centre - half), np.where(share >= 1, 1.0, centre + half)
+    return Interval(np.where(np.isnan(n), np.nan, low), np.where(np.isnan(n), np.nan, high))
 
 
-def _check_units(n: int) -> None:
-    if n < 2:
-        raise InputError(f"{n} unit to resample; an interval needs two or more tokens or speakers")
+def _sign_test(better: int, worse: int) -> float:
+    """Two-sided: are the rows that differ as often better as worse?"""
+    total = better + worse
+    return 1.0 if total == 0 else float(stats.binomtest(better, total).pvalue)
+
+
+def _quantile(degrees: float) -> float:
+    return float(stats.t.isf((1 - LEVEL) / 2, degrees))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)

@@ -18,6 +18,7 @@ from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.questions.question import (
+    ABX_PROTOCOLS,
     PROTOCOLS_OF,
     TARGETS_OF,
     Distance,
@@ -38,8 +39,10 @@ PROTOCOLS = {
     "nested": "each row is held out by itself; everything is refitted without it",
     "utterance": "whole utterances are held out, within one speaker",
     "speaker": "whole speakers are held out",
+    "speaker+prompt": "whole speakers, and what they read is not trained on as read by others",
     "within": "A, B and X are tokens of one speaker",
     "across": "A and B are tokens of one speaker, X is of another",
+    "across+prompt": "and X was said in another sentence than A and B",
 }
 CLASSIFIERS: tuple[Method, ...] = ("knn", "lda", "logistic")
 FLAGS = {
@@ -189,7 +192,7 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
 
-    protocols = args.protocols or (PROTOCOLS_OF["abx"] if method == "abx" else [default_protocol(args.target)])
+    protocols = args.protocols or (ABX_PROTOCOLS if method == "abx" else [default_protocol(args.target)])
     values = {field.name: getattr(args, field.name) for field in fields(Question) if hasattr(args, field.name)}
     questions = [Question(**values, method=method, protocol=protocol) for protocol in dict.fromkeys(protocols)]
     folders, tables, untrained = open_tables(args.latents, args.untrained, questions[0].features)
@@ -263,7 +266,7 @@ def open_tables(
 def _default_protocols(method: Method) -> str:
     """The default for every target, in words."""
     if method == "abx":
-        return "both"
+        return " and ".join(ABX_PROTOCOLS)
     by_protocol: dict[str, list[str]] = {}
     for target in TARGETS_OF[method]:
         by_protocol.setdefault(default_protocol(target, method), []).append(target)

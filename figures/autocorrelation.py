@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, lagged_products, pairs
-from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
+from lvm_probe.analysis.statistics import MIN_GROUPS, Jackknife, mean_interval
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.kl_over_time import model_and_corpus
@@ -44,7 +44,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
 
     `value` is the autocorrelation of the vector: the sum of its dimensions' autocovariances over that of their
     variances, each utterance relative to its own mean. For a layer the vector is the posterior mean, averaged over
-    Monte Carlo draws. `ci_low` and `ci_high` are a 95 % bootstrap interval over `groups` speakers, or utterances of a
+    Monte Carlo draws. `ci_low` and `ci_high` are a 95 % interval over `groups` speakers, or utterances of a
     single speaker (`over`); `n` counts utterances. Rows of kind `duration` have the median duration as `lag_ms`, and
     their number as `value`.
 
@@ -77,7 +77,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
             products[name][group] += lagged_products(series.astype(np.float64), lags[name]).sum(1)
             counts[name][group] += pairs(len(series), lags[name])
     parts = [
-        _rows(name, 1000 * strides[name] / rate, products[name], counts[name], inputs.seed).assign(
+        _rows(name, 1000 * strides[name] / rate, products[name], counts[name]).assign(
             over=unit, groups=int(groups.max()) + 1, n=len(chosen)
         )
         for name in names
@@ -135,7 +135,7 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     ]
     model = "" if inputs.checkpoint is None else f" of {inputs.checkpoint.path.stem}"
     groups, over = int(curves["groups"].iloc[0]), curves["over"].iloc[0]
-    bands = f"bands: 95 % bootstrap intervals over {groups} {over}s" if groups > 1 else f"one {over}, so no band"
+    bands = f"bands: 95 % intervals over {groups} {over}s" if groups >= MIN_GROUPS else f"too few {over}s for a band"
     return (
         f"Autocorrelation of the latents{model} (posterior means, averaged over {DRAWS} Monte Carlo draws) and of "
         f"log-Mel frames, all dimensions weighted by their variance; {int(curves['n'].iloc[0])} utterances, each "
@@ -157,16 +157,12 @@ def _choose(corpus: Corpus, seed: int) -> list[Utterance]:
     return [usable[i] for i in sorted(chosen)]
 
 
-def _rows(name: str, step_ms: float, products: np.ndarray, counts: np.ndarray, seed: int) -> pd.DataFrame:
+def _rows(name: str, step_ms: float, products: np.ndarray, counts: np.ndarray) -> pd.DataFrame:
     """The autocorrelation at every lag that any utterance is long enough for."""
     value = autocorrelation(products.sum(0)[:, None], counts.sum(0)[:, None])[:, 0]
-    low = high = np.full(len(value), np.nan)
-    if len(products) > 1:
-        drawn = resampled_ratios(products, counts, rng=np.random.default_rng([seed, *name.encode()]))
-        interval = percentile_interval(drawn / drawn[:, :1])
-        low, high = interval.low, interval.high
+    interval = mean_interval(Jackknife.of_ratios(products, counts).map(lambda rows: rows / rows[:, :1]))
     rows = pd.DataFrame({"kind": "autocorrelation", "series": name, "lag_ms": step_ms * np.arange(len(value)),
-                         "value": value, "ci_low": low, "ci_high": high})  # fmt: skip
+                         "value": value, "ci_low": interval.low, "ci_high": interval.high})  # fmt: skip
     return rows[rows["value"].notna()]
 
 

@@ -118,11 +118,14 @@ def refitted(
     ks: list[int],
     shrinkage: str | float,
     match_dims: int | None = None,
+    prompts: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Predictions of every point from principal components and discriminants refitted without its group."""
+    """Predictions of every point from principal components and discriminants refitted without its group and prompt."""
     predictions = []
     for i in range(len(points)):
         others = [j for j in range(len(points)) if groups[j] != groups[i]]
+        if prompts is not None:
+            others = [j for j in others if prompts[j] != prompts[i]]
         space = principal_components(points, others, match_dims)
         if dims:
             space = discriminant_space(space, labels, others, dims, shrinkage)

@@ -19,7 +19,13 @@ def distance(a: np.ndarray, b: np.ndarray, kind: str) -> float:
 
 
 def abx_triples(
-    points: np.ndarray, labels: np.ndarray, groups: np.ndarray, contexts: np.ndarray, mode: str, kind: str
+    points: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    contexts: np.ndarray,
+    mode: str,
+    kind: str,
+    prompts: np.ndarray | None = None,
 ) -> dict[tuple[int, int, int, int, int], list[float]]:
     """The errors 0, 1/2 and 1 of every triple, by (a, b, speaker of A and B, speaker of X, context)."""
     n = len(points)
@@ -30,8 +36,12 @@ def abx_triples(
                 continue
             if (groups[a] == groups[x]) != (mode == "within"):
                 continue
+            if prompts is not None and prompts[a] == prompts[x]:
+                continue
             for b in range(n):
                 if labels[b] == labels[x] or groups[b] != groups[a] or contexts[b] != contexts[x]:
+                    continue
+                if prompts is not None and prompts[b] == prompts[x]:
                     continue
                 to_a, to_b = distance(points[a], points[x], kind), distance(points[b], points[x], kind)
                 key = (int(labels[a]), int(labels[b]), int(groups[a]), int(groups[x]), int(contexts[x]))

@@ -110,19 +110,17 @@ def run(args: argparse.Namespace) -> Output:
 
 def as_text(result: Convergence) -> str:
     """For each layer a table with both estimators, then a summary."""
-    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
-
     lines: list[str] = []
     for layer, rows in result.rows.groupby("layer", sort=False):
         lines += [str(layer), *_table(rows), ""]
     for layer, rows in result.rows.groupby("layer", sort=False):
         lines += _sentences(str(layer), rows)
     reference = result.rows[result.rows["estimator"] == "reference"].iloc[0]
-    few = ", too few to generalise" if 1 < result.speakers < MIN_SPEAKERS_FOR_TEST else ""
+    over = f"over {reference['interval']}" if reference["interval"] != "none" else "too few speakers for any"
     lines.append(
         "Error: rms over tokens and dimensions in per cent of the tokens' spread, against the posterior means of "
         f"{reference['samples']} other draws, whose own error is subtracted. Predicted: the error that the Monte Carlo "
-        f"variances predict. Accuracy in per cent; intervals: bootstrap over {reference['interval']}{few}. Cost: "
+        f"variances predict. Accuracy in per cent; intervals: {over}. Cost: "
         f"seconds of computing per second of audio, for one utterance of {result.timed_seconds:.1f} s."
     )
     return "\n".join(lines)

@@ -44,10 +44,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Output:
     """Measure the rates and print them in short; `--out` keeps the full tables."""
+    from lvm_probe.analysis.statistics import MIN_GROUPS
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.diagnostics import kl_rate
     from lvm_probe.probing.features.posterior_sampler import require_latents
-    from lvm_probe.probing.questions.report import MIN_SPEAKERS_FOR_TEST
 
     if args.out:
         check_writable(Path(args.out))
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> Output:
         f"{plural(len(reading.corpus.speakers), 'speaker')}, {rates.seconds:.0f} s; mean over "
         f"{plural(args.samples, 'Monte Carlo draw')}; took {seconds:.0f} s"
     )
-    text = as_text(rates, intervals=rates.groups >= MIN_SPEAKERS_FOR_TEST)
+    text = as_text(rates, intervals=rates.groups >= MIN_GROUPS)
     return Output(document, "\n".join([heading, "", text, *(f"wrote {path}" for path in wrote)]))
 
 
@@ -179,7 +179,7 @@ def _sentences(rates: Rates, intervals: bool) -> list[str]:
     sentences.append(_decay(rates))
     if intervals:
         single = "; one speaker, so nothing follows for others" if rates.unit == "utterance" else ""
-        sentences.append(f"Intervals: bootstrap over {plural(rates.groups, rates.unit)}{single}.")
+        sentences.append(f"Intervals: over {plural(rates.groups, rates.unit)}{single}.")
     else:
         sentences.append(f"{plural(rates.groups, rates.unit)}: too few to generalise, so there are no intervals.")
     sentences.append(

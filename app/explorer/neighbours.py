@@ -11,7 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
 from lvm_probe.analysis.lda import checked_dims, discriminants
 from lvm_probe.analysis.moments import moments_without, standardised
-from lvm_probe.analysis.neighbours import neighbours_without_group
+from lvm_probe.analysis.neighbours import neighbours_without
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.shrinkage import intensity
@@ -132,7 +132,7 @@ def predict_one(probe: KnnProbe, row: int, k: int) -> Prediction:
     space, dims = standardised(probe.points[pool]), probe.dims()
     ((_, fold),) = moments_without(space, codes, len(names), [held_out])
     projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)[0]
-    rows = neighbours_without_group(projected, held_out, k)[np.flatnonzero(held_out == place)[0]]
+    rows = neighbours_without(projected, held_out, held_out, k)[np.flatnonzero(held_out == place)[0]]
     predicted = vote(codes[rows][None], len(names), [k])[0, 0]
     return Prediction(pool[rows], names[codes[rows]], int(names[predicted]), dims)
 

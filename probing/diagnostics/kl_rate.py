@@ -19,8 +19,8 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, decay_time, integrated_time, lagged_products, pairs
 from lvm_probe.analysis.mel import log_mel
-from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.analysis.statistics import Interval, Jackknife, mean_interval
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import SpeechModel
@@ -74,7 +74,7 @@ class LayerKL:
 class Rates:
     """The tables of `probe rate`: tidy, with rates in bits per second and times in milliseconds.
 
-    Intervals are 95 % bootstrap intervals over speakers, or over the utterances of a single speaker; NaN where there
+    Intervals are 95 % intervals over speakers, or over the utterances of a single speaker; NaN where there
     is a single one.
 
     Attributes:
@@ -86,7 +86,7 @@ class Rates:
         utterances: number of recordings.
         seconds: their duration.
         draws: number of Monte Carlo draws.
-        unit: what the bootstrap resamples: speaker or utterance.
+        unit: what the intervals are over: speaker or utterance.
         groups: how many of these there are.
     """
 
@@ -117,7 +117,7 @@ def measure(
         model: a model with latents.
         recordings: at the model's sample rate, with phonemes.
         draws: number of Monte Carlo paths through each recording.
-        seed: seed of the paths and of the bootstrap.
+        seed: seed of the paths.
         memory_gb: memory limit for the paths.
         progress: called after each recording with its duration in seconds.
 
@@ -136,7 +136,6 @@ def measure(
     names = speakers if unit == "speaker" else [utterance.id for utterance in utterances]
     groups = np.unique(names, return_inverse=True)[1]
     rate = model.config.sample_rate
-    rng = np.random.default_rng(seed)
 
     layers = [f"z{l + 1}" for l in range(len(model.strides))]
     bin_samples = max(1, min(model.strides[0], round(REACH_SECONDS * rate)))
@@ -187,9 +186,9 @@ def measure(
             "active": [int(a.sum()) for a in active],
         }
     )
-    by_class, contrasts = classes.tables(layers, rate, rng)
-    contrasts = pd.concat([contrasts, boundaries.contrast(layers, rng)], ignore_index=True)
-    times = [correlation.row(rate, mask, rng) for correlation, mask in zip(correlations, [*active, None], strict=True)]
+    by_class, contrasts = classes.tables(layers, rate)
+    contrasts = pd.concat([contrasts, boundaries.contrast(layers)], ignore_index=True)
+    times = [correlation.row(rate, mask) for correlation, mask in zip(correlations, [*active, None], strict=True)]
     phone = [s.samples / u.sample_rate for u in utterances for s in u.phonemes if s.label not in phones.NON_PHONEMES]
     word = [s.samples / u.sample_rate for u in utterances for s in u.words]
     durations = [_duration_row(kind, values) for kind, values in (("phone", phone), ("word", word)) if values]
@@ -197,7 +196,7 @@ def measure(
         totals,
         by_class,
         contrasts,
-        boundaries.table(layers, rng),
+        boundaries.table(layers),
         pd.DataFrame([*times, *durations]),
         len(recordings),
         seconds,
@@ -276,7 +275,7 @@ class _ClassRates:
             np.add.at(self.bits[l, group], places, bits)
             self.bits[l, group, -1] += until.sums[-1] - bits.sum()
 
-    def tables(self, layers: Sequence[str], rate: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def tables(self, layers: Sequence[str], rate: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rates by class (`CLASS_COLUMNS`) and the ratios of some of them (`CONTRASTS`)."""
         classes = self._classes()
         members = np.array([[label in labels for labels in classes.values()] for label in self.labels], np.float64)
@@ -289,16 +288,15 @@ class _ClassRates:
             by_group = self.bits[l] @ members
             bits = by_group.sum(0)
             means = bits / seconds
-            resampled = _bootstrap(by_group, time, rng)
-            interval = percentile_interval(resampled)
+            rates = Jackknife.of_ratios(by_group, time)
+            interval = _positive_interval(rates)
             for i, (by, label) in enumerate(classes):
                 shares = seconds[i] / seconds[0], bits[i] / bits[0] if bits[0] else np.nan
                 rows.append([layer, by, label, int(segments[i]), seconds[i], shares[0], bits[i], shares[1], means[i],
                              interval.low[i], interval.high[i]])  # fmt: skip
             for a, b in CONTRASTS:
                 if a in place and b in place and means[place[b]] > 0:
-                    limits = _ratio_interval(resampled[:, [place[a]]], resampled[:, [place[b]]])
-                    ratios.append([layer, a, b, means[place[a]] / means[place[b]], *limits])
+                    ratios.append([layer, a, b, *_ratio(rates, place[a], place[b])])
         return pd.DataFrame(rows, columns=CLASS_COLUMNS), pd.DataFrame(ratios, columns=CONTRAST_COLUMNS)
 
     def _classes(self) -> dict[tuple[str, str], set[str]]:
@@ -361,23 +359,21 @@ class _BoundaryRates:
             for l, until in enumerate(bits_until):
                 self.bits[l, group, place] += (counted * np.diff(until(edges))).sum(0)
 
-    def table(self, layers: Sequence[str], rng: np.random.Generator) -> pd.DataFrame:
+    def table(self, layers: Sequence[str]) -> pd.DataFrame:
         """One row per layer, class of the phone that starts, and bin (`offset_ms`: its middle)."""
         offsets = 1000 * (self.edges[:-1] + self.edges[1:]) / 2 / self.rate
         tables = []
         for l, layer in enumerate(layers):
             for place, right in enumerate(self.right):
-                bits, seconds = self.bits[l, :, place], self.seconds[:, place]
-                known = seconds.sum(0) > 0
-                mean = np.divide(bits.sum(0), seconds.sum(0), out=np.full(len(known), np.nan), where=known)
-                interval = percentile_interval(_bootstrap(bits, seconds, rng))
-                columns = {"layer": layer, "right": right, "offset_ms": offsets, "bits_per_second": mean,
+                rates = Jackknife.of_ratios(self.bits[l, :, place], self.seconds[:, place])
+                interval = _positive_interval(rates)
+                columns = {"layer": layer, "right": right, "offset_ms": offsets, "bits_per_second": rates.value,
                            "ci_low": interval.low, "ci_high": interval.high,
                            "boundaries": self.count[place]}  # fmt: skip
-                tables.append(pd.DataFrame(columns)[known])
+                tables.append(pd.DataFrame(columns)[np.isfinite(rates.value)])
         return pd.concat(tables, ignore_index=True)
 
-    def contrast(self, layers: Sequence[str], rng: np.random.Generator) -> pd.DataFrame:
+    def contrast(self, layers: Sequence[str]) -> pd.DataFrame:
         """Ratio of the rate near the start of a phone to that away from it; empty where the bins are too coarse."""
         distance = np.abs(self.edges[:-1] + self.edges[1:]) / 2 / self.rate
         ranges = np.stack([distance <= NEAR_SECONDS, distance >= FAR_SECONDS], 1).astype(np.float64)
@@ -386,26 +382,22 @@ class _BoundaryRates:
         for l, layer in enumerate(layers):
             bits = self.bits[l, :, 0] @ ranges
             if time.sum(0).min() > 0 and bits[:, 1].sum() > 0:
-                near, far = bits.sum(0) / time.sum(0)
-                resampled = _bootstrap(bits, time, rng)
-                rows.append([layer, NEAR, FAR, near / far, *_ratio_interval(resampled[:, [0]], resampled[:, [1]])])
+                rows.append([layer, NEAR, FAR, *_ratio(Jackknife.of_ratios(bits, time), 0, 1)])
         return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 
-def _bootstrap(
-    bits: Float[np.ndarray, "groups columns"], seconds: Float[np.ndarray, "groups columns"], rng: np.random.Generator
-) -> Float[np.ndarray, "resamples columns"]:
-    """Rates of resampled groups; NaN where there is a single group."""
-    return resampled_ratios(bits, seconds, rng=rng) if len(seconds) > 1 else np.full((1, bits.shape[1]), np.nan)
+def _positive_interval(statistic: Jackknife) -> Interval:
+    """The interval over groups, not below 0; NaN where there are too few groups."""
+    interval = mean_interval(statistic)
+    return Interval(np.maximum(interval.low, 0.0), interval.high)
 
 
-def _ratio_interval(
-    above: Float[np.ndarray, "resamples 1"], below: Float[np.ndarray, "resamples 1"]
-) -> tuple[float, float]:
-    """The interval of a ratio of two rates from the same resampled groups."""
-    ratio = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
-    interval = percentile_interval(ratio)
-    return float(interval.low[0]), float(interval.high[0])
+def _ratio(rates: Jackknife, above: int, below: int) -> tuple[float, float, float]:
+    """The ratio of two rates and the ends of its interval."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = rates.map(lambda rows: rows[:, [above]] / rows[:, [below]])
+    interval = _positive_interval(ratio)
+    return float(ratio.value[0]), float(interval.low[0]), float(interval.high[0])
 
 
 class _Autocorrelation:
@@ -433,7 +425,7 @@ class _Autocorrelation:
         self.sums += len(series) * mean
         self.squares += len(series) * mean**2
 
-    def row(self, rate: int, active: np.ndarray | None, rng: np.random.Generator) -> dict[str, Any]:
+    def row(self, rate: int, active: np.ndarray | None) -> dict[str, Any]:
         """Times in milliseconds; `dimension_median_ms` is the median over dimensions, of a layer over active ones."""
         counts = self.pairs.sum(0)
         products = np.asarray(self.products)
@@ -443,24 +435,22 @@ class _Autocorrelation:
         single = single[np.isfinite(single) & (True if active is None else active)]
         between = float(np.sum(np.asarray(self.squares) / counts[0] - (np.asarray(self.sums) / counts[0]) ** 2))
         within = float(products[0].sum() / counts[0])
-        row = {
+        time = Jackknife.of_ratios(self.traces, self.pairs).map(
+            lambda rows: step * integrated_time(autocorrelation(rows.T, np.ones((self.lags, 1))))[:, None]
+        )
+        interval = _positive_interval(time)
+        return {
             "series": self.name,
             "step_ms": step,
             "integrated_ms": step * integrated_time(whole)[0],
-            "ci_low": np.nan,
-            "ci_high": np.nan,
+            "ci_low": interval.low[0],
+            "ci_high": interval.high[0],
             "decay_ms": step * decay_time(whole)[0],
             "dimension_median_ms": step * float(np.median(single)) if len(single) else np.nan,
             "dimensions": len(single),
             "constant_share": between / (between + within) if between + within > 0 else np.nan,
             "n": int(counts[0]),
         }
-        if len(self.traces) > 1:
-            resampled = resampled_ratios(self.traces, self.pairs, rng=rng)
-            times = integrated_time(autocorrelation(resampled.T, np.ones((self.lags, 1))))
-            interval = percentile_interval(step * times[:, None])
-            row |= {"ci_low": interval.low[0], "ci_high": interval.high[0]}
-        return row
 
 
 def _duration_row(kind: str, seconds: Sequence[float]) -> dict[str, Any]:

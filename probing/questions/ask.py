@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -64,7 +64,7 @@ def ask(
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
-    notes += more
+    notes += more + _scaling_note(question, features)
     jobs = Jobs(question, rows, before, features)
     done: list[Any] = []
     with contextlib.closing(parallel.run(partial(_attempt, method.run), jobs)) as results:
@@ -96,6 +96,18 @@ def ask(
             confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
     return Answer(question, results_frame(result_rows), confusion, rows.notes + notes)
+
+
+def _scaling_note(question: Question, features: Sequence[Feature]) -> tuple[str, ...]:
+    """Where distances between joined features are compared as they are, say how their parts are scaled."""
+    if not any(len(feature.parts) > 1 for feature in features):
+        return ()
+    if question.method == "abx":
+        size = "root mean square length" if question.distance == "cosine" else "variance"
+        return (f"the parts of joined features are scaled to the same {size}",)
+    if question.method == "knn" and question.lda_dims == 0 and question.match_dims is None:
+        return ("the parts of joined features are scaled to the same variance inside the fold",)
+    return ()
 
 
 def _attempt(run: Callable[[Job], Any], job: Job) -> Any:

@@ -22,14 +22,8 @@ from lvm_probe.analysis.nulls import permuted_null
 from lvm_probe.analysis.predictions import Outcome
 from lvm_probe.analysis.protocols import classify, lda_classify
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
-from lvm_probe.analysis.statistics import (
-    Interval,
-    cluster_bootstrap_interval,
-    group_means,
-    sign_flip_test,
-    token_bootstrap_interval,
-)
 from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.questions.comparisons import Units, difference_columns, units_of
 from lvm_probe.probing.questions.jobs import Job, generator, naming
 from lvm_probe.probing.questions.judgeable_rows import neighbours_of_pools
 from lvm_probe.probing.questions.question import (
@@ -106,7 +100,15 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
     with naming(job.pool.speaker, job.feature):
-        predict = partial(_predictions, points=job.points, groups=groups, question=question, fold=job.fold)
+        predict = partial(
+            _predictions,
+            points=job.points,
+            parts=job.parts,
+            groups=groups,
+            prompts=job.prompts,
+            question=question,
+            fold=job.fold,
+        )
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
@@ -157,23 +159,20 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
     A single speaker who is asked alone has no row for all speakers, which would repeat the same.
     """
     question, names = rows.question, rows.speakers.names
-    codes = rows.speakers.codes[np.concatenate([run.rows for run in runs])]
+    places = np.concatenate([run.rows for run in runs])
+    speakers, utterances = rows.speakers.codes[places], rows.utterances.codes[places]
     results = []
     if question.target in TOKEN_TARGETS:
-        singles = runs if question.one_speaker_at_a_time else _of_each_speaker(runs[0], codes)
-        for name, single in zip(names, singles, strict=True):
-            interval = _over_tokens(single.outcome)
-            results.append(_row([single], interval) | {"speaker": name, "speakers": 1, "interval": "tokens"})
+        singles = runs if question.one_speaker_at_a_time else _of_each_speaker(runs[0], speakers)
+        for code, (name, single) in enumerate(zip(names, singles, strict=True)):
+            shared = question.protocol == "utterance"
+            units = units_of("utterances", utterances[speakers == code], shared_training=shared)
+            results.append(_row([single], units) | {"speaker": name, "speakers": 1})
     if len(runs) > 1 or not question.one_speaker_at_a_time:
-        together, several = joined(runs), len(names) > 1
-        rng = generator(question, str(feature))
-        interval = cluster_bootstrap_interval(together.correct, codes, rng=rng) if several else _over_tokens(together)
-        row = _row(runs, interval)
-        if several and mel is not None:
-            gaps = group_means(together.correct, codes) - group_means(joined(mel).correct, codes)
-            test = sign_flip_test(gaps, rng=np.random.default_rng([question.seed, 1]))
-            row |= {"minus_mel": test.mean, "p_minus_mel": test.p_value}
-        results.append(row | {"speaker": "", "speakers": len(names), "interval": "speakers" if several else "tokens"})
+        units = units_of("speakers", speakers, shared_training=not question.one_speaker_at_a_time)
+        results.append(_row(runs, units) | {"speaker": "", "speakers": len(names)})
+    if len(results) == 1 or results[-1]["speaker"] == "":
+        results[-1] |= _differences(runs, mel, units)
     return results
 
 
@@ -188,7 +187,19 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
     return parts
 
 
-def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
+def _differences(runs: Sequence[Run], mel: Sequence[Run] | None, units: Units) -> dict[str, Any]:
+    """How much better than Mel and than the untrained model, over the same rows and with the same weights."""
+    correct = joined(runs).correct
+    columns: dict[str, Any] = {}
+    if mel is not None:
+        columns |= difference_columns("mel", units.difference(correct, joined(mel).correct))
+    if all(run.untrained is not None for run in runs):
+        untrained = np.concatenate([run.untrained for run in runs if run.untrained is not None])
+        columns |= difference_columns("untrained", units.difference(correct, untrained))
+    return columns
+
+
+def _row(runs: Sequence[Run], units: Units) -> dict[str, Any]:
     """Accuracies over all rows of the runs, and what they are compared with."""
     outcome = joined(runs)
     sizes = [run.outcome.n for run in runs]
@@ -198,8 +209,7 @@ def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
         "n_classes": outcome.n_classes,
         "accuracy": outcome.accuracy,
         "balanced_accuracy": outcome.balanced_accuracy,
-        "ci_low": interval.low,
-        "ci_high": interval.high,
+        **units.interval(outcome.correct),
         "chance": np.average([run.outcome.chance for run in runs], weights=sizes),
         "lda_dims": outcome.dims,
         "shrinkage": outcome.shrinkage,
@@ -217,28 +227,28 @@ def _row(runs: Sequence[Run], interval: Interval) -> dict[str, Any]:
     return row
 
 
-def _over_tokens(outcome: Outcome) -> Interval:
-    """The interval over a speaker's tokens; unknown for a single token."""
-    if outcome.n == 1:
-        unknown = np.full(len(outcome.ks), np.nan)
-        return Interval(unknown, unknown, 0.95)
-    return token_bootstrap_interval(outcome.correct)
-
-
 def _predictions(
-    labels: np.ndarray, *, points: np.ndarray, groups: np.ndarray, question: Question, fold: int | None
+    labels: np.ndarray,
+    *,
+    points: np.ndarray,
+    parts: tuple[int, ...],
+    groups: np.ndarray,
+    prompts: np.ndarray | None,
+    question: Question,
+    fold: int | None,
 ) -> Outcome:
     """Predictions by the question's method and protocol."""
     how: dict[str, Any] = {
         "protocol": analysis_protocol(question.protocol),
         "groups": groups,
+        "prompts": None if question.protocol == "paper" else prompts,
         "match_dims": question.match_dims,
     }
     match question.method:
         case "knn":
             dims, ks, shrinkage = question.lda_dims or 0, question.ks or (), question.shrinkage
             dims = min(dims, len(np.unique(labels)) - 1)
-            return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, **how)
+            return classify(points, labels, lda_dims=dims, ks=ks, shrinkage=shrinkage, parts=parts, **how)
         case "lda":
             return lda_classify(points, labels, shrinkage=question.shrinkage, **how)
         case "logistic":

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +28,12 @@ class Job:
         pool: the rows.
         fold: the fold to predict, where each is a job of its own (logistic regression); None predicts all.
         points: the feature's values.
+        parts: dimensions of the columns that they are joined from.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
         labels: codes of the classes, or heights in centimetres.
         speakers: codes of the speakers.
         groups: see `Rows.groups`.
+        prompts: see `Rows.prompts`.
         types: see `Rows.types`.
         genders: codes of the genders.
     """
@@ -40,10 +43,12 @@ class Job:
     pool: Pool
     fold: int | None
     points: Float[np.ndarray, "rows dims"]
+    parts: tuple[int, ...]
     untrained: Float[np.ndarray, "rows dims"] | None
     labels: np.ndarray
     speakers: Int[np.ndarray, " rows"]
     groups: Int[np.ndarray, " rows"]
+    prompts: Int[np.ndarray, " rows"] | None
     types: Int[np.ndarray, " rows"]
     genders: Int[np.ndarray, " rows"]
 
@@ -73,7 +78,10 @@ class Jobs(Sequence[Job]):
         folds: list[Sequence[int | None]] = [[None]] * len(rows.pools)
         if question.method == "logistic":
             protocol = analysis_protocol(question.protocol)
-            folds = [range(fold_count(len(pool.rows), protocol, rows.groups[pool.rows])) for pool in rows.pools]
+            folds = [
+                range(fold_count(len(p.rows), protocol, rows.groups[p.rows], _some(rows.prompts, p.rows)))
+                for p in rows.pools
+            ]
         return [
             (f, pool, fold)
             for f in self.features
@@ -91,9 +99,15 @@ class Jobs(Sequence[Job]):
         if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
             untrained = self.untrained.points(feature, pool)
         labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
-        columns = (labels, rows.speakers.codes, rows.groups, rows.types, rows.genders.codes)
+        columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes)
         points = rows.points(feature, pool)
-        return Job(self.question, feature, pool, fold, points, untrained, *(column[pool.rows] for column in columns))
+        parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)
+        mine: list[Any] = [_some(column, pool.rows) for column in columns]
+        return Job(self.question, feature, pool, fold, points, parts, untrained, *mine)
+
+
+def _some(column: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if column is None else column[rows]
 
 
 def generator(question: Question, name: str) -> np.random.Generator:

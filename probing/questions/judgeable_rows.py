@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.protocols import held_out
 from lvm_probe.analysis.shape_annotations import Bool, Int
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
@@ -37,8 +38,20 @@ def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, Notes]:
     if question.method == "ridge":
         return _with_enough_speakers_of_gender(rows)
     if question.method == "abx":
-        return _with_triples(rows)
-    return _speakers_to_judge(rows) if question.one_speaker_at_a_time else _classes_to_judge(rows)
+        rows, notes = _with_triples(rows)
+    elif question.one_speaker_at_a_time:
+        rows, notes = _speakers_to_judge(rows)
+    else:
+        rows, notes = _classes_to_judge(rows)
+    if rows.prompts is None:
+        return rows, notes
+    known = _is_known(rows.table.columns["prompt"])
+    if not known.all():
+        notes += (f"what was read is unknown for {(~known).sum()} rows, which count as prompts of their own",)
+    if question.method == "abx":
+        return rows, notes
+    rows, more = _with_class_in_other_prompts(rows)
+    return rows, notes + more
 
 
 def features_to_judge(rows: Rows, features: tuple[Feature, ...]) -> tuple[tuple[Feature, ...], Notes]:
@@ -93,8 +106,8 @@ def _is_constant(rows: Rows, feature: Feature, pool: Pool) -> bool:
 
 def _held_out_together(rows: Rows) -> tuple[str, Int[np.ndarray, " rows"]]:
     """What is held out together, in a word and as a code for every row."""
-    if rows.question.protocol in ("utterance", "speaker"):
-        return rows.question.protocol, rows.groups
+    if rows.question.protocol in ("utterance", "speaker", "speaker+prompt"):
+        return "utterance" if rows.question.protocol == "utterance" else "speaker", rows.groups
     return "row", np.arange(len(rows))
 
 
@@ -146,6 +159,9 @@ def _without_few_neighbours(rows: Rows) -> tuple[Rows, Notes]:
 def neighbours_of_pools(rows: Rows) -> list[int]:
     """How many neighbours every row of a pool has, pool by pool."""
     units = _held_out_together(rows)[1]
+    if rows.prompts is not None:
+        folds = held_out("grouped", len(rows), units, rows.prompts)
+        return [len(rows) - max(len(fold.excluded) for fold in folds)]
     return [len(p.rows) - int(np.unique(units[p.rows], return_counts=True)[1].max()) for p in rows.pools]
 
 
@@ -185,9 +201,9 @@ def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
             f"{rows.table.path}: the target {target} has one class among {len(rows)} rows, so there is nothing to "
             "predict; choose another target or more speakers"
         )
-    if protocol == "speaker" and len(rows.speakers.names) < 2:
+    if protocol in ("speaker", "speaker+prompt") and len(rows.speakers.names) < 2:
         raise InputError(
-            f"{rows.table.path}: protocol speaker holds out one speaker and needs two or more; use protocol='nested'"
+            f"{rows.table.path}: protocol {protocol} holds out one speaker and needs two or more; use protocol='nested'"
         )
     unit, units = _held_out_together(rows)
     pairs = np.unique(np.stack([rows.classes.codes, units]), axis=1)
@@ -206,9 +222,32 @@ def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     return rows.where(~left_out), (note,)
 
 
+def _with_class_in_other_prompts(rows: Rows) -> tuple[Rows, Notes]:
+    """Without the rows whose class no other speaker has in another prompt, which nothing could predict."""
+    classes, speakers, prompts = rows.classes.codes, rows.speakers.codes, rows.prompts
+    assert prompts is not None
+    known = np.zeros(len(rows), dtype=bool)
+    for fold in held_out("grouped", len(rows), speakers, prompts):
+        known[fold.judged] = np.isin(classes[fold.judged], np.delete(classes, fold.excluded))
+    unit = rows.question.target + "s" * (rows.question.target in ("word", "phoneme"))
+    if known.sum() == 0 or len(np.unique(classes[known])) < 2:
+        raise InputError(
+            f"{rows.table.path}: no two {unit} occur in prompts of other speakers too, so protocol speaker+prompt has "
+            "nothing to train on; give more speakers and sentences, lower min_count, or use protocol='speaker'"
+        )
+    lost = sorted(set(rows.classes.names) - set(rows.classes.names[np.unique(classes[known])]))
+    which = f", among them all of {_listed(np.array(lost))}" if lost else ""
+    note = f"{known.sum()} of {len(known)} rows remain, whose class another speaker has in another prompt{which}"
+    return rows.where(known), (note,)
+
+
+def _is_known(values: np.ndarray) -> Bool[np.ndarray, " rows"]:
+    return np.array([value is not None for value in values], dtype=bool)
+
+
 def _with_triples(rows: Rows) -> tuple[Rows, Notes]:
     """Without the speakers who have no A, B and X: two labels, one of them also of X, which is another token."""
-    across = rows.question.protocol == "across"
+    across = rows.question.protocol in ("across", "across+prompt")
     if across and len(rows.speakers.names) < 2:
         raise InputError(f"{rows.table.path}: ABX across speakers needs two or more; use protocol='within'")
     counts = np.zeros((len(rows.speakers.names), len(rows.classes.names)), dtype=np.intp)

@@ -20,7 +20,7 @@ Target = Literal[
     "dialect", "speaker",
 ]  # fmt: skip
 Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
-Protocol = Literal["paper", "nested", "utterance", "speaker", "within", "across"]
+Protocol = Literal["paper", "nested", "utterance", "speaker", "speaker+prompt", "within", "across", "across+prompt"]
 RowUnit = Literal["token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
 Distance = Literal["cosine", "euclidean"]
@@ -41,14 +41,17 @@ TARGETS_OF: dict[Method, tuple[Target, ...]] = {
 }
 """What each method can predict."""
 
-PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested", "utterance", "speaker")
+PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested", "utterance", "speaker", "speaker+prompt")
 PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
     "knn": PROTOCOLS,
     "lda": PROTOCOLS,
     "logistic": PROTOCOLS,
     "ridge": ("paper", "nested", "speaker"),
-    "abx": ("within", "across"),
+    "abx": ("within", "across", "across+prompt"),
 }
+
+ABX_PROTOCOLS: tuple[Protocol, ...] = ("within", "across")
+"""Those that `probe abx` compares where none is given."""
 
 HEIGHT_EDGES = (175.0, 185.0)
 """Three classes: below 175 cm, 175 to 185 cm, above (Havtorn et al. 2022, section 3.2)."""
@@ -101,10 +104,13 @@ def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     """The protocol that holds out what would give the answer away.
 
     Whole utterances for phonemes and their classes, which are asked of one speaker at a time, and for the speaker's
-    identity; whole speakers for words and attributes of speakers.
+    identity; whole speakers for attributes of speakers. For words the prompt too, for in a sentence that another
+    speaker has read, the place of a word alone gives it away.
     """
     if method == "abx":
         return "within"
+    if target == "word":
+        return "speaker+prompt"
     return "utterance" if target in (*PHONEME_TARGETS, "speaker") else "speaker"
 
 
@@ -113,7 +119,7 @@ def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
     match protocol:
         case "paper" | "nested":
             return protocol
-        case "utterance" | "speaker":
+        case "utterance" | "speaker" | "speaker+prompt":
             return "grouped"
     raise InputError(f"protocol {protocol} holds nothing out; choose one of {', '.join(PROTOCOLS)}")
 
@@ -130,8 +136,9 @@ class Question:
         method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (height in
             centimetres) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
-            row alone. `utterance`: whole utterances. `speaker`: whole speakers. ABX compares
-            `within` a speaker or `across` speakers.
+            row alone. `utterance`: whole utterances. `speaker`: whole speakers. `speaker+prompt`: whole speakers, and
+            the sentence that is judged is not trained on as read by others. ABX compares `within` a speaker, `across`
+            speakers, or across speakers and prompts (`across+prompt`).
         rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
             None: a speaker under `speaker`, an utterance otherwise.
         speakers: only these; none means all.
@@ -259,6 +266,11 @@ class Question:
             )
 
     def _check_protocol(self) -> None:
+        if self.protocol == "speaker+prompt" and self.target not in TOKEN_TARGETS:
+            raise InputError(
+                f"protocol speaker+prompt is for {', '.join(TOKEN_TARGETS)}, not for {self.target}, which sentences do "
+                "not give away; use speaker"
+            )
         if self.target == "speaker" and self.protocol == "speaker":
             raise InputError(
                 "protocol speaker holds out the very speaker that is to be recognised; use nested or utterance"

@@ -14,8 +14,9 @@ import numpy as np
 
 from lvm_probe.analysis.regression import RegressionOutcome, permuted_regression_null, regress
 from lvm_probe.analysis.shape_annotations import Float
-from lvm_probe.analysis.statistics import cluster_bootstrap_interval, group_means, sign_flip_test
+from lvm_probe.analysis.statistics import Jackknife, mean_interval, paired_difference
 from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.questions.comparisons import difference_columns
 from lvm_probe.probing.questions.jobs import Job, generator, naming
 from lvm_probe.probing.questions.question import Question, analysis_protocol
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P
@@ -57,9 +58,8 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
     """A row for all speakers, then one for each gender where there are two."""
     (run,) = runs
     genders, codes = rows.genders
-    rng = generator(rows.question, str(feature))
     mel_errors = None if mel is None else mel[0].outcome.errors
-    whole = _row(rows, run, np.ones(len(codes), dtype=bool), mel_errors, rng) | {"gender": ""}
+    whole = _row(rows, run, np.ones(len(codes), dtype=bool), mel_errors) | {"gender": ""}
     whole["correlation"] = run.outcome.correlation
     if run.null is not None:
         whole["null_mae_cm"] = run.null.mean()
@@ -68,27 +68,30 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
     results = [whole]
     if len(genders) > 1:
         for code, gender in enumerate(genders):
-            results.append(_row(rows, run, codes == code, mel_errors, rng) | {"gender": str(gender)})
+            results.append(_row(rows, run, codes == code, mel_errors) | {"gender": str(gender)})
     return results
 
 
-def _row(
-    rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None, rng: np.random.Generator
-) -> dict[str, Any]:
+def _row(rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None) -> dict[str, Any]:
     """Errors over some of the rows, and what they are compared with."""
-    errors, speakers = run.outcome.errors[mine, None], rows.speakers.codes[mine]
-    usual = run.outcome.baseline_errors[mine, None]
-    interval = cluster_bootstrap_interval(errors, speakers, rng=rng)
-    by_speaker = group_means(errors, speakers)
-    to_baseline = sign_flip_test(by_speaker - group_means(usual, speakers), rng=rng)
+    speakers = rows.speakers.codes[mine]
+
+    def mean(errors: np.ndarray) -> Jackknife:
+        return Jackknife.of_means(errors[mine, None], speakers)
+
+    ours, usual = mean(run.outcome.errors), mean(run.outcome.baseline_errors)
+    interval = mean_interval(ours, shared_training=True)
     row = {
-        "speaker": "", "k": (0,), "n": len(errors), "speakers": len(by_speaker), "interval": "speakers",
-        "mae_cm": errors.mean(), "mae_low": interval.low, "mae_high": interval.high, "baseline_mae_cm": usual.mean(),
-        "minus_baseline_cm": to_baseline.mean, "p_baseline": to_baseline.p_value,
+        "speaker": "", "k": (0,), "n": int(mine.sum()), "speakers": len(ours.without), "interval": "speakers",
+        "mae_cm": ours.value, "mae_low": interval.low, "mae_high": interval.high, "baseline_mae_cm": usual.value,
     }  # fmt: skip
+    compared = {"baseline": usual}
     if run.untrained is not None:
-        row["untrained_mae_cm"] = run.untrained.errors[mine].mean()
+        compared["untrained"] = mean(run.untrained.errors)
+        row["untrained_mae_cm"] = compared["untrained"].value
     if mel_errors is not None:
-        to_mel = sign_flip_test(by_speaker - group_means(mel_errors[mine, None], speakers), rng=rng)
-        row |= {"minus_mel_cm": to_mel.mean, "p_minus_mel": to_mel.p_value}
+        compared["mel"] = mean(mel_errors)
+    for name, theirs in compared.items():
+        row |= difference_columns(name, paired_difference(ours, theirs, shared_training=True), "_cm")
+    row["p_baseline"] = row.pop("p_minus_baseline")
     return row

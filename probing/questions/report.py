@@ -6,16 +6,14 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.probing.questions.question import REPORTED_K, TOKEN_TARGETS
+from lvm_probe.probing.questions.question import TOKEN_TARGETS
+from lvm_probe.probing.questions.results import TESTS, at_reported_k
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PRINTED_KS = (1, 2, 5, 10, 20, 50)
 """The k of the table of accuracies over k: fixed beforehand too."""
-
-MIN_SPEAKERS_FOR_TEST = 6
-"""With fewer, no outcome of a two-sided sign-flip test has p < 0.05."""
 
 _METHODS = {
     "knn": "k nearest neighbours",
@@ -28,38 +26,52 @@ _METHODS = {
 
 
 def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """What was asked, what the results say, the results at one k, and the accuracy at a few more.
+    """What was asked, what the results say, results and differences at one k, and the accuracy at a few more.
 
     Args:
         frame: results of one target and method, under one protocol or several, of one table or several.
         notes: what was left out, and why.
     """
     rows = _pooled(frame)
-    parts = [[_asked(rows)], _verdicts(rows), _aligned(_table(rows)), _over_k(rows), _remarks(rows, notes)]
+    differences = _differences(rows)
+    parts = [
+        [_asked(rows)],
+        _verdicts(rows),
+        _aligned(_table(rows, _columns(rows))),
+        [_of_differences(rows), *_aligned(differences)] if differences else [],
+        _over_k(rows),
+        _remarks(rows, notes),
+    ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """The same for a notebook."""
     rows = _pooled(frame)
-    head, *body = _table(rows)
-    lines = ["".join(f"<th>{html.escape(name)}</th>" for name in head)]
-    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
-    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = _html_table(_table(rows, _columns(rows)))
+    if differences := _differences(rows):
+        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(differences)}"
     over_k = f"<pre>{html.escape(chr(10).join(_over_k(rows)))}</pre>" if _over_k(rows) else ""
     verdicts, remarks = ("<br>".join(map(html.escape, said)) for said in (_verdicts(rows), _remarks(rows, notes)))
-    return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p><table>{table}</table>{over_k}<p>{remarks}</p>"
+    return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p>{table}{over_k}<p>{remarks}</p>"
+
+
+def _html_table(table: list[list[str]]) -> str:
+    head, *body = table
+    lines = ["".join(f"<th>{html.escape(name)}</th>" for name in head)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
     """Accuracy of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
-    rows = _at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
+    rows = at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
     return _wide(rows, ["speaker"], "accuracy")
 
 
 def by_class(recall: pd.DataFrame) -> str:
     """Recall of every class in per cent at one k: a row per class, a column per protocol and feature."""
-    return _wide(_at_reported_k(recall), ["label", "n"], "recall")
+    return _wide(at_reported_k(recall), ["label", "n"], "recall")
 
 
 def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
@@ -74,15 +86,16 @@ def _pooled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
 
 
-def _table(rows: pd.DataFrame) -> list[list[str]]:
-    """Heads and cells at the reported k, without empty columns."""
-    columns = _HEIGHT_COLUMNS if "mae_cm" in rows else _ACCURACY_COLUMNS
-    if len(set(rows["table"])) > 1:
-        columns = {"table": lambda row: str(row["table"]), **columns}
-    records = _at_reported_k(rows).to_dict("records")
-    table = [list(columns), *([cell(row) for cell in columns.values()] for row in records)]
-    used = [i for i in range(len(columns)) if any(cells[i] for cells in table[1:])]
-    return [[cells[i] for i in used] for cells in table]
+def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
+    """Heads and cells at the reported k, without empty columns and without rows that have nothing but a name."""
+    names = {"table": lambda row: str(row["table"])} if len(set(rows["table"])) > 1 else {}
+    names |= _NAMES | ({"gender": lambda row: row["gender"] or "both"} if "mae_cm" in rows else {})
+    records = at_reported_k(rows).to_dict("records")
+    cells = [([name(row) for name in names.values()], [cell(row) for cell in columns.values()]) for row in records]
+    lines = [[*named, *values] for named, values in cells if any(values)]
+    heads = [*names, *columns]
+    used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
+    return [[line[i] for i in used] for line in [heads, *lines]]
 
 
 def _over_k(rows: pd.DataFrame) -> list[str]:
@@ -102,11 +115,6 @@ def _over_k(rows: pd.DataFrame) -> list[str]:
     ]
     more = f" ({len(shown)} of {len(ks)} k; the results have all)" if len(shown) < len(ks) else ""
     return [f"Accuracy over k{more}:", *_aligned([heads, *lines])]
-
-
-def _at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
-    ks = set(frame["k"])
-    return frame[frame["k"] == (REPORTED_K if REPORTED_K in ks else max(ks))]
 
 
 def _asked(rows: pd.DataFrame) -> str:
@@ -140,8 +148,10 @@ def _protocol(row: pd.Series) -> str:
         "nested": f"each {unit} held out by itself",
         "utterance": "whole utterances held out",
         "speaker": "whole speakers held out",
+        "speaker+prompt": "whole speakers held out, and what they read",
         "within": "A, B and X of one speaker",
         "across": "X of another speaker than A and B",
+        "across+prompt": "X of another speaker and sentence than A and B",
     }[name]
     one_at_a_time = row["target"] in TOKEN_TARGETS and name in ("paper", "nested", "utterance")
     return ("one speaker at a time, " if one_at_a_time else "") + f"{held_out} ({name})"
@@ -155,8 +165,10 @@ def _points(value: float) -> str:
     return "" if value != value else f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
 
 
-def _p(value: float) -> str:
-    return "" if value != value else f"{value:.4f}"
+def _p(value: float, equals: str = "") -> str:
+    if value != value:
+        return ""
+    return f"{'p' * bool(equals)}<0.0001" if value < 0.0001 else f"{equals}{value:.4f}"
 
 
 def _cm(value: float, sign: str = "") -> str:
@@ -167,43 +179,91 @@ def _interval(low: str, high: str) -> str:
     return f"{low}-{high}" if low else ""
 
 
+def _to(low: str, high: str) -> str:
+    return f"{low} to {high}" if low else ""
+
+
+def _effect(value: float) -> str:
+    return "" if value != value else f"{value:+.1f}"
+
+
 _Columns = dict[str, Callable[[Mapping[Any, Any]], str]]
 
-_FIRST_COLUMNS: _Columns = {
+_NAMES: _Columns = {
     "feature": lambda row: row["feature"],
     "protocol": lambda row: row["protocol"],
     "k": lambda row: str(row["k"]) if row["k"] else "",
 }
-_ACCURACY_COLUMNS: _Columns = {
-    **_FIRST_COLUMNS,
-    "accuracy": lambda row: _percent(row["accuracy"]),
-    "95 % interval": lambda row: _interval(_percent(row["ci_low"]), _percent(row["ci_high"])),
-    "balanced accuracy": lambda row: "" if row["method"].startswith("abx") else _percent(row["balanced_accuracy"]),
-    "chance": lambda row: _percent(row["chance"]),
-    "null": lambda row: _percent(row["null_accuracy"]),
-    "p (null)": lambda row: _p(row["p_null"]) if row["rows"] != "token" else "",
-    "untrained": lambda row: _percent(row["untrained_accuracy"]),
-    "selectivity": lambda row: _points(row["selectivity"]),
-    "paper protocol": lambda row: _percent(row["paper_accuracy"]),
-    "difference to Mel (points)": lambda row: _points(row["minus_mel"]),
-    "p (Mel)": lambda row: _p(row["p_minus_mel"]),
+
+
+def _columns(rows: pd.DataFrame) -> _Columns:
+    """What is printed of accuracies or errors, by the heads."""
+    if "mae_cm" in rows:
+        return {
+            "error": lambda row: _cm(row["mae_cm"]),
+            "95 % interval": lambda row: _interval(_cm(row["mae_low"]), _cm(row["mae_high"])),
+            "gender mean": lambda row: _cm(row["baseline_mae_cm"]),
+            "null": lambda row: _cm(row["null_mae_cm"]),
+            "p (null)": lambda row: _p(row["p_null_holm"]),
+            "untrained": lambda row: _cm(row["untrained_mae_cm"]),
+        }
+    return {
+        "accuracy": lambda row: _percent(row["accuracy"]),
+        "95 % interval": lambda row: _interval(_percent(row["ci_low"]), _percent(row["ci_high"])),
+        "balanced accuracy": lambda row: "" if row["method"].startswith("abx") else _percent(row["balanced_accuracy"]),
+        "chance": lambda row: _percent(row["chance"]),
+        "null": lambda row: _percent(row["null_accuracy"]),
+        "p (null)": lambda row: _p(row["p_null_holm"]),
+        "untrained": lambda row: _percent(row["untrained_accuracy"]),
+        "selectivity": lambda row: _points(row["selectivity"]),
+        "paper protocol": lambda row: _percent(row["paper_accuracy"]),
+    }
+
+
+_DIFFERENCE_COLUMNS: _Columns = {
+    "difference to": lambda row: row["against"],
+    "points": lambda row: _points(row["gap"]),
+    "95 % interval": lambda row: _to(_points(row["gap_low"]), _points(row["gap_high"])),
+    "effect": lambda row: _effect(row["gap_effect"]),
+    "p": lambda row: _p(row["gap_p"]),
 }
-_HEIGHT_COLUMNS: _Columns = {
-    **_FIRST_COLUMNS,
-    "gender": lambda row: row["gender"] or "both",
-    "error": lambda row: _cm(row["mae_cm"]),
-    "95 % interval": lambda row: _interval(_cm(row["mae_low"]), _cm(row["mae_high"])),
-    "gender mean": lambda row: _cm(row["baseline_mae_cm"]),
-    "p (gender mean)": lambda row: _p(row["p_baseline"]),
-    "null": lambda row: _cm(row["null_mae_cm"]),
-    "p (null)": lambda row: _p(row["p_null"]),
-    "untrained": lambda row: _cm(row["untrained_mae_cm"]),
-    "difference to Mel (cm)": lambda row: (
-        "" if row["minus_mel_cm"] != row["minus_mel_cm"] else f"{row['minus_mel_cm']:+.2f}"
-    ),
-    "p (Mel)": lambda row: _p(row["p_minus_mel"]),
+_DIFFERENCE_COLUMNS_CM: _Columns = {
+    "difference to": lambda row: row["against"],
+    "cm": lambda row: _cm(row["gap"], "+"),
+    "95 % interval": lambda row: _to(_cm(row["gap_low"], "+"), _cm(row["gap_high"], "+")),
+    "effect": lambda row: _effect(row["gap_effect"]),
+    "p": lambda row: _p(row["gap_p"]),
 }
-_LEFT_ALIGNED = {"table", "feature", "protocol", "gender"}
+
+
+def _differences(rows: pd.DataFrame) -> list[list[str]]:
+    """Heads and cells of the differences to Mel, to the untrained model and to the mean of the gender."""
+    import pandas as pd
+
+    height = "mae_cm" in rows
+    tables = []
+    for name, against in (("baseline", "gender mean"), ("mel", "Mel"), ("untrained", "untrained")):
+        column, p = f"minus_{name}{'_cm' * height}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
+        if column in rows:
+            gaps = {"gap": column, "gap_low": f"{column}_low", "gap_high": f"{column}_high"}
+            gaps |= {"gap_effect": f"effect_minus_{name}", "gap_p": f"{p}_holm"}
+            known = rows[rows[column].notna()]
+            tables.append(known.assign(against=against, **{new: known[old] for new, old in gaps.items()}))
+    every = pd.concat(tables)
+    if every.empty:
+        return []
+    return _table(every, _DIFFERENCE_COLUMNS_CM if height else _DIFFERENCE_COLUMNS)
+
+
+def _of_differences(rows: pd.DataFrame) -> str:
+    """What the table of differences holds."""
+    unit = "cm (less is better)" if "mae_cm" in rows else "points"
+    tests = int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())
+    adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
+    return f"Differences in {unit}: 95 % intervals; effects in standard deviations between speakers{adjusted}."
+
+
+_LEFT_ALIGNED = {"table", "feature", "protocol", "gender", "difference to"}
 
 
 def _aligned(table: list[list[str]]) -> list[str]:
@@ -249,29 +309,21 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     ours, theirs, number = (
         ("mae_cm", "untrained_mae_cm", _cm) if height else ("accuracy", "untrained_accuracy", _percent)
     )
-    shown = _at_reported_k(rows)
+    shown = at_reported_k(rows)
     as_good, better = list[str](), list[str]()
     for _, row in shown[shown[theirs].notna()].iterrows():
         if height and row["gender"]:
             continue
-        gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row.get("p_minus_untrained", float("nan"))
-        tested = row["speakers"] >= MIN_SPEAKERS_FOR_TEST and p == p
-        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", p={p:.4f}" if tested else "")
-        is_better = gain > 0 and (p < 0.05 if tested else _beyond_interval(row, height))
+        gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
+        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {_p(p, 'p=')}" if p == p else "")
+        is_better = gain > 0 and p < 0.05
         (better if is_better else as_good).append(f"{row['feature']} ({_where(rows, row)}: {figures})")
-    said = [f"The untrained model is as good as the trained one for {'; '.join(as_good)}."] if as_good else []
+    said = [f"The trained model is not better than the untrained one for {'; '.join(as_good)}."] if as_good else []
     return said + ([f"The trained model is better than the untrained one for {'; '.join(better)}."] if better else [])
 
 
-def _beyond_interval(row: pd.Series, height: bool) -> bool:
-    """Whether the untrained model's figure is worse than the whole interval of the trained one's."""
-    if height:
-        return bool(row["untrained_mae_cm"] > row["mae_high"])
-    return bool(row["untrained_accuracy"] < row["ci_low"])
-
-
 def _accuracy_verdicts(rows: pd.DataFrame) -> list[str]:
-    shown = _at_reported_k(rows)
+    shown = at_reported_k(rows)
     said = [
         f"{_where(rows, row)}: {_against_mel(row)}"
         for _, row in shown.iterrows()
@@ -287,7 +339,7 @@ def _accuracy_verdicts(rows: pd.DataFrame) -> list[str]:
 
 
 def _accuracy_remarks(rows: pd.DataFrame) -> list[str]:
-    shown, first = _at_reported_k(rows), rows.iloc[0]
+    shown, first = at_reported_k(rows), rows.iloc[0]
     abx = first["method"].startswith("abx")
     # Nearest neighbours without LDA fit nothing, so nothing leaks.
     fitted = (first["method"] != "knn" or first["lda_dims"] > 0) and not abx
@@ -315,10 +367,17 @@ def _accuracy_remarks(rows: pd.DataFrame) -> list[str]:
         if abx
         else "Chance: always naming the most frequent class."
     )
-    unit = first["interval"]
-    intervals = f"Intervals: bootstrap over {unit}." if unit != "none" else "One speaker: no interval."
-    said.append(intervals + _null_sentence(rows))
+    said.append(_interval_sentence(rows) + _null_sentence(rows))
     return said
+
+
+def _interval_sentence(rows: pd.DataFrame) -> str:
+    """What the intervals are over."""
+    units = [unit for unit in dict.fromkeys(rows["interval"]) if unit != "none"]
+    if not units:
+        few = rows.iloc[0]["speakers"]
+        return f"{'One speaker' if few == 1 else f'{few} speakers'}: too few for intervals and tests."
+    return f"Intervals and tests: over {' or '.join(units)}."
 
 
 def _null_sentence(rows: pd.DataFrame) -> str:
@@ -334,39 +393,40 @@ def _null_sentence(rows: pd.DataFrame) -> str:
 
 
 def _against_mel(row: pd.Series) -> str:
-    gap, p = 100 * row["minus_mel"], row["p_minus_mel"]
-    if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
-        verdict = f"{gap:+.1f} points to Mel; {row['speakers']} speakers are too few for a test"
+    gap, p = 100 * row["minus_mel"], row["p_minus_mel_holm"]
+    if p != p:
+        verdict = f"{gap:+.1f} points to Mel, with too few {'utterances' if row['speaker'] else 'speakers'} for a test"
     elif p < 0.05:
-        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel (paired over speakers, p={p:.4f})"
+        ends = _to(_points(row["minus_mel_low"]), _points(row["minus_mel_high"]))
+        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel ({ends}, {_p(p, 'p=')})"
     else:
         verdict = f"not significantly different from Mel ({gap:+.1f} points, p={p:.2f})"
     return f"{row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
 
 
 def _against_null(row: pd.Series) -> str:
-    better = "better" if row["p_null"] < 0.05 else "not significantly better"
+    better = "better" if row["p_null_holm"] < 0.05 else "not significantly better"
     return (
         f"{row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
-        f"{_percent(row['null_accuracy'])} on average, p={row['p_null']:.3f})."
+        f"{_percent(row['null_accuracy'])} on average, {_p(row['p_null_holm'], 'p=')})."
     )
 
 
 def _height_verdicts(rows: pd.DataFrame) -> list[str]:
     said = []
     for row in rows[rows["gender"] == ""].to_dict("records"):
-        gap, p = row["minus_baseline_cm"], row["p_baseline"]
+        gap, p = row["minus_baseline_cm"], row["p_baseline_holm"]
         verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than that of the gender's mean height"
-        if row["speakers"] < MIN_SPEAKERS_FOR_TEST:
+        if p != p:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:
-            verdict += f" (p={p:.4f})" if p < 0.05 else f", which may be chance (p={p:.2f})"
+            verdict += f" ({_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
         said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
     return said
 
 
 def _height_remarks(rows: pd.DataFrame) -> list[str]:
-    said = ["Errors are mean absolute errors within the gender; intervals: bootstrap over speakers."]
+    said = [f"Errors are mean absolute errors within the gender. {_interval_sentence(rows)}"]
     if set(rows["protocol"]) & {"paper", "nested"}:
         said.append(
             "Under paper and nested the training rows include the same speaker: their errors say nothing of height."

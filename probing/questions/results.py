@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lvm_probe.analysis.predictions import Outcome
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.analysis.statistics import holm
+from lvm_probe.probing.questions.question import REPORTED_K, Question
 
 COLUMNS = [
     "feature", "target", "protocol", "speaker", "k", "n", "n_classes",
@@ -20,14 +21,20 @@ COLUMNS = [
 """Columns that every result has; accuracies are fractions."""
 
 MORE_COLUMNS = [
-    "p_null", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
-    "minus_mel", "p_minus_mel", "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "p_null", "p_null_holm", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
+    "minus_mel", "minus_mel_low", "minus_mel_high", "effect_minus_mel", "p_minus_mel", "p_minus_mel_holm",
+    "minus_untrained", "minus_untrained_low", "minus_untrained_high", "effect_minus_untrained",
+    "p_minus_untrained", "p_minus_untrained_holm",
+    "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 
 HEIGHT_COLUMNS = [
     "gender", "mae_cm", "mae_low", "mae_high", "baseline_mae_cm", "null_mae_cm", "untrained_mae_cm", "correlation",
-    "minus_baseline_cm", "p_baseline", "minus_mel_cm",
+    "minus_baseline_cm", "minus_baseline_cm_low", "minus_baseline_cm_high", "effect_minus_baseline",
+    "p_baseline", "p_baseline_holm",
+    "minus_mel_cm", "minus_mel_cm_low", "minus_mel_cm_high",
+    "minus_untrained_cm", "minus_untrained_cm_low", "minus_untrained_cm_high",
 ]  # fmt: skip
 """Columns of `height-cm` only, in centimetres; its accuracies are empty."""
 
@@ -35,6 +42,9 @@ CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "l
 
 SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
+
+TESTS = ["p_minus_mel", "p_minus_untrained", "p_baseline", "p_null"]
+"""Columns of p values. Each has one beside it that ends in `_holm`, adjusted for all tests that a command prints."""
 
 MIN_PERMUTATIONS_FOR_P = 19
 """With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
@@ -83,7 +93,22 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
-    return frame
+    tests = frame.columns.intersection(TESTS)
+    frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
+    return with_adjusted_p(frame)
+
+
+def at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the k that is tested and put into words: 5, or the largest where that was not asked for."""
+    ks = set(frame["k"])
+    return frame[frame["k"] == (REPORTED_K if REPORTED_K in ks else max(ks))]
+
+
+def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
+    """Results with the p values of all their tests together adjusted after Holm, in columns `p_..._holm`."""
+    tests = list(frame.columns.intersection(TESTS))
+    adjusted = holm(frame[tests].to_numpy(dtype=np.float64).ravel()).reshape(len(frame), len(tests))
+    return frame.assign(**{f"{name}_holm": column for name, column in zip(tests, adjusted.T, strict=True)})
 
 
 def confusion_frame(common: Mapping[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:

@@ -116,6 +116,18 @@ class Rows:
         by_utterance = self.question.protocol == "utterance" or self.question.target == "speaker"
         return self.utterances.codes if by_utterance else self.speakers.codes
 
+    @cached_property
+    def prompts(self) -> Int[np.ndarray, " rows"] | None:
+        """Codes of what was read, where the protocol holds it out; an unknown prompt is like no other."""
+        if self.question.protocol not in ("speaker+prompt", "across+prompt"):
+            return None
+        prompts = self.table.columns["prompt"]
+        unknown = [prompt is None for prompt in prompts]
+        return np.unique(
+            np.where(unknown, self.table.columns["utterance"], prompts).astype(str) + np.where(unknown, "?", ""),
+            return_inverse=True,
+        )[1]
+
     def where(self, chosen: Bool[np.ndarray, " rows"]) -> Rows:
         """The rows where `chosen` is true."""
         if chosen.all():
@@ -169,6 +181,12 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
             rows = _of_speakers(table, question, question.target)
     if len(rows) == 0:
         raise _nothing_left(table, question)
+    if rows.prompts is not None and not _is_known(rows.table.columns["prompt"]).any():
+        other = str(question.protocol).removesuffix("+prompt")
+        raise InputError(
+            f"{table.path}: the corpus does not say what was read, so protocol {question.protocol} cannot hold it out; "
+            f"use protocol={other!r}, under which sentences that several speakers read give answers away"
+        )
     return rows
 
 

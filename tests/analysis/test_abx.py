@@ -37,6 +37,16 @@ def test_counts_are_those_of_every_triple(mode, distance, grid, in_context) -> N
     assert np.isnan(np.diag(found.pairs)).all()
 
 
+@pytest.mark.parametrize("mode", ["within", "across"])
+def test_with_prompts_x_has_another_than_a_and_b(mode) -> None:
+    points, labels, groups, contexts = tokens()
+    prompts = np.random.default_rng(3).integers(3, size=len(labels))
+    found = abx(points, labels, groups, prompts=prompts, mode=mode, distance="euclidean")
+    cells = reference_probes.abx_triples(points, labels, groups, 0 * contexts, mode, "euclidean", prompts)
+    assert found.triples == sum(map(len, cells.values()))
+    assert found.error == pytest.approx(reference_probes.abx_error(cells))
+
+
 def test_a_pair_needs_two_tokens_of_the_first_label_in_one_speaker() -> None:
     points = np.array([[0.0], [1.0], [5.0], [9.0]])
     found = abx(points, np.array([0, 0, 1, 2]), distance="euclidean")
@@ -112,3 +122,19 @@ def test_requests_that_cannot_be_met_are_refused_with_the_cure(change, arguments
         labels = groups
     with pytest.raises(InputError, match=says):
         abx(points, labels, **{"groups": groups, **arguments})
+
+
+@pytest.mark.parametrize("mode", ["within", "across"])
+def test_the_error_without_a_speaker_is_that_of_the_others(mode) -> None:
+    rng = np.random.default_rng(5)
+    points, labels, groups = rng.normal(size=(60, 4)), rng.integers(3, size=60), rng.integers(4, size=60)
+    whole = abx(points, labels, groups, mode=mode)
+    for place, speaker in enumerate(whole.groups):
+        others = groups != speaker
+        alone = abx(points[others], labels[others], groups[others], mode=mode)
+        assert whole.error_without[place] == pytest.approx(alone.error, rel=1e-12)
+
+
+def test_without_the_only_speaker_there_is_no_error() -> None:
+    points, labels = np.random.default_rng(6).normal(size=(8, 2)), np.arange(8) % 2
+    assert np.isnan(abx(points, labels).error_without).all()

@@ -5,7 +5,6 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import autocorrelation, decay_time, integrated_time, lagged_products, pairs
-from lvm_probe.analysis.ratio_bootstrap import percentile_interval, resampled_ratios
 
 
 def autoregression(rho: float, steps: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,35 +83,3 @@ def test_what_is_not_known_is_not_a_number() -> None:
     assert np.isnan(of_series(np.arange(3.0)[:, None], 5)[3:]).all()
     with pytest.raises(InputError, match="0 lags"):
         lagged_products(constant, 0)
-
-
-def test_ratios_are_of_sums_over_groups_drawn() -> None:
-    above, below = np.array([[2.0, 5.0], [4.0, 5.0], [0.0, 0.0]]), np.array([[1.0, 1.0], [2.0, 5.0], [0.0, 4.0]])
-    draws = resampled_ratios(above, below, rng=np.random.default_rng(0))
-    assert np.nanmin(draws[:, 0]) == np.nanmax(draws[:, 0]) == 2  # every group that has any has two
-    assert np.isnan(draws[:, 0]).mean() == pytest.approx(1 / 27, abs=0.015)  # the third group three times
-    assert not np.isnan(draws[:, 1]).any()
-    by_hand = {sum(above[list(some), 1]) / sum(below[list(some), 1]) for some in np.ndindex(3, 3, 3)}
-    assert {round(x, 9) for x in draws[:, 1]} == {round(x, 9) for x in by_hand}
-    interval = percentile_interval(draws)
-    assert interval.low[0] == interval.high[0] == 2
-    assert interval.low[1] < 10 / 10 < interval.high[1]
-
-
-def test_a_column_of_no_group_has_no_interval() -> None:
-    draws = resampled_ratios(np.zeros((2, 1)), np.zeros((2, 1)), rng=np.random.default_rng(0))
-    assert np.isnan(percentile_interval(draws).low).all()
-    with pytest.raises(InputError, match="two or more groups"):
-        resampled_ratios(np.zeros((1, 1)), np.zeros((1, 1)), rng=np.random.default_rng(0))
-
-
-def test_an_interval_of_a_ratio_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(200):
-        seconds = rng.uniform(1, 3, (30, 1))
-        bits = seconds * rng.normal(5, 1, (30, 1))
-        interval = percentile_interval(resampled_ratios(bits, seconds, rng=rng, resamples=400))
-        hits += interval.low[0] <= 5 <= interval.high[0]
-    # 95 % less what a percentile bootstrap of 30 groups lacks; the standard error of 200 trials is 1.5 %.
-    assert 0.88 < hits / 200 < 0.99

@@ -35,7 +35,7 @@ def test_points_on_a_grid_with_all_their_ties_agree_with_the_loops(way, seed, n,
     with pytest.MonkeyPatch.context() as patch:
         take(way, patch)
         for k in {1, len(others)}:
-            for i, found in zip(held_out, neighbours.neighbours_without_group(points, held_out, k), strict=True):
+            for i, found in zip(held_out, neighbours.neighbours_without(points, held_out, held_out, k), strict=True):
                 assert found.tolist() == reference.nearest(points, i, others, k)
         for k in {1, n - 1}:
             for i, found in enumerate(neighbours.neighbours_of_each(points, k)):
@@ -64,7 +64,7 @@ def test_self_is_left_out_by_index_and_its_duplicate_is_not(way) -> None:
 def test_a_held_out_group_is_never_among_the_neighbours(way) -> None:
     rng = np.random.default_rng(1)
     points, held_out = rng.normal(size=(30, 2)), np.array([3, 4, 17])
-    for row in neighbours.neighbours_without_group(points, held_out, 27):
+    for row in neighbours.neighbours_without(points, held_out, held_out, 27):
         assert sorted(row.tolist()) == sorted(set(range(30)) - {3, 4, 17})
 
 
@@ -96,9 +96,9 @@ def test_candidates_lead_to_what_comparing_all_finds(way, dims, make, monkeypatc
     rng = np.random.default_rng(dims)
     points, held_out = make(rng, 1500, dims), np.arange(0, 1500, 3)
     take("differences", monkeypatch)
-    expected = neighbours.neighbours_without_group(points, held_out, 20), neighbours.neighbours_of_each(points, 5)
+    expected = neighbours.neighbours_without(points, held_out, held_out, 20), neighbours.neighbours_of_each(points, 5)
     take(way, monkeypatch)
-    np.testing.assert_array_equal(neighbours.neighbours_without_group(points, held_out, 20), expected[0])
+    np.testing.assert_array_equal(neighbours.neighbours_without(points, held_out, held_out, 20), expected[0])
     np.testing.assert_array_equal(neighbours.neighbours_of_each(points, 5), expected[1])
 
 
@@ -137,7 +137,7 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
         spaces = np.round(spaces / step) * step  # many ties
     held_out = np.array([3, 3, 0, 39, 12, 8, 5])
     for k in (1, 6, 39):
-        found = neighbours.neighbours_in_own_spaces(spaces, list(held_out[:, None]), k)
+        found = neighbours.neighbours_in_own_spaces(spaces, list(held_out[:, None]), list(held_out[:, None]), k)
         for space, row, some in zip(spaces, held_out, found, strict=True):
             others = [j for j in range(40) if j != row]
             assert some.tolist() == reference.nearest(space.T, row, others, k)
@@ -145,5 +145,5 @@ def test_of_a_space_a_fold_they_are_those_of_each_space(step) -> None:
 
 def test_distances_that_differ_in_the_last_bits_are_told_apart() -> None:
     space = np.array([[0.0, 1.0 + 2**-52, 1.0, 1.0 + 2**-51, 5.0]])
-    assert neighbours.neighbours_in_own_spaces(space[None], [np.array([0])], 3).tolist() == [[2, 1, 3]]
+    assert neighbours.neighbours_in_own_spaces(space[None], [np.array([0])], [np.array([0])], 3).tolist() == [[2, 1, 3]]
     assert neighbours.neighbours_of_each(space.T, 3)[0].tolist() == [2, 1, 3]

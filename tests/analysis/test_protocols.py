@@ -48,6 +48,30 @@ def test_refitted_protocols_predict_as_the_loops_do(shrinkage, lda_dims, classes
         assert not outcome.correct[-1].any()  # the singleton's class is in no other fold
 
 
+@pytest.mark.parametrize(("lda_dims", "match_dims"), [(0, None), (2, None), (2, 3)])
+def test_no_fold_trains_on_the_prompt_that_it_judges(lda_dims, match_dims) -> None:
+    points, labels, groups = tokens(60, 5, 5)
+    prompts = np.random.default_rng(1).integers(9, size=60)
+    prompts[groups == 2] = 20 + np.arange(60)[groups == 2] % 2  # a speaker whose prompts nobody else read
+    how = {"lda_dims": lda_dims, "ks": (1, 3, 5), "match_dims": match_dims}
+    outcome = grouped(points, labels, groups, prompts=prompts, **how)
+    expected = reference.refitted(
+        points, labels, groups, lda_dims, [1, 3, 5], "ledoit-wolf", match_dims=match_dims, prompts=prompts
+    )
+    np.testing.assert_array_equal(outcome.predictions, expected)
+    folds = protocols.held_out("grouped", 60, groups, prompts)
+    assert sorted(np.concatenate([fold.judged for fold in folds])) == list(range(60))
+    for fold in folds:
+        same = np.isin(groups, groups[fold.judged]) | np.isin(prompts, prompts[fold.judged])
+        assert set(fold.excluded) == set(np.flatnonzero(same))
+
+
+def test_prompts_that_leave_nothing_are_refused() -> None:
+    points, labels, groups = tokens(20, 3, 3)
+    with pytest.raises(InputError, match="nothing is left to train on"):
+        grouped(points, labels, groups, prompts=np.zeros(20, dtype=int), ks=(1,), lda_dims=1)
+
+
 @pytest.mark.parametrize("lda_dims", [0, 2, 3])
 @pytest.mark.parametrize("shrinkage", ["none", "ledoit-wolf"])
 def test_matched_dimensions_are_fitted_in_the_fold(shrinkage, lda_dims) -> None:

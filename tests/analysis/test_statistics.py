@@ -2,67 +2,19 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy import stats
 
-from lvm_probe import InputError
-from lvm_probe.analysis import statistics
+from benchmarks import coverage
 from lvm_probe.analysis.statistics import (
-    cluster_bootstrap_interval,
+    Jackknife,
     group_means,
-    sign_flip_test,
-    token_bootstrap_interval,
+    holm,
+    independent_difference,
+    independent_interval,
+    mean_interval,
+    paired_difference,
+    share_interval,
 )
-
-
-@pytest.mark.parametrize("n", [2, 3, 7, 400])
-def test_the_token_bootstrap_has_the_binomials_quantiles(n, monkeypatch) -> None:
-    """A resampled count of right answers is binomial."""
-    right = np.unique([0, 1, n // 4, n // 2, n - 1, n])
-    correct = np.arange(n)[:, None] < right
-    for level in (0.5, 0.95):
-        interval = token_bootstrap_interval(correct, level=level)
-        for end, tail in ((interval.low, (1 - level) / 2), (interval.high, (1 + level) / 2)):
-            np.testing.assert_allclose(end, binom.ppf(tail, n, right / n) / n, rtol=1e-14)
-    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 3)  # one count after another
-    np.testing.assert_array_equal(token_bootstrap_interval(correct).low, binom.ppf(0.025, n, right / n) / n)
-
-
-def test_the_token_bootstrap_of_very_many() -> None:
-    n = 200_000
-    interval = token_bootstrap_interval((np.arange(n) < 70_000)[:, None])
-    assert interval.low[0] * n == binom.ppf(0.025, n, 0.35)
-    assert interval.high[0] * n == binom.ppf(0.975, n, 0.35)
-
-
-def test_the_token_bootstrap_is_that_of_groups_of_one() -> None:
-    correct = np.arange(300)[:, None] < 100
-    tokens = token_bootstrap_interval(correct)
-    groups = cluster_bootstrap_interval(correct, np.arange(300), rng=np.random.default_rng(0), resamples=4000)
-    # The 2.5 % point of 4,000 draws has a standard error of 0.042 deviations (0.0011): four of them and one step.
-    np.testing.assert_allclose([groups.low, groups.high], [tokens.low, tokens.high], atol=0.008)
-
-
-def test_groups_are_drawn_whole(monkeypatch) -> None:
-    rng = np.random.default_rng(0)
-    groups = np.repeat([3, 5, 8], [2, 5, 1])
-    values = rng.normal(size=(8, 1))
-    monkeypatch.setattr(statistics, "_DRAWS_AT_ONCE", 3 * 7)  # seven resamples a chunk
-    interval = cluster_bootstrap_interval(values, groups, rng=rng, level=0.999, resamples=2000)
-    means = []
-    for drawn in itertools.product([3, 5, 8], repeat=3):  # all 27 resamples there are
-        pooled = np.concatenate([values[groups == g] for g in drawn])
-        means.append(pooled.mean())
-    # Each extreme has one chance in 27 a draw, so 2,000 draws reach beyond its 0.05 % point; rounding apart.
-    assert interval.low[0] == pytest.approx(min(means), rel=1e-12)
-    assert interval.high[0] == pytest.approx(max(means), rel=1e-12)
-
-
-def test_speakers_that_differ_widen_the_interval() -> None:
-    groups = np.arange(200) // 20
-    correct = (groups < 5)[:, None]
-    tokens = token_bootstrap_interval(correct)
-    speakers = cluster_bootstrap_interval(correct, groups, rng=np.random.default_rng(0))
-    assert speakers.high[0] - speakers.low[0] > 3 * (tokens.high[0] - tokens.low[0])
 
 
 def test_group_means_by_hand() -> None:
@@ -71,52 +23,159 @@ def test_group_means_by_hand() -> None:
     np.testing.assert_array_equal(means, [[1, 1], [0.5, 0]])
 
 
-@pytest.mark.parametrize("n", [1, 5, 9])
-def test_sign_flips_are_enumerated(n) -> None:
-    differences = np.random.default_rng(n).normal(0.5, size=(n, 3))
-    result = sign_flip_test(differences, rng=np.random.default_rng(0))
-    assert result.exact
-    np.testing.assert_array_equal(result.mean, differences.mean(axis=0))
-    flips = list(itertools.product([1, -1], repeat=n))
-    for test, column in enumerate(differences.T):
-        observed = abs(sum(column))
-        extreme = [abs(np.dot(f, column)) >= observed - 1e-9 for f in flips]  # ties, rounding apart
-        assert result.p_value[test] == sum(extreme) / len(flips)
+def test_the_jackknife_leaves_out_whole_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat([8, 3, 5, 4], [2, 5, 1, 9])
+    values = rng.normal(size=(17, 2))
+    mean = Jackknife.of_means(values, groups)
+    np.testing.assert_allclose(mean.value, values.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(mean.without, [values[groups != g].mean(axis=0) for g in (3, 4, 5, 8)], rtol=1e-13)
+    assert mean.weights.tolist() == [5, 9, 1, 2]
 
 
-def test_fourteen_speakers_who_agree_are_as_sure_as_can_be() -> None:
-    result = sign_flip_test(np.linspace(0.01, 0.1, 14)[:, None], rng=np.random.default_rng(0))
-    assert result.exact
-    assert result.mean.tolist() == [np.linspace(0.01, 0.1, 14).mean()]
-    assert result.p_value.tolist() == [2 / 2**14]
+def test_ratios_are_of_sums_over_groups() -> None:
+    above, below = np.array([[2.0, 5.0], [4.0, 5.0], [0.0, 0.0]]), np.array([[1.0, 1.0], [2.0, 5.0], [0.0, 4.0]])
+    rates = Jackknife.of_ratios(above, below)
+    np.testing.assert_allclose(rates.value, [2, 1])
+    np.testing.assert_allclose(rates.without, [[2, 5 / 9], [2, 1], [2, 10 / 6]])
+    times = rates.map(lambda rows: rows[:, :1] * rows[:, 1:])
+    np.testing.assert_allclose(times.without.ravel(), rates.without.prod(axis=1))
+    assert np.isnan(Jackknife.of_ratios(np.zeros((3, 1)), np.zeros((3, 1))).value).all()
 
 
-def test_drawn_flips_agree_with_enumerated_ones() -> None:
-    differences = np.append(np.random.default_rng(0).normal(0.4, size=14), 0.0)[:, None]  # a zero changes nothing
-    exact = sign_flip_test(differences[:14], rng=np.random.default_rng(0))
-    drawn = sign_flip_test(differences, rng=np.random.default_rng(0), rounds=20_000)
-    assert exact.exact
-    assert not drawn.exact
-    # Five standard errors of a fraction among 20,000 draws.
-    error = np.sqrt(exact.p_value * (1 - exact.p_value) / 20_000)
-    np.testing.assert_allclose(drawn.p_value, exact.p_value, rtol=0, atol=float(5 * error[0]))
+def test_groups_of_equal_size_have_students_interval() -> None:
+    """Then the mean is that of the groups' means, and the jackknife's variance is theirs."""
+    groups, values = np.repeat(np.arange(6), 4), np.random.default_rng(1).normal(size=(24, 3))
+    by_group = group_means(values, groups)
+    statistic = Jackknife.of_means(values, groups)
+    interval = mean_interval(statistic)
+    for column in range(3):
+        known = stats.ttest_1samp(by_group[:, column], 0)
+        low, high = known.confidence_interval(0.95)
+        assert interval.low[column] == pytest.approx(low, rel=1e-12)
+        assert interval.high[column] == pytest.approx(high, rel=1e-12)
+        zero = Jackknife.of_means(np.zeros((24, 3)), groups)
+        assert paired_difference(statistic, zero).p_value[column] == pytest.approx(known.pvalue, rel=1e-9)
 
 
-def test_no_differences_at_all_mean_nothing() -> None:
-    assert sign_flip_test(np.zeros((6, 1)), rng=np.random.default_rng(0)).p_value == 1.0
+def test_shared_training_doubles_the_variance_of_many_groups() -> None:
+    """Nadeau and Bengio: 1 + J n_test / n_train, J groups of which each in turn is held out."""
+    statistic = Jackknife.of_means(np.random.default_rng(2).normal(size=(28, 1)), np.arange(28) // 2)
+    ratio = statistic.variance(shared_training=True) / statistic.variance()
+    assert ratio[0] == pytest.approx(1 + 14 * (1 / 13))
+    wide, narrow = share_of(statistic, True), share_of(statistic, False)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
-def test_refusals() -> None:
-    rng, values = np.random.default_rng(0), np.ones((4, 1))
-    with pytest.raises(InputError, match="1 unit to resample"):
-        cluster_bootstrap_interval(values, np.zeros(4, dtype=int), rng=rng)
-    with pytest.raises(InputError, match=r"level is 95"):
-        token_bootstrap_interval(values > 0, level=95.0)
-    with pytest.raises(InputError, match="1 unit to resample"):
-        token_bootstrap_interval(values[:1] > 0)
-    with pytest.raises(InputError, match="resamples is 0"):
-        cluster_bootstrap_interval(values, np.arange(4), rng=rng, resamples=0)
-    with pytest.raises(InputError, match="one finite number per speaker"):
-        sign_flip_test(np.array([[0.1], [np.nan]]), rng=rng)
-    with pytest.raises(InputError, match="one finite number per speaker"):
-        sign_flip_test(np.empty((0, 1)), rng=rng)
+def share_of(statistic: Jackknife, shared: bool) -> tuple[float, float]:
+    interval = mean_interval(statistic, shared_training=shared)
+    return float(interval.low[0]), float(interval.high[0])
+
+
+def test_a_group_that_outweighs_the_others_leaves_fewer_degrees() -> None:
+    """Kish's effective number: 3 of 10 + 1 + 1, (12)² / 102 = 1.41, and at least one degree."""
+    ones = np.ones((12, 1))
+    assert Jackknife.of_means(ones, np.repeat(np.arange(3), 4)).degrees == pytest.approx(2)
+    assert Jackknife.of_means(ones, np.repeat(np.arange(3), [10, 1, 1])).degrees == 1
+    assert Jackknife.of_means(ones, np.repeat(np.arange(4), [4, 4, 2, 2])).degrees == pytest.approx(144 / 40 - 1)
+
+
+def test_two_groups_have_no_interval_and_no_test() -> None:
+    statistic = Jackknife.of_means(np.random.default_rng(3).random((20, 2)) < 0.5, np.arange(20) // 10)
+    interval, gap = share_interval(statistic), paired_difference(statistic, statistic)
+    for values in (interval.low, interval.high, gap.low, gap.high, gap.p_value, gap.effect):
+        assert np.isnan(values).all()
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_speakers_who_all_succeed_still_have_an_interval(right) -> None:
+    """All that is known is that each speaker did: Wilson's interval for as many rows as speakers."""
+    statistic = Jackknife.of_means(np.full((60, 1), right, dtype=bool), np.arange(60) // 10)
+    interval = share_interval(statistic)
+    t2 = stats.t.isf(0.025, 5) ** 2
+    width = t2 / (6 + t2)
+    assert [interval.low[0], interval.high[0]] == pytest.approx([0, width] if right == 0 else [1 - width, 1])
+
+
+def test_a_share_in_the_middle_has_nearly_students_interval() -> None:
+    rng = np.random.default_rng(4)
+    statistic = Jackknife.of_means(rng.random((40_000, 1)) < 0.5, np.arange(40_000) // 1000)
+    share, plain = share_interval(statistic), mean_interval(statistic)
+    # The two differ by the square of the half width, some 0.005².
+    assert share.low[0] == pytest.approx(plain.low[0], abs=1e-4)
+    assert share.high[0] == pytest.approx(plain.high[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [3, 14, 500])
+def test_independent_rows_have_wilsons_interval(n) -> None:
+    for right in (0, 1, n // 2, n - 1, n):
+        interval = independent_interval(np.arange(n)[:, None] < right)
+        known = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
+        assert [interval.low[0], interval.high[0]] == pytest.approx([known.low, known.high], abs=1e-12)
+    assert np.isnan(independent_interval(np.ones((2, 1), dtype=bool)).low).all()
+
+
+def test_paired_rows_are_compared_where_they_differ() -> None:
+    """McNemar's exact test is a sign test of the rows that one probe alone got right."""
+    ours = np.array([1, 1, 1, 1, 1, 1, 1, 0, 0, 1], dtype=bool)[:, None]
+    theirs = np.array([1, 0, 0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)[:, None]
+    gap = independent_difference(ours, theirs)
+    assert gap.mean[0] == pytest.approx(0.6)
+    assert gap.p_value[0] == pytest.approx(stats.binomtest(7, 8).pvalue)
+    above, below, n = 8 / 12, 2 / 12, 12  # Bonett and Price: one row more on either side
+    half = 1.959964 * np.sqrt((above + below - (above - below) ** 2) / n)
+    assert [gap.low[0], gap.high[0]] == pytest.approx([above - below - half, above - below + half], abs=1e-6)
+    same = independent_difference(ours, ours)
+    assert same.p_value[0] == 1
+    assert same.low[0] < 0 < same.high[0]
+    assert np.isnan(same.effect[0])
+
+
+def test_the_effect_is_in_standard_deviations_between_groups() -> None:
+    gaps = np.array([0.01, 0.05, 0.03, 0.02, 0.04])
+    groups = np.arange(5)
+    effect = paired_difference(
+        Jackknife.of_means(gaps[:, None], groups), Jackknife.of_means(np.zeros((5, 1)), groups)
+    ).effect
+    assert effect[0] == pytest.approx(gaps.mean() / gaps.std(ddof=1) * (1 - 3 / 15))
+
+
+def test_equal_differences_in_all_groups_are_certain_and_none_at_all_is_nothing() -> None:
+    groups = np.arange(4)
+    ones, zeros = (Jackknife.of_means(np.full((4, 1), value), groups) for value in (1.0, 0.0))
+    assert paired_difference(ones, zeros).p_value[0] == 0
+    assert paired_difference(ones, ones).p_value[0] == 1
+
+
+def test_holm_by_hand_and_against_all_orders() -> None:
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    known = dict(zip(p_values, [0.03, 0.06, 0.06, 0.02], strict=True))  # Holm 1979: 4, 3, 2, 1 times, never falling
+    for order in itertools.permutations(p_values):
+        np.testing.assert_allclose(holm(order), [known[p] for p in order])
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+    np.testing.assert_array_equal(holm([np.nan, 0.04]), [np.nan, 0.04])
+    assert holm([]).shape == (0,)
+
+
+CASES = {case.name: case for case in coverage.cases()}
+
+
+@pytest.mark.parametrize(
+    ("name", "rounds"),
+    [
+        ("3 speakers, equal, accuracy 0.6", 400),
+        ("7 speakers, unequal, accuracy 0.6", 400),
+        ("14 speakers, unequal, accuracy 0.9", 400),
+        ("14 rows, each a speaker, accuracy 0.9", 400),
+        ("ABX across, 5 speakers", 150),
+        ("14 speakers held out, 10 dimensions, voices 1.0, accents 0.5", 60),
+    ],
+)
+def test_intervals_cover_and_tests_do_not_reject_too_often(name, rounds) -> None:
+    """A small part of `benchmarks/coverage.py`; the seed is fixed, so this cannot fail by chance."""
+    rates = coverage.simulate(CASES[name], rounds)
+    error = np.sqrt(0.05 * 0.95 / rounds)
+    assert rates.covers > 0.95 - 2.5 * error  # 2.5 standard errors of the simulation
+    assert rates.difference_covers > 0.95 - 2.5 * error
+    assert rates.rejects < 0.05 + 2.5 * error
+    assert rates.empty == 0

@@ -52,7 +52,7 @@ def test_a_table_of_another_model_is_not_used_as_untrained(latents: Path, tmp_pa
         ("knn", ["--target", "place", "--k", 1, "--match-dims"], "token"),
         ("knn", ["--target", "speaker", "--k", 1], "utterance"),
         ("knn", ["--target", "gender", "--k", 1, "--rows", "token"], "token"),
-        ("lda", ["--target", "word", "--min-count", 2], "token"),
+        ("lda", ["--target", "word", "--min-count", 2, "--protocol", "speaker"], "token"),
         ("lda", ["--target", "phoneme", "--protocol", "speaker", "--normalise", "speaker"], "token"),
         ("lda", ["--target", "manner", "--control", 1, "--match-dims", 4], "token"),
         ("logistic", ["--target", "manner", "--protocol", "speaker", "--phones", "timit39"], "token"),

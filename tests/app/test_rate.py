@@ -35,8 +35,8 @@ def test_rate_of_one_speaker_prints_a_summary(tiny: Path, small: Path, capsys: p
     out = capsys.readouterr().out
     assert "3 utterances, 1 speaker, " in out
     assert "vowel" in out
-    assert "3 utterances: too few to generalise, so there are no intervals." in out
-    assert "95 %" not in out
+    assert "Intervals: over 3 utterances; one speaker, so nothing follows for others." in out
+    assert "95 %" in out
     assert "nan" not in out
 
 

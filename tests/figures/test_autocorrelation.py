@@ -28,7 +28,7 @@ def test_curves_begin_at_one_and_reach_300_ms(data: pd.DataFrame) -> None:
         assert one["value"].iloc[0] == 1
         np.testing.assert_allclose(one["lag_ms"], np.arange(len(one)) * stride / 16)
         assert 300 - stride / 16 < one["lag_ms"].iloc[-1] <= 300
-    assert (curves["ci_low"] <= curves["ci_high"]).all()
+    assert curves["ci_low"].isna().all()  # the spread of two speakers tells nothing
     assert set(curves["over"]) == {"speaker"}
 
 
@@ -60,7 +60,7 @@ def test_one_utterance_has_no_band(monkeypatch: pytest.MonkeyPatch) -> None:
     data = autocorrelation.data(given)
     assert data["ci_low"].isna().all()
     autocorrelation.figure(data)
-    assert "one utterance, so no band" in autocorrelation.caption(data, given)
+    assert "too few utterances for a band" in autocorrelation.caption(data, given)
 
 
 def test_silences_are_no_phones(data: pd.DataFrame) -> None:

@@ -12,13 +12,13 @@ from tests.probing.synthetic_tables import changed, made_up
 
 
 def test_both_protocols_of_all_speakers_together(tmp_path: Path) -> None:
-    inputs = FigureInputs(made_up(speakers=2), permutations=2)
+    inputs = FigureInputs(made_up(speakers=3), permutations=2)
     data = check_contract(phonemes_over_k, inputs, tmp_path)
     assert set(accuracy_over_k.COLUMNS) <= set(data.columns)
     assert set(data["protocol"]) == {"paper", "nested"}
     assert set(data["feature"]) == {"z1", "z2", "z1+z2", "mel"}
     assert (data["speaker"] == "").all()
-    assert (data["n"] == 2 * 48).all()
+    assert (data["n"] == 3 * 48).all()
     assert data[["null_accuracy", "ci_low", "ci_high", "chance"]].notna().all(axis=None)
     assert len(inputs.answers) == 2
     titles = [ax.get_title(loc="left") for ax in phonemes_over_k.figure(data).axes]

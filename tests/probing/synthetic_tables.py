@@ -29,7 +29,7 @@ def made_up(
                 {
                     "token_id": f"{name}_{i}", "utterance": f"{name}_{sentence}", "speaker": name, "gender": name[0],
                     "height_cm": None, "dialect": None, "split": None, "unit": "phoneme", "label": PHONES[code],
-                    "start": 100 * i, "end": 100 * i + 50 + i % 7, "sample_rate": 16000,
+                    "start": 100 * i, "end": 100 * i + 50 + i % 7, "sample_rate": 16000, "prompt": sentence,
                 }
             )  # fmt: skip
             for feature, values in features.items():

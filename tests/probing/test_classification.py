@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
+from scipy.stats import t as t_distribution
 
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import classify
-from lvm_probe.analysis.statistics import sign_flip_test
 from lvm_probe.probing.features.feature import Feature, columns_of
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask as answer
@@ -84,7 +84,7 @@ def test_the_pooled_row_counts_every_speaker_s_tokens() -> None:
         for column in ("null_accuracy", "chance"):
             assert pooled[column] == pytest.approx((single[column] * single["n"]).sum() / 124)
         assert (pooled["speakers"], pooled["interval"]) == (3, "speakers")
-        assert set(single["interval"]) == {"tokens"}
+        assert set(single["interval"]) <= {"utterances", "tokens"}  # tokens where there are fewer than three utterances
 
 
 def test_one_speaker_is_what_classify_says() -> None:
@@ -136,7 +136,7 @@ def test_held_out_speakers_have_rows_of_their_own() -> None:
         assert single["n_classes"].tolist() == [1, 4, 4]
         for column in ("accuracy", "null_accuracy"):
             assert pooled[column] == pytest.approx((single[column] * single["n"]).sum() / 97)
-        assert set(single["interval"]) == {"tokens"}
+        assert single["interval"].tolist() == ["none", "utterances", "utterances"]
         assert (pooled["speakers"], pooled["interval"]) == (3, "speakers")
         more = single[single["n"] > 1]
         assert (more["ci_low"] <= more["accuracy"]).all()
@@ -260,7 +260,9 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
     units = np.where(np.arange(len(table.tokens)) % 48 < 24, "phoneme", "word")
     mixed = changed(table, unit=units)
     assert at(ask(mixed, quick(features=("z1",))), speaker="", k=1)["n"] == 48
-    with pytest.raises(InputError, match="no phoneme rows, only word; extract them: probe extract --units phoneme"):
+    with pytest.raises(
+        InputError, match="no phoneme rows, only word; add them: probe extract .* --add --units phoneme"
+    ):
         ask(changed(table, unit="word"), quick())
 
 
@@ -364,31 +366,39 @@ def test_silences_do_not_count_for_attributes_of_the_speaker() -> None:
     pd.testing.assert_frame_equal(a, b)
 
 
-def test_difference_to_mel_is_paired_over_speakers() -> None:
+def test_difference_to_mel_is_paired_over_speakers_and_weighs_as_the_accuracies_do() -> None:
     table = made_up(speakers=5)
     for protocol in ("nested", "speaker"):
         found = ask(table, quick(protocol=protocol, ks=(1, 5)))
         for k in (1, 5):
-            z1 = at(found, feature="z1", speaker="", k=k)
-            if protocol == "nested":
-                single = found[(found["k"] == k) & (found["speaker"] != "")].pivot_table(
-                    index="speaker", columns="feature", values="accuracy"
-                )
-                gaps = (single["z1"] - single["mel"]).to_numpy()
-                test = sign_flip_test(gaps[:, None], rng=np.random.default_rng(0))  # 2^5 flips: enumerated
-                assert z1["minus_mel"] == pytest.approx(gaps.mean())
-                assert z1["p_minus_mel"] == test.p_value == 2 / 2**5
-            else:  # speakers of equal size
-                mel = at(found, feature="mel", speaker="", k=k)
-                assert z1["minus_mel"] == pytest.approx(z1["accuracy"] - mel["accuracy"])
+            z1, mel = (at(found, feature=name, speaker="", k=k) for name in ("z1", "mel"))
+            single = found[(found["k"] == k) & (found["speaker"] != "")].pivot_table(
+                index="speaker", columns="feature", values="accuracy"
+            )
+            gaps = (single["z1"] - single["mel"]).to_numpy()
+            assert z1["minus_mel"] == pytest.approx(z1["accuracy"] - mel["accuracy"])
+            # Speakers of equal size: a t interval over their differences; under `speaker` their folds share training
+            # speakers, which multiplies the variance by 1 + 5 / 4.
+            error = gaps.std(ddof=1) / np.sqrt(5) * (1.5 if protocol == "speaker" else 1.0)
+            half = t_distribution.isf(0.025, 4) * error
+            assert [z1["minus_mel_low"], z1["minus_mel_high"]] == pytest.approx(
+                [gaps.mean() - half, gaps.mean() + half]
+            )
+            assert z1["effect_minus_mel"] == pytest.approx(gaps.mean() / gaps.std(ddof=1) * (1 - 3 / 15))
+            p_value = 2 * t_distribution.sf(abs(gaps.mean()) / error, 4) if k == 5 else np.nan  # tested at k=5 only
+            assert z1["p_minus_mel"] == pytest.approx(p_value, nan_ok=True)
         assert found[found["feature"] == "mel"]["minus_mel"].isna().all()
-        assert found[found["speaker"] != ""]["minus_mel"].isna().all()
 
 
-def test_without_mel_or_a_second_speaker_there_is_no_difference() -> None:
+def test_without_mel_there_is_no_difference_and_with_two_speakers_no_test() -> None:
     table = made_up(speakers=2)
     assert ask(table, quick(features=("z1",)))["minus_mel"].isna().all()
-    assert ask(table, quick(speakers=("FS0",)))["minus_mel"].isna().all()
+    two = ask(table, quick())
+    assert two[(two["speaker"] == "") & (two["feature"] == "z1")]["minus_mel"].notna().all()
+    assert two[["ci_low", "p_minus_mel", "minus_mel_low"]][two["speaker"] == ""].isna().all(axis=None)
+    assert set(two[two["speaker"] == ""]["interval"]) == {"none"}
+    one = ask(table, quick(speakers=("FS0",)))  # over that speaker's utterances
+    assert one[(one["feature"] == "z1") & (one["k"] == 5)][["minus_mel_low", "p_minus_mel"]].notna().all(axis=None)
 
 
 @pytest.mark.parametrize(

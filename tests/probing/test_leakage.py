@@ -32,6 +32,7 @@ def noise(dims: int, each: int = 24, speakers: int = 24, seed: int = 0) -> Token
                     speaker | {
                         "token_id": f"{s}:{unit}:{i}", "utterance": f"{speaker['speaker']}_{sentence}", "unit": unit,
                         "label": labels[int(random.integers(len(labels)))], "start": 100 * i, "end": 100 * i + 90,
+                        "prompt": sentence,
                     }
                 )  # fmt: skip
     points = random.normal(size=(len(rows), dims)).astype(np.float32)

@@ -14,7 +14,7 @@ from lvm_probe.probing.questions.question import TARGETS, Question, default_prot
 def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
     assert {target: default_protocol(target) for target in TARGETS} == {
         "phoneme": "utterance", "manner": "utterance", "place": "utterance", "voicing": "utterance",
-        "vowel-height": "utterance", "vowel-backness": "utterance", "word": "speaker", "gender": "speaker",
+        "vowel-height": "utterance", "vowel-backness": "utterance", "word": "speaker+prompt", "gender": "speaker",
         "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
     }  # fmt: skip
     assert Question().protocol == "utterance"
@@ -44,7 +44,7 @@ def test_phone_sets_are_those_of_the_corpora() -> None:
     [
         ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner, place, voicing, vowel-height, "),
         ({"method": "svm"}, "method is 'svm'; choose one of knn, lda, logistic, ridge, abx"),
-        ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker, within"),
+        ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker"),
         ({"phones": "timit40"}, "phones is 'timit40'; choose one of timit61"),
         ({"phone_set": "sampa", "target": "manner"}, "phone_set is 'sampa'; choose one of timit, arpabet, ipa"),
         ({"phone_set": "ipa"}, "phone_set: phonemes that are not folded need none; leave it out"),

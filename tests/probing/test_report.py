@@ -21,16 +21,27 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
         "classes of 6 speakers; one speaker at a time, whole utterances held out (utterance); accuracies in per cent."
     )
     assert re.fullmatch(
-        r"The untrained model is as good as the trained one for z2 \(utterance, k=5: [\d.]+ against [\d.]+.*\)\.",
+        r"The trained model is not better than the untrained one for z2 \(utterance, k=5: [\d.]+ against .*, p=.*\)\.",
         lines[2],
     )
     assert lines[3].startswith("The trained model is better than the untrained one for z1 (utterance, k=5: ")
-    assert re.fullmatch(r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(paired .*\)\.", lines[4])
-    top = next(i for i, line in enumerate(lines) if "difference to" in line)
-    assert re.split(r"\s{2,}", lines[top].strip()) == ["balanced", "paper", "difference to"]
+    assert re.fullmatch(
+        r"utterance, k=5: z1 gets [\d.]+ % right, [\d.]+ points above Mel \(\+.* to \+.*, p[=<].*\)\.", lines[4]
+    )
+    top = next(i for i, line in enumerate(lines) if line.strip().startswith("balanced"))
+    assert re.split(r"\s{2,}", lines[top].strip()) == ["balanced", "paper"]
     heads = re.split(r"\s{2,}", lines[top + 1])
-    assert heads == ["feature", "protocol", "k", "accuracy", "95 % interval", "accuracy", "chance", "null",
-                     "untrained", "protocol", "Mel (points)", "p (Mel)"]  # fmt: skip
+    assert heads == [
+        "feature", "protocol", "k", "accuracy", "95 % interval", "accuracy", "chance", "null", "untrained", "protocol",
+    ]  # fmt: skip
+    differences = next(i for i, line in enumerate(lines) if line.startswith("Differences in points"))
+    # three to Mel, all four to the untrained model
+    assert "p after Holm for 7 tests" in lines[differences]
+    compared = [line.split()[:4] for line in lines[differences + 2 : lines.index("", differences)]]
+    assert [(row[0], row[3]) for row in compared] == [
+        ("z1", "Mel"), ("z2", "Mel"), ("z1+z2", "Mel"),
+        ("z1", "untrained"), ("z2", "untrained"), ("z1+z2", "untrained"), ("mel", "untrained"),
+    ]  # fmt: skip
     rows = [line.split() for line in lines[top + 2 : lines.index("", top)]]
     assert {row[2] for row in rows} == {"5"}
     over_k = lines.index("Accuracy over k (3 of 5 k; the results have all):")
@@ -42,7 +53,7 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     assert lines[-3].startswith("On the same rows the paper protocol overestimates accuracy by up to ")
     assert lines[-2:] == [
         "Chance: always naming the most frequent class.",
-        "Intervals: bootstrap over speakers. Null: mean over 1 permutation of the labels.",
+        "Intervals and tests: over speakers. Null: mean over 1 permutation of the labels.",
     ]
 
 
@@ -69,12 +80,12 @@ def test_what_is_asked_is_one_sentence(fields: dict[str, Any], says: str) -> Non
     assert says in str(ask(made_up(), Question(features="z1", **extra, **fields))).splitlines()[0]
 
 
-def test_an_untrained_model_of_one_speaker_is_judged_by_the_interval() -> None:
+def test_an_untrained_model_of_one_speaker_is_compared_over_utterances() -> None:
     table, untrained = made_up(speakers=1), made_up(speakers=1, signal=0)
     text = str(ask(table, Question(method="lda", features="z1", permutations=0), untrained=untrained))
     assert text.splitlines()[2].startswith("The trained model is better than the untrained one for z1 (utterance: ")
     text = str(ask(untrained, Question(method="lda", features="z1", permutations=0), untrained=table))
-    assert text.splitlines()[2].startswith("The untrained model is as good as the trained one for z1 (utterance: ")
+    assert text.splitlines()[2].startswith("The trained model is not better than the untrained one for z1 (utterance: ")
 
 
 def test_columns_without_numbers_are_left_out_and_notes_are_shown() -> None:

@@ -34,6 +34,7 @@ def with_words() -> TokenTable:
                             "token_id": f"{speaker}_{utterance}:{unit}:{i}", "utterance": f"{speaker}_{utterance}",
                             "speaker": speaker, "gender": gender, "height_cm": height, "dialect": "DR1", "split": None,
                             "unit": unit, "label": label, "start": start, "end": end, "sample_rate": 16000,
+                            "prompt": utterance,
                         }
                     )  # fmt: skip
     points = np.arange(2.0 * len(rows), dtype=np.float32).reshape(-1, 2)
