@@ -1,6 +1,7 @@
 """Features of the sound itself, which need no model: log-Mel, cepstra, statistics of raw frames.
 
-All are averaged over a token like a latent, from frames at the time steps of the lowest layer.
+All are averaged over a token like a latent, from frames at the time steps of the lowest layer. They use the frames that
+overlap the token and no others: MFCC's derivatives repeat its first and last frame beyond its borders.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def pooled(
     if "halves" in settings.also:
         features["mel_halves"] = pool.halves(frames)
     if "mfcc" in settings.also:
-        features["mfcc"] = pool.mean(mfcc(frames, reach=delta_reach(sample_rate, hop)))
+        reach = delta_reach(sample_rate, hop)
+        features["mfcc"] = pool.mean_within(frames, lambda own, lengths: mfcc(own, reach=reach, lengths=lengths))
     if "stats" in settings.also:
         features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
     return features

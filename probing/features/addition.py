@@ -70,7 +70,9 @@ def is_needed(table: Path, wanted: dict[str, Any]) -> bool:
         InputError: it was made in another way otherwise; the message names what differs.
     """
     found = token_table.read_extraction(table)
-    differing = [name for name in wanted if name not in (*_MAY_DIFFER, "corpus") and found.get(name) != wanted[name]]
+    new = wanted["features"].keys() - found["features"].keys()  # what is said of these is new too
+    ignored = {*_MAY_DIFFER, "corpus", *new}
+    differing = [name for name in wanted if name not in ignored and found.get(name) != wanted[name]]
     if (found.get("corpus") or {}).get("fingerprint") != wanted["corpus"]["fingerprint"]:
         differing.append("corpus")
     if not differing:

@@ -435,6 +435,7 @@ def _describe(
         "seed": settings.seed,
         "untrained": settings.untrained,
         "mel": mel | {"hop": source.hop},
+        **({"mfcc": {"derivatives": "within the token"}} if "mfcc" in sizes else {}),  # once over the whole utterance
         "also": list(settings.also),
         "layers": list(source.layers),
         "expected_tokens": counts,

@@ -36,6 +36,17 @@ def test_deltas_are_slopes_of_least_squares_lines(frames: int, reach: int) -> No
         np.testing.assert_allclose(found[t], np.polyfit(around, seen, 1)[0], atol=1e-10)
 
 
+def test_derivatives_do_not_leave_their_stretch() -> None:
+    lengths = np.array([1, 12, 2, 5])
+    stretches = np.split(steps(), np.cumsum(lengths)[:-1])
+    np.testing.assert_array_equal(
+        deltas(steps(), 5, lengths), np.concatenate([deltas(stretch, 5) for stretch in stretches])
+    )
+    # Products of as many rows as a stretch has differ in the last bits.
+    expected = np.concatenate([mfcc(stretch, reach=5) for stretch in stretches])
+    np.testing.assert_allclose(mfcc(steps(), reach=5, lengths=lengths), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_ramp_rises_by_its_slope() -> None:
     ramp = np.linspace(0, 6, 13, dtype=np.float32)[:, None]
     np.testing.assert_allclose(deltas(ramp, 3)[3:-3], 0.5, rtol=1e-6)

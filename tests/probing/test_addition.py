@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.io.files import write_json
 from lvm_probe.models.registry import preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
@@ -151,6 +152,14 @@ def test_what_was_made_in_another_way_is_refused_by_name(tiny: Checkpoint, corpu
     with pytest.raises(InputError, match="expected_tokens differ.; give --add to add to it"):
         extract(tiny, corpus, out, word)
     assert parts(out) == before
+    mfcc = replace(FIRST, also=("mfcc",))
+    extract(tiny, corpus, tmp_path / "older", mfcc)
+    description = token_table.read_extraction(tmp_path / "older")
+    del description["mfcc"]  # when derivatives went beyond the token
+    write_json(tmp_path / "older" / token_table.EXTRACTION, description)
+    for add in (True, False):
+        with pytest.raises(InputError, match="its mfcc"):
+            extract(tiny, corpus, tmp_path / "older", replace(mfcc, units=("phoneme", "word")), add=add)
     next(iter(out.glob("part-*"))).unlink()
     with pytest.raises(InputError, match="unfinished"):
         extract(tiny, corpus, out, word, add=True)
