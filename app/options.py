@@ -79,6 +79,14 @@ def add_part(group: argparse._ActionsContainer) -> None:
     )
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """The type of options such as `--seeds 0,1,2`."""
+    numbers = tuple(_seed(part.strip()) for part in text.split(","))
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"'{text}': give each seed once")
+    return numbers
+
+
 def milliseconds(text: str) -> float:
     """The type of options such as `--context 40ms`, which may be in seconds too, as in `0.04s`."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text.strip())
