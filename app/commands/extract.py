@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, names, open_corpus
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, milliseconds, names, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files, print_left_out
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
@@ -63,6 +63,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="more features: mfcc; stats (frame statistics); states (h1, ... of a model with latents); halves (means "
         "over a token's first and second half) (default: none)",
     )
+    rows.add_argument(
+        "--context",
+        type=milliseconds,
+        metavar="TIME",
+        help="two more columns for every feature F: F_before and F_after, from so much audio on either side of each "
+        "token, such as 40ms (default: none)",
+    )
     rows.add_argument("--mel-bins", type=int, default=80, metavar="N", help="Mel bands")
     rows.add_argument("--mel-window", type=int, default=256, metavar="N", help="audio samples in a Mel window")
     rows.add_argument("--mel-fft", type=int, metavar="N", help="FFT size (default: the smallest without an empty band)")
@@ -103,8 +110,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--add",
         action="store_true",
-        help="add these --units and --also to the table in --out, made with the same other options; only what is "
-        "missing is computed",
+        help="add these --units, --also and --context to the table in --out, made with the same other options; only "
+        "what is missing is computed",
     )
 
 
@@ -131,6 +138,7 @@ def run(args: argparse.Namespace) -> Output:
         untrained=args.untrained,
         mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
         also=args.also,
+        context_ms=args.context,
     )
     began = time.monotonic()
     with _executor(args, spec, sampling["memory"]) as executor:

@@ -59,6 +59,22 @@ def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -
     assert probe(*argv, "--also", "mfcc,stats,halves,states")["parts_done"] == 0
 
 
+def test_context(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--corpus", corpus, "--encoder", encoder)
+    document = probe(*argv, "--out", tmp_path / "t", "--context", "40ms")
+    assert document["features"] == {
+        "level": 3, "level_before": 3, "level_after": 3, "mel": 80, "mel_before": 80, "mel_after": 80,
+    }  # fmt: skip
+    assert token_table.read_extraction(tmp_path / "t")["context_ms"] == 40
+    assert probe(*argv, "--out", tmp_path / "t", "--context", "0.04s")["parts_done"] == 0
+    probe(*argv, "--out", tmp_path / "later")
+    probe(*argv, "--out", tmp_path / "later", "--context", "40 ms", "--add")
+    one, other = (token_table.load(tmp_path / name).features for name in ("t", "later"))
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
 def test_your_own_encoder(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
     argv = ("extract", "--corpus", corpus, "--encoder")
     document = probe(*argv, encoder, "--out", tmp_path / "a", "--also", "halves")
@@ -108,6 +124,8 @@ def test_refusals(
         (("--encoder", encoder, "--memory", 3), "--memory: only a --ckpt is sampled"),
         (("--ckpt", tiny, "--workers", 0), "--workers 0: give a whole number from 1"),
         (("--ckpt", tiny, "--workers", 2, "--cluster", "tcp://x:1"), "--workers: those of --cluster are started"),
+        (("--encoder", encoder, "--context", "40"), "--context: '40': give a time with its unit, such as 40ms"),
+        (("--encoder", encoder, "--context", "0ms"), "--context 0ms: give more than nothing, such as 40ms"),
         (("--encoder", "no.such:encode"), "--encoder no.such:encode: no module 'no.such' in"),
         (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt or --torchaudio"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
