@@ -4,54 +4,65 @@ import numpy as np
 from scipy.fft import dct
 
 from lvm_probe import InputError
-from lvm_probe.analysis.shape_annotations import Float
+from lvm_probe.analysis.shape_annotations import Float, Int
 
 COEFFICIENTS = 13
 DELTA_SECONDS = 0.02
 """Reach of a derivative to either side: two frames at the usual hop of 10 ms."""
 
 
-def mfcc(
-    log_mel: Float[np.ndarray, "frames bins"], *, reach: int = 2, coefficients: int = COEFFICIENTS
-) -> Float[np.ndarray, "frames three_coefficients"]:
-    """The cepstrum of every frame, its first derivative over time and its second.
+def cepstrum(
+    log_mel: Float[np.ndarray, "frames bins"], coefficients: int = COEFFICIENTS
+) -> Float[np.ndarray, "frames coefficients"]:
+    """The cepstrum of every frame: the orthonormal DCT-II of its log-Mel bins (Davis and Mermelstein 1980).
 
-    The cepstrum is the orthonormal DCT-II of the log-Mel bins (Davis and Mermelstein 1980), without liftering. The
-    zeroth coefficient, the level of the frame, comes first.
-
-    Args:
-        log_mel: log-Mel spectrogram.
-        reach: of the derivatives, in frames; see `deltas`.
-        coefficients: number of cepstral coefficients.
+    There is no liftering. The zeroth coefficient, the level of the frame, comes first.
 
     Raises:
         InputError: fewer Mel bins than coefficients.
 
     Example:
-        >>> mfcc(np.zeros((10, 80))).shape
-        (10, 39)
+        >>> cepstrum(np.zeros((10, 80))).shape
+        (10, 13)
     """
     if log_mel.shape[1] < coefficients:
         raise InputError(f"{coefficients} cepstral coefficients need as many Mel bins; got {log_mel.shape[1]}")
-    cepstrum = dct(log_mel, type=2, norm="ortho", axis=1)[:, :coefficients]
-    first = deltas(cepstrum, reach)
-    return np.concatenate([cepstrum, first, deltas(first, reach)], axis=1)
+    return dct(log_mel, type=2, norm="ortho", axis=1)[:, :coefficients]
 
 
-def deltas(steps: Float[np.ndarray, "frames dims"], reach: int) -> Float[np.ndarray, "frames dims"]:
+def with_derivatives(
+    steps: Float[np.ndarray, "frames dims"], reach: int, lengths: Int[np.ndarray, " stretches"] | None = None
+) -> Float[np.ndarray, "frames three_dims"]:
+    """Every frame, its first derivative over time and its second; the arguments are those of `deltas`."""
+    first = deltas(steps, reach, lengths)
+    return np.concatenate([steps, first, deltas(first, reach, lengths)], axis=1)
+
+
+def deltas(
+    steps: Float[np.ndarray, "frames dims"], reach: int, lengths: Int[np.ndarray, " stretches"] | None = None
+) -> Float[np.ndarray, "frames dims"]:
     """Slope per frame of the least-squares line through `reach` frames to either side (HTK book, section 5.9).
 
-    Beyond the ends, the first and the last frame are repeated.
+    Beyond the ends of a stretch, its first and its last frame are repeated.
+
+    Args:
+        steps: the frames of one or several stretches, one stretch after another.
+        reach: in frames.
+        lengths: number of frames of each stretch; None for a single one.
 
     Example:
         >>> deltas(np.array([[0.0], [2.0], [4.0]]), 1).ravel()
         array([1., 2., 1.])
+        >>> deltas(np.array([[0.0], [2.0], [4.0]]), 1, np.array([2, 1])).ravel()
+        array([1., 1., 0.])
     """
-    frames = len(steps)
-    around = np.pad(steps, ((reach, reach), (0, 0)), mode="edge")
+    lengths = np.array([len(steps)]) if lengths is None else lengths
+    ends = np.repeat(np.cumsum(lengths), lengths)
+    starts = ends - np.repeat(lengths, lengths)
+    frames = np.arange(len(steps))
     slope = np.zeros_like(steps)
     for n in range(1, reach + 1):
-        slope += n * (around[reach + n : reach + n + frames] - around[reach - n : reach - n + frames])
+        slope += n * (steps[np.minimum(frames + n, ends - 1)] - steps[np.maximum(frames - n, starts)])
     return slope / steps.dtype.type(2 * sum(n * n for n in range(1, reach + 1)))
 
 

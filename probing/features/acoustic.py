@@ -1,6 +1,7 @@
 """Features of the sound itself, which need no model: log-Mel, cepstra, statistics of raw frames.
 
-All are averaged over a token like a latent, from frames at the time steps of the lowest layer.
+All are averaged over a token like a latent, from frames at the time steps of the lowest layer. They use the frames that
+overlap the token and no others: MFCC's derivatives repeat its first and last frame beyond its borders.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.frames import SPLIT_HERTZ, STATISTICS, frame_statistics
 from lvm_probe.analysis.mel import log_mel
-from lvm_probe.analysis.mfcc import COEFFICIENTS, delta_reach, mfcc
+from lvm_probe.analysis.mfcc import COEFFICIENTS, cepstrum, delta_reach, with_derivatives
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
@@ -72,7 +73,8 @@ def pooled(
     if "halves" in settings.also:
         features["mel_halves"] = pool.halves(frames)
     if "mfcc" in settings.also:
-        features["mfcc"] = pool.mean(mfcc(frames, reach=delta_reach(sample_rate, hop)))
+        reach = delta_reach(sample_rate, hop)
+        features["mfcc"] = pool.mean_within(cepstrum(frames), lambda own, n: with_derivatives(own, reach, n))
     if "stats" in settings.also:
         features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
     return features

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from lvm_probe import InputError
-from lvm_probe.analysis.shape_annotations import Float, Float64
+from lvm_probe.analysis.shape_annotations import Float, Float64, Int
 from lvm_probe.probing.corpora.corpus import Segment
 
 LOG_FLOOR = 1e-10
@@ -57,6 +57,23 @@ class Pooling:
     def mean(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
         """Weighted mean of every token."""
         pooled: np.ndarray = self.matrix @ steps
+        return pooled
+
+    def mean_within(
+        self,
+        steps: Float[np.ndarray, "steps dims"],
+        values: Callable[[Float[np.ndarray, "_own dims"], Int[np.ndarray, " tokens"]], Float[np.ndarray, "_own _size"]],
+    ) -> Float[np.ndarray, "tokens _size"]:
+        """Weighted mean of what is computed from every token's own steps.
+
+        Args:
+            steps: values at the time steps.
+            values: given the steps that overlap each token, one token after another, and their number for each token,
+                returns a row for each of these steps.
+        """
+        own = values(steps[self.matrix.indices], np.diff(self.matrix.indptr))
+        places = (np.arange(len(own)), self.matrix.indptr)
+        pooled: np.ndarray = sparse.csr_array((self.matrix.data, *places), shape=(len(self.segments), len(own))) @ own
         return pooled
 
     def add(

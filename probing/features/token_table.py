@@ -158,6 +158,30 @@ class TokenTable:
         fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
         return pa.table(dict(fields)).to_pandas()
 
+    def followed_by(self, other: TokenTable) -> TokenTable:
+        """The rows of this table, then those of another, with the features that both have in the same size.
+
+        Args:
+            other: a table of the same model.
+
+        Raises:
+            InputError: they are of different models, or have no feature in common.
+        """
+        for key in ("model", "untrained"):
+            if self.extraction.get(key) != other.extraction.get(key):
+                raise InputError(
+                    f"{other.path}: not of the same model as {self.path}; extract both with the same checkpoint"
+                )
+        features = {
+            name: np.concatenate([values, other.features[name]])
+            for name, values in self.features.items()
+            if name in other.features and other.features[name].shape[1] == values.shape[1]
+        }
+        if not features:
+            raise InputError(f"{other.path}: has no feature of {self.path}; extract the same features from both")
+        columns = {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()}
+        return replace(self, columns=columns, features=features)
+
     def matrix(self, feature: str | Feature, rows: Any = slice(None)) -> np.ndarray:
         """The values of a feature, in double precision.
 
@@ -264,6 +288,8 @@ def _source(extraction: dict[str, Any]) -> str:
     parts = [f"untrained {name}" if extraction.get("untrained") else name] if name else []
     if samples := extraction.get("samples"):
         parts.append(f"{samples} draws ({extraction.get('estimator')}), seed {extraction.get('seed')}")
+    if context_ms := extraction.get("context_ms"):
+        parts.append(f"{context_ms:g} ms of context")
     if "utterances" in corpus:
         parts.append(f"{corpus['utterances']:,} utterances of {corpus.get('name')}")
     return "; ".join(parts)
@@ -317,6 +343,7 @@ def _is_extraction(document: dict[str, Any]) -> bool:
         and _is_count(document.get("parts"), _MAX_PARTS)
         and all(isinstance(document.get(name) or {}, dict) for name in _DICTS)
         and all(isinstance(document.get(name) or [], list) for name in _LISTS)
+        and isinstance(document.get("context_ms") or 0, int | float)
     )
 
 

@@ -10,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.io.files import write_json
 from lvm_probe.models.registry import preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus
@@ -52,6 +53,7 @@ def parts(folder: Path) -> dict[str, bytes]:
         (Settings(draws=3, also=("states", "halves")), 4),
         (Settings(draws=3, units=("word",), also=("stats", "mfcc")), 4),
         (Settings(draws=3, units=("word",), also=("states", "stats")), 4),
+        (Settings(draws=3, also=("mfcc",), context_ms=40), 4),
         (FIRST, 0),
     ],
     ids=lambda value: "+".join((*value.units, *value.also)) if isinstance(value, Settings) else None,
@@ -71,6 +73,21 @@ def test_the_table_is_that_of_everything_at_once(
     one, other = (token_table.read_extraction(tmp_path / name) | {"begun": ""} for name in ("t", "whole"))
     assert one == other
     assert not (tmp_path / "t" / token_table.ADDITION).exists()
+
+
+def test_a_context_is_kept_and_is_the_only_one(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = replace(FIRST, context_ms=40)
+    extract(tiny, corpus, tmp_path / "t", context)
+    with monkeypatch.context() as without_model:
+        without_model.delattr(ModelSource, "pooled")
+        extract(tiny, corpus, tmp_path / "t", replace(FIRST, also=("mfcc",)), add=True)
+    extract(tiny, corpus, tmp_path / "t", replace(FIRST, units=("word",)), add=True)
+    extract(tiny, corpus, tmp_path / "whole", replace(context, units=("phoneme", "word"), also=("mfcc",)))
+    assert parts(tmp_path / "t") == parts(tmp_path / "whole")
+    with pytest.raises(InputError, match="has 40 ms of context, and a table has only one; leave --context out, or"):
+        extract(tiny, corpus, tmp_path / "t", replace(FIRST, context_ms=20), add=True)
 
 
 def test_an_addition_that_is_interrupted_changes_nothing_and_continues(
@@ -151,6 +168,14 @@ def test_what_was_made_in_another_way_is_refused_by_name(tiny: Checkpoint, corpu
     with pytest.raises(InputError, match="expected_tokens differ.; give --add to add to it"):
         extract(tiny, corpus, out, word)
     assert parts(out) == before
+    mfcc = replace(FIRST, also=("mfcc",))
+    extract(tiny, corpus, tmp_path / "older", mfcc)
+    description = token_table.read_extraction(tmp_path / "older")
+    del description["mfcc"]  # when derivatives went beyond the token
+    write_json(tmp_path / "older" / token_table.EXTRACTION, description)
+    for add in (True, False):
+        with pytest.raises(InputError, match="its mfcc"):
+            extract(tiny, corpus, tmp_path / "older", replace(mfcc, units=("phoneme", "word")), add=add)
     next(iter(out.glob("part-*"))).unlink()
     with pytest.raises(InputError, match="unfinished"):
         extract(tiny, corpus, out, word, add=True)

@@ -107,6 +107,24 @@ def test_one_sample_is_both_of_its_halves() -> None:
     np.testing.assert_array_equal(pool.halves(steps())[0], np.tile(pool.mean(steps())[0], 2))
 
 
+@given(cases())
+@settings(max_examples=60, deadline=None)
+def test_means_of_what_is_computed_within_a_token(case: tuple[list[Segment], int, int]) -> None:
+    segments, stride, count = case
+    values = steps(count, 2)
+
+    def centred(own: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        assert len(lengths) == len(segments)
+        return np.concatenate(
+            [np.empty((0, 2), np.float32), *(o - o[0] for o in np.split(own, np.cumsum(lengths)[:-1]) if len(o))]
+        )
+
+    found = Pooling(segments, stride, count).mean_within(values, centred)
+    for row, segment in zip(found, segments, strict=True):
+        expected = reference.pooled_mean(values - values[segment.start // stride], segment, stride)
+        np.testing.assert_allclose(row, expected, **CLOSE)
+
+
 @given(cases(), st.integers(1, 7))
 @settings(max_examples=60, deadline=None)
 def test_means_of_many_paths_add_up_from_stretches(case: tuple[list[Segment], int, int], size: int) -> None:
