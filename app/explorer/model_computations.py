@@ -46,7 +46,7 @@ def dimensions(
     file: CheckpointFile, utterances: Sequence[Utterance], draws: int, *, progress: Progress
 ) -> tuple[LayerDimensions, ...]:
     """`probing.diagnostics.dimensions.measure_dimensions`."""
-    model = _checkpoint(file).model
+    model = loaded_checkpoint(file).model
     recordings = [CorpusRecording(utterance, model.config.sample_rate, keep=False) for utterance in utterances]
     return measure_dimensions(model, recordings, draws=draws, progress=progress)
 

@@ -37,7 +37,7 @@ def neighbours(shown: MapTokens, view: MapView, place: int) -> tuple[np.ndarray,
 
 
 def show_token(inputs: ExplorerInputs, shown: MapTokens, view: MapView, place: int) -> None:
-    """One token: its audio, spectrogram, speaker and neighbours, and the kNN's prediction for it."""
+    """One token: its audio, spectrogram and speaker, and the kNN's prediction for it."""
     row = shown.tokens.iloc[place]
     word = word_at(inputs, row)
     heading(f"{plain(row['label'])}{f' in “{plain(word)}”' if word else ''}")
@@ -47,10 +47,15 @@ def show_token(inputs: ExplorerInputs, shown: MapTokens, view: MapView, place: i
     )
     show_audio(inputs, row, autoplay=map_selection.clicked())  # not when a page is only opened
     _show_prediction(shown, view, place)
+
+
+def show_neighbours(inputs: ExplorerInputs, shown: MapTokens, view: MapView, place: int) -> None:
+    """The neighbours of a token, which play and can be gone to."""
+    row = shown.tokens.iloc[place]
     try:
         places, distances = neighbours(shown, view, place)
     except InputError:
-        return  # said above
+        return  # said with the prediction
     near = shown.tokens.iloc[places]
     same = (near["speaker"] == row["speaker"]).to_numpy()
     who = np.where(same, "same", near["speaker"].to_numpy(dtype=object))

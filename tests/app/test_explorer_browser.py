@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 
-from lvm_probe.app.explorer import entry
+from lvm_probe.app.explorer import audio, entry
 from lvm_probe.app.explorer.map_tokens import NEIGHBOURS
+from lvm_probe.probing.corpora import open_corpus
 from tests.app.conftest import quietly
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
@@ -224,7 +225,9 @@ def test_two_maps_light_the_same_tokens(browser: Any, address: str, tmp_path: Pa
 def test_a_recording_is_placed_among_its_nearest_tokens(
     browser: Any, address: str, small: Path, tmp_path: Path
 ) -> None:
-    recording = next(path for path in sorted(small.rglob("*")) if path.suffix.lower() == ".wav")
+    utterance = open_corpus(small).utterances[0]
+    recording = tmp_path / "mine.wav"
+    recording.write_bytes(audio.wav(audio.samples(utterance), utterance.sample_rate))
     with opened(browser, f"{address}/?feature=mel&layout=PCA") as page:
         chart = page.locator(".st-key-map-chart canvas")
         chart.wait_for()

@@ -29,7 +29,13 @@ from lvm_probe.app.explorer.recording_card import (
 from lvm_probe.app.explorer.recording_query import Encoded
 from lvm_probe.app.explorer.result_cache import digest
 from lvm_probe.app.explorer.scatter import hover_texts, picture, scatter
-from lvm_probe.app.explorer.selection_card import choose_neighbours, neighbours, show_members, show_token
+from lvm_probe.app.explorer.selection_card import (
+    choose_neighbours,
+    neighbours,
+    show_members,
+    show_neighbours,
+    show_token,
+)
 from lvm_probe.app.explorer.token_filters import SEARCH_HELP, milliseconds
 from lvm_probe.app.explorer.views import MapView, current_view, keep_view, plain
 from lvm_probe.app.explorer.waiting import computed
@@ -240,7 +246,7 @@ def _show_maps(
     place = shown.place(selected[0]) if len(selected) == 1 else None
     if place is not None:
         with side:
-            below = st.container(gap="small")
+            above = st.container(gap="small")
             view = replace(view, near=choose_neighbours(view))
     keep_view(view, map_selection.STATE)
     visible = np.isin(colour.astype(str), only) if only else np.ones(len(ids), dtype=bool)
@@ -254,8 +260,9 @@ def _show_maps(
             _draw(one, key, styles, set(ids[visible]), set(ids[lit]), selected, near, only, extra, dark=dark)
     with side:
         if place is not None:
-            with below:
+            with above:
                 show_token(inputs, shown, view, place)
+            show_neighbours(inputs, shown, view, place)
         elif upload is not None and queries[0] is not None and not selected:
             show_recording(inputs, shown, view, upload.name, queries[0])
         elif selected or match is not None:
