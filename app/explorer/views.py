@@ -60,6 +60,7 @@ class QuestionsView:
 
     tables: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    method: str = "knn"
     target: str = "phoneme"
     protocols: tuple[str, ...] = ()
     phones: str = "as labelled"
