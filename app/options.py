@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 SHOWN_PROBLEMS = 20
+PHONES = "fold TIMIT's or ARPAbet labels to this set (default: labels as they are); arpabet is ARPAbet without stress"
+PHONE_SET = "what the phone labels are written in (default: recognised); others are left out by name"
 CKPT = "checkpoint file, run folder or shipped name"
 
 
@@ -77,6 +79,14 @@ def add_part(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--speaker", type=names, action="extend", metavar="ID,ID", help="only these speakers; repeatable"
     )
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """The type of options such as `--seeds 0,1,2`."""
+    numbers = tuple(_seed(part.strip()) for part in text.split(","))
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"'{text}': give each seed once")
+    return numbers
 
 
 def milliseconds(text: str) -> float:
