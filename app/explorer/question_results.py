@@ -25,6 +25,7 @@ PROTOCOL_TITLES: dict[Protocol, str] = {
     "utterance": "utterance: whole utterances held out",
     "speaker": "speaker: whole speakers held out",
     "speaker+prompt": "speaker+prompt: speakers and their sentences held out",
+    "transfer": "transfer: judged on another table",
     "within": "within: A, B and X of one speaker",
     "across": "across: X of another speaker",
     "across+prompt": "across+prompt: X of another speaker and sentence",
@@ -49,10 +50,12 @@ def targets_by_method(table: TokenTable) -> dict[Method, list[Target]]:
     return {method: some for method, some in targets.items() if some}
 
 
-def protocols_of(method: Method, target: Target) -> list[Protocol]:
-    """The protocols under which a method can be asked for a target."""
+def protocols_of(method: Method, target: Target, *, tables: int = 1) -> list[Protocol]:
+    """The protocols under which a method can be asked for a target; `transfer` needs two tables."""
     possible = []
     for protocol in PROTOCOLS_OF[method]:
+        if protocol == "transfer" and tables < 2:
+            continue
         try:
             Question(target=target, method=method, protocol=protocol)
         except InputError:
@@ -73,8 +76,11 @@ def result_table(rows: pd.DataFrame) -> pd.DataFrame:
             "Untrained": "untrained_accuracy", "Paper protocol": "paper_accuracy",
         }
     )  # fmt: skip
-    table = _named(rows).assign(**{title: factor * rows[name] for title, name in columns.items()})
-    table.insert(table.columns.get_loc(next(iter(columns))) + 1, "95 % interval", _ranges(rows, low, high, factor))
+    table = _named(rows)
+    for title, name in columns.items():
+        table[title] = factor * rows[name]
+        if name in ("accuracy", "mae_cm"):
+            table["95 % interval"] = _ranges(rows, low, high, factor)
     table["p (null)"] = rows["p_null_holm"].map(_p)
     return _without_empty(table)
 
@@ -89,24 +95,20 @@ def difference_table(rows: pd.DataFrame) -> pd.DataFrame:
         if column not in rows or rows[column].isna().all():
             continue
         some = rows[rows[column].notna()]
-        parts.append(
-            _named(some).assign(
-                **{
-                    "Compared with": other,
-                    "Difference": (factor * some[column]).round(2 if height else 1) + 0.0,  # never -0.0
-                    "95 % interval": _ranges(some, f"{column}_low", f"{column}_high", factor, sign="+"),
-                    "Effect": some[effect],
-                    "p": some[f"{p}_holm"].map(_p),
-                }
-            )
-        )
+        part = _named(some)
+        part["Compared with"] = other
+        part["Difference"] = (factor * some[column]).round(2 if height else 1) + 0.0  # never -0.0
+        part["95 % interval"] = _ranges(some, f"{column}_low", f"{column}_high", factor, sign="+")
+        part["Effect"] = some[effect]
+        part["p"] = some[f"{p}_holm"].map(_p)
+        parts.append(part)
     return _without_empty(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
     """The columns that say what a row is of."""
     titles = {"table": "Table", "feature": "Feature", "protocol": "Protocol", "gender": "Gender", "k": "k", "n": "n"}
-    named = rows[[name for name in titles if name in rows]].rename(columns=titles)
+    named = rows[[name for name in titles if name in rows]].rename(columns=titles).copy()
     if "Gender" in named:
         named["Gender"] = named["Gender"].replace("", "both")
     if len(set(named["Table"])) < 2:

@@ -79,7 +79,9 @@ def shown(tokens: TokenTable, **view: Any) -> map_page.MapTokens:
         MapView(
             "a/b c", "z1+z2", "UMAP", "gender", "duration", silence=True, only=("h#", "ax-h", "&="), tokens=("x:1",)
         ),
-        QuestionsView(("a", "b"), ("z1", "mel"), "lda", "word", ("paper", "speaker"), k=20, true="é", predicted="s"),
+        QuestionsView(
+            ("a", "b"), ("z1", "mel"), "lda", "word", ("paper", "speaker"), "b", k=20, true="é", predicted="s"
+        ),
     ],
 )
 def test_an_address_opens_the_same_view(view: MapView | QuestionsView) -> None:

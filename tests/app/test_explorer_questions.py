@@ -80,6 +80,22 @@ def test_only_what_can_be_asked_is_offered(latents: Path) -> None:
                 Question(target=target, method=method, protocol=protocol)
     assert "speaker" not in protocols_of("knn", "speaker")
     assert "utterance" not in protocols_of("knn", "gender")
+    assert "transfer" not in protocols_of("knn", "gender")
+    assert "transfer" in protocols_of("knn", "gender", tables=2)
+
+
+def test_a_probe_is_judged_on_another_table(tmp_path: Path, tiny: Path, small: Path) -> None:
+    for split in ("train", "test"):
+        quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", tmp_path / split, "--samples", 2,
+                "--device", "cpu", "--split", split)  # fmt: skip
+    given = ExplorerInputs((tmp_path / "train", tmp_path / "test"))
+    test = run("questions", given, method="lda", target="manner", protocols="transfer", test="test")
+    (button,) = [button for button in test.button if button.label == "Compute"]
+    test = button.click().run()
+    assert not test.exception
+    assert test.dataframe[0].value["Protocol"].tolist() == ["transfer"] * len(test.dataframe[0].value)
+    judged = set(given.tables["test"].tokens["token_id"])
+    assert set(test.dataframe[-1].value["token_id"]) <= judged
 
 
 def test_predictions_are_those_that_the_confusions_count(latents: Path) -> None:

@@ -90,12 +90,12 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
         )  # fmt: skip
         by_method = _cache().get(("targets", chosen[0].path), partial(targets_by_method, chosen[0]))
         methods = list(by_method)
-        at = methods.index(view.method) if view.method in methods else 0  # type: ignore[arg-type]
+        at = methods.index(view.method) if view.method in methods else 0
         method: Any = st.selectbox("Method", methods, at, format_func=METHODS.__getitem__, key="questions Method")
         targets = by_method[method]
-        index = targets.index(view.target) if view.target in targets else 0  # type: ignore[arg-type]
+        index = targets.index(view.target) if view.target in targets else 0
         target: Any = st.selectbox("Target", targets, index=index, key=f"questions Target of {method}")
-        possible = protocols_of(method, target)
+        possible = protocols_of(method, target, tables=len(names))
         same = (target, method) == (view.target, view.method)
         kept = [protocol for protocol in view.protocols if protocol in possible] if same else []
         protocols = st.multiselect(
@@ -104,6 +104,10 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
             help="What is held out of the fit while a token is judged. `paper` holds nothing out, as Havtorn et al. "
             "(2022) did, which leaks. ABX fits nothing: its protocols say whose tokens are compared.",
         )  # fmt: skip
+        test = view.test
+        if "transfer" in protocols:
+            at = names.index(test) if test in names else len(names) - 1
+            test = st.selectbox("Test table", names, at, key="questions Test", help="What the others are judged on.")
         phones = view.phones
         if target in PHONEME_TARGETS:
             sets = phone_sets(chosen[0].tokens)
@@ -111,7 +115,7 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
             phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
     return replace(
         view, tables=tuple(tables), features=tuple(features), method=method, target=target,
-        protocols=tuple(protocols), phones=phones,
+        protocols=tuple(protocols), test=test, phones=phones,
     )  # fmt: skip
 
 
@@ -132,11 +136,16 @@ def _question(view: QuestionsView, table: TokenTable, protocol: Any) -> Question
 def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None:
     """The answers, computed on demand; None, and a button or a sentence on the page, if there are none yet."""
     asked = [
-        (inputs.tables[name].path.absolute(), name, question)
+        (inputs.tables[name].path.absolute(), name, question, test if question.protocol == "transfer" else None)
+        for test in [(inputs.tables[view.test].path.absolute(), view.test) if view.test in inputs.tables else None]
         for name in view.tables
         for protocol in view.protocols
         if (question := _question(view, inputs.tables[name], protocol)).features
+        and (protocol, view.test) != ("transfer", name)
     ]
+    if not asked:
+        st.info("Choose a table to fit probes to that is not the test table, and features that it has.")
+        return None
     keys = [("answer", *one) for one in asked]
     missing = sum(BACKGROUND.get(key) is None for key in keys)
     if missing:
@@ -145,7 +154,7 @@ def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None
         if not st.button("Compute", type="primary", icon=":material/play_arrow:"):
             return None
     running: dict[Hashable, Computation] = {
-        key: BACKGROUND.start(key, _described(*one), table_computations.answer, *one)
+        key: BACKGROUND.start(key, _described(*one[:3]), table_computations.answer, *one)
         for key, one in zip(keys, asked, strict=True)
     }
     wait_for(running)
@@ -356,7 +365,7 @@ def _show_confusions(
         predicted = st.selectbox("Predicted as", options, index=at, key=_PREDICTED)
         keep_view(replace(view, matrix=shown, true=true, predicted=predicted), _STATE)
         ids = judged.loc[(judged["label"] == true) & (judged["predicted"] == predicted), "token_id"]
-        tokens = cell_tokens(inputs.tables[table], ids)
+        tokens = cell_tokens(inputs.tables[view.test if protocol == "transfer" else table], ids)
         _show_tokens(inputs, tokens, f"{plain(true)} predicted as {plain(predicted)}", unit)
 
 
