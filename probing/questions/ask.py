@@ -12,6 +12,7 @@ import pandas as pd
 
 from lvm_probe import InputError
 from lvm_probe.probing import parallel
+from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
@@ -59,6 +60,8 @@ def ask(
     if untrained is not None:
         before = rows_to_judge(untrained, question)[0]
         check_same_tokens(before.table, rows.table)
+        if question.context:
+            check_same_context(before.table, rows.table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
@@ -90,6 +93,7 @@ def ask(
     result_rows, confusions = [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
+        common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         mel = joined[MEL] if MEL in features and feature != MEL else None
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]
         if method is classification:
