@@ -101,12 +101,12 @@ def with_both_sides(names: Collection[str]) -> tuple[str, ...]:
 
 
 def check_same_context(other: TokenTable, table: TokenTable) -> None:
-    """Refuse a table, such as the untrained model's, that has another context.
+    """Refuse a table of the untrained model, or to be tested, that has another context.
 
     Raises:
         InputError: the contexts differ.
     """
-    ours, theirs = table.extraction["context_ms"], other.extraction["context_ms"]
+    ours, theirs = (one.extraction.get("context_ms") or 0 for one in (table, other))
     if ours != theirs:
         raise InputError(
             f"{other.path}: has {theirs:g} ms of context and {table.path} {ours:g} ms; extract both with the same"

@@ -174,6 +174,9 @@ def test_tables_without_context_or_with_another_are_refused(beside: TokenTable) 
     without, shorter = (replace(beside, extraction={"context_ms": ms}) for ms in (None, 10.0))
     with pytest.raises(InputError, match="made-up: has no context; add it with `probe extract --add --context 40ms`"):
         lvm_probe.ask(without, untrained=None, **how)
+    others = replace(shorter, columns=shorter.columns | {"speaker": shorter.columns["speaker"] + "x"})
+    with pytest.raises(InputError, match="has 10 ms of context and .* 25 ms; extract both"):
+        ask(beside, Question(protocol="transfer", **how), test=others)
     for other, says in ((without, "has no context"), (shorter, "has 10 ms of context and .* 25 ms; extract both")):
         question = Question(**how)
         with pytest.raises(InputError, match=says):
