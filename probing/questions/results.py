@@ -71,6 +71,12 @@ class Answer:
         """Of every label, the share that was recognised, and what it was most often taken for instead."""
         return recall_of(self.confusion)
 
+    def plot(self, **options: Any) -> Any:
+        """`lvm_probe.plot` of this answer, with the same options."""
+        import lvm_probe
+
+        return lvm_probe.plot(self, **options)
+
     def __repr__(self) -> str:
         from lvm_probe.probing.questions.report import as_text
 
