@@ -27,7 +27,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 PATIENCE_MS = 120_000
-COLOURS = ("manner", "gender", "duration", "speaker")
+COLOURS = ("phoneme", "gender", "duration", "speaker")
 
 DRAWN = """() => [...document.querySelectorAll('.st-key-map-chart *')]
     .some(part => part.shadowRoot?.querySelector('canvas')?.places?.().length > 0)"""

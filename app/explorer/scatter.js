@@ -91,16 +91,15 @@ function inside(x, y, line) {
 }
 
 /** Places on growing circles around one, itself first. */
-function nearby(x, y) {
-  const places = [[x, y]];
+function* nearby(x, y) {
+  yield [x, y];
   for (let radius = 8; radius <= 160; radius += 8) {
     const count = Math.max(8, Math.round(radius / 3));
     for (let i = 0; i < count; i++) {
       const angle = (TURN * i) / count - TURN / 4;
-      places.push([x + radius * Math.cos(angle), y + radius * Math.sin(angle)]);
+      yield [x + radius * Math.cos(angle), y + radius * Math.sin(angle)];
     }
   }
-  return places;
 }
 
 class Scatter {
@@ -378,9 +377,11 @@ class Scatter {
       const fits = (x, y) =>
         x - half >= left && x + half <= right && y - high / 2 >= top && y + high / 2 <= bottom &&
         taken.every((other) => Math.abs(x - other.x) >= half + other.half || Math.abs(y - other.y) >= high);
-      const place = nearby(meanX, meanY).find(([x, y]) => fits(x, y));
-      if (!place) continue;
-      taken.push({ x: place[0], y: place[1], half, text, style, meanX, meanY });
+      for (const [x, y] of nearby(meanX, meanY)) {
+        if (!fits(x, y)) continue;
+        taken.push({ x, y, half, text, style, meanX, meanY });
+        break;
+      }
     }
     for (const { x, y, meanX, meanY, style } of taken) {
       if (Math.hypot(x - meanX, y - meanY) < high) continue;

@@ -143,7 +143,7 @@ def picture(frame: pd.DataFrame, axes: tuple[str, str], plane: str, *, styles: M
             {"colour": one.colour, "text": one.text_colour, "mark": one.marker, "filled": one.filled} for one in marks
         ],
         "rings": [
-            {"points": np.flatnonzero(frame["token_id"].isin(list(ids))).tolist(), **how} for ids, how in rings
+            {"points": np.flatnonzero(frame["token_id"].isin(list(ids))).tolist(), **how} for ids, how in rings if ids
         ],
         "selected": len(selected),
         "ring": RING,

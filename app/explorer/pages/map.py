@@ -121,7 +121,7 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
         )
         colours = [*targets, "duration", PREDICTION]
         colour = _pick("Colour by", colours, view.colour or ("manner" if "manner" in colours else target))
-        view = _choose_filters(replace(view, unit=unit), tokens)
+        view = _choose_filters(replace(view, unit=unit), table)
         view = _choose_second(inputs, view, name, feature)
         with st.expander("More"):
             k = st.slider("k: neighbours that vote", 1, MAX_K, min(max(view.k, 1), MAX_K), key="map k")
@@ -136,23 +136,39 @@ def _controls(inputs: ExplorerInputs, view: MapView) -> MapView | None:
     )  # fmt: skip
 
 
-def _choose_filters(view: MapView, tokens: pd.DataFrame) -> MapView:
+@dataclass(frozen=True)
+class _Range:
+    """What the filters of a table's tokens can be set to: the longest duration in ms, and values of columns."""
+
+    longest: int
+    speakers: list[str]
+    genders: list[str]
+    splits: list[str]
+
+    @classmethod
+    def of(cls, table: TokenTable, unit: str) -> _Range:
+        tokens = table.tokens
+        longest = int(-(-milliseconds(tokens[tokens["unit"] == unit]).max() // 10) * 10)
+        values = (sorted(tokens[name].dropna().astype(str).unique()) for name in ("speaker", "gender", "split"))
+        return cls(longest, *values)
+
+
+def _choose_filters(view: MapView, table: TokenTable) -> MapView:
     """Which tokens are in colour."""
+    able = map_tokens.cache().get(("range", table.path, view.unit), lambda: _Range.of(table, view.unit))
+    longest = able.longest
     search = st.text_input(
         "Search", view.search, key="map Search", placeholder="label, word, speaker…", help=SEARCH_HELP
     )
     with st.expander("Filter"):
-        own = tokens[tokens["unit"] == view.unit]
-        longest = int(-(-milliseconds(own).max() // 10) * 10)
         low, high = st.slider(
             "Duration (ms)", 0, longest, (min(view.shortest, longest), min(view.longest or longest, longest)), 10,
             key=f"map Duration {view.unit}",
         )  # fmt: skip
-        everyone = sorted(tokens["speaker"].astype(str).unique())
-        before = [speaker for speaker in view.speakers if speaker in everyone]
-        speakers = st.multiselect("Speakers", everyone, default=before, placeholder="all", key="map Speakers")
-        gender = _choose_value("Gender", tokens["gender"], view.gender)
-        split = _choose_value("Split", tokens["split"], view.split)
+        before = [speaker for speaker in view.speakers if speaker in able.speakers]
+        speakers = st.multiselect("Speakers", able.speakers, default=before, placeholder="all", key="map Speakers")
+        gender = _choose_value("Gender", able.genders, view.gender)
+        split = _choose_value("Split", able.splits, view.split)
         alone = st.checkbox(
             "Map these speakers alone", view.alone, key="map Alone",
             help="Leave the tokens of other speakers, genders and splits out, and fit the axes without them; "
@@ -165,8 +181,7 @@ def _choose_filters(view: MapView, tokens: pd.DataFrame) -> MapView:
     )  # fmt: skip
 
 
-def _choose_value(label: str, column: pd.Series, chosen: str) -> str:
-    values = sorted(column.dropna().astype(str).unique())
+def _choose_value(label: str, values: list[str], chosen: str) -> str:
     return _pick(label, ["all", *values], chosen) if len(values) > 1 else "all"
 
 
@@ -213,6 +228,52 @@ class _Map:
         return digest((self.view.layout, self.shown.key))
 
 
+@dataclass(frozen=True)
+class _Marked:
+    """What is emphasised among the tokens of a map.
+
+    Attributes:
+        visible: those that the legend and the filters let through; they can be selected.
+        lit: those in colour: the selected ones of these, or all where fewer than two are selected.
+        selected: ids.
+        near: ids of the neighbours that are listed.
+        only: the classes that are chosen in the legend.
+    """
+
+    visible: np.ndarray
+    lit: np.ndarray
+    selected: tuple[str, ...]
+    near: tuple[str, ...]
+    only: tuple[str, ...]
+
+    def on(self, first: MapTokens, other: MapTokens) -> _Marked:
+        """The same tokens on another map."""
+        if first.key == other.key:
+            return self
+        rows = map_tokens.cache().get(("rows", first.key, other.key), lambda: _rows_of(first, other))
+        there = rows >= 0
+        return replace(self, visible=there & self.visible[rows], lit=there & self.lit[rows])
+
+
+def _rows_of(first: MapTokens, other: MapTokens) -> np.ndarray:
+    """For each token of the other map its row on the first; -1 where it is not there."""
+    return pd.Index(first.tokens["token_id"]).get_indexer(pd.Index(other.tokens["token_id"]))
+
+
+def _marked(
+    shown: MapTokens,
+    colour: np.ndarray,
+    only: tuple[str, ...],
+    match: np.ndarray | None,
+    selected: tuple[str, ...],
+    near: tuple[str, ...],
+) -> _Marked:
+    visible = np.isin(colour.astype(str), only) if only else np.ones(len(colour), dtype=bool)
+    visible &= True if match is None else match
+    chosen = shown.tokens["token_id"].isin(selected).to_numpy(dtype=bool) if len(selected) > 1 else True
+    return _Marked(visible, visible & chosen, selected, near, only)
+
+
 @st.fragment
 def _show_maps(
     inputs: ExplorerInputs, chosen: Sequence[tuple[MapTokens, MapView]], upload: Upload | None = None
@@ -239,8 +300,7 @@ def _show_maps(
     styles = None if colour.dtype.kind == "f" else class_styles(_colours_of(maps), view.colour, dark=dark)
     left, right = st.container(key="map-row").columns([3, 1], gap="small")
     side = right.container(key="map-side", gap="small")
-    only = _legend(side, styles, view)
-    ids = shown.tokens["token_id"]
+    legend, only = side.container(), _only(styles, view)
     selected = tuple(token for token in map_selection.current(view) if token in _known(shown))
     view = replace(view, only=only, tokens=selected)
     place = shown.place(selected[0]) if len(selected) == 1 else None
@@ -249,15 +309,13 @@ def _show_maps(
             above = st.container(gap="small")
             view = replace(view, near=choose_neighbours(view))
     keep_view(view, map_selection.STATE)
-    visible = np.isin(colour.astype(str), only) if only else np.ones(len(ids), dtype=bool)
-    visible &= True if match is None else match
-    lit = visible & (ids.isin(selected).to_numpy() if len(selected) > 1 else True)
-    near = _near(shown, view, place)
+    marked = _marked(shown, colour, only, match, selected, _near(shown, view, place))
     columns = left.columns(len(maps)) if len(maps) > 1 else [left]
     for key, column, one, query in zip(_CHARTS, columns, maps, queries, strict=False):
         with column:
             extra = _extra_points(one, query) if query is not None else ()
-            _draw(one, key, styles, set(ids[visible]), set(ids[lit]), selected, near, only, extra, dark=dark)
+            _draw(one, key, styles, marked.on(shown, one.shown), extra, dark=dark)
+    _legend(legend, styles, view)  # after the pictures, which need not wait for it
     with side:
         if place is not None:
             with above:
@@ -266,8 +324,7 @@ def _show_maps(
         elif upload is not None and queries[0] is not None and not selected:
             show_recording(inputs, shown, view, upload.name, queries[0])
         elif selected or match is not None:
-            members = np.flatnonzero(lit)
-            _show_many(inputs, maps[0], view, members, selected)
+            _show_many(inputs, maps[0], view, np.flatnonzero(marked.lit), selected)
         else:
             st.info(
                 "Every point is a token, placed by its latents. **Click a point to hear it**, and to see its "
@@ -290,7 +347,7 @@ def _placed(shown: MapTokens, view: MapView) -> _Map:
 
 
 def _colours_of(maps: Sequence[_Map]) -> set[str]:
-    return {str(name) for one in maps for name in np.unique(one.colour.astype(str))}
+    return {str(name) for one in maps for name in pd.unique(one.colour)}
 
 
 def _known(shown: MapTokens) -> frozenset[str]:
@@ -331,30 +388,36 @@ def _draw(
     one: _Map,
     key: str,
     styles: Mapping[str, ClassStyle] | None,
-    visible: set[str],
-    lit: set[str],
-    selected: Sequence[str],
-    near: Sequence[str],
-    only: Sequence[str],
+    marked: _Marked,
     extra: Sequence[tuple[float, float, str]],
     *,
     dark: bool,
 ) -> None:
-    """One picture, with the tokens in colour that are `lit`; those `visible` can be selected."""
-    tokens, colour = one.shown.tokens.iloc[one.drawn], one.colour[one.drawn]
+    """One picture, and `extra` points in it."""
+    ids, hover = map_tokens.cache().get(
+        ("texts", digest(one.drawn), *one.shown.key), lambda: _texts(one.shown.tokens.iloc[one.drawn])
+    )
+    colour = one.colour[one.drawn]
     frame = pd.DataFrame({
-        "token_id": tokens["token_id"].to_numpy(), "x": one.projection.places[:, 0], "y": one.projection.places[:, 1],
-        "held_out": one.projection.held_out, "hover": hover_texts(tokens).to_numpy(),
-        "coloured": tokens["token_id"].isin(lit).to_numpy(), "selectable": tokens["token_id"].isin(visible).to_numpy(),
+        "token_id": ids, "x": one.projection.places[:, 0], "y": one.projection.places[:, 1],
+        "held_out": one.projection.held_out, "hover": hover,
+        "coloured": marked.lit[one.drawn], "selectable": marked.visible[one.drawn],
         "value" if styles is None else "class": colour,
     })  # fmt: skip
     classes = () if styles is None else _class_places(one, colour)
+    only = marked.only
     data = picture(
-        frame, one.projection.axes, one.plane, styles=styles, selected=selected, near=near, title=_title(one),
+        frame, one.projection.axes, one.plane, styles=styles, selected=marked.selected, near=marked.near,
+        title=_title(one),
         classes=[place for place in classes if place.name != projections.UNKNOWN and (not only or place.name in only)],
         outline=map_selection.outline(one.plane), extra=extra,
     )  # fmt: skip
     scatter(data, key, lambda tokens, outline: map_selection.take(tokens, outline, one.plane), dark=dark)
+
+
+def _texts(tokens: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and what is shown under the pointer."""
+    return tokens["token_id"].to_numpy(dtype=object), hover_texts(tokens).to_numpy(dtype=object)
 
 
 def _class_places(one: _Map, colour: np.ndarray) -> Sequence[ClassPlace]:
@@ -371,18 +434,29 @@ def _title(one: _Map) -> str:
     )
 
 
-def _legend(place: Any, styles: dict[str, ClassStyle] | None, view: MapView) -> tuple[str, ...]:
-    """The classes as buttons that filter; returns those chosen."""
+def _legend_key(styles: Mapping[str, ClassStyle], view: MapView) -> str:
+    return f"only {view.colour} {view.phones} {view.unit} {len(styles)}"
+
+
+def _only(styles: Mapping[str, ClassStyle] | None, view: MapView) -> tuple[str, ...]:
+    """The classes that are chosen in the legend."""
     if styles is None:
         return ()
+    chosen = st.session_state.get(_legend_key(styles, view), view.only)
+    return tuple(name for name in styles if name in chosen)
+
+
+def _legend(place: Any, styles: Mapping[str, ClassStyle] | None, view: MapView) -> None:
+    """The classes as buttons that filter."""
+    if styles is None:
+        return
     names = list(styles)
-    chosen = place.container(key="map-legend").pills(
+    place.container(key="map-legend").pills(
         f"{view.colour}: choose classes to turn the others grey", names, selection_mode="multi",
         default=[name for name in view.only if name in styles],
         format_func=lambda name: f':color[{glyph(styles[name])}]{{foreground="{styles[name].colour}"}} {plain(name)}',
-        key=f"only {view.colour} {view.phones} {view.unit} {len(names)}", wrap=True, label_visibility="collapsed",
+        key=_legend_key(styles, view), wrap=True, label_visibility="collapsed",
     )  # fmt: skip
-    return tuple(chosen or ())
 
 
 def _show_many(inputs: ExplorerInputs, one: _Map, view: MapView, members: np.ndarray, selected: Sequence[str]) -> None:
