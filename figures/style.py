@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
@@ -314,6 +314,21 @@ def manner_styles(manners: Iterable[str]) -> dict[str, ClassStyle]:
     }
 
 
+def grouped(styles: Mapping[str, ClassStyle]) -> tuple[dict[str, str], dict[str, ClassStyle]]:
+    """The group of every class, and the style of every group: manners of articulation, or else the classes themselves.
+
+    Args:
+        styles: of every class.
+    """
+    if {look.group for look in styles.values()} <= {"other"}:
+        return {label: label for label in styles}, dict(styles)
+    groups = {label: str(look.group) for label, look in styles.items()}
+    looks = {manner: replace(look, group="other") for manner, look in manner_styles(groups.values()).items()}
+    if "other" in groups.values():
+        looks["other"] = ClassStyle(GREY, "o")
+    return groups, looks
+
+
 def interval_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
     """Styles of classes that are intervals of a number (`<175`, `175-185`, `>185`), ascending, from dark to light."""
 
@@ -389,8 +404,17 @@ def save_with_data(fig: Figure, data: pd.DataFrame, path_stem: str | Path) -> li
 
 def pdf(fig: Figure) -> bytes:
     """The figure as the bytes of a PDF file."""
+    return _bytes(fig, "pdf")
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    return _bytes(fig, "png")
+
+
+def _bytes(fig: Figure, kind: str) -> bytes:
     file = BytesIO()
-    _write(fig, file, "pdf")
+    _write(fig, file, kind)
     return file.getvalue()
 
 
