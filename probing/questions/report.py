@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.question import TOKEN_TARGETS
-from lvm_probe.probing.questions.results import TESTS, at_reported_k
+from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +32,13 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         frame: results of one target and method, under one protocol or several, of one table or several.
         notes: what was left out, and why.
     """
-    rows = _pooled(frame)
-    differences = _differences(rows)
+    rows = pooled(frame)
+    compared = _differences(rows)
     parts = [
         [_asked(rows)],
         _verdicts(rows),
         _aligned(_table(rows, _columns(rows))),
-        [_of_differences(rows), *_aligned(differences)] if differences else [],
+        [_of_differences(rows), *_aligned(compared)] if compared else [],
         _over_k(rows),
         _remarks(rows, notes),
     ]
@@ -47,10 +47,10 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 
 def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """The same for a notebook."""
-    rows = _pooled(frame)
+    rows = pooled(frame)
     table = _html_table(_table(rows, _columns(rows)))
-    if differences := _differences(rows):
-        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(differences)}"
+    if compared := _differences(rows):
+        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(compared)}"
     over_k = f"<pre>{html.escape(chr(10).join(_over_k(rows)))}</pre>" if _over_k(rows) else ""
     verdicts, remarks = ("<br>".join(map(html.escape, said)) for said in (_verdicts(rows), _remarks(rows, notes)))
     return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p>{table}{over_k}<p>{remarks}</p>"
@@ -78,12 +78,6 @@ def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
     columns = ["table", "protocol", "feature"] if len(set(rows["table"])) > 1 else ["protocol", "feature"]
     wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False) * 100
     return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
-
-
-def _pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all speakers; of a table of one speaker, that speaker's."""
-    all_speakers = frame["speaker"] == ""
-    return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
 
 
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
@@ -222,37 +216,26 @@ def _columns(rows: pd.DataFrame) -> _Columns:
 
 _DIFFERENCE_COLUMNS: _Columns = {
     "difference to": lambda row: row["against"],
-    "points": lambda row: _points(row["gap"]),
-    "95 % interval": lambda row: _to(_points(row["gap_low"]), _points(row["gap_high"])),
-    "effect": lambda row: _effect(row["gap_effect"]),
-    "p": lambda row: _p(row["gap_p"]),
+    "points": lambda row: _points(row["difference"]),
+    "95 % interval": lambda row: _to(_points(row["difference_low"]), _points(row["difference_high"])),
+    "effect": lambda row: _effect(row["effect"]),
+    "p": lambda row: _p(row["p_holm"]),
 }
 _DIFFERENCE_COLUMNS_CM: _Columns = {
     "difference to": lambda row: row["against"],
-    "cm": lambda row: _cm(row["gap"], "+"),
-    "95 % interval": lambda row: _to(_cm(row["gap_low"], "+"), _cm(row["gap_high"], "+")),
-    "effect": lambda row: _effect(row["gap_effect"]),
-    "p": lambda row: _p(row["gap_p"]),
+    "cm": lambda row: _cm(row["difference"], "+"),
+    "95 % interval": lambda row: _to(_cm(row["difference_low"], "+"), _cm(row["difference_high"], "+")),
+    "effect": lambda row: _effect(row["effect"]),
+    "p": lambda row: _p(row["p_holm"]),
 }
 
 
 def _differences(rows: pd.DataFrame) -> list[list[str]]:
-    """Heads and cells of the differences to Mel, to the untrained model and to the mean of the gender."""
-    import pandas as pd
-
-    height = "mae_cm" in rows
-    tables = []
-    for name, against in (("baseline", "gender mean"), ("mel", "Mel"), ("untrained", "untrained")):
-        column, p = f"minus_{name}{'_cm' * height}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
-        if column in rows:
-            gaps = {"gap": column, "gap_low": f"{column}_low", "gap_high": f"{column}_high"}
-            gaps |= {"gap_effect": f"effect_minus_{name}", "gap_p": f"{p}_holm"}
-            known = rows[rows[column].notna()]
-            tables.append(known.assign(against=against, **{new: known[old] for new, old in gaps.items()}))
-    every = pd.concat(tables)
+    """Heads and cells of the differences to baselines and to the untrained model."""
+    every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _DIFFERENCE_COLUMNS_CM if height else _DIFFERENCE_COLUMNS)
+    return _table(every, _DIFFERENCE_COLUMNS_CM if "mae_cm" in rows else _DIFFERENCE_COLUMNS)
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
