@@ -63,10 +63,11 @@ def default_features(table: TokenTable) -> tuple[Feature, ...]:
     The mean over a token washes out the phase that the lowest latent layer encodes; the log mean square keeps it
     (docs/results.md). So the joined layers appear twice, the second time with the log mean square of the lowest.
     """
-    return _default(table.extraction, table.features)
+    return usual_features(table.extraction, table.features)
 
 
-def _default(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
+def usual_features(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
+    """The same, of a table that was made so and has these columns."""
     layers = extraction.get("layers")
     if layers is None:  # a table that does not say: the latents, or the states of a model without latents
         latents, states = ([n for n in columns if n[0] == kind and n[1:].isdigit()] for kind in "zh")
@@ -84,5 +85,5 @@ def _default(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[F
 def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> frozenset[str] | None:
     """The columns that the features (or the default ones) consist of; None where the table lacks one of them."""
     known = extraction["features"]
-    columns = frozenset(part for feature in features or _default(extraction, known) for part in feature.parts)
+    columns = frozenset(part for feature in features or usual_features(extraction, known) for part in feature.parts)
     return columns if columns <= set(known) else None

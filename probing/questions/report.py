@@ -196,14 +196,14 @@ def _columns(rows: pd.DataFrame) -> _Columns:
 
 
 _DIFFERENCE_COLUMNS: _Columns = {
-    "difference to": lambda row: row["against"],
+    "difference to": lambda row: row["compared_with"],
     "points": lambda row: as_points(row["difference"]),
     "95 % interval": lambda row: as_signed_range(as_points(row["difference_low"]), as_points(row["difference_high"])),
     "effect": lambda row: as_effect(row["effect"]),
     "p": lambda row: as_p(row["p_holm"]),
 }
 _DIFFERENCE_COLUMNS_CM: _Columns = {
-    "difference to": lambda row: row["against"],
+    "difference to": lambda row: row["compared_with"],
     "cm": lambda row: as_cm(row["difference"], "+"),
     "95 % interval": lambda row: as_signed_range(as_cm(row["difference_low"], "+"), as_cm(row["difference_high"], "+")),
     "effect": lambda row: as_effect(row["effect"]),
@@ -271,7 +271,7 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then one on the others."""
     height = "mae_cm" in rows
     ours, theirs, number = (
-        ("mae_cm", "untrained_mae_cm", _cm) if height else ("accuracy", "untrained_accuracy", _percent)
+        ("mae_cm", "untrained_mae_cm", as_cm) if height else ("accuracy", "untrained_accuracy", as_percent)
     )
     shown = at_reported_k(rows)
     as_good, better = list[str](), list[str]()

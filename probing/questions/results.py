@@ -118,18 +118,18 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
     """The differences to everything that results are compared with, a row for each.
 
     Returns:
-        The columns of the results, and `against` (see `COMPARED_WITH`), `difference`, `difference_low`,
+        The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
         `difference_high`, `effect`, `p` and `p_holm`; fractions, or centimetres for `height-cm`.
     """
     unit = "_cm" if "mae_cm" in frame else ""
     tables = []
-    for name, against in COMPARED_WITH.items():
+    for name, other in COMPARED_WITH.items():
         column, p = f"minus_{name}{unit}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
         if column in frame:
             columns = {"difference": column, "difference_low": f"{column}_low", "difference_high": f"{column}_high"}
             columns |= {"effect": f"effect_minus_{name}", "p": p, "p_holm": f"{p}_holm"}
             known = frame[frame[column].notna()]
-            tables.append(known.assign(against=against, **{new: known[old] for new, old in columns.items()}))
+            tables.append(known.assign(compared_with=other, **{new: known[old] for new, old in columns.items()}))
     return pd.concat(tables)
 
 
