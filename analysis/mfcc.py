@@ -11,36 +11,31 @@ DELTA_SECONDS = 0.02
 """Reach of a derivative to either side: two frames at the usual hop of 10 ms."""
 
 
-def mfcc(
-    log_mel: Float[np.ndarray, "frames bins"],
-    *,
-    reach: int = 2,
-    coefficients: int = COEFFICIENTS,
-    lengths: Int[np.ndarray, " stretches"] | None = None,
-) -> Float[np.ndarray, "frames three_coefficients"]:
-    """The cepstrum of every frame, its first derivative over time and its second.
+def cepstrum(
+    log_mel: Float[np.ndarray, "frames bins"], coefficients: int = COEFFICIENTS
+) -> Float[np.ndarray, "frames coefficients"]:
+    """The cepstrum of every frame: the orthonormal DCT-II of its log-Mel bins (Davis and Mermelstein 1980).
 
-    The cepstrum is the orthonormal DCT-II of the log-Mel bins (Davis and Mermelstein 1980), without liftering. The
-    zeroth coefficient, the level of the frame, comes first.
-
-    Args:
-        log_mel: log-Mel spectrogram.
-        reach: of the derivatives, in frames; see `deltas`.
-        coefficients: number of cepstral coefficients.
-        lengths: of the stretches that the derivatives must not leave, in frames; see `deltas`.
+    There is no liftering. The zeroth coefficient, the level of the frame, comes first.
 
     Raises:
         InputError: fewer Mel bins than coefficients.
 
     Example:
-        >>> mfcc(np.zeros((10, 80))).shape
-        (10, 39)
+        >>> cepstrum(np.zeros((10, 80))).shape
+        (10, 13)
     """
     if log_mel.shape[1] < coefficients:
         raise InputError(f"{coefficients} cepstral coefficients need as many Mel bins; got {log_mel.shape[1]}")
-    cepstrum = dct(log_mel, type=2, norm="ortho", axis=1)[:, :coefficients]
-    first = deltas(cepstrum, reach, lengths)
-    return np.concatenate([cepstrum, first, deltas(first, reach, lengths)], axis=1)
+    return dct(log_mel, type=2, norm="ortho", axis=1)[:, :coefficients]
+
+
+def with_derivatives(
+    steps: Float[np.ndarray, "frames dims"], reach: int, lengths: Int[np.ndarray, " stretches"] | None = None
+) -> Float[np.ndarray, "frames three_dims"]:
+    """Every frame, its first derivative over time and its second; the arguments are those of `deltas`."""
+    first = deltas(steps, reach, lengths)
+    return np.concatenate([steps, first, deltas(first, reach, lengths)], axis=1)
 
 
 def deltas(

@@ -167,8 +167,12 @@ def held_out(
 
     Example:
         >>> groups, prompts = np.array([0, 0, 1, 1]), np.array([7, 8, 7, 9])
-        >>> [(fold.judged.tolist(), fold.excluded.tolist()) for fold in held_out("grouped", 4, groups, prompts)]
-        [([0], [0, 1, 2]), ([1], [0, 1]), ([2], [0, 2, 3]), ([3], [2, 3])]
+        >>> for fold in held_out("grouped", 4, groups, prompts):
+        ...     print(fold.judged, "judged without", sorted(fold.excluded.tolist()))
+        [1] judged without [0, 1]
+        [0] judged without [0, 1, 2]
+        [3] judged without [2, 3]
+        [2] judged without [0, 2, 3]
     """
     match protocol:
         case "paper" | "nested":

@@ -27,6 +27,9 @@ LEVEL = 0.95
 MIN_GROUPS = 3
 """Fewest groups (speakers) for an interval or a test: the spread of two tells next to nothing."""
 
+_ROUNDING = 1e-12
+"""A variance below this share of the largest there could be is that of equal groups."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -150,22 +153,22 @@ def share_interval(statistic: Jackknife, *, shared_training: bool = False) -> In
     """An interval for a share, such as an accuracy, that stays between 0 and 1.
 
     Wilson's score interval (Wilson 1927) with the number of independent rows that has the jackknife's variance in place
-    of the number of rows, and Student's t in place of the normal (as Korn and Graubard 1998 for surveys). Where all or
-    none are right the variance says nothing, and each group counts as one row.
+    of the number of rows, and Student's t in place of the normal (as Korn and Graubard 1998 for surveys). Where all
+    groups have the same share, above all none or all, the variance says nothing, and each group counts as one row.
 
     Args:
         statistic: of shares.
         shared_training: see `Jackknife.variance`.
 
     Example:
-        >>> right = Jackknife.of_means(np.arange(60)[:, None] % 5 > 0, np.arange(60) // 10)
+        >>> right = Jackknife.of_means(np.arange(60)[:, None] % 7 > 1, np.arange(60) // 10)
         >>> interval = share_interval(right)
         >>> interval.low.round(2), interval.high.round(2)
-        (array([0.65]), array([0.9]))
+        (array([0.6]), array([0.78]))
     """
     share, variance = np.clip(statistic.value, 0.0, 1.0), statistic.variance(shared_training=shared_training)
     spread = share * (1 - share)
-    known = (variance > 0) & (spread > 0)
+    known = variance > _ROUNDING * spread
     groups = len(statistic.without)
     independent = np.divide(spread, variance, out=np.full(share.shape, float(groups)), where=known)
     independent[np.isnan(variance)] = np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,22 @@ def add_part(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--speaker", type=names, action="extend", metavar="ID,ID", help="only these speakers; repeatable"
     )
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """The type of options such as `--seeds 0,1,2`."""
+    numbers = tuple(_seed(part.strip()) for part in text.split(","))
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"'{text}': give each seed once")
+    return numbers
+
+
+def milliseconds(text: str) -> float:
+    """The type of options such as `--context 40ms`, which may be in seconds too, as in `0.04s`."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}': give a time with its unit, such as 40ms or 0.04s")
+    return round(float(found[1]) * (1000 if found[2] == "s" else 1), 6)
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

@@ -68,13 +68,13 @@ def _columns(several_tables: bool) -> list[Column]:
         percent("balanced", "balanced_accuracy"), percent("null", "null_accuracy"),
         percent("chance", "chance"), percent("untrained", "untrained_accuracy"),
         percent("paper protocol", "paper_accuracy"), percent("difference to Mel", "minus_mel", "+.1f"),
-        ("p", lambda row: number(row["p_minus_mel"], ".4f")),
+        ("p", lambda row: number(row["p_minus_mel_holm"], ".4f")),
     ]  # fmt: skip
 
 
 def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
     over = ", ".join(sorted(set(frame["interval"]) - {"none"}))
-    intervals = f"Intervals: bootstrap over {over}." if over else "One speaker, so no intervals."
+    intervals = f"Intervals: over {over}." if over else "Too few speakers for intervals."
     return (
         f"Accuracy in per cent of k nearest neighbours among at most {frame['lda_dims'].max()} linear discriminants, "
         f"for {_subject(inputs)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
@@ -82,7 +82,7 @@ def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
         f"one row per speaker). Null: the same on permuted labels (mean over {number_range(frame['permutations'])} "
         "permutations); chance: share of the most frequent class; untrained: the same model with random weights; paper "
         "protocol: accuracy on the same rows when LDA has seen the held-out token, which is biased upward. Difference "
-        f"to Mel in points, with the p value of a sign-flip test over speakers. {intervals}"
+        f"to Mel in points, with a p value over speakers, adjusted after Holm. {intervals}"
     )
 
 

@@ -34,6 +34,7 @@ def extract(
     seed: int = 0,
     units: str | Sequence[str] | None = None,
     also: str | Sequence[str] = (),
+    context_ms: float | None = None,
     speakers: str | Sequence[str] | None = None,
     add: bool = False,
     untrained: bool = False,
@@ -62,9 +63,11 @@ def extract(
         units: one or several of "phoneme", "word", "utterance" (default: "phoneme", or with `add` those of the table).
         also: further features: "mfcc", "stats" (of raw frames), "states" (of a model with latents), "halves" (means
             over the halves of a token).
+        context_ms: milliseconds of audio before and after each token of which every feature F gets two more columns,
+            `F_before` and `F_after` (default: none).
         speakers: ids of the speakers to extract (default: all).
-        add: add these units and features to the table in `out`, which was made with the same other arguments; only what
-            is missing is computed.
+        add: add these units, features and context to the table in `out`, which was made with the same other arguments;
+            only what is missing is computed.
         untrained: the same model with random weights, as a baseline.
         mel_bins: bands of the Mel baseline.
         mel_window: samples of its windows.
@@ -114,6 +117,7 @@ def extract(
         seed=seed,
         units=addition.units_wanted(None if units is None else _names(units), folder, add=add),
         also=_names(also),
+        context_ms=None if context_ms is None else float(context_ms),
         untrained=untrained,
         mel=Mel(mel_bins, mel_window, mel_fft),
     )

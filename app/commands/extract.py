@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, names, open_corpus
-from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files, print_left_out
+from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, milliseconds, names, open_corpus, seeds
+from lvm_probe.app.output import Output, print_changed_files, print_left_out
 from lvm_probe.models.device import pick_device
+from lvm_probe.models.io.files import check_writable
+from lvm_probe.models.io.lock import locked
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
+    from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.features.cluster import DaskExecutor
     from lvm_probe.probing.features.source_spec import SourceSpec
 
@@ -47,6 +51,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--layer", type=int, action="append", metavar="L", help="layer of the torchaudio model, from 1; repeatable"
     )
     model.add_argument("--untrained", action="store_true", help="random weights instead, as a baseline")
+    model.add_argument(
+        "--seeds",
+        type=seeds,
+        metavar="N,N",
+        help="of the random weights, a table each: TABLE for the first, TABLE-N for every further seed N (default: "
+        "--seed alone)",
+    )
     add_part(add_corpus(parser))
     rows = parser.add_argument_group("rows and columns of the table")
     rows.add_argument(
@@ -62,6 +73,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT,WHAT",
         help="more features: mfcc; stats (frame statistics); states (h1, ... of a model with latents); halves (means "
         "over a token's first and second half) (default: none)",
+    )
+    rows.add_argument(
+        "--context",
+        type=milliseconds,
+        metavar="TIME",
+        help="two more columns for every feature F: F_before and F_after, from so much audio on either side of each "
+        "token, such as 40ms (default: none)",
     )
     rows.add_argument("--mel-bins", type=int, default=80, metavar="N", help="Mel bands")
     rows.add_argument("--mel-window", type=int, default=256, metavar="N", help="audio samples in a Mel window")
@@ -103,41 +121,67 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--add",
         action="store_true",
-        help="add these --units and --also to the table in --out, made with the same other options; only what is "
-        "missing is computed",
+        help="add these --units, --also and --context to the table in --out, made with the same other options; only "
+        "what is missing is computed",
     )
 
 
-@exclusive_output_folder
 def run(args: argparse.Namespace) -> Output:
-    """Extract the parts of the table that are not there yet."""
+    """Extract the parts of the table, or of the tables of several seeds, that are not there yet."""
+    _check(args)
+    args.corpus = str(Path(args.corpus).expanduser().absolute())  # error messages and the table name its files
+    out, (first, *others) = Path(args.out), args.seeds or (args.seed,)
+    tables = {first: out} | {seed: out.with_name(f"{out.name}-{seed}") for seed in others}
+    for table in tables.values():
+        check_writable(table)
+
+    @functools.cache
+    def corpus_at(sample_rate: int) -> Corpus:
+        return open_corpus(args, sample_rate).select(split=args.split, speakers=args.speaker)
+
+    outputs = []
+    for seed, table in tables.items():
+        with locked(table):
+            outputs.append(_write_table(args, seed, table, corpus_at))
+    if args.seeds is None:
+        return outputs[0]
+    return Output({"tables": [output.document for output in outputs]}, "\n\n".join(output.text for output in outputs))
+
+
+def _write_table(args: argparse.Namespace, seed: int, out: Path, corpus_at: Callable[[int], Corpus]) -> Output:
+    """Extract the parts of one table that are not there yet.
+
+    Args:
+        args: the options.
+        seed: of the draws and of untrained weights.
+        out: folder of the table, locked.
+        corpus_at: opens the corpus for a model of this sample rate.
+    """
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora import non_speech
     from lvm_probe.probing.corpora.corpus import abbreviated, unaligned
     from lvm_probe.probing.features import addition, extraction
 
-    out = Path(args.out)
-    _check(args)
-    spec = _spec(args)
-    args.corpus = str(Path(args.corpus).expanduser().absolute())  # error messages and the table name its files
+    spec = _spec(args, seed)
     sampling = {
         name: value if getattr(args, name) is None else getattr(args, name) for name, value in MONTE_CARLO.items()
     }
     settings = extraction.Settings.of(
         samples=args.samples,
         estimator=sampling["estimator"],
-        seed=args.seed,
+        seed=seed,
         units=addition.units_wanted(args.units, out, add=args.add),
         untrained=args.untrained,
         mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
         also=args.also,
+        context_ms=args.context,
     )
     began = time.monotonic()
     with _executor(args, spec, sampling["memory"]) as executor:
         device = pick_device("cpu" if executor else args.device)
         opened = spec.open(device)
         rate = opened.model.config.sample_rate if isinstance(opened, Checkpoint) else opened.sample_rate
-        corpus = open_corpus(args, rate).select(split=args.split, speakers=args.speaker)
+        corpus = corpus_at(rate)
         with bar(corpus.seconds, "extract") as advance:
             result = extraction.extract(
                 opened,
@@ -200,9 +244,13 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--workers: those of --cluster are started on its machines; leave it out")
     if args.encoder and args.untrained:
         raise InputError("--untrained: needs --ckpt or --torchaudio; give an encoder with random weights instead")
+    if args.seeds and not args.untrained:
+        raise InputError("--seeds: draws the weights of --untrained; leave it out, or give --untrained")
+    if args.seeds and args.seed:
+        raise InputError(f"--seed {args.seed}: --seeds names them all; leave --seed out")
 
 
-def _spec(args: argparse.Namespace) -> SourceSpec:
+def _spec(args: argparse.Namespace, seed: int) -> SourceSpec:
     """The model by name."""
     from lvm_probe.probing.features.source_spec import SourceSpec
 
@@ -212,7 +260,7 @@ def _spec(args: argparse.Namespace) -> SourceSpec:
         torchaudio=args.torchaudio,
         weights=Path(args.weights) if args.weights else None,
         layers=tuple(args.layer or ()),
-        untrained_seed=args.seed if args.untrained else None,
+        untrained_seed=seed if args.untrained else None,
     )
 
 

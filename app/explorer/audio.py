@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from lvm_probe.analysis.shape_annotations import Float, Float32, Shaped
-from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
+from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio, resample
 from lvm_probe.probing.corpora.corpus import Utterance
 
 _FADE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.2
 _WINDOW_SECONDS = 0.008  # resolves formants and the closures of stops rather than harmonics
 _MOST_COLUMNS = 700
 _HIGHEST_HZ = 8000.0
@@ -51,12 +53,34 @@ def clip(utterance: Utterance, start: int, end: int, margin_s: float = 0.0) -> b
         InputError: the audio cannot be read; it names the file.
     """
     margin = round(margin_s * utterance.sample_rate)
-    piece = samples(utterance)[max(0, start - margin) : end + margin].copy()
+    return wav(_faded(utterance, start - margin, end + margin), utterance.sample_rate)
+
+
+def in_a_row(pieces: Sequence[tuple[Utterance, int, int]]) -> bytes:
+    """Samples [start, end) of several recordings one after the other, with pauses between them, as WAV.
+
+    Each is faded as in `clip`. The rate is that of the first; others are resampled.
+
+    Raises:
+        InputError: an audio file cannot be read, or its rate not converted; it names the file.
+    """
+    rate = pieces[0][0].sample_rate
+    pause = np.zeros(round(_PAUSE_SECONDS * rate), np.float32)
+    joined: list[np.ndarray] = []
+    for utterance, start, end in pieces:
+        piece = _faded(utterance, start, end)
+        joined += [resample(piece, utterance.sample_rate, rate, utterance.audio), pause]
+    return wav(np.concatenate(joined[:-1]), rate)
+
+
+def _faded(utterance: Utterance, start: int, end: int) -> Float32[np.ndarray, " n"]:
+    """Those of samples [start, end) that the recording has, faded at both ends."""
+    piece = samples(utterance)[max(0, start) : end].copy()
     fade = min(round(_FADE_SECONDS * utterance.sample_rate), len(piece) // 2)
     rising = np.linspace(0, 1, fade, endpoint=False, dtype=np.float32)
     piece[:fade] *= rising
     piece[len(piece) - fade :] *= rising[::-1]
-    return wav(piece, utterance.sample_rate)
+    return piece
 
 
 def wav(samples: Shaped[np.ndarray, " n"], rate: int) -> bytes:

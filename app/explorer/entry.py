@@ -16,6 +16,7 @@ from lvm_probe.app.explorer.views import plain
 
 PAGES = (
     ("map", "Map", ":material/scatter_plot:"),
+    ("dimensions", "Dimensions", ":material/bar_chart:"),
     ("questions", "Questions", ":material/help:"),
     ("utterance", "Utterance", ":material/graphic_eq:"),
     ("change", "Change a latent", ":material/tune:"),

@@ -15,8 +15,10 @@ from lvm_probe.app.explorer import latent_probes, reconstruction
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.corpora.corpus import Segment, Utterance
+from lvm_probe.probing.corpora.recordings import CorpusRecording
 from lvm_probe.probing.diagnostics import kl_rate
+from lvm_probe.probing.diagnostics.dimensions import LayerDimensions, measure_dimensions
 
 Progress = Callable[[float], None]
 
@@ -38,6 +40,15 @@ def layer_kl(
 ) -> tuple[kl_rate.LayerKL, ...]:
     """`kl_rate.layer_kl`."""
     return kl_rate.layer_kl(_checkpoint(file).model, name, pcm, draws, seed)
+
+
+def dimensions(
+    file: CheckpointFile, utterances: Sequence[Utterance], draws: int, *, progress: Progress
+) -> tuple[LayerDimensions, ...]:
+    """`probing.diagnostics.dimensions.measure_dimensions`."""
+    model = _checkpoint(file).model
+    recordings = [CorpusRecording(utterance, model.config.sample_rate, keep=False) for utterance in utterances]
+    return measure_dimensions(model, recordings, draws=draws, progress=progress)
 
 
 def reconstruct(

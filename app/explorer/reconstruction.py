@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from lvm_probe.analysis.shape_annotations import Float, Int16
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import utterance_generator
 from lvm_probe.probing.corpora.corpus import Segment
+
+Below = Literal["unchanged", "inferred again", "from their prior"]
+"""What happens to the layers below a layer that is changed."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,26 @@ def reconstruct(
     output, _ = model.decode(encoded, layers, lengths)
     expectation, draw = (x[0, : len(pcm)].numpy() for x in (output.centre(), output.sample(generator)))
     return Reconstruction(expectation, draw, tuple(layer.z[:, 0].numpy() for layer in layers))
+
+
+def options_for_change(
+    own: Reconstruction, layer: int, z: Float[np.ndarray, "_steps _size"], below: Below
+) -> tuple[tuple[int, ...], dict[int, np.ndarray]]:
+    """The options `prior` and `given` of `reconstruct` for a change of one layer.
+
+    Args:
+        own: the recording, reconstructed without a change.
+        layer: the layer that is changed.
+        z: its new latents.
+        below: what happens to the layers below it.
+    """
+    match below:
+        case "unchanged":
+            return (), {l: own.latents[l] for l in range(layer)} | {layer: z}
+        case "inferred again":
+            return (), {layer: z}
+        case "from their prior":
+            return tuple(range(layer)), {layer: z}
 
 
 def repeated(z: Float[np.ndarray, "steps size"], steps: int) -> Float[np.ndarray, "wanted size"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import streamlit as st
@@ -16,6 +16,7 @@ from lvm_probe.probing.corpora.corpus import Speaker, Utterance
 from lvm_probe.probing.corpora.recordings import read_pcm
 
 if TYPE_CHECKING:
+    from lvm_probe.app.explorer.reconstruction import Below
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 
 MAX_SECONDS = 30
@@ -127,6 +128,21 @@ def choose_output() -> str:
         help="The expectation of p(x | z) sounds muffled, a draw from it noisy.",
     )  # fmt: skip
     return str(chosen)
+
+
+def choose_below(layer: int) -> Below:
+    """What happens to the layers below one that is changed; nothing to choose for the lowest."""
+    from lvm_probe.app.explorer.reconstruction import Below
+
+    if layer == 0:
+        return "unchanged"
+    chosen: Below = st.selectbox(
+        "Layers below", get_args(Below), key="below", bind="query-params",
+        help="Unchanged: only the decoding and the priors below depend on the change. Inferred again: from the audio "
+        "of this recording, which can undo the change. From their prior: only the layers above still depend on the "
+        "recording.",
+    )  # fmt: skip
+    return chosen
 
 
 def speaker_text(id: str, gender: str | None, height_cm: float | None, *others: str | None) -> str:

@@ -12,6 +12,7 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
+from streamlit.runtime.pages_manager import PagesManager
 
 from lvm_probe.app.explorer.entry import PAGES
 
@@ -24,5 +25,9 @@ def _page(request: Request) -> HTMLResponse:
     html = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     return HTMLResponse(html.replace("<head>", f"<head>{ROOT}", 1), headers={"Cache-Control": "no-cache"})
 
+
+# The first session may open the address of a page. Streamlit would take the folder `pages` for scripts of its own and
+# show an empty page, until `entry` has once called `st.navigation`.
+PagesManager.uses_pages_directory = False
 
 app = st.App(SCRIPT, routes=[Route(f"/{name}", _page) for name, _, _ in PAGES[1:]])  # the first is at the root

@@ -34,7 +34,9 @@ def word_at(inputs: ExplorerInputs, row: pd.Series) -> str | None:
     return next((word.label for word in words if word.start <= middle < word.end), None)
 
 
-def show_audio(inputs: ExplorerInputs, row: pd.Series, *, autoplay: bool, whole: bool = False) -> None:
+def show_audio(
+    inputs: ExplorerInputs, row: pd.Series, *, autoplay: bool, whole: bool = False, key: str = "spectrogram"
+) -> None:
     """Players and spectrogram of a token, or of its whole utterance, or the reason why there are none."""
     try:
         utterance = inputs.utterance(row["utterance"])
@@ -52,4 +54,4 @@ def show_audio(inputs: ExplorerInputs, row: pd.Series, *, autoplay: bool, whole:
     left.audio(alone, format="audio/wav", autoplay=autoplay)
     right.caption("In context")
     right.audio(context, format="audio/wav")
-    st.plotly_chart(picture, key="spectrogram", config={"displayModeBar": False})
+    st.plotly_chart(picture, key=key, config={"displayModeBar": False})

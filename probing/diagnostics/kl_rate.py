@@ -62,12 +62,14 @@ class LayerKL:
         bits_by_dimension: of each latent dimension, summed over time.
         bits_by_draw: of each draw, summed over time.
         mean: posterior mean at each time step.
+        mean_square: of each latent dimension, E[z²] under the posterior, averaged over time too.
     """
 
     bits: Float[np.ndarray, " steps"]
     bits_by_dimension: Float[np.ndarray, " latent"]
     bits_by_draw: Float[np.ndarray, " draws"]
     mean: Float[np.ndarray, "steps latent"]
+    mean_square: Float[np.ndarray, " latent"]
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def layer_kl(
     by_dimension = [np.zeros(size) for size in model.latents]
     by_draw = [np.zeros(draws) for _ in model.latents]
     mean = [np.zeros((steps, size)) for steps, size in zip(sampler.steps, model.latents, strict=True)]
+    squares = [np.zeros(size) for size in model.latents]
     for paths in sampler.batches(range(draws), memory_gb):
         for stretch in sampler.draw(paths):
             for l, (first, layer) in enumerate(stretch):
@@ -234,9 +237,11 @@ def layer_kl(
                 by_dimension[l] += kl.sum((0, 1)).cpu().numpy()
                 by_draw[l][paths.start : paths.stop] += kl.sum((0, 2)).cpu().numpy()
                 mean[l][here] += layer.posterior.mean.sum(1, dtype=torch.float64).cpu().numpy()
+                square = layer.posterior.mean.double() ** 2 + layer.posterior.std.double() ** 2
+                squares[l] += square.sum((0, 1)).cpu().numpy()
     return tuple(
-        LayerKL(b / draws, d / draws, p, m / draws)
-        for b, d, p, m in zip(bits, by_dimension, by_draw, mean, strict=True)
+        LayerKL(b / draws, d / draws, p, m / draws, s / (draws * len(m)))
+        for b, d, p, m, s in zip(bits, by_dimension, by_draw, mean, squares, strict=True)
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.frames import SPLIT_HERTZ, STATISTICS, frame_statistics
 from lvm_probe.analysis.mel import log_mel
-from lvm_probe.analysis.mfcc import COEFFICIENTS, delta_reach, mfcc
+from lvm_probe.analysis.mfcc import COEFFICIENTS, cepstrum, delta_reach, with_derivatives
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
@@ -74,7 +74,7 @@ def pooled(
         features["mel_halves"] = pool.halves(frames)
     if "mfcc" in settings.also:
         reach = delta_reach(sample_rate, hop)
-        features["mfcc"] = pool.mean_within(frames, lambda own, lengths: mfcc(own, reach=reach, lengths=lengths))
+        features["mfcc"] = pool.mean_within(cepstrum(frames), lambda own, n: with_derivatives(own, reach, n))
     if "stats" in settings.also:
         features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
     return features

@@ -16,13 +16,13 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.models.io.files import remove_unfinished, write_atomically
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.features import token_table
+from lvm_probe.probing.features import context, token_table
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.token_table import ADDITION, EXTRACTION
 
-WITHOUT_MODEL = ("mfcc", "stats")
+WITHOUT_MODEL = {name + ending for name in ("mfcc", "stats") for ending in ("", *context.ENDINGS)}
 """Features that can be added without running the model."""
-_MAY_DIFFER = ("expected_tokens", "features", "also", "layers", "versions", "begun")
+_MAY_DIFFER = ("expected_tokens", "features", "also", "context_ms", "layers", "versions", "begun")
 
 
 class Compute(Protocol):
@@ -47,15 +47,25 @@ def extended(settings: Settings, table: Path) -> Settings:
     """The settings with the units and features that the table has already, these first.
 
     Raises:
-        InputError: there is no such table, it is unfinished, or it has features that `with_feature` added.
+        InputError: there is no such table, it is unfinished, or it has another context, or features that `with_feature`
+            added.
     """
     found = token_table.read_extraction(table)
     if "added" in found:
         raise InputError(f"{table}: holds a table with features of your own; add to the table that it was made from")
     if len(token_table.existing_parts(table, found["parts"])) < found["parts"]:
         raise InputError(f"{table}: unfinished; first finish it by the same command as before, without --add")
+    there, asked = found.get("context_ms"), settings.context_ms
+    if there is not None and asked not in (None, there):
+        raise InputError(
+            f"{table}: has {there:g} ms of context, and a table has only one; leave --context out, or choose "
+            "another --out"
+        )
     return replace(
-        settings, units=(*units_of(table), *settings.units), also=(*(found.get("also") or ()), *settings.also)
+        settings,
+        units=(*units_of(table), *settings.units),
+        also=(*(found.get("also") or ()), *settings.also),
+        context_ms=there if asked is None else asked,
     )
 
 
@@ -125,7 +135,7 @@ class ExistingPart:
         """
         known = np.array([self.rows.get(id, -1) for id in ids])
         new = [name for name in sizes if name not in self.features]
-        run = known < 0 if set(new) <= set(WITHOUT_MODEL) else np.ones(len(ids), dtype=bool)
+        run = known < 0 if set(new) <= WITHOUT_MODEL else np.ones(len(ids), dtype=bool)
         values = {name: np.empty((len(ids), size), np.float32) for name, size in sizes.items()}
         for model, which in ((True, run), (False, ~run)):
             if which.any() and (model or new):

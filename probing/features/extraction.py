@@ -34,7 +34,7 @@ from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
-from lvm_probe.probing.features import acoustic, addition, token_table
+from lvm_probe.probing.features import acoustic, addition, context, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
 from lvm_probe.probing.features.sources import ModelSource, Source
@@ -328,7 +328,8 @@ def _source(
 
 def feature_sizes(source: Source, settings: Settings) -> dict[str, int]:
     """Names and lengths of the table's features."""
-    return source.sizes | acoustic.sizes(settings, source.sample_rate)
+    sizes = source.sizes | acoustic.sizes(settings, source.sample_rate)
+    return sizes if settings.context_ms is None else context.with_context(sizes)
 
 
 def features(
@@ -352,8 +353,14 @@ def features(
     """
     pcm = read_pcm(utterance, source.sample_rate)
     segments = segments_at_rate(segments, utterance.sample_rate, source.sample_rate, len(pcm))
+    tokens = len(segments)
+    if settings.context_ms is not None:
+        reach = max(1, round(settings.context_ms * source.sample_rate / 1000))
+        segments += context.around(segments, reach, len(pcm))
     pooled = source.pooled(utterance.id, pcm, segments) if run_model else {}
     pooled |= acoustic.pooled(to_float(pcm), segments, settings, source.sample_rate, source.hop)
+    if settings.context_ms is not None:
+        pooled = context.as_columns(pooled, tokens)
     for name, values in pooled.items():
         if not name.endswith("_var") and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
@@ -437,6 +444,7 @@ def _describe(
         "mel": mel | {"hop": source.hop},
         **({"mfcc": {"derivatives": "within the token"}} if "mfcc" in sizes else {}),  # once over the whole utterance
         "also": list(settings.also),
+        "context_ms": settings.context_ms,
         "layers": list(source.layers),
         "expected_tokens": counts,
         "features": sizes,
@@ -479,7 +487,7 @@ def _start_or_continue(out: Path, description: dict[str, Any], parts: Sequence[C
         differing = [k for k in description if k not in ignored and found.get(k) != description[k]]
         written = token_table.existing_parts(out, found["parts"])
         if differing and written and not (differing == ["corpus"] and all(unchanged(index) for index in written)):
-            others = set(differing) - {"expected_tokens", "features", "also"}
+            others = set(differing) - {"expected_tokens", "features", "also", "context_ms"}
             cure = "choose another --out or delete it" if others else "give --add to add to it, or choose another --out"
             raise InputError(f"{out}: holds another extraction (its {', '.join(differing)} differ); {cure}")
         if differing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -57,6 +58,8 @@ class Settings:
         untrained: whether the model's weights are replaced by random ones.
         mel: the Mel baseline.
         also: further features, among `ALSO`.
+        context_ms: milliseconds of audio before and after each token of which columns are added; None for no such
+            columns.
 
     Raises:
         InputError: a value is unknown or out of range.
@@ -69,6 +72,7 @@ class Settings:
     untrained: bool = False
     mel: Mel = Mel()
     also: tuple[str, ...] = ()
+    context_ms: float | None = None
 
     @classmethod
     def of(cls, *, samples: int | None = None, estimator: Estimator = "posterior-mean", **others: Any) -> Settings:
@@ -87,5 +91,7 @@ class Settings:
             raise InputError(f"--estimator {self.estimator}: choose {' or '.join(get_args(Estimator))}")
         if "mfcc" in self.also and self.mel.bins < COEFFICIENTS:
             raise InputError(f"--also mfcc: {COEFFICIENTS} coefficients need as many --mel-bins, not {self.mel.bins}")
+        if self.context_ms is not None and not 0 < self.context_ms < math.inf:
+            raise InputError(f"--context {self.context_ms:g}ms: give more than nothing, such as 40ms, or leave it out")
         object.__setattr__(self, "units", tuple(dict.fromkeys(self.units)))
         object.__setattr__(self, "also", tuple(name for name in ALSO if name in self.also))

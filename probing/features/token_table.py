@@ -264,6 +264,8 @@ def _source(extraction: dict[str, Any]) -> str:
     parts = [f"untrained {name}" if extraction.get("untrained") else name] if name else []
     if samples := extraction.get("samples"):
         parts.append(f"{samples} draws ({extraction.get('estimator')}), seed {extraction.get('seed')}")
+    if context_ms := extraction.get("context_ms"):
+        parts.append(f"{context_ms:g} ms of context")
     if "utterances" in corpus:
         parts.append(f"{corpus['utterances']:,} utterances of {corpus.get('name')}")
     return "; ".join(parts)
@@ -317,6 +319,7 @@ def _is_extraction(document: dict[str, Any]) -> bool:
         and _is_count(document.get("parts"), _MAX_PARTS)
         and all(isinstance(document.get(name) or {}, dict) for name in _DICTS)
         and all(isinstance(document.get(name) or [], list) for name in _LISTS)
+        and isinstance(document.get("context_ms") or 0, int | float)
     )
 
 

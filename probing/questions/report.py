@@ -222,7 +222,8 @@ def _differences(rows: pd.DataFrame) -> list[list[str]]:
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
     unit = "cm (less is better)" if "mae_cm" in rows else "points"
-    tests = int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())
+    if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
+        return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
     return f"Differences in {unit}: 95 % intervals; effects in standard deviations between speakers{adjusted}."
 
@@ -268,22 +269,26 @@ def _where(rows: pd.DataFrame, row: pd.Series) -> str:
 
 
 def _of_untrained(rows: pd.DataFrame) -> list[str]:
-    """A sentence on the features that the untrained model is as good at, then one on the others."""
+    """A sentence on the features that the untrained model is as good at, then those on the others."""
     height = "mae_cm" in rows
     ours, theirs, number = (
         ("mae_cm", "untrained_mae_cm", as_cm) if height else ("accuracy", "untrained_accuracy", as_percent)
     )
     shown = at_reported_k(rows)
-    as_good, better = list[str](), list[str]()
+    heads = [
+        "The trained model is not better than the untrained one for",
+        "The trained model is better than the untrained one for",
+        "The trained against the untrained model, with too few to test:",
+    ]
+    said: list[list[str]] = [[], [], []]
     for _, row in shown[shown[theirs].notna()].iterrows():
         if height and row["gender"]:
             continue
         gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
         figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
-        is_better = gain > 0 and p < 0.05
-        (better if is_better else as_good).append(f"{row['feature']} ({_where(rows, row)}: {figures})")
-    said = [f"The trained model is not better than the untrained one for {'; '.join(as_good)}."] if as_good else []
-    return said + ([f"The trained model is better than the untrained one for {'; '.join(better)}."] if better else [])
+        which = 2 if p != p else int(gain > 0 and p < 0.05)
+        said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
+    return [f"{head} {'; '.join(cases)}." for head, cases in zip(heads, said, strict=True) if cases]
 
 
 def _accuracy_verdicts(rows: pd.DataFrame) -> list[str]:

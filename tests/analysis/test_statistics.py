@@ -97,6 +97,12 @@ def test_speakers_who_all_succeed_still_have_an_interval(right) -> None:
     assert [interval.low[0], interval.high[0]] == pytest.approx([0, width] if right == 0 else [1 - width, 1])
 
 
+def test_equal_shares_of_all_speakers_do_not_make_an_interval_of_no_width() -> None:
+    statistic = Jackknife.of_means(np.arange(60)[:, None] % 5 > 0, np.arange(60) // 10)
+    interval = share_interval(statistic)
+    assert interval.low[0] < 0.6 < 0.8 < 0.9 < interval.high[0]
+
+
 def test_a_share_in_the_middle_has_nearly_students_interval() -> None:
     rng = np.random.default_rng(4)
     statistic = Jackknife.of_means(rng.random((40_000, 1)) < 0.5, np.arange(40_000) // 1000)

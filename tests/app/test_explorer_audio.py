@@ -55,6 +55,17 @@ def test_a_file_that_has_gone_is_said_in_one_line(tone: Utterance) -> None:
     assert "\n" not in str(told.value)
 
 
+def test_pieces_in_a_row_have_pauses_between_them_and_one_rate(tone: Utterance, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.full(800, 0.25), 8000, subtype="PCM_16")
+    slow = Utterance("B_1", Speaker("B"), tmp_path / "slow.wav", 800, 8000)
+    pcm, rate = heard(audio.in_a_row([(tone, 0, 1000), (slow, 0, 800), (tone, 15_000, 17_000)]))
+    assert rate == RATE
+    assert len(pcm) == 1000 + 3200 + 1600 + 3200 + 1000  # 0.2 s of pause, a recording at half the rate, one that ends
+    np.testing.assert_array_equal(pcm[:1000], heard(audio.clip(tone, 0, 1000))[0])
+    assert not pcm[1000:4200].any()
+    assert abs(pcm[5000] / 32768 - 0.25) < 0.01
+
+
 def test_floats_beyond_full_scale_are_clipped_and_integers_kept() -> None:
     assert heard(audio.wav(np.array([-2.0, 0.5, 2.0]), 8000))[0].tolist() == [-32768, 16384, 32767]
     assert heard(audio.wav(np.array([-5, 7], dtype=np.int16), 8000))[0].tolist() == [-5, 7]

@@ -98,6 +98,22 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     assert [error for error in errors if not any(part in error for part in HARMLESS)] == []
 
 
+def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, address: str) -> None:
+    """The first session of the server opens the address of a page, which must not depend on the map's."""
+    with opened(browser, f"{address}/utterance") as page:
+        page.locator(".js-plotly-plot").nth(2).wait_for()
+        settled(page)
+        before = page.locator("audio").count()
+        page.get_by_role("button", name="z2", exact=True).click()
+        page.get_by_text("z2 from the prior").wait_for()
+        settled(page)
+        assert "prior=z2" in page.url
+        heard = page.locator("audio")
+        assert heard.count() == before + 1
+        for i in range(heard.count()):
+            assert heard.nth(i).evaluate(LOUDEST) > 0
+
+
 def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: str, tmp_path: Path) -> None:
     with opened(browser, address) as page:
         chart = page.locator(".st-key-map-chart canvas")
@@ -144,21 +160,6 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
             assert page.get_by_test_id("stException").count() == 0
             look(page, tmp_path, name)
     assert len(list(tmp_path.glob("*.png"))) == 4 * (len(entry.PAGES) + 1)
-
-
-def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, address: str) -> None:
-    with opened(browser, f"{address}/utterance") as page:
-        page.locator(".js-plotly-plot").nth(2).wait_for()
-        settled(page)
-        before = page.locator("audio").count()
-        page.get_by_role("button", name="z2", exact=True).click()
-        page.get_by_text("z2 from the prior").wait_for()
-        settled(page)
-        assert "prior=z2" in page.url
-        heard = page.locator("audio")
-        assert heard.count() == before + 1
-        for i in range(heard.count()):
-            assert heard.nth(i).evaluate(LOUDEST) > 0
 
 
 def test_a_umap_is_abandoned_and_cancelled_while_others_go_on(browser: Any, address: str) -> None:

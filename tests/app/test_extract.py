@@ -59,6 +59,22 @@ def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -
     assert probe(*argv, "--also", "mfcc,stats,halves,states")["parts_done"] == 0
 
 
+def test_context(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--corpus", corpus, "--encoder", encoder)
+    document = probe(*argv, "--out", tmp_path / "t", "--context", "40ms")
+    assert document["features"] == {
+        "level": 3, "level_before": 3, "level_after": 3, "mel": 80, "mel_before": 80, "mel_after": 80,
+    }  # fmt: skip
+    assert token_table.read_extraction(tmp_path / "t")["context_ms"] == 40
+    assert probe(*argv, "--out", tmp_path / "t", "--context", "0.04s")["parts_done"] == 0
+    probe(*argv, "--out", tmp_path / "later")
+    probe(*argv, "--out", tmp_path / "later", "--context", "40 ms", "--add")
+    one, other = (token_table.load(tmp_path / name).features for name in ("t", "later"))
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
 def test_your_own_encoder(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
     argv = ("extract", "--corpus", corpus, "--encoder")
     document = probe(*argv, encoder, "--out", tmp_path / "a", "--also", "halves")
@@ -90,6 +106,36 @@ def test_a_torchaudio_model(corpus: Path, probe: Probe, tmp_path: Path, monkeypa
     assert trained.extraction["encoder"]["weights"] == "weights.pt"
 
 
+def test_untrained_models_of_several_seeds(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--untrained", "--samples", 2)
+    first = probe(*argv, "--out", tmp_path / "u")
+    three = (*argv, "--out", tmp_path / "u", "--seeds", "0,1,12")
+    documents = probe(*three)["tables"]
+    assert documents[0]["table"] == first["table"]
+    assert [Path(document["table"]).name for document in documents] == ["u", "u-1", "u-12"]
+    assert [document["parts_done"] for document in documents] == [0, first["parts"], first["parts"]]
+    assert all(document["parts_done"] == 0 for document in probe(*three)["tables"])
+    tables = [token_table.load(tmp_path / name) for name in ("u", "u-1", "u-12")]
+    assert [table.extraction["seed"] for table in tables] == [0, 1, 12]
+    assert all(table.extraction["untrained"] for table in tables)
+    probe(*argv, "--out", tmp_path / "alone", "--seed", 12)
+    alone = token_table.load(tmp_path / "alone")
+    for name, values in tables[2].features.items():
+        np.testing.assert_array_equal(values, alone.features[name])
+    assert (tables[0].features["z1"] != tables[1].features["z1"]).any()
+    np.testing.assert_array_equal(tables[0].features["mel"], tables[1].features["mel"])
+
+
+def test_a_table_of_another_seed_in_the_way(
+    tiny: Path, corpus: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--untrained", "--samples", 2)
+    probe(*argv, "--out", tmp_path / "u-1", "--seed", 7)
+    assert "u-1: holds another extraction (its seed differ)" in refused(
+        *argv, "--out", tmp_path / "u", "--seeds", "0,1"
+    )
+
+
 def test_refusals(
     tiny: Path, corpus: Path, encoder: Path, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +154,12 @@ def test_refusals(
         (("--encoder", encoder, "--memory", 3), "--memory: only a --ckpt is sampled"),
         (("--ckpt", tiny, "--workers", 0), "--workers 0: give a whole number from 1"),
         (("--ckpt", tiny, "--workers", 2, "--cluster", "tcp://x:1"), "--workers: those of --cluster are started"),
+        (("--encoder", encoder, "--context", "40"), "--context: '40': give a time with its unit, such as 40ms"),
+        (("--encoder", encoder, "--context", "0ms"), "--context 0ms: give more than nothing, such as 40ms"),
+        (("--ckpt", tiny, "--seeds", "0,1"), "--seeds: draws the weights of --untrained; leave it out, or give"),
+        (("--ckpt", tiny, "--untrained", "--seeds", "0,1,0"), "--seeds: '0,1,0': give each seed once"),
+        (("--ckpt", tiny, "--untrained", "--seeds", "0,b"), "--seeds: 'b' is no whole number"),
+        (("--ckpt", tiny, "--untrained", "--seeds", "0,1", "--seed", 3), "--seed 3: --seeds names them all; leave"),
         (("--encoder", "no.such:encode"), "--encoder no.such:encode: no module 'no.such' in"),
         (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt or --torchaudio"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),

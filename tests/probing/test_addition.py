@@ -53,6 +53,7 @@ def parts(folder: Path) -> dict[str, bytes]:
         (Settings(draws=3, also=("states", "halves")), 4),
         (Settings(draws=3, units=("word",), also=("stats", "mfcc")), 4),
         (Settings(draws=3, units=("word",), also=("states", "stats")), 4),
+        (Settings(draws=3, also=("mfcc",), context_ms=40), 4),
         (FIRST, 0),
     ],
     ids=lambda value: "+".join((*value.units, *value.also)) if isinstance(value, Settings) else None,
@@ -72,6 +73,21 @@ def test_the_table_is_that_of_everything_at_once(
     one, other = (token_table.read_extraction(tmp_path / name) | {"begun": ""} for name in ("t", "whole"))
     assert one == other
     assert not (tmp_path / "t" / token_table.ADDITION).exists()
+
+
+def test_a_context_is_kept_and_is_the_only_one(
+    tiny: Checkpoint, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = replace(FIRST, context_ms=40)
+    extract(tiny, corpus, tmp_path / "t", context)
+    with monkeypatch.context() as without_model:
+        without_model.delattr(ModelSource, "pooled")
+        extract(tiny, corpus, tmp_path / "t", replace(FIRST, also=("mfcc",)), add=True)
+    extract(tiny, corpus, tmp_path / "t", replace(FIRST, units=("word",)), add=True)
+    extract(tiny, corpus, tmp_path / "whole", replace(context, units=("phoneme", "word"), also=("mfcc",)))
+    assert parts(tmp_path / "t") == parts(tmp_path / "whole")
+    with pytest.raises(InputError, match="has 40 ms of context, and a table has only one; leave --context out, or"):
+        extract(tiny, corpus, tmp_path / "t", replace(FIRST, context_ms=20), add=True)
 
 
 def test_an_addition_that_is_interrupted_changes_nothing_and_continues(

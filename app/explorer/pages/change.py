@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,11 @@ from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct,
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.latent_probes import Target, Way
 from lvm_probe.app.explorer.model_computations import CheckpointFile
-from lvm_probe.app.explorer.reconstruction import Reconstruction
+from lvm_probe.app.explorer.reconstruction import Below, Reconstruction, options_for_change
 from lvm_probe.app.explorer.recording_choice import (
     Excerpt,
     checkpoint_with_latents,
+    choose_below,
     choose_excerpt,
     choose_output,
     choose_recording,
@@ -38,7 +39,6 @@ from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import TokenTable
 
-Below = Literal["unchanged", "inferred again", "from their prior"]
 SWAP, STEP = "take a layer of another recording", "step from one class to another"
 TARGETS: tuple[Target, ...] = get_args(Target)
 RECORDING, UNCHANGED, CHANGED = "Recording", "Decoded, unchanged", "Decoded, changed"
@@ -115,7 +115,7 @@ def _swap(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint, own:
     with three:
         utterance = inputs.utterance(choose_utterance("Other utterance", others, other, first))
     with four:
-        below = _choose_below(layer)
+        below = choose_below(layer)
     donor = Excerpt(utterance, 0, min(utterance.samples, excerpt.end - excerpt.start + utterance.sample_rate))
     theirs = reconstruct(checkpoint, donor, seed).latents[layer]
     steps = len(own.latents[layer])
@@ -162,7 +162,7 @@ def _step(table: TokenTable | None, excerpt: Excerpt, model: SpeechModel, own: R
             "the discriminant itself is the shortest way across the decision boundary.",
         )  # fmt: skip
     with right:
-        below = _choose_below(layer)
+        below = choose_below(layer)
     direction = latent_probes.class_step(table.matrix(f"z{layer + 1}")[rows], labels.tolist(), start, goal, way)
     z, where = own.latents[layer], "at every time step"
     share = np.ones(len(z))
@@ -183,29 +183,12 @@ def _choose_layer(layers: Sequence[int]) -> int:
     return int(st.selectbox("Layer", layers, format_func=lambda l: f"z{l + 1}", key=f"layer among {list(layers)}"))
 
 
-def _choose_below(layer: int) -> Below:
-    if layer == 0:
-        return "unchanged"
-    chosen: Below = st.selectbox(
-        "Layers below", get_args(Below), key="below", bind="query-params",
-        help="Unchanged: only the decoding and the priors below depend on the change. Inferred again: from the audio "
-        "of this recording, which can undo the change. From their prior: only the layers above still depend on the "
-        "recording.",
-    )  # fmt: skip
-    return chosen
-
-
 def _show_outcome(
     excerpt: Excerpt, checkpoint: Checkpoint, table: TokenTable | None, own: Reconstruction, change: Change, seed: int
 ) -> None:
     """The audio before and after, and the predictions of probes."""
     model = checkpoint.model
-    given, prior = {change.layer: change.z}, range(0)
-    match change.below:
-        case "unchanged":
-            given |= {layer: own.latents[layer] for layer in range(change.layer)}
-        case "from their prior":
-            prior = range(change.layer)
+    prior, given = options_for_change(own, change.layer, change.z, change.below)
     changed = reconstruct(checkpoint, excerpt, seed, prior, given, change.key)
     output = choose_output()
     rate = model.config.sample_rate
