@@ -10,7 +10,7 @@ import numpy as np
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.analysis.statistics import group_means
 
-Protocol = Literal["paper", "nested", "grouped"]
+Protocol = Literal["paper", "nested", "grouped", "transfer"]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def ask(
     question: Question,
     *,
     untrained: TokenTable | None = None,
+    test: TokenTable | None = None,
+    untrained_test: TokenTable | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Answer:
     """Put a question to a token table.
@@ -38,6 +40,9 @@ def ask(
         table: the tokens.
         question: what to ask.
         untrained: the table of the same tokens from the same model with random weights.
+        test: tokens of other speakers, or of another corpus, that are judged by a probe fitted to `table` (protocol
+            `transfer`).
+        untrained_test: the same of the untrained model.
         progress: called with the number of runs done and of all runs, after each.
 
     Returns:
@@ -53,12 +58,14 @@ def ask(
         >>> print(ask(table, Question(target="gender", features=("z1", "mel"))))         # doctest: +SKIP
     """
     method: Any = {"ridge": regression, "abx": abx}.get(question.method, classification)
-    rows, notes = rows_to_judge(table, question)
+    if (question.protocol == "transfer") != (test is not None):
+        raise InputError("protocol transfer is for a test table, and a test table for protocol transfer; give both")
+    rows, notes = rows_to_judge(table, question, test)
     features, more = features_to_judge(rows, question.features_of(table))
     notes += more
     before = None
-    if untrained is not None:
-        before = rows_to_judge(untrained, question)[0]
+    if untrained is not None and (test is None) == (untrained_test is None):
+        before = rows_to_judge(untrained, question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
@@ -91,6 +98,7 @@ def ask(
     result_rows, confusions = [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
+        common["test"] = "" if test is None else test.name
         baselines = {before.name: joined[before] for before in _baselines_of(feature) if before in features}
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], baselines)]
         if method is classification:

@@ -152,6 +152,7 @@ def _protocol(row: pd.Series) -> str:
         "utterance": "whole utterances held out",
         "speaker": "whole speakers held out",
         "speaker+prompt": "whole speakers held out, and what they read",
+        "transfer": f"fitted to the other table, asked of {row['test']}",
         "within": "A, B and X of one speaker",
         "across": "X of another speaker than A and B",
         "across+prompt": "X of another speaker and sentence than A and B",

@@ -26,7 +26,7 @@ MORE_COLUMNS = [
     "minus_mfcc", "minus_mfcc_low", "minus_mfcc_high", "effect_minus_mfcc", "p_minus_mfcc", "p_minus_mfcc_holm",
     "minus_untrained", "minus_untrained_low", "minus_untrained_high", "effect_minus_untrained",
     "p_minus_untrained", "p_minus_untrained_holm",
-    "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "table", "test", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 

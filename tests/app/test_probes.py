@@ -158,3 +158,30 @@ def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path
     said = refused("knn", "--target", "word", "--latents", tmp_path / "phonemes")
     assert "no word rows, only phoneme; add them: probe extract --ckpt " in said
     assert said.rstrip().endswith(f"--out {tmp_path / 'phonemes'} --add --units word")
+
+
+def test_one_table_is_fitted_and_another_asked(
+    tiny: Path, small: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    speakers = sorted(path.name.upper() for path in small.glob("*/*/*") if path.is_dir())
+    half = len(speakers) // 2
+    for name, some in (("fit", speakers[:half]), ("ask", speakers[half:])):
+        quietly("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--speaker", ",".join(some), "--out",
+                tmp_path / name)  # fmt: skip
+    argv = ("lda", "--target", "manner", "--features", "z1,mel", "--latents", tmp_path / "fit", "--test")
+    found = probe(*argv, tmp_path / "ask")
+    assert {row["speaker"] for row in found["results"]} == {"", *speakers[half:]}
+    assert {(row["protocol"], row["test"]) for row in found["results"]} == {("transfer", "ask")}
+    assert Path(found["wrote"][0]).name.startswith("fit-on-ask-lda-manner-transfer")
+    assert "the probe would know the voice" in refused(*argv, tmp_path / "fit")
+    assert "its protocol is transfer, not speaker" in refused(*argv, tmp_path / "ask", "--protocol", "speaker")
+
+
+def test_tables_of_several_seeds_have_a_spread(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        shutil.copytree(latents, tmp_path / f"seed{seed}")
+    argv = ("lda", "--features", "z1,mel", "--permutations", 0, "--as-seeds", "--out", tmp_path / "r.csv")
+    tables = ("--latents", tmp_path / "seed1", "--latents", tmp_path / "seed2")
+    (z1, mel) = probe(*argv, *tables)["over_trainings"]
+    assert (z1["trainings"], z1["accuracy_sd"], mel["minus_mel"]) == (2, 0.0, None)
+    assert "two or more seeds" in refused(*argv, "--latents", latents)
