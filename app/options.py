@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 SHOWN_PROBLEMS = 20
+PHONES = "fold TIMIT's or ARPAbet labels to this set (default: labels as they are); arpabet is ARPAbet without stress"
+PHONE_SET = "what the phone labels are written in (default: recognised); others are left out by name"
 CKPT = "checkpoint file, run folder or shipped name"
 
 

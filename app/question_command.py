@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from lvm_probe import InputError
-from lvm_probe.app.options import names
+from lvm_probe.app.options import PHONE_SET, PHONES, names
 from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
 from lvm_probe.app.results_file import results_file
 from lvm_probe.models.io.files import write_csv
@@ -168,11 +168,9 @@ def add_rows(parser: argparse.ArgumentParser, used: Callable[[str], bool]) -> No
     add("rows", choices=get_args(RowUnit), help=row)
     add("speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
     add("gender", choices=("F", "M"), help="only speakers of this gender")
-    phones = "fold TIMIT's or ARPAbet labels to this set (default: labels as they are); arpabet is ARPAbet without "
-    phones += "stress, sil of timit39 is closures, and silences with --silence keep"
+    phones = f"{PHONES}, sil of timit39 is closures, and silences with --silence keep"
     add("phones", choices=get_args(PhoneSet), help=phones)
-    label_set = "what the phone labels are written in (default: recognised); others are left out by name"
-    add("phone_set", choices=get_args(LabelSet), help=label_set)
+    add("phone_set", choices=get_args(LabelSet), help=PHONE_SET)
     count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
     add("min_count", type=int, metavar="N", help=count)
     heights = "boundaries of the classes of the target height"

@@ -1,21 +1,26 @@
 """Accuracy of nearest neighbours over k (Havtorn et al. 2022, figures 3 and 4), one panel per protocol.
 
 The paper shows one panel, whose protocol leaks. Here every protocol has its own on the same axis of accuracy, and
-every curve comes with its interval, the accuracy on permuted labels, and the majority line.
+every curve comes with its interval, the accuracy on permuted labels, and the line of chance, which
+is the share of the most frequent class.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.wording import counted, joined, number_range
+from lvm_probe.probing.questions.question import Question
 
 COLUMNS = ("feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "ci_low", "ci_high",
            "chance", "null_accuracy")  # fmt: skip
@@ -32,10 +37,14 @@ TITLES_WITHOUT_LDA = TITLES | {
     "nested": "single tokens held out (no LDA: same as paper)",
 }
 
+CHANCE: dict[str, Any] = {"color": style.GREY, "linewidth": 0.9, "dashes": (4, 2.5)}
+"""The line of chance."""
+
 _FRACTIONS = ("accuracy", "ci_low", "ci_high", "chance", "null_accuracy")
 _LONGEST = 18  # letters of a curve's label
 _LEADER = 10.0  # points from the axes to a label
 _FEW_KS = 8  # with no more of them, curves are drawn side by side with bars: bands would hide each other
+_KEY = 0.16  # inches
 _DODGE = 0.6  # of the step from k to k + 1, which the curves then share
 
 
@@ -43,7 +52,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     """Draw the curves of one target under one protocol.
 
     Per feature: a curve, its interval as a band, or as bars where there are few k, and the accuracy on permuted labels
-    as a thin dotted line of the same colour. The grey dashes are the majority line. Every curve is labelled at its end.
+    as a thin dotted line of the same colour. The grey dashes are chance. Every curve is labelled at its end.
 
     Pooled rows (empty `speaker`) are drawn, or those of a single speaker where there are none. With several token
     tables (column `table`), all but the first get paler curves labelled with the table's name; a curve equal to the
@@ -84,11 +93,11 @@ def panels(results: pd.DataFrame) -> Figure:
 
 
 def panel_row(parts: Mapping[str, pd.DataFrame], text: str, *, same_k: bool = True) -> Figure:
-    """One panel for each part, in order, with one axis of accuracy, and a note below.
+    """One panel for each part, in order, with one axis of accuracy; below, a key of the lines and a note.
 
     Args:
         parts: result rows of one target and protocol, by the panel's title.
-        text: the note.
+        text: the note: whose accuracy it is.
         same_k: give all panels the same axis of k.
 
     Raises:
@@ -103,6 +112,7 @@ def panel_row(parts: Mapping[str, pd.DataFrame], text: str, *, same_k: bool = Tr
     with style.theme():
         titles = [layout.wrapped(title, across + between - 0.12, style.NORMAL) for title in parts]
         text, foot = layout.note(text, width)
+        bottom, foot = foot, foot + _KEY
         head = 0.1 + 0.13 * (max(title.count("\n") for title in titles) + 1)
         fig = Figure(figsize=(width, foot + below + height + head), dpi=style.DPI)
         for i, (title, one) in enumerate(zip(titles, curves, strict=True)):
@@ -114,8 +124,27 @@ def panel_row(parts: Mapping[str, pd.DataFrame], text: str, *, same_k: bool = Tr
             if i:
                 ax.set_ylabel("")
                 ax.tick_params(labelleft=False)
+        _draw_key(fig, bottom, bars=all(map(_has_few_ks, curves)))
         layout.write_note(fig, text)
     return fig
+
+
+def _draw_key(fig: Figure, bottom: float, *, bars: bool) -> None:
+    """What the bands or bars, the dots and the dashes are, in a row `bottom` inches above the lower edge."""
+    band = Line2D([], [], color=style.GREY, linewidth=0.9) if bars else Patch(color=style.PALE)
+    lines = {"95 % interval": band, "permuted labels": null_line(), "chance": chance_line()}
+    fig.legend(lines.values(), lines.keys(), loc="lower left", ncols=len(lines), borderpad=0.2, borderaxespad=0.2,
+               handlelength=2.2, bbox_to_anchor=(0.0, bottom / fig.get_figheight()))  # fmt: skip
+
+
+def null_line() -> Line2D:
+    """The key of accuracy on permuted labels."""
+    return Line2D([], [], color=style.DARK, linewidth=0.7, linestyle=(0, (1, 1.2)))
+
+
+def chance_line(label: str = "") -> Line2D:
+    """The key of chance."""
+    return Line2D([], [], **CHANCE, label=label)
 
 
 def write(results: pd.DataFrame, path_stem: str | Path) -> list[Path]:
@@ -211,7 +240,7 @@ def _has_few_ks(rows: pd.DataFrame) -> bool:
 
 def _draw_curves(ax: Axes, curves: pd.DataFrame) -> None:
     ax.grid(axis="y")
-    ax.axhline(100 * float(curves["chance"].mean()), color=style.GREY, linewidth=0.9, dashes=(4, 2.5), zorder=1.5)
+    ax.axhline(100 * float(curves["chance"].mean()), **CHANCE, zorder=1.5)
     for i, name in enumerate(style.feature_order(curves["curve"])):
         curve, look = curves[curves["curve"] == name], style.feature_style(name)
         x = curve["x"].to_numpy(float)
@@ -255,18 +284,12 @@ def _label(curve: str) -> str:
 
 
 def _note(rows: pd.DataFrame, protocols: list[str]) -> str:
-    """What was counted, and what the lines are."""
+    """What was counted, and how many discriminants were kept."""
     parts = {protocol: _pooled_or_all(rows[rows["protocol"] == protocol]) for protocol in protocols}
     counts = {protocol: _counts(part) for protocol, part in parts.items()}
     alike = [[p for p in protocols if counts[p] == text] for text in dict.fromkeys(counts.values())]
     what = [f"{joined(group)} {counts[group[0]]}" if len(alike) > 1 else counts[group[0]] for group in alike]
-    bars = " or bars" if any(map(_has_few_ks, parts.values())) else ""
-    units = {unit for part in parts.values() for unit in part.get("interval", ())}
-    unit = f" over {units.pop()}" if len(units) == 1 else ""
-    text = (
-        f"{str(rows['target'].iloc[0]).capitalize()}: {'; '.join(what)}. Bands{bars}: 95 % intervals{unit}. Dotted: "
-        "permuted labels. Grey dashes: majority class."
-    )
+    text = f"{str(rows['target'].iloc[0]).capitalize()}: {'; '.join(what)}."
     dims = set(rows["lda_dims"]) if "lda_dims" in rows else set()
     if len(dims) == 1:
         text += f" {counted(int(kept), 'discriminant')}." if (kept := dims.pop()) else " No LDA."
@@ -279,5 +302,8 @@ def _counts(rows: pd.DataFrame) -> str:
     who = f", speaker{'' if len(names) == 1 else 's'} {joined(names)}" if names else ""
     if not names and "speakers" in rows:
         who = f", {counted(int(rows['speakers'].max()), 'speaker')}"
+    question = Question(target=rows["target"].iloc[0], protocol=rows["protocol"].iloc[0])
+    if not names and question.one_speaker_at_a_time:
+        who += ", one speaker at a time"
     each = " each" if len(names) > 1 else ""
     return f"n = {number_range(rows['n'])}{each}, {number_range(rows['n_classes'])} classes{who}"

@@ -130,7 +130,7 @@ def _made_from(inputs: FigureInputs, versions: Mapping[str, str]) -> dict[str, A
     tables = (inputs.table, inputs.untrained, *inputs.others)
     return {
         "tables": [None if table is None else [table.name, table_digest(table)] for table in tables],
-        "options": [inputs.speaker, inputs.fit, inputs.permutations, inputs.seed],
+        "options": [inputs.speaker, inputs.fit, inputs.phones, inputs.phone_set, inputs.permutations, inputs.seed],
         "versions": dict(versions),
     }
 

@@ -37,7 +37,7 @@ _GAMMA = 0.5  # a confusion of one per cent can still be seen
 
 def question(inputs: FigureInputs) -> Question:
     """The question that this figure, `per_phoneme` and `optimism` share, so that it is computed once."""
-    return Question(target="phoneme", protocol="nested", permutations=inputs.permutations, seed=inputs.seed)
+    return inputs.question(protocol="nested")
 
 
 def answers(inputs: FigureInputs) -> Answer:
@@ -136,7 +136,8 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     first = data[data["feature"] == data["feature"].iloc[0]]
     return (
         f"Confusions between phonemes, in {inputs.table.name}: {int(first['count'].sum()):,} tokens of "
-        f"{data['label'].nunique()} phonemes, {counted(speakers, 'speaker')}. Each token is classified by its k = "
+        f"{data['label'].nunique()} phonemes, {counted(speakers, 'speaker')}, one speaker at a time. Each token is "
+        "classified by its k = "
         f"{int(data['k'].iloc[0])} nearest neighbours among the same speaker's other tokens, in the discriminants of "
         "an LDA fitted without it (protocol `nested`). Each row sums to 100 % of a true phoneme's tokens. The colour "
         "scale is a square root, so that rare confusions can be seen. Ordered by manner (lines), then place of "

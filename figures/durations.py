@@ -15,11 +15,10 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from lvm_probe import InputError
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
-from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "durations"
-TITLE = "Durations of phonemes (Havtorn et al. 2022, figure 11)"
+TITLE = "Durations of phonemes (as figure 11 of Havtorn et al. 2022)"
 
 COLUMNS = ("speaker", "label", "ms", "shown")
 """The columns that are drawn; `shown` marks the tokens of the one speaker."""
@@ -40,7 +39,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
         InputError: no phonemes.
     """
     speaker = inputs.one_speaker()
-    tokens = select_rows(inputs.table, Question()).table.tokens
+    tokens = select_rows(inputs.table, inputs.question()).table.tokens
     ms = 1000 * (tokens["end"] - tokens["start"]) / tokens["sample_rate"]
     return tokens[["token_id", "speaker", "label"]].assign(ms=ms, shown=tokens["speaker"] == speaker)
 
@@ -103,10 +102,7 @@ def figure(data: pd.DataFrame) -> Figure:
     if speakers > 1:
         panels[f"all {speakers} speakers, {len(data):,} tokens"] = data
     lows, highs = zip(*map(_span, panels.values()), strict=True)
-    text = (
-        f"Boxes: quartiles and median; whiskers: 5 and 95 %; crosses: single tokens of phonemes with fewer than {FEW}. "
-        "Grey: number of tokens. Ordered by manner of articulation, then by median duration over all tokens."
-    )
+    text = f"Crosses: single tokens of phonemes with fewer than {FEW}. Grey: number of tokens."
     wide, left, below, between = style.TWO_COLUMNS, 0.42, 0.32, _COUNTS + 0.28
     with style.theme():
         text, foot = layout.note(text, wide)
@@ -141,7 +137,8 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     least, most = np.percentile(data["ms"], [1, 99])
     return (
         f"Durations of phonemes as labelled, {who}, on a logarithmic axis. Boxes from quartile to quartile with the "
-        f"median, whiskers from 5 to 95 %; single tokens where there are fewer than {FEW}. 98 % of all tokens last "
+        "median, whiskers from 5 to 95 %. Ordered by manner of articulation, then by median duration over all "
+        "tokens. 98 % of all tokens last "
         f"from {least:.0f} to {most:.0f} ms."
     )
 

@@ -18,7 +18,6 @@ from lvm_probe.analysis.moments import standardised
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
-from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "embedding"
@@ -75,7 +74,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
 
 
 def _rows(inputs: FigureInputs, speaker: str) -> Rows:
-    return select_rows(inputs.table, Question(target="manner", speakers=(speaker,)))
+    return select_rows(inputs.table, inputs.question("manner", speakers=(speaker,)))
 
 
 def principal(
@@ -117,15 +116,19 @@ def figure(data: pd.DataFrame) -> Figure:
     """Principal components above, UMAP below, a column for each feature, and the legend at the bottom."""
     _check(data)
     features = list(dict.fromkeys(data["feature"]))
+    first = data[(data["feature"] == features[0]) & (data["method"] == METHODS[0])]
     with style.theme():
-        fig, places = layout.grid(2 * len(features), per_row=len(features), tall=1.85, foot=0.2, left=0.3, between=0.24,
-                                  below=0.2)  # fmt: skip
+        text, bottom = layout.note(f"Speaker {data['speaker'].iloc[0]}: {len(first):,} tokens.", style.TWO_COLUMNS)
+        fig, places = layout.grid(2 * len(features), per_row=len(features), tall=1.85, foot=bottom + 0.17, left=0.3,
+                                  between=0.24, below=0.2)  # fmt: skip
         for ax, (method, feature) in zip(places, [(m, f) for m in METHODS for f in features], strict=True):
             draw(ax, data[(data["feature"] == feature) & (data["method"] == method)])
             ax.set_title(f"{style.feature_style(feature).label}, {method}", pad=3)
         marks, names = places[0].get_legend_handles_labels()
-        fig.legend(marks, names, loc="lower center", ncols=len(names), handletextpad=0.1, columnspacing=1.4,
-                   borderaxespad=0.3, markerscale=1.4)  # fmt: skip
+        fig.legend(marks, names, loc="lower left", ncols=len(names), handletextpad=0.1, columnspacing=1.4,
+                   borderpad=0.2, borderaxespad=0.2, markerscale=1.4,
+                   bbox_to_anchor=(0, bottom / fig.get_figheight()))  # fmt: skip
+        layout.write_note(fig, text)
     return fig
 
 
@@ -134,8 +137,8 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     first = data[(data["feature"] == data["feature"].iloc[0]) & (data["method"] == METHODS[0])]
     notes = _rows(inputs, str(data["speaker"].iloc[0])).notes
     return (
-        f"Phonemes of speaker {data['speaker'].iloc[0]} ({inputs.table.name}): {len(first):,} tokens of "
-        f"{first['label'].nunique()} phonemes, coloured by manner of articulation, which neither method uses. Features "
+        f"One speaker's tokens of {first['label'].nunique()} phonemes ({inputs.table.name}), coloured by manner of "
+        "articulation, which neither method uses. Features "
         "are standardised. Above: the first two principal components, with their share of the variance. Below: UMAP "
         f"with {min(NEIGHBOURS, len(first) - 1)} neighbours, seed {inputs.seed}: which tokens are close is "
         "meaningful; distances between clusters, their sizes and the axes mean nothing."

@@ -6,11 +6,14 @@ other speakers, unless the paper's way is asked for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde
 
@@ -19,19 +22,21 @@ from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.lda_scatter import project, project_held_out
-from lvm_probe.figures.wording import counted, joined
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.figures.wording import joined
 from lvm_probe.probing.questions.rows import select_rows
 
 NAME = "gender-density"
-TITLE = "Gender along one linear discriminant (Havtorn et al. 2022, figure 5)"
+TITLE = "Gender along one linear discriminant (as figure 5 of Havtorn et al. 2022)"
 
 COLUMNS = ("feature", "x", "label", "held_out", "speaker", "overlap", "overlap_low", "overlap_high", "null_overlap")
 """The columns that are drawn; the last four belong to the feature and are the same in each of its rows."""
 
 RESAMPLES = 1000
 
-_PER_ROW = 3
+_PAPERS_WAY = "The paper's way: the axis separates the utterances that it was fitted on too well."
+_MEANS = "means of speakers"
+_TALL = 0.62  # inches, of a feature's densities
+_PLACES = (1.09, 1.28, 1.49)  # of the three numbers, in widths of the axes
 _GRID = 400  # points at which a density is computed
 _CUT = 3.0  # bandwidths beyond the outermost point: less than 1.4 thousandths of its kernel lie farther
 
@@ -44,9 +49,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
     Raises:
         InputError: fewer than two genders with two speakers each.
     """
-    question = Question(
-        target="gender", protocol="speaker", rows="utterance", permutations=inputs.permutations, seed=inputs.seed
-    )
+    question = inputs.question("gender", protocol="speaker", rows="utterance")
     rows = select_rows(inputs.table, question)
     tokens = rows.table.tokens
     labels, speakers = rows.labels.astype(str), tokens["speaker"].to_numpy(dtype=str)
@@ -136,7 +139,7 @@ def bandwidth(values: Float[np.ndarray, " n"]) -> float:
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw the densities of one feature, the speakers' means below them, and the overlap as a number.
+    """Draw the densities of one feature, and the speakers' means below them.
 
     Raises:
         InputError: columns missing, rows of several features, or not two genders.
@@ -144,10 +147,6 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     _check(data)
     if len(set(data["feature"])) > 1:
         raise InputError("densities of several features in one panel; give those of one")
-    row = data.iloc[0]
-    text = f"overlap {row['overlap']:.2f}\n[{row['overlap_low']:.2f}, {row['overlap_high']:.2f}]"
-    if np.isfinite(row["null_overlap"]):
-        text += f"\npermuted null {row['null_overlap']:.2f}"
     with style.theme():
         for gender, some in data.groupby("label"):
             look = style.gender_style(str(gender))
@@ -155,52 +154,78 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
                        "color": look.colour}  # fmt: skip
             sns.kdeplot(**density, fill=True, alpha=0.22, linewidth=0)
             sns.kdeplot(**density, linestyle=look.linestyle)
-        top = ax.dataLim.y1
-        for i, (gender, some) in enumerate(data.groupby("label")):
-            look, means = style.gender_style(str(gender)), some.groupby("speaker")["x"].mean()
-            ax.scatter(means, np.full(len(means), -top * (0.07 + 0.09 * i)), s=8, marker=look.marker,
-                       facecolors=look.colour, edgecolors="white", linewidths=0.2, zorder=3)  # fmt: skip
         ax.axhline(0, color="black", linewidth=0.6)
-        ax.text(0.02, 0.99, text, transform=ax.transAxes, va="top", fontsize=style.SMALL, linespacing=1.2)
-        ax.set(ylim=(-0.22 * top, 1.42 * top), xlabel="LDA 1", ylabel="density")
-        ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-        ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, top)
-        ax.set_yticks([tick for tick in ticks if 0 <= tick <= 1.2 * top])
+        ax.set(xlabel="LDA 1", ylabel="density")
+        _mark_speakers(ax, data, ax.dataLim.y1)
+        ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
+
+
+def _mark_speakers(ax: Axes, data: pd.DataFrame, top: float) -> None:
+    """Mark the means of speakers below the densities, and set the axis of densities from there to `top`."""
+    for marks in [marks for marks in ax.collections if marks.get_label() == _MEANS]:
+        marks.remove()
+    for i, (gender, some) in enumerate(data.groupby("label")):
+        look, means = style.gender_style(str(gender)), some.groupby("speaker")["x"].mean()
+        ax.scatter(means, np.full(len(means), -top * (0.1 + 0.14 * i)), s=8, marker=look.marker, label=_MEANS,
+                   facecolors=look.colour, edgecolors="white", linewidths=0.2, zorder=3)  # fmt: skip
+    ax.set_ylim(-0.34 * top, 1.08 * top)
+    ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, top)
+    ax.set_yticks([tick for tick in ticks if 0 <= tick <= 1.05 * top])
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """One panel per feature, all with the same axis of x."""
+    """The features below each other on the same axes, each with its overlap at the right."""
     _check(data)
     features = style.feature_order(data["feature"])
     first = data[data["feature"] == features[0]]
-    held_out = bool(data["held_out"].all())
-    axis = "axis fitted on other speakers" if held_out else "axis fitted on these utterances"
-    text = (
-        "Marks below: means of speakers. [ ]: 95 % interval over speakers. Permuted null: overlap with the genders of "
-        "speakers permuted."
-    )
-    if not held_out:
-        text += " The paper's way: the axis separates the utterances that it was fitted on too well."
+    text = "" if data["held_out"].all() else _PAPERS_WAY
+    left, width, between, below, head = 1.05, 3.7, 0.1, 0.5, 0.22
     with style.theme():
-        text, foot = layout.note(text, style.TWO_COLUMNS)
-        fig, places = layout.grid(len(features), per_row=_PER_ROW, tall=1.5, foot=foot + 0.17)
-        for i, (ax, feature) in enumerate(zip(places, features, strict=True)):
-            draw(ax, data[data["feature"] == feature])
-            ax.set_title(f"{style.feature_style(feature).label}: {axis}", pad=4)
-            if i % _PER_ROW:
-                ax.set_ylabel("")
+        text, foot = layout.note(text, style.TWO_COLUMNS) if text else ("", 0.05)
+        size = (style.TWO_COLUMNS, foot + below + len(features) * (_TALL + between) - between + head)
+        fig = Figure(figsize=size, dpi=style.DPI)
+        places = [
+            layout.axes_in(fig, left, foot + below + i * (_TALL + between), width, _TALL)
+            for i in reversed(range(len(features)))
+        ]
+        for ax, feature in zip(places, features, strict=True):
+            some = data[data["feature"] == feature]
+            draw(ax, some)
+            ax.set(xlabel="", ylabel="")
+            ax.tick_params(labelbottom=False)
+            ax.text(-0.09, 0.55, style.feature_style(feature).label, transform=ax.transAxes, ha="right", va="center")
+            for place, number in zip(_PLACES, _numbers(some.iloc[0]), strict=True):
+                ax.text(place, 0.55, number, transform=ax.transAxes, ha="center", va="center")
         lows, highs = zip(*(ax.get_xlim() for ax in places), strict=True)
-        for ax in places:
+        top = max(ax.dataLim.y1 for ax in places)
+        for ax, feature in zip(places, features, strict=True):
             ax.set_xlim(min(lows), max(highs))
+            _mark_speakers(ax, data[data["feature"] == feature], top)
+        places[0].set_title("density", pad=4)
+        for place, name in zip(_PLACES, ("overlap", "95 % interval", "permuted labels"), strict=True):
+            places[0].annotate(name, (place, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
+                               ha="center", va="bottom", annotation_clip=False)  # fmt: skip
+        places[-1].tick_params(labelbottom=True)
+        fitted = "other speakers" if data["held_out"].all() else "these utterances"
+        places[-1].set_xlabel(f"LDA 1 (axis fitted on {fitted})")
+        keys: list[Line2D] = []
         for gender, own in first.groupby("label"):
             look = style.gender_style(str(gender))
             label = f"{look.label}: {own['speaker'].nunique()} speakers, {len(own):,} utterances"
-            places[0].plot([], [], color=look.colour, linestyle=look.linestyle, marker=look.marker, markersize=2.8,
-                           label=label)  # fmt: skip
-        fig.legend(*places[0].get_legend_handles_labels(), loc="lower left", ncols=2, borderpad=0.2, handlelength=3.0,
-                   bbox_to_anchor=(0.0, foot / fig.get_figheight()), borderaxespad=0.4)  # fmt: skip
-        layout.write_note(fig, text)
+            line: dict[str, Any] = {"color": look.colour, "linestyle": look.linestyle, "marker": look.marker}
+            keys.append(Line2D([], [], **line, markersize=2.8, label=label))
+        fig.legend(handles=keys, loc="lower left", ncols=2, borderpad=0.2, handlelength=3.0, borderaxespad=0.2,
+                   bbox_to_anchor=(left / style.TWO_COLUMNS, foot / fig.get_figheight()))  # fmt: skip
+        if text:
+            layout.write_note(fig, text)
     return fig
+
+
+def _numbers(row: pd.Series) -> tuple[str, str, str]:
+    """The overlap, its interval, and its null, where they are known."""
+    low, high = row["overlap_low"], row["overlap_high"]
+    interval = f"{low:.2f} to {high:.2f}" if np.isfinite(low) else "-"
+    return f"{row['overlap']:.2f}", interval, f"{row['null_overlap']:.2f}" if np.isfinite(row["null_overlap"]) else "-"
 
 
 def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
@@ -215,11 +240,11 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
         "dimensions"
     )
     return (
-        f"{counted(len(first), 'utterance')} of {who}, {how}, in standard deviations within genders. Densities are "
+        f"Utterances of {who}, {how}, in standard deviations within genders. Densities are "
         "estimated with Gaussian kernels, each of area 1; overlap: the area that both share, from 0 (separate) to 1 "
-        "(identical), with its 95 % bootstrap interval over speakers. Kernel densities of few speakers never overlap "
-        "fully; permuted null: their overlap when the genders of whole speakers are permuted and the discriminant is "
-        "fitted to those."
+        "(identical), with a 95 % percentile interval of resampled speakers. Kernel densities of few speakers never "
+        "overlap fully; permuted labels: their overlap when the genders of whole speakers are permuted and the "
+        "discriminant is fitted to those. Marks below the densities are means of speakers."
     )
 
 

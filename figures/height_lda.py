@@ -15,15 +15,13 @@ from lvm_probe import InputError
 from lvm_probe.figures import lda_scatter, style
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.wording import joined
-from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
 NAME = "height-lda"
-TITLE = "Height of speakers in two linear discriminants (Havtorn et al. 2022, figure 6)"
+TITLE = "Height of speakers in two linear discriminants (as figure 6 of Havtorn et al. 2022)"
 
 _GROUPS = {"men": "M", "women": "F", "speakers of both genders": None}
-_AREA = 13.0  # points squared
-_MOST_CONNECTED = 40  # speakers whose utterances are connected by lines; with more they would hide each other
+_MEAN_AREA = 36.0  # points squared
 
 
 def data(inputs: FigureInputs) -> pd.DataFrame:
@@ -53,25 +51,21 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw utterances with the mark of their class, thin lines to the speaker's mean, and labels at class means."""
+    """Draw utterances with small marks, the means of speakers with large ones, and the densest part of each class."""
     styles = style.interval_styles(data["label"].astype(str))
-    if data["speaker"].nunique() <= _MOST_CONNECTED:
-        means = data.groupby("speaker")[["x", "y"]].transform("mean")
+    lda_scatter.draw(ax, data, styles=styles)
+    means = data.astype({"label": str}).groupby(["speaker", "label"], as_index=False)[["x", "y"]].mean()
+    with style.theme():
         for label, look in styles.items():
-            here = data["label"] == label
-            gap = np.full(int(here.sum()), np.nan)
-            x, y = (np.column_stack([data.loc[here, a], means.loc[here, a], gap]).ravel() for a in ("x", "y"))
-            ax.plot(x, y, color=look.paler(0.45), linewidth=0.4, zorder=0.5)
-    lda_scatter.draw(ax, data, styles=styles, area=_AREA)
+            some = means[means["label"] == label]
+            style.draw_marks(ax, some["x"], some["y"], look, area=_MEAN_AREA, zorder=3)
 
 
 def figure(data: pd.DataFrame) -> Figure:
     """One panel for each layer and Mel, and the legend below."""
     first = data[data["feature"] == data["feature"].iloc[0]]
     held_out = bool(first["held_out"].all())
-    text = f"{_counts(first)}. Height in cm; labels mark class means."
-    if first["speaker"].nunique() <= _MOST_CONNECTED:
-        text += " Thin lines: to the mean of the speaker."
+    text = f"{_counts(first)}. Height in cm. Small marks: utterances; large marks: means of speakers."
     text += _warning(first)
     if not held_out:
         text += " The paper's way: the axes separate the utterances that they were fitted on too well."
@@ -91,8 +85,11 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
         "dimensions"
     )
     return (
-        f"{_counts(first)}, by height class with the number of speakers: {_classes(first['label'], first['speaker'])}. "
-        f"Points are utterances. {how}; in standard deviations within classes.{_warning(first)}"
+        f"Utterances by the height of their speakers, with the number of speakers: "
+        f"{_classes(first['label'], first['speaker'])}. {how}; in standard deviations within classes. Outlines hold "
+        "68 % "
+        f"of the density of a class's utterances. Utterances beyond the axes, if any, are counted in the corner."
+        f"{_warning(first)}"
     )
 
 
@@ -117,7 +114,7 @@ def _largest_group(inputs: FigureInputs) -> tuple[str, Rows]:
     for name, gender in _GROUPS.items():
         if gender is not None and gender not in genders:
             continue
-        question = Question(target="height", protocol="speaker", rows="utterance", gender=gender)
+        question = inputs.question("height", protocol="speaker", rows="utterance", gender=gender)
         try:
             rows = select_rows(inputs.table, question)
         except InputError as error:

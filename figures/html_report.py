@@ -74,8 +74,8 @@ def as_html(report: Report, folder: Path) -> str:
     """The HTML document; figures are read from the folder."""
     drawn = [item for item in report.items if not item.head]
     tables = [item for item in report.items if item.head]
-    figures = [_section(item, f"Figure {i}", _image(item, folder)) for i, item in enumerate(drawn, 1)]
-    printed = [_section(item, "", _table(item.head, item.rows, item.text_columns)) for item in tables]
+    figures = [_section(item, _image(item, folder)) for item in drawn]
+    printed = [_section(item, _table(item.head, item.rows, item.text_columns)) for item in tables]
     contents = [(item.name, item.title) for item in report.items]
     contents += [("missing", "Missing")] if report.missing else []
     contents += [("made", "How this was made"), *(("card", "Model card") for _ in report.cards[:1])]
@@ -93,12 +93,11 @@ def as_html(report: Report, folder: Path) -> str:
     ])  # fmt: skip
 
 
-def _section(item: ReportItem, number: str, content: str) -> str:
+def _section(item: ReportItem, content: str) -> str:
     files = ", ".join(f"<code>{escape(file)}</code>" for file in item.files)
-    numbered = f"<b>{number}.</b> " if number else ""
     return (
         f'<section id="{escape(item.name)}"><h2>{escape(item.title)}</h2>\n<figure>{content}'
-        f'<figcaption>{numbered}{escape(item.caption)} <span class="files">Files: {files}</span></figcaption>'
+        f'<figcaption>{escape(item.caption)} <span class="files">Files: {files}</span></figcaption>'
         "</figure></section>"
     )
 

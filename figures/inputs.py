@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from lvm_probe import InputError
 from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question, Target
 from lvm_probe.probing.questions.results import Answer
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
+    from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 
 
 class Progress(Protocol):
@@ -44,6 +45,8 @@ class FigureInputs:
         corpus: the recordings.
         speaker: whose phonemes are shown in figures of one speaker; None: the speaker with the most phonemes.
         fit: `held-out` fits LDA axes to other tokens than those drawn, `paper` to the same.
+        phones: fold phone labels to this set; None takes them as they are.
+        phone_set: what the phone labels are written in; None recognises it.
         permutations: of the nulls; None takes each question's default.
         seed: of everything random.
         answers: answers so far, by the table's path and the question; see `answer`.
@@ -59,11 +62,26 @@ class FigureInputs:
     corpus: Corpus | None = None
     speaker: str | None = None
     fit: Literal["held-out", "paper"] = "held-out"
+    phones: PhoneSet | None = None
+    phone_set: LabelSet | None = None
     permutations: int | None = None
     seed: int = 0
     answers: dict[tuple[str, Question], Answer] = field(default_factory=dict)
     cache: dict[Any, Any] = field(default_factory=dict)
     progress: Progress = _no_progress
+
+    def question(self, target: Target = "phoneme", **fields: Any) -> Question:
+        """A question about a target, with the phone labels, permutations and seed of these inputs.
+
+        Args:
+            target: what to predict.
+            fields: other fields of `Question`.
+        """
+        if target in PHONEME_TARGETS:
+            fields |= {"phones": self.phones}
+            # Phonemes that are not folded are asked for as they are written.
+            fields |= {} if target == "phoneme" and self.phones is None else {"phone_set": self.phone_set}
+        return Question(target=target, permutations=self.permutations, seed=self.seed, **fields)
 
     def answer(self, question: Question) -> Answer:
         """The answer to a question about the table, computed once.

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -25,8 +26,15 @@ COLUMNS = ("x", "y", "label", "held_out")
 
 Styles = Mapping[str, style.ClassStyle]
 
-_AREA = 10.0  # points squared
+MIN_NAMED = 3
+"""Fewest tokens shown of a phoneme whose name is written at their mean."""
+
+_AREA = 5.0  # points squared
+_NAME = 5.5  # points, size of the names of classes
 _PER_ROW = 3  # panels next to each other
+_OUTLINED = 0.68  # of a group's density
+_MIN_OUTLINED = 8  # tokens; the density of fewer means little
+_REACH = 0.15  # how far the axes reach beyond the first and last per cent of tokens, as a share of what lies between
 
 
 def half_of_utterances(utterances: Sequence[str], *, seed: int = 0) -> Bool[np.ndarray, " tokens"]:
@@ -165,10 +173,11 @@ def prepare(
 
 
 def draw(ax: Axes, data: pd.DataFrame, *, styles: Styles | None = None, area: float = _AREA) -> None:
-    """Draw tokens with the mark of their class, and each class's label at the mean of its tokens.
+    """Draw tokens in the colour of their group, each group's densest part, and the names of classes at their means.
 
-    Held-out tokens are drawn in full colour and give the means; the others are faint. Where no token is held out (the
-    paper's way), all are in full colour. Labels are pushed apart, and a thin line leads to the mean.
+    Phonemes are grouped by manner of articulation; classes that have none are groups themselves, and the legend names
+    them. Held-out tokens are drawn; all, where none is held out (the paper's way). The outline holds 68 % of a group's
+    estimated density. The axes end near the first and last per cent, and a text counts the tokens beyond.
 
     Args:
         ax: where; its limits are set here, so its size must be final.
@@ -179,31 +188,64 @@ def draw(ax: Axes, data: pd.DataFrame, *, styles: Styles | None = None, area: fl
     Raises:
         InputError: columns missing, no rows, or values that are not finite.
     """
-    data = _checked(data)
-    full = in_full_colour(data)
-    faint = data.drop(full.index)
-    styles = styles or style.phone_styles(data["label"])
+    shown = in_full_colour(_checked(data))
+    styles = styles or style.phone_styles(shown["label"])
+    groups, looks = style.grouped(styles)
+    bounds = {axis: _reach(shown[axis].to_numpy(float)) for axis in "xy"}
+    near = shown[np.logical_and.reduce([shown[axis].between(*bounds[axis]) for axis in "xy"])]
     with style.theme():
-        for label, look in styles.items():
-            some = faint[faint["label"] == label]
-            pale = style.ClassStyle(look.paler(0.72), look.marker, look.filled)
-            style.draw_marks(ax, some["x"], some["y"], pale, area=0.5 * area, zorder=1)
-        for label, look in styles.items():
-            some = full[full["label"] == label]
-            style.draw_marks(ax, some["x"], some["y"], look, area=area, zorder=2)
-        for axis in "xy":
-            low, high = data[axis].min(), data[axis].max()
+        for group, look in looks.items():
+            for corners in _outline(ax, near[near["label"].map(groups) == group], look.colour):
+                for i, axis in enumerate("xy"):
+                    low, high = bounds[axis]
+                    bounds[axis] = min(low, corners[:, i].min()), max(high, corners[:, i].max())
+            some = shown[shown["label"].map(groups) == group]
+            style.draw_marks(ax, some["x"], some["y"], look, area=area, alpha=0.75, zorder=2)
+        for axis, (low, high) in bounds.items():
             room = 0.06 * max(high - low, 1e-6)
             ax.set(**{f"{axis}lim": (low - room, high + room)})
         for scale in (ax.xaxis, ax.yaxis):
             scale.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
         ax.set(xlabel="LDA 1", ylabel="LDA 2")
-        means = full.groupby("label")[["x", "y"]].mean()
-        layout.label_points(
-            ax, means.index.astype(str).tolist(), means.to_numpy(float),
-            [styles[label].text_colour for label in means.index], marks=full[["x", "y"]].to_numpy(float),
-            mark_size=np.sqrt(area),
-        )  # fmt: skip
+        _count_beyond(ax, shown)
+        if set(groups.values()) != set(styles):
+            _name_classes(ax, shown, {label: looks[group].text_colour for label, group in groups.items()})
+
+
+def _reach(values: Float[np.ndarray, " tokens"]) -> tuple[float, float]:
+    """What the first and the last per cent of the values, and a little more, end at."""
+    low, high = np.percentile(values, [1, 99])
+    more = _REACH * (high - low)
+    return max(low - more, values.min()), min(high + more, values.max())
+
+
+def _outline(ax: Axes, some: pd.DataFrame, colour: str) -> list[np.ndarray]:
+    """Draw the region that holds 68 % of a group's estimated density, if it has enough tokens; its corners (n, 2)."""
+    if len(some) < _MIN_OUTLINED or np.linalg.matrix_rank(np.cov(some["x"], some["y"])) < 2:
+        return []
+    shared = {"data": some, "x": "x", "y": "y", "ax": ax, "color": colour, "gridsize": 100}
+    sns.kdeplot(**shared, levels=[1 - _OUTLINED, 1], fill=True, alpha=0.13, zorder=0.5)
+    sns.kdeplot(**shared, levels=[1 - _OUTLINED], linewidths=0.8, zorder=1)
+    paths = [np.asarray(path.vertices) for path in ax.collections[-1].get_paths()]
+    return [corners for corners in paths if len(corners)]
+
+
+def _count_beyond(ax: Axes, shown: pd.DataFrame) -> None:
+    """Say how many tokens lie beyond the axes, if any do."""
+    inside = shown["x"].between(*ax.get_xlim()) & shown["y"].between(*ax.get_ylim())
+    if beyond := int((~inside).sum()):
+        ax.text(0.99, 0.01, f"{beyond} beyond the axes", transform=ax.transAxes, ha="right", va="bottom",
+                fontsize=_NAME, color=style.DARK)  # fmt: skip
+
+
+def _name_classes(ax: Axes, shown: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Write the names of classes with enough tokens at the means of those."""
+    means = shown.groupby("label")[["x", "y"]].mean()[shown["label"].value_counts().sort_index() >= MIN_NAMED]
+    means = means[means["x"].between(*ax.get_xlim()) & means["y"].between(*ax.get_ylim())]
+    layout.label_points(
+        ax, means.index.astype(str).tolist(), means.to_numpy(float), [colours[str(label)] for label in means.index],
+        marks=np.empty((0, 2)), mark_size=0.0, fontsize=_NAME,
+    )  # fmt: skip
 
 
 def panels(
@@ -220,7 +262,7 @@ def panels(
         data: as `prepare` gives, of several features, with the column `feature`.
         axes: what they were fitted to, for the titles.
         text: note below the panels.
-        styles: of the labels; None: as phonemes, grouped by manner of articulation.
+        styles: of the labels; None: as phonemes, coloured by manner of articulation.
         draw_panel: draws a panel; None: `draw`.
 
     Raises:
@@ -229,13 +271,17 @@ def panels(
     check_columns(data, ("feature",), "points")
     data = _checked(data)
     features = style.feature_order(data["feature"])
-    styles = styles or style.phone_styles(data["label"])
-    legend = class_legend.legend_lines(styles, style.TWO_COLUMNS - 0.1)
+    _, looks = style.grouped(styles or style.phone_styles(in_full_colour(data)["label"]))
+    legend = class_legend.legend_lines(looks, style.TWO_COLUMNS - 0.1)
     with style.theme():
         text, foot = layout.note(text, style.TWO_COLUMNS)
         fig, places = layout.grid(len(features), per_row=_PER_ROW, tall=3.0, foot=foot + class_legend.height(legend))
         for ax, feature in zip(places, features, strict=True):
-            (draw_panel or draw)(ax, data[data["feature"] == feature])
+            some = data[data["feature"] == feature]
+            if draw_panel is None:
+                draw(ax, some, styles=styles)
+            else:
+                draw_panel(ax, some)
             ax.set_title(f"{style.feature_style(feature).label}: {axes}", pad=4)
         class_legend.draw_legend(fig, foot, legend)
         layout.write_note(fig, text)

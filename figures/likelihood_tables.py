@@ -78,7 +78,7 @@ def table_1(inputs: FigureInputs) -> Table:
         for one in models
     )  # fmt: skip
     return Table.of(
-        "Table 1: likelihoods in bits per frame",
+        "Likelihoods in bits per frame (as table 1 of Havtorn et al. 2022)",
         frame,
         [
             ("model", lambda row: row["model"]),
@@ -117,7 +117,7 @@ def table_3(inputs: FigureInputs) -> Table:
             }
         )  # fmt: skip
     return Table.of(
-        "Table 3: the same models in detail",
+        "Likelihoods in detail (as table 3 of Havtorn et al. 2022)",
         pd.DataFrame(rows).astype({f"active_{layer}": "Int64" for layer in layers}),
         [
             ("model", lambda row: row["model"]),
@@ -173,7 +173,7 @@ def table_4(inputs: FigureInputs) -> Table:
         for one, some in zip(rows, published, strict=True)
     }
     return Table.of(
-        "Table 4: Gaussian likelihoods in nats",
+        "Gaussian likelihoods in nats (as table 4 of Havtorn et al. 2022)",
         frame,
         [
             ("model", lambda row: row["model"]),
@@ -200,7 +200,7 @@ def table_5(inputs: FigureInputs) -> Table:
     rows = baselines.table_5()
     notes = [f"{row.note[0].upper()}{row.note[1:]}." for row in rows if row.note]
     return Table.of(
-        "Table 5: largest attainable Gaussian likelihoods",
+        "Largest attainable Gaussian likelihoods (as table 5 of Havtorn et al. 2022)",
         pd.DataFrame([{"min_std": row.min_std, "nats": row.nats, "paper_nats": row.paper_nats} for row in rows]),
         [
             ("minimum std", lambda row: f"{row['min_std']:g}"),

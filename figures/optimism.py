@@ -20,6 +20,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import classify
 from lvm_probe.figures import layout, style
+from lvm_probe.figures.accuracy_over_k import CHANCE, chance_line
 from lvm_probe.figures.confusion import K, answers, question
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.rows import select_rows
@@ -39,7 +40,6 @@ DRAWS = 3
 COLUMNS = ("kind", "feature", "protocol", "dims", "accuracy", "low", "high", "chance")
 _PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested")
 _NOISE: dict[str, tuple[str, Any]] = {"paper": ("black", "solid"), "nested": (style.GREY, (0, (1.2, 1.2)))}
-_MAJORITY: dict[str, Any] = {"color": style.GREY, "linewidth": 0.9, "dashes": (4, 2.5)}
 _DODGE = 0.24  # octaves between features of one dimension
 
 
@@ -47,7 +47,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
     """One row per protocol, and dimension of the noise (kind `noise`) or feature of the table (kind `feature`).
 
     All for one speaker. `low` and `high` are the extremes over the draws of noise, or the 95 % interval over tokens of
-    a feature under `nested`. `chance` is the majority line. `feature` is `noise` for noise.
+    a feature under `nested`. `feature` is `noise` for noise.
 
     Raises:
         InputError: the table has fewer than two phonemes, or too few tokens for any dimension.
@@ -86,7 +86,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
     with style.theme():
         ax.set_xscale("log", base=2)
         ax.grid(axis="y")
-        ax.axhline(100 * float(data["chance"].iloc[0]), **_MAJORITY, zorder=1.5)
+        ax.axhline(100 * float(data["chance"].iloc[0]), **CHANCE, zorder=1.5)
         for protocol, (colour, linestyle) in _NOISE.items():
             one = noise[noise["protocol"] == protocol].sort_values("dims")
             ax.fill_between(one["dims"], 100 * one["low"], 100 * one["high"], color=colour, alpha=0.14, linewidth=0)
@@ -119,7 +119,7 @@ def figure(data: pd.DataFrame) -> Figure:
     lines = [
         Line2D([], [], color=_NOISE["paper"][0], linestyle=_NOISE["paper"][1], label="noise, paper protocol (leaks)"),
         Line2D([], [], color=_NOISE["nested"][0], linestyle=_NOISE["nested"][1], label="noise, single tokens held out"),
-        Line2D([], [], **_MAJORITY, label="majority class"),
+        chance_line("chance"),
     ]
     if (data["kind"] == "feature").any():
         mark: dict[str, Any] = {"color": style.DARK, "marker": "o", "linestyle": ""}
@@ -128,8 +128,9 @@ def figure(data: pd.DataFrame) -> Figure:
             Line2D([], [], **mark, markersize=3.5, markerfacecolor="white", label="feature, single tokens held out"),
         ]
     with style.theme():
-        fig, ax = layout.single(height=2.15, head=0.08)
+        fig, ax = layout.single(height=2.15, head=0.2)
         draw(ax, data)
+        ax.set_title(f"speaker {data['speaker'].iloc[0]}, {data['n'].iloc[0]:,} tokens", pad=4)
         ax.legend(handles=lines, loc="upper left", handlelength=2.2, borderaxespad=0.2, labelspacing=0.35)
     return fig
 
@@ -147,12 +148,13 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
         for name, row in features.iterrows()
     )
     return (
-        f"How much the paper protocol overestimates accuracy, for phonemes of speaker {first['speaker']} "
-        f"({inputs.table.name}): {first['n']:,} tokens, {first['n_classes']} phonemes, {first['lda_dims']} "
+        f"How much the paper protocol overestimates accuracy, for one speaker's phonemes "
+        f"({inputs.table.name}): {first['n_classes']} phonemes, {first['lda_dims']} "
         f"discriminants, k = {first['k']}. Lines: Gaussian noise with the same labels, mean of {DRAWS} draws; bands: "
         f"their extremes. With {noise['dims'].max()} dimensions, {100 * last['paper']:.0f} % of noise is classified "
         f"correctly under the paper protocol and {100 * last['nested']:.0f} % under `nested`, which fits LDA again "
-        f"without each token. Marks: the table's features under both; difference in points: {gaps}. Features with the "
+        f"without each token. Marks: the table's features under both; difference in points: {gaps}. Chance is the "
+        "share of the most frequent phoneme. Features with the "
         "same number of dimensions are drawn next to each other."
     )
 

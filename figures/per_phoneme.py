@@ -30,9 +30,8 @@ MIN_COUNT = 10
 COLUMNS = ("feature", "label", "n", "recall", "ci_low", "ci_high", "mel", "mel_low", "mel_high")
 
 _NORMAL_95 = 1.959963984540054
-_LABELLED = 12  # labels in a panel
-_LABEL = 5.5  # points
-_AREA = 11.0  # points squared
+_LABEL = 6.0  # points
+_AREA = 14.0  # points squared
 
 
 def data(inputs: FigureInputs) -> pd.DataFrame:
@@ -77,12 +76,12 @@ def wilson(
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:
-    """Draw one feature's phonemes with their intervals, and the names of those farthest from the diagonal.
+    """Draw one feature's phonemes, and the names and intervals of those whose two intervals do not overlap.
 
     Both axes are square roots, because most recalls are small.
     """
     check_columns(data, COLUMNS, "recalls")
-    styles = style.phone_styles(data["label"])
+    groups, looks = style.grouped(style.phone_styles(data["label"]))
     top = 100 * float(data[["ci_high", "mel_high"]].to_numpy(float).max())
     top = min(100.0, 10 * np.ceil(top / 10))
     ticks = [tick for tick in (0, 2, 5, 10, 20, 40, 60, 80, 100) if tick <= top]
@@ -92,22 +91,25 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
             ax.set(**{f"{axis}lim": (_signed_square(-0.35), _signed_square(_signed_root(top) + 0.2))})
             ax.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": list(map(str, ticks))})
         ax.plot([0, top], [0, top], color=style.GREY, linewidth=0.7, dashes=(4, 2.5), zorder=1)
-        for row in data.to_dict("records"):
-            look = styles[row["label"]]
+        named = _clearly_different(data)
+        for row in named.to_dict("records"):
             x, y = 100 * row["mel"], 100 * row["recall"]
-            line: dict[str, Any] = {"color": look.paler(0.62), "linewidth": 0.4, "zorder": 2}
+            line: dict[str, Any] = {"color": looks[groups[row["label"]]].paler(0.4), "linewidth": 0.6, "zorder": 2}
             ax.plot([100 * row["mel_low"], 100 * row["mel_high"]], [y, y], **line)
             ax.plot([x, x], [100 * row["ci_low"], 100 * row["ci_high"]], **line)
-            style.draw_marks(ax, [x], [y], look, area=_AREA, zorder=3)
+        for group, look in looks.items():
+            some = data[data["label"].map(groups) == group]
+            style.draw_marks(ax, 100 * some["mel"], 100 * some["recall"], look, area=_AREA, zorder=3)
         ax.set(xlabel="recall with Mel (%)", ylabel="recall (%)")
-        _label(ax, data, styles)
+        _name(ax, named, data, {label: looks[group].text_colour for label, group in groups.items()})
 
 
 def figure(data: pd.DataFrame) -> Figure:
-    """One panel per feature, and all marks by manner of articulation below."""
+    """One panel per feature, and the legend of manners below."""
     check_columns(data, COLUMNS, "recalls")
     features = list(dict.fromkeys(data["feature"]))
-    legend = class_legend.legend_lines(style.phone_styles(data["label"]), style.TWO_COLUMNS - 0.1)
+    _, looks = style.grouped(style.phone_styles(data["label"]))
+    legend = class_legend.legend_lines(looks, style.TWO_COLUMNS - 0.1)
     with style.theme():
         fig, places = layout.grid(
             len(features), per_row=3, tall=2.7, foot=class_legend.height(legend) + 0.05, between=0.3
@@ -128,9 +130,10 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     return (
         f"Recall of each phoneme, a feature compared with Mel on the same tokens ({inputs.table.name}, protocol "
         f"`nested`): {int(first['n'].sum()):,} tokens of the {len(first)} phonemes with {MIN_COUNT} or more, "
-        f"{counted(speakers, 'speaker')}, k = {int(data['k'].iloc[0])}. Lines: Wilson's 95 % binomial intervals, as if "
-        "tokens were independent. Above the dashed line, the feature recognises the phoneme more often than Mel; both "
-        "axes are square roots. Named: the phonemes whose two recalls differ most in standard errors."
+        f"{counted(speakers, 'speaker')}, one speaker at a time, k = {int(data['k'].iloc[0])}. Above the dashed line, "
+        "the feature "
+        "recognises the phoneme more often than Mel; both axes are square roots. Named, with their intervals: phonemes "
+        "whose two Wilson intervals (95 %, as if tokens were independent) do not overlap."
     )
 
 
@@ -144,15 +147,16 @@ def _signed_square(values: ArrayLike) -> np.ndarray:
     return np.sign(values) * np.square(values)
 
 
-def _label(ax: Axes, data: pd.DataFrame, styles: dict[str, style.ClassStyle]) -> None:
-    """Names of the phonemes whose recalls differ most, in standard errors."""
-    widths = data[["ci_high", "mel_high"]].to_numpy(float) - data[["ci_low", "mel_low"]].to_numpy(float)
-    difference = (data["recall"] - data["mel"]).abs() / np.hypot(*widths.T)
-    named = data.loc[difference.sort_values(ascending=False, kind="stable").index[:_LABELLED]]
-    # Each name starts on its point's side of the diagonal, where there is room.
+def _clearly_different(data: pd.DataFrame) -> pd.DataFrame:
+    """The phonemes whose two recalls have intervals that do not overlap."""
+    return data[(data["ci_low"] > data["mel_high"]) | (data["mel_low"] > data["ci_high"])]
+
+
+def _name(ax: Axes, named: pd.DataFrame, data: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Write the names of these phonemes, each on its point's side of the diagonal, where there is room."""
     above = np.sign((named["recall"] - named["mel"]).to_numpy(float))[:, None]
     layout.label_points(
         ax, named["label"].tolist(), 100 * named[["mel", "recall"]].to_numpy(float),
-        [styles[label].text_colour for label in named["label"]], marks=100 * data[["mel", "recall"]].to_numpy(float),
+        [colours[label] for label in named["label"]], marks=100 * data[["mel", "recall"]].to_numpy(float),
         mark_size=np.sqrt(_AREA), offsets=6 * above * np.array([[-1.0, 1.0]]), fontsize=_LABEL,
     )  # fmt: skip

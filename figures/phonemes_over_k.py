@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.accuracy_over_k import draw as draw
 from lvm_probe.figures.inputs import FigureInputs
-from lvm_probe.figures.wording import counted
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.figures.wording import counted, intervals
 
 if TYPE_CHECKING:
     from lvm_probe.probing.questions.question import Protocol
 
 NAME = "phonemes-over-k"
-TITLE = "Phoneme accuracy over k (Havtorn et al. 2022, figure 3, right)"
+TITLE = "Phoneme accuracy over k (as figure 3, right, of Havtorn et al. 2022)"
 
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested")
 
@@ -28,12 +27,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
     Raises:
         InputError: no phonemes, or too few to ask for.
     """
-    answers = [
-        inputs.answer(
-            Question(target="phoneme", protocol=protocol, permutations=inputs.permutations, seed=inputs.seed)
-        ).frame
-        for protocol in PROTOCOLS
-    ]
+    answers = [inputs.answer(inputs.question(protocol=protocol)).frame for protocol in PROTOCOLS]
     return accuracy_over_k.drawn_rows(pd.concat(answers, ignore_index=True)).reset_index(drop=True)
 
 
@@ -43,15 +37,12 @@ def figure(data: pd.DataFrame) -> Figure:
 
 
 def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
-    """What was asked of how many, and what each line is."""
-    first = data.iloc[0]
-    speakers = int(data["speakers"].max())
-    who = f"speaker {first['speaker']}" if speakers == 1 else counted(speakers, "speaker")
+    """What was asked, how tokens are held out, and what the intervals are over."""
     return (
-        f"Accuracy of k nearest neighbours in {int(first['lda_dims'])} linear discriminants for phonemes, within one "
-        f"speaker at a time: {int(data['n'].max()):,} tokens of {int(data['n_classes'].max())} phonemes, {who}; "
-        f"features {style.feature_list(data['feature'])}. Left, the paper protocol: the discriminants were fitted to "
-        "the held-out token too. Right, the protocol `nested`: they are fitted again without it. Bands: 95 % bootstrap "
-        f"intervals over {data['interval'].iloc[0]}. Dotted: permuted labels ({int(data['permutations'].max())} "
-        "permutations). Grey dashes: majority class."
+        "Accuracy of k nearest neighbours among linear discriminants, within one speaker at a time; features "
+        f"{style.feature_list(data['feature'])}. Left, the paper protocol: the discriminants were fitted to the "
+        "held-out "
+        "token too. Right, the protocol `nested`: they are fitted again without it. "
+        f"{intervals(data)} Labels were permuted {counted(int(data['permutations'].max()), 'time')}. Chance is the "
+        "share of the most frequent phoneme."
     )

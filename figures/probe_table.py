@@ -9,8 +9,8 @@ import pandas as pd
 from lvm_probe import InputError
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.table_format import Column, Table, number
-from lvm_probe.figures.wording import counted, joined, number_range
-from lvm_probe.probing.questions.question import Protocol, Question, Target
+from lvm_probe.figures.wording import counted, intervals, joined, number_range
+from lvm_probe.probing.questions.question import Protocol, Target
 
 K = 5
 """Neighbours; fixed beforehand, so that it is not chosen by the results."""
@@ -29,7 +29,7 @@ def probes(inputs: FigureInputs) -> Table:
     reasons: list[str] = []
     tables = [inputs, *map(inputs.of, inputs.others)]
     for one, (target, protocol) in product(tables, QUESTIONS):
-        question = Question(target=target, protocol=protocol, permutations=inputs.permutations, seed=inputs.seed)
+        question = one.question(target, protocol=protocol)
         try:
             answer = one.answer(question)
         except InputError as error:
@@ -73,8 +73,6 @@ def _columns(several_tables: bool) -> list[Column]:
 
 
 def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
-    over = ", ".join(sorted(set(frame["interval"]) - {"none"}))
-    intervals = f"Intervals: over {over}." if over else "Too few speakers for intervals."
     return (
         f"Accuracy in per cent of k nearest neighbours among at most {frame['lda_dims'].max()} linear discriminants, "
         f"for {_subject(inputs)}; {counted(int(frame['speakers'].iloc[0]), 'speaker')}. Protocols: nested: LDA is "
@@ -82,7 +80,7 @@ def _caption(inputs: FigureInputs, frame: pd.DataFrame) -> str:
         f"one row per speaker). Null: the same on permuted labels (mean over {number_range(frame['permutations'])} "
         "permutations); chance: share of the most frequent class; untrained: the same model with random weights; paper "
         "protocol: accuracy on the same rows when LDA has seen the held-out token, which is biased upward. Difference "
-        f"to Mel in points, with a p value over speakers, adjusted after Holm. {intervals}"
+        f"to Mel in points, with a paired p value, adjusted after Holm. {intervals(frame)}"
     )
 
 

@@ -112,6 +112,8 @@ def _facts(
                 "LDA axes fitted on",
                 "other tokens" if inputs.fit == "held-out" else "the tokens shown (paper protocol)",
             ),
+            ("phone labels folded to", inputs.phones),
+            ("phone labels written in", inputs.phone_set),
             ("permutations", "by the question" if inputs.permutations is None else inputs.permutations),
             ("seed", inputs.seed),
             ("versions", _listed(versions)),

@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
@@ -312,6 +312,21 @@ def manner_styles(manners: Iterable[str]) -> dict[str, ClassStyle]:
         for manner, (share, marker) in _MANNERS.items()
         if manner in present
     }
+
+
+def grouped(styles: Mapping[str, ClassStyle]) -> tuple[dict[str, str], dict[str, ClassStyle]]:
+    """The group of every class, and the style of every group: manners of articulation, or else the classes themselves.
+
+    Args:
+        styles: of every class.
+    """
+    if {look.group for look in styles.values()} <= {"other"}:
+        return {label: label for label in styles}, dict(styles)
+    groups = {label: str(look.group) for label, look in styles.items()}
+    looks = {manner: replace(look, group="other") for manner, look in manner_styles(groups.values()).items()}
+    if "other" in groups.values():
+        looks["other"] = ClassStyle(GREY, "o")
+    return groups, looks
 
 
 def interval_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:

@@ -22,3 +22,20 @@ def number_range(values: pd.Series) -> str:
     """`12`, or `12 to 1,200` where the values differ."""
     low, high = int(values.min()), int(values.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def intervals(results: pd.DataFrame) -> str:
+    """A sentence on the intervals of result rows: of what kind they are, and over what."""
+    units = results["interval"]
+    independent = (units == "tokens") | (results["n"] == results["speakers"])
+    kinds = [
+        f"{method} over {joined(sorted(set(units[chosen])))}"
+        for method, chosen in (
+            ("Student's t with the jackknife's variance", (units != "none") & ~independent),
+            ("Wilson's", (units != "none") & independent),
+        )
+        if chosen.any()
+    ]
+    if not kinds:
+        return "There are no intervals: they take three speakers or more."
+    return f"Intervals (95 %): {joined(kinds)}."

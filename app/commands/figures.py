@@ -9,16 +9,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus
+from lvm_probe.app.options import CKPT, PHONE_SET, PHONES, add_corpus, add_device, open_corpus
 from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
 from lvm_probe.app.question_command import open_tables
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable
 from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.progress import bar
 from lvm_probe.probing.questions.untrained import SUFFIX
 
@@ -37,7 +38,7 @@ SECONDS_WORTH_A_LINE = 1
 
 COMMAND_OPTIONS = (
     "latents", "untrained", "ckpt", "corpus", "layout", "phoneme_tier", "word_tier", "speaker_from", "non_speech",
-    "speaker", "fit", "only", "permutations", "seed", "strict", "no_resample",
+    "speaker", "phones", "phone_set", "fit", "only", "permutations", "seed", "strict", "no_resample",
 )  # fmt: skip
 """Options that change the report, which prints the command line that made it."""
 DEFAULTS = {"layout": "auto", "fit": "held-out", "seed": 0}
@@ -64,6 +65,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "repeatable (default: the table's checkpoint if it is a shipped one)",
     )
     what.add_argument("--only", action="append", metavar="NAME", help="only this figure or table; repeatable")
+    what.add_argument("--phones", choices=get_args(PhoneSet), help=PHONES)
+    what.add_argument("--phone-set", choices=get_args(LabelSet), help=PHONE_SET)
     what.add_argument("--speaker", metavar="ID", help="for figures of one speaker (default: who has most phonemes)")
     add_corpus(parser, required=False, help="folder of the corpus, for likelihoods and KL (default: none)")
     method = parser.add_argument_group("method")
@@ -170,6 +173,8 @@ def _figure_inputs(args: argparse.Namespace) -> tuple[FigureInputs, list[str]]:
         checkpoints=checkpoints,
         corpus=corpus,
         speaker=args.speaker,
+        phones=args.phones,
+        phone_set=args.phone_set,
         fit=args.fit,
         permutations=args.permutations,
         seed=args.seed,

@@ -278,7 +278,7 @@ def test_a_table_of_one_speaker_gives_the_results_it_can(latents: Path, probe: P
     rows = pd.read_csv(tmp_path / "out" / "probes.csv")
     assert set(rows["protocol"]) == {"nested"}
     text = " ".join((tmp_path / "out" / "probes.txt").read_text().split())
-    assert "Intervals: over utterances" in text
+    assert "jackknife's variance over utterances" in text
     assert "Not included: gender, protocol speaker: one: " in text
 
 

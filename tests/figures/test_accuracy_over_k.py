@@ -1,4 +1,4 @@
-"""Accuracy over k: every curve, its null, its interval and the majority line are where the rows say."""
+"""Accuracy over k: every curve, its null, its interval and the line of chance are where the rows say."""
 
 from itertools import combinations
 from pathlib import Path
@@ -50,7 +50,7 @@ def labels(fig: Figure) -> list[Annotation]:
     return [text for ax in fig.axes for text in ax.texts if isinstance(text, Annotation)]
 
 
-def test_every_curve_its_null_and_the_majority_line_are_drawn() -> None:
+def test_every_curve_its_null_and_chance_are_drawn() -> None:
     fig = accuracy_over_k.panels(rows())
     (ax,) = fig.axes
     drawn = {str(line.get_label()): np.asarray(line.get_ydata()) for line in ax.lines}
@@ -142,7 +142,7 @@ def test_of_few_k_the_curves_stand_side_by_side_with_bars() -> None:
     assert np.mean(firsts) == pytest.approx(1)
     assert all(len(bars.get_paths()) == 3 for bars in ax.collections)
     assert ax.get_xticks().tolist() == [1, 2, 3]
-    assert "Bands or bars: 95 % intervals" in caption(fig)
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["95 % interval", "permuted labels", "chance"]
 
 
 def test_parts_of_several_questions_keep_their_own_k() -> None:

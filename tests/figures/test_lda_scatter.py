@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -123,12 +124,14 @@ def test_titles_say_what_the_axes_were_fitted_to() -> None:
 @pytest.mark.parametrize(("many", "n"), [(30, 180), (58, 350)])
 def test_labels_do_not_overlap_and_nothing_leaves_the_figure(many: int, n: int) -> None:
     labels = LABELS if many == 30 else sorted(TIMIT61 - SILENCES)
-    fig = panel(lda_scatter.prepare(*tokens(labels, n)))
+    data = lda_scatter.prepare(*tokens(labels, n))
+    fig = panel(data)
     measure = layout.renderer(fig)
     fig.draw(measure)
     ax, key = fig.axes
     words = [Text.get_window_extent(text, measure) for text in ax.texts]  # an annotation's own has its leader
-    assert len(words) > 0.7 * many
+    shown = lda_scatter.in_full_colour(data)["label"].value_counts()
+    assert len(words) == (shown >= lda_scatter.MIN_NAMED).sum() > many / 2
     for one, two in combinations(words, 2):
         across = min(one.x1, two.x1) - max(one.x0, two.x0)
         up = min(one.y1, two.y1) - max(one.y0, two.y0)
@@ -142,9 +145,35 @@ def test_labels_do_not_overlap_and_nothing_leaves_the_figure(many: int, n: int) 
         assert box.y0 >= 0
         assert box.x1 <= fig.bbox.x1
         assert box.y1 <= fig.bbox.y1
-    assert {text.get_text() for text in key.texts} >= set(labels)
+    assert {text.get_text() for text in key.texts} == {phone_class(label, "manner", "timit") for label in labels}
     for one, two in combinations([text.get_window_extent(measure) for text in key.texts], 2):
         assert not one.overlaps(two)
+
+
+def test_far_tokens_are_counted_and_do_not_move_the_axes() -> None:
+    data = lda_scatter.prepare(*tokens(LABELS, 400), fit="paper")
+    near, far = Figure(), Figure()
+    spoilt = data.assign(x=np.where(data.index < 3, 500.0, data["x"]))
+    for fig, points in ((near, data), (far, spoilt)):
+        lda_scatter.draw(fig.add_subplot(), points)
+    # Three of 400 tokens lie beyond the last per cent; the outlines are of most of the others.
+    assert far.axes[0].get_xlim()[1] < 2 * near.axes[0].get_xlim()[1] + 10
+    assert [text.get_text() for text in far.axes[0].texts if "beyond" in text.get_text()] == ["3 beyond the axes"]
+
+
+def test_outlines_hold_most_of_a_group_and_small_groups_have_none() -> None:
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame(rng.normal(size=(405, 2)), columns=["x", "y"])
+    points = points.assign(label=["s"] * 400 + ["m"] * 5, held_out=False)
+    fig = Figure()
+    ax = fig.add_subplot()
+    lda_scatter.draw(ax, points)
+    outlines = [marks for marks in ax.collections if isinstance(marks, ContourSet)]
+    assert len(outlines) == 2  # a fill and a line, of the fricatives alone
+    inside = outlines[1].get_paths()[0].contains_points(points.loc[:399, ["x", "y"]])
+    # The density is the Gaussian widened by its kernels, so the region that holds 68 % of it holds a few per cent more
+    # of the points; 400 points tell a share to two per cent.
+    assert 0.6 < inside.mean() < 0.82
 
 
 def test_boxes_on_one_spot_are_spread_inside_the_bounds() -> None:

@@ -62,7 +62,10 @@ def test_all_of_timit_with_names_apart() -> None:
     assert len(panels) == 3
     assert all(overlapping(list(ax.texts), fig) == [] for ax in panels)
     assert overlapping(list(key.texts), fig) == []
-    assert {text.get_text() for text in key.texts} >= set(labels)
+    assert {text.get_text() for text in key.texts} == {look.group for look in style.phone_styles(labels).values()}
+    for ax, (_, one) in zip(panels, pd.concat(frames).groupby("feature", sort=False), strict=True):
+        apart = (one["ci_low"] > one["mel_high"]) | (one["mel_low"] > one["ci_high"])
+        assert {text.get_text() for text in ax.texts} == set(one.loc[apart, "label"])
 
 
 def test_left_out() -> None:

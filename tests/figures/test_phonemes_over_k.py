@@ -29,7 +29,7 @@ def test_a_single_speaker_is_named() -> None:
     inputs = FigureInputs(made_up(speakers=1), permutations=0)
     data = phonemes_over_k.data(inputs)
     assert set(data["speaker"]) == {"FS0"}
-    assert "speaker FS0" in phonemes_over_k.caption(data, inputs)
+    assert "speaker FS0" in phonemes_over_k.figure(data).texts[-1].get_text()
 
 
 def test_without_phonemes_it_is_left_out() -> None:

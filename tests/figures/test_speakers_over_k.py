@@ -36,6 +36,13 @@ def test_three_panels_of_one_row_a_speaker(tmp_path: Path) -> None:
     fig = speakers_over_k.figure(data)
     assert_whole(fig)
     assert overlapping([*fig.texts, *(ax.title for ax in fig.axes), *(ax.xaxis.label for ax in fig.axes)], fig) == []
+    # Few speakers: one k, as points.
+    assert [ax.get_xlabel() for ax in fig.axes] == [f"accuracy (%), k = {k}" for k in (5, 2, 3)]
+    assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == ["z1", "z2", "z1+z2", "Mel"]
+    assert "cannot be ranked" in fig.texts[-1].get_text()
+    assert "k = 5, or the largest" in speakers_over_k.caption(data, FigureInputs(heights(made_up(14)), permutations=2))
+    many = speakers_over_k.figure(data.assign(n=30))
+    assert [ax.get_xlabel() for ax in many.axes] == ["k (neighbours)"] * 3
     z1 = data[(data["panel"] == "Gender") & (data["feature"] == "z1")]
     assert z1["accuracy"].min() > 0.7  # of 14 points the shrinkage is heavy, and the other features do their harm
 
