@@ -16,7 +16,7 @@ from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, ROWS, TARGETS, Question
 from lvm_probe.probing.questions.untrained import SUFFIX
 
-SUMMARY = "is a feature better than Mel? by every method and protocol at once: the first question"
+SUMMARY = "the first question: is a feature better than Mel, by every method at once"
 EXAMPLES = (
     "probe compare --latents latents/timit --target phoneme",
     "probe compare --latents latents/timit --target phoneme,word --plan plan.toml",
