@@ -74,5 +74,5 @@ class Outcome:
 
     @property
     def chance(self) -> float:
-        """The majority line: the share of the most frequent class."""
+        """Chance: the share of the most frequent class."""
         return float(np.unique(self.labels, return_counts=True)[1].max() / self.n)

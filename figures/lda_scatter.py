@@ -255,6 +255,7 @@ def panels(
     *,
     styles: Styles | None = None,
     draw_panel: Callable[[Axes, pd.DataFrame], None] | None = None,
+    tall: float = 3.0,
 ) -> Figure:
     """One scatter per feature across both columns, up to three next to each other, with one legend below.
 
@@ -264,6 +265,7 @@ def panels(
         text: note below the panels.
         styles: of the labels; None: as phonemes, coloured by manner of articulation.
         draw_panel: draws a panel; None: `draw`.
+        tall: height of a panel in inches.
 
     Raises:
         InputError: as `draw`.
@@ -275,7 +277,7 @@ def panels(
     legend = class_legend.legend_lines(looks, style.TWO_COLUMNS - 0.1)
     with style.theme():
         text, foot = layout.note(text, style.TWO_COLUMNS)
-        fig, places = layout.grid(len(features), per_row=_PER_ROW, tall=3.0, foot=foot + class_legend.height(legend))
+        fig, places = layout.grid(len(features), per_row=_PER_ROW, tall=tall, foot=foot + class_legend.height(legend))
         for ax, feature in zip(places, features, strict=True):
             some = data[data["feature"] == feature]
             if draw_panel is None:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lvm_probe import InputError
-from lvm_probe.figures import accuracy_over_k, layout, style
+from lvm_probe.figures import accuracy_over_k, accuracy_points, style
 from lvm_probe.figures.accuracy_over_k import draw as draw
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.wording import counted, intervals, joined
@@ -35,7 +32,6 @@ _CAUTION = (
     f"Fewer than {MIN_SPEAKERS} speakers in a panel: one speaker more or less moves a point by several per cent, and "
     "features whose intervals overlap cannot be ranked."
 )
-_ROW = 0.2  # inches from feature to feature
 
 
 def data(inputs: FigureInputs) -> pd.DataFrame:
@@ -62,54 +58,14 @@ def figure(data: pd.DataFrame) -> Figure:
     text = f"One row per speaker, each classified by the others: {counts}."
     if not _has_few_speakers(data):
         return accuracy_over_k.panel_row(parts, text, same_k=False)
-    return _points({title: at_reported_k(rows) for title, rows in parts.items()}, f"{text} {_CAUTION}")
+    points = {title: at_reported_k(rows) for title, rows in parts.items()}
+    titled = {f"{title}: ".replace(": ", f", k = {rows['k'].iloc[0]}\n", 1).strip(": "): rows
+              for title, rows in points.items()}  # fmt: skip
+    return accuracy_points.panel_row(titled, f"{text} {_CAUTION}")
 
 
 def _has_few_speakers(data: pd.DataFrame) -> bool:
     return bool(data.groupby("panel")["n"].max().min() < MIN_SPEAKERS)
-
-
-def _points(parts: dict[str, pd.DataFrame], text: str) -> Figure:
-    """A row for each feature, with its accuracy, interval and null, and a column for each panel."""
-    features = style.feature_order(pd.concat(parts.values())["feature"])
-    left, right, between, head, below = 0.75, 0.1, 0.2, 0.3, 0.34
-    across = (style.TWO_COLUMNS - left - right - between * (len(parts) - 1)) / len(parts)
-    with style.theme():
-        text, bottom = layout.note(text, style.TWO_COLUMNS)
-        foot, height = bottom + 0.2, _ROW * len(features)
-        fig = Figure(figsize=(style.TWO_COLUMNS, foot + below + height + head), dpi=style.DPI)
-        for i, (title, rows) in enumerate(parts.items()):
-            ax = layout.axes_in(fig, left + i * (across + between), foot + below, across, height)
-            _draw_points(ax, rows, features)
-            ax.set_title(title.replace(": ", "\n"), pad=3)
-            if i:
-                ax.tick_params(labelleft=False)
-        dot: dict[str, Any] = {"linestyle": "", "markersize": 3.5}
-        key = {
-            "accuracy, 95 % interval": Line2D([], [], color=style.DARK, marker="o", markersize=3.5, linewidth=0.9),
-            "permuted labels": Line2D([], [], marker="|", color=style.DARK, markeredgewidth=0.9, **dot),
-            "chance": accuracy_over_k.chance_line(),
-        }
-        fig.legend(key.values(), key.keys(), loc="lower left", ncols=len(key), borderpad=0.2, borderaxespad=0.2,
-                   handlelength=2.2, bbox_to_anchor=(0.0, bottom / fig.get_figheight()))  # fmt: skip
-        layout.write_note(fig, text)
-    return fig
-
-
-def _draw_points(ax: Axes, rows: pd.DataFrame, features: list[str]) -> None:
-    """The panel's features from top to bottom, at one k."""
-    ax.grid(axis="x")
-    ax.axvline(100 * float(rows["chance"].iloc[0]), **accuracy_over_k.CHANCE, zorder=1.5)
-    for row in rows.to_dict("records"):
-        look, y = style.feature_style(str(row["feature"])), features.index(str(row["feature"]))
-        low, high, accuracy, null = (100 * row[name] for name in ("ci_low", "ci_high", "accuracy", "null_accuracy"))
-        ax.plot([low, high], [y, y], color=look.colour, linewidth=1.1, zorder=2)
-        ax.plot([null], [y], marker="|", color=style.DARK, markersize=5, markeredgewidth=0.9, linestyle="", zorder=3)
-        ax.plot([accuracy], [y], marker=look.marker, color=look.colour, markersize=4.4, markeredgecolor="white",
-                markeredgewidth=0.4, linestyle="", zorder=4)  # fmt: skip
-    ax.set_yticks(range(len(features)), [style.feature_style(name).label for name in features])
-    ax.tick_params(axis="y", length=0, labelsize=style.NORMAL)
-    ax.set(xlim=(-3, 103), ylim=(len(features) - 0.5, -0.5), xlabel=f"accuracy (%), k = {int(rows['k'].iloc[0])}")
 
 
 def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:

@@ -404,8 +404,17 @@ def save_with_data(fig: Figure, data: pd.DataFrame, path_stem: str | Path) -> li
 
 def pdf(fig: Figure) -> bytes:
     """The figure as the bytes of a PDF file."""
+    return _bytes(fig, "pdf")
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    return _bytes(fig, "png")
+
+
+def _bytes(fig: Figure, kind: str) -> bytes:
     file = BytesIO()
-    _write(fig, file, "pdf")
+    _write(fig, file, kind)
     return file.getvalue()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lvm_probe.figures.notebook import plot, plot_map
     from lvm_probe.probing.corpora import open_corpus
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.features.encoders import Encoder
@@ -38,6 +39,8 @@ __all__ = [
     "load_model",
     "load_table",
     "open_corpus",
+    "plot",
+    "plot_map",
 ]
 
 _HOMES = {
@@ -55,6 +58,8 @@ _HOMES = {
     "load_model": "probing.features.latents.load_model",
     "load_table": "probing.features.token_table.load",
     "open_corpus": "probing.corpora.open_corpus",
+    "plot": "figures.notebook.plot",
+    "plot_map": "figures.notebook.plot_map",
 }
 
 if not (_Path(__file__).parent / "app").is_dir():  # in a checkout the subpackages are the folders beside this one

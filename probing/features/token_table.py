@@ -201,6 +201,12 @@ class TokenTable:
                 raise InputError(f"{self.path}: no feature '{part}'; it has {', '.join(self.features)}")
         return np.concatenate([self.features[part][rows] for part in parts], axis=1, dtype=np.float64)
 
+    def map(self, feature: str | Feature, **options: Any) -> Any:
+        """`lvm_probe.plot_map` of this table, with the same options, such as `colour="manner"`."""
+        import lvm_probe
+
+        return lvm_probe.plot_map(self, feature, **options)
+
     def with_feature(self, name: str, array: Any) -> TokenTable:
         """The table with one more feature.
 

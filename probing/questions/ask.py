@@ -8,17 +8,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lvm_probe import InputError
 from lvm_probe.probing import parallel
+from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
 from lvm_probe.probing.questions.jobs import Job, Jobs
 from lvm_probe.probing.questions.judgeable_rows import features_to_judge, rows_to_judge
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import CONFUSION_COLUMNS, Answer, confusion_frame, results_frame
+from lvm_probe.probing.questions.results import (
+    CONFUSION_COLUMNS,
+    PREDICTION_COLUMNS,
+    Answer,
+    confusion_frame,
+    predictions_frame,
+    results_frame,
+)
 from lvm_probe.probing.questions.rows import check_same_tokens
 
 BASELINES = (Feature(("mel",)), Feature(("mfcc",)))
@@ -46,7 +55,7 @@ def ask(
         progress: called with the number of runs done and of all runs, after each.
 
     Returns:
-        The answer, for every feature with what it takes to judge it: null, majority line, interval, untrained model,
+        The answer, for every feature with what it takes to judge it: null, chance, interval, untrained model,
         the protocol `paper` on the same rows, and the differences to Mel and MFCC where these are asked.
 
     Raises:
@@ -67,6 +76,9 @@ def ask(
     if untrained is not None and (test is None) == (untrained_test is None):
         before = rows_to_judge(untrained, question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)
+    if question.context:
+        for other in filter(None, (untrained, test)):
+            check_same_context(other, table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
@@ -95,16 +107,22 @@ def ask(
         for feature, some in runs.items()
         if feature in features
     }
-    result_rows, confusions = [], []
+    result_rows, confusions, predictions = [], [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
+        common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         common["test"] = "" if test is None else test.name
         baselines = {before.name: joined[before] for before in _baselines_of(feature) if before in features}
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], baselines)]
         if method is classification:
-            confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
+            outcome = classification.joined(joined[feature])
+            places = np.concatenate([run.rows for run in joined[feature]])
+            judged = {name: rows.table.columns[name][places] for name in ("token_id", "speaker", "utterance")}
+            confusions.append(confusion_frame(common, outcome, rows.classes.names))
+            predictions.append(predictions_frame(common, outcome, judged, rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
-    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes)
+    said = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame(columns=PREDICTION_COLUMNS)
+    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said)
 
 
 def _baselines_of(feature: Feature) -> tuple[Feature, ...]:

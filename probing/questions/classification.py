@@ -1,7 +1,8 @@
 """Classes by nearest neighbours, linear discriminants or logistic regression.
 
-Every accuracy comes with what it has to be compared with: the majority line, the accuracy on permuted labels, under the
-protocol `paper` on the same rows, of the untrained model where its table is given, and the differences to Mel and MFCC.
+Every accuracy comes with what it has to be compared with: chance, the accuracy on permuted labels, under the
+protocol `paper` on the same rows, of the untrained model where its table is given, and the differences to Mel and
+MFCC.
 """
 
 from __future__ import annotations

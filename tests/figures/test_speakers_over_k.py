@@ -37,7 +37,9 @@ def test_three_panels_of_one_row_a_speaker(tmp_path: Path) -> None:
     assert_whole(fig)
     assert overlapping([*fig.texts, *(ax.title for ax in fig.axes), *(ax.xaxis.label for ax in fig.axes)], fig) == []
     # Few speakers: one k, as points.
-    assert [ax.get_xlabel() for ax in fig.axes] == [f"accuracy (%), k = {k}" for k in (5, 2, 3)]
+    assert [ax.get_title(loc="left").splitlines()[0] for ax in fig.axes] == [
+        "Gender, k = 5", "Height of men, k = 2", "Height of women, k = 3",
+    ]  # fmt: skip
     assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == ["z1", "z2", "z1+z2", "Mel"]
     assert "cannot be ranked" in fig.texts[-1].get_text()
     assert "k = 5, or the largest" in speakers_over_k.caption(data, FigureInputs(heights(made_up(14)), permutations=2))
