@@ -47,6 +47,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     settings = parser.add_argument_group("method")
     settings.add_argument("--k", type=int, metavar="K", help="nearest neighbours (default: 5)")
     dims = "linear discriminants for nearest neighbours, 0 for no LDA (default: 5, or as many as there are)"
+    context = "ask every feature with its context, of which a table has columns if extracted with --context"
+    settings.add_argument("--context", action="store_true", help=context)
     settings.add_argument("--lda-dims", type=int, metavar="N", help=dims)
     settings.add_argument(
         "--untrained",

@@ -97,8 +97,9 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 ROWS: dict[str, type | UnionType] = {
     "rows": str, "speakers": str | tuple, "gender": str, "phones": str, "phone_set": str, "keep_sa": bool,
     "keep_silence": bool, "keep_closures": bool, "min_count": int, "height_edges": tuple,
+    "context": bool,
 }  # fmt: skip
-"""Fields of `Question` that say which rows are asked."""
+"""Fields of `Question` that say which rows are asked, and whether with their context, by every method alike."""
 
 _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
 
