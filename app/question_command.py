@@ -61,6 +61,7 @@ FLAGS = {
     "shrinkage": "--shrinkage",
     "distance": "--distance",
     "match_dims": "--match-dims",
+    "context": "--context",
     "normalise": "--normalise",
     "permutations": "--permutations",
     "control": "--control",
@@ -147,6 +148,8 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     add(settings, "distance", choices=get_args(Distance), default="cosine", help="between tokens")
     match = "reduce features to N principal components inside the fold; without N, to the size of the smallest feature"
     add(settings, "match_dims", type=int, nargs="?", const=0, metavar="N", help=match)
+    context = "ask every feature with its context, of which a table has columns if extracted with --context"
+    add(settings, "context", action="store_true", help=context)
     normalise = "centre and scale features over each speaker's or utterance's own rows first"
     add(settings, "normalise", choices=get_args(Normalise), default="none", help=normalise)
 

@@ -33,6 +33,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "lda_dims": lambda n: f"{n}dims" if n else "no-lda",
     "shrinkage": lambda amount: f"shrinkage{amount}" if isinstance(amount, float) else f"{amount}-shrinkage",
     "match_dims": lambda n: f"matched{n or ''}",
+    "context": lambda _: "context",
     "normalise": lambda unit: f"by-{unit}",
     "distance": str,
     "permutations": lambda n: f"null{n}",

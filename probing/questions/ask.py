@@ -13,6 +13,7 @@ import pandas as pd
 
 from lvm_probe import InputError
 from lvm_probe.probing import parallel
+from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
@@ -74,6 +75,9 @@ def ask(
     if untrained is not None and (test is None) == (untrained_test is None):
         before = rows_to_judge(untrained, question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)
+    if question.context:
+        for other in filter(None, (untrained, test)):
+            check_same_context(other, table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
@@ -105,6 +109,7 @@ def ask(
     result_rows, confusions, predictions = [], [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
+        common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         common["test"] = "" if test is None else test.name
         mel = joined[MEL] if MEL in features and feature != MEL else None
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]

@@ -10,6 +10,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import held_out
 from lvm_probe.analysis.shape_annotations import Bool, Int
+from lvm_probe.probing.features.context import with_both_sides
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import REPORTED_K, Question
@@ -80,6 +81,8 @@ def features_to_judge(rows: Rows, features: tuple[Feature, ...]) -> tuple[tuple[
 def _unusable(rows: Rows, feature: Feature) -> str | None:
     """Why a feature cannot be asked, or None."""
     values = rows.table.matrix(feature, slice(None))
+    if rows.question.context and (alone := set(feature.parts) - set(with_both_sides(rows.table.features))):
+        return f"the table has no context of {', '.join(sorted(alone))}"
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         if parts := [part for part in feature.parts if part.endswith("_var")]:

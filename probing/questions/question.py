@@ -162,6 +162,7 @@ class Question:
         shrinkage: of the covariance within classes: `ledoit-wolf`, `none`, or from 0 to 1. `paper` never shrinks.
         match_dims: reduce every feature to so many principal components, fitted inside the fold; 0: to the size of
             the smallest feature.
+        context: ask every feature together with its context, the columns that end in `_before` and `_after`.
         normalise: centre and scale features over each speaker's or utterance's own rows first. It uses no labels.
         distance: between tokens, for ABX.
         permutations: of the labels, for the null; None takes `default_permutations`.
@@ -194,6 +195,7 @@ class Question:
     ks: Sequence[int] | None = None
     shrinkage: Shrinkage = "ledoit-wolf"
     match_dims: int | None = None
+    context: bool = False
     normalise: Normalise = "none"
     distance: Distance = "cosine"
     permutations: int | None = None

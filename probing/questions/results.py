@@ -25,7 +25,7 @@ MORE_COLUMNS = [
     "minus_mel", "minus_mel_low", "minus_mel_high", "effect_minus_mel", "p_minus_mel", "p_minus_mel_holm",
     "minus_untrained", "minus_untrained_low", "minus_untrained_high", "effect_minus_untrained",
     "p_minus_untrained", "p_minus_untrained_holm",
-    "table", "test", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "table", "test", "method", "rows", "dims", "match_dims", "context_ms", "normalise", "lda_dims", "shrinkage",
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 

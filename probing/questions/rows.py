@@ -20,6 +20,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.features.context import in_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.phone_classes import phone_classes
@@ -175,6 +176,8 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
     Raises:
         InputError: no rows are left, or the table lacks what the question names.
     """
+    if question.context:
+        table = in_context(table)
     whole, table = table, _restricted(table, question)
     match question.target:
         case "phoneme" | "manner" | "place" | "voicing" | "vowel-height" | "vowel-backness":

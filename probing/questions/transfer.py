@@ -11,7 +11,7 @@ from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
-_SETTINGS = ("estimator", "samples", "mel", "context")
+_SETTINGS = ("estimator", "samples", "mel")
 _MOST_NAMES = 8
 
 

@@ -23,6 +23,21 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
     return folder / "t"
 
 
+def test_features_in_context(tiny: Path, small: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--out")
+    probe(*argv, tmp_path / "t", "--context", "40ms")
+    probe(*argv, tmp_path / "t-untrained", "--context", "40ms", "--untrained", "--seed", 1)
+    asked = ("lda", "--features", "z1,mel", "--permutations", 1, "--latents")
+    document = probe(*asked, tmp_path / "t", "--context")
+    found = {row["feature"]: row for row in document["results"] if not row["speaker"]}
+    alone = {row["feature"]: row for row in probe(*asked, tmp_path / "t")["results"] if not row["speaker"]}
+    for name, row in found.items():
+        assert (row["dims"], row["context_ms"]) == (3 * alone[name]["dims"], 40)
+    assert found["z1"]["untrained_accuracy"] is not None
+    assert found["mel"]["untrained_accuracy"] is None
+    assert Path(document["wrote"][0]).name == "t-lda-phoneme-utterance-z1,mel-context-null1.csv"
+
+
 def test_the_untrained_table_next_to_it_is_found(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
     argv = ("lda", "--latents", latents, "--features", "z1,mel", "--permutations", 1, "--out", tmp_path / "r.csv")
     found = {row["feature"]: row for row in probe(*argv)["results"] if not row["speaker"]}
