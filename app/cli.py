@@ -27,6 +27,7 @@ from lvm_probe.app.commands import (
     demo,
     evaluate,
     explore,
+    export,
     extract,
     figures,
     gaussian_limit,
@@ -50,7 +51,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "latents": (extract,),
     "questions to a token table": (knn, lda, logistic, ridge, abx),
     "diagnostics": (rate, convergence),
-    "pictures": (figures, explore),
+    "pictures": (figures, explore, export),
 }
 
 
