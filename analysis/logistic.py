@@ -101,7 +101,8 @@ def logistic_classify(
         strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, inside_rng)
         train, others = _scaled_as_first(data.points[fitted], data.points[fold.judged], size)
         predictions[order[fold.judged]] = data.classes[_predicted(train, data.codes[fitted], others, strength)]
-    return Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
+    outcome = Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
+    return outcome if protocol != "transfer" else outcome.of_rows(np.sort(order[folds[0].judged]))
 
 
 def fold_count(
@@ -112,7 +113,7 @@ def fold_count(
 ) -> int:
     """The number of folds that `logistic_classify` has at most."""
     match protocol:
-        case "paper":
+        case "paper" | "transfer":
             return 1
         case "nested":
             return min(n, OUTER_FOLDS)
@@ -166,7 +167,7 @@ def _folds(
             return [Fold(every, every)]
         case "nested":
             return held_out("grouped", n, _assigned(codes, None, OUTER_FOLDS, rng))
-    if groups is not None and len(np.unique(groups)) > MAX_SINGLE_GROUPS:
+    if protocol == "grouped" and groups is not None and len(np.unique(groups)) > MAX_SINGLE_GROUPS:
         groups = _assigned(codes, groups, OUTER_FOLDS, rng)
     if prompts is not None:
         prompts = _assigned(codes, prompts, PROMPT_BLOCKS, rng)

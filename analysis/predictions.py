@@ -10,7 +10,7 @@ import numpy as np
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.analysis.statistics import group_means
 
-Protocol = Literal["paper", "nested", "grouped"]
+Protocol = Literal["paper", "nested", "grouped", "transfer"]
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ class Outcome:
 
     @property
     def chance(self) -> float:
-        """The majority line: the share of the most frequent class."""
+        """Chance: the share of the most frequent class."""
         return float(np.unique(self.labels, return_counts=True)[1].max() / self.n)

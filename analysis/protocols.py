@@ -8,6 +8,7 @@ Three protocols differ in what the fit has seen of the point that it judges:
 - `nested` refits everything without each point.
 - `grouped` refits everything without each group of points, and judges the group by the others. With prompts, what
   shares a prompt with a judged point is not trained on either.
+- `transfer` fits to the points of group 0 once and judges those of group 1, which are all that the outcome holds.
 """
 
 from __future__ import annotations
@@ -97,13 +98,14 @@ def classify(
     elif unfitted and protocol == "nested":
         neighbours = neighbours_of_each(data.points, most)
     elif unfitted:
-        neighbours = np.empty((n, most), dtype=np.intp)
+        neighbours = np.zeros((n, most), dtype=np.intp)
         for fold in folds:
             neighbours[fold.judged] = neighbours_without(data.points, fold.judged, fold.excluded, most)
     else:
         neighbours, amount = _refitted_neighbours(data, folds, size, dims, shrinkage, most)
     codes = vote(data.codes[neighbours], len(data.classes), ks)
-    return Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours)
+    outcome = Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours)
+    return outcome if protocol != "transfer" else outcome.of_rows(folds[0].judged)
 
 
 def lda_classify(
@@ -133,7 +135,7 @@ def lda_classify(
     shrinkage = checked_shrinkage(shrinkage)
     size = checked_match_dims(match_dims, data.points.shape[1])
     dims = checked_dims("full", len(data.classes), size)
-    codes, amount = np.empty_like(data.codes), 0.0
+    codes, amount = np.zeros_like(data.codes), 0.0
     folds = held_out(protocol, len(codes), groups, prompts)
     if protocol == "paper":
         codes[:] = _nearest_mean(_paper_space(data, size, dims), data.codes, len(data.classes))
@@ -144,7 +146,8 @@ def lda_classify(
             for one, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
                 codes[one.judged] = np.argmax(space[one.judged] @ weights + biases, axis=1)
             amount += amounts.sum() / len(folds)
-    return Outcome(protocol, dims, amount, (0,), data.labels, data.classes[codes][:, None], data.groups)
+    outcome = Outcome(protocol, dims, amount, (0,), data.labels, data.classes[codes][:, None], data.groups)
+    return outcome if protocol != "transfer" else outcome.of_rows(folds[0].judged)
 
 
 class Fold(NamedTuple):
@@ -193,7 +196,12 @@ def held_out(
                     "the prompts out"
                 )
             return folds
-    raise InputError(f"protocol is {protocol!r}; use paper, nested or grouped")
+        case "transfer":
+            if groups is None or set(np.unique(groups)) != {0, 1}:
+                raise InputError("protocol transfer needs groups 0, to fit to, and 1, to judge")
+            judged = np.flatnonzero(groups == 1)
+            return [Fold(judged, judged)]
+    raise InputError(f"protocol is {protocol!r}; use paper, nested, grouped or transfer")
 
 
 def _by_prompt(group: Rows, prompts: Int[np.ndarray, " points"]) -> Iterator[Fold]:
@@ -230,7 +238,7 @@ def _refitted_neighbours(
     data: LabelledPoints, folds: list[Fold], size: int, dims: int, shrinkage: Shrinkage, k: int
 ) -> tuple[Int[np.ndarray, "points k"], float]:
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of the shrinkage."""
-    neighbours, amount = np.empty((len(data.points), k), dtype=np.intp), 0.0
+    neighbours, amount = np.zeros((len(data.points), k), dtype=np.intp), 0.0
     first = _first_copies(data.points)
     for some, space, fold in _refits(data, folds, size):
         spaces = space.T[None]
@@ -251,7 +259,7 @@ def _neighbours_of_parts(
     """The neighbours of every point, the parts scaled over the training points of its fold (all points for `paper`)."""
     if protocol == "paper":
         return neighbours_of_each(of_equal_size(points, parts, about_mean=True), k)
-    neighbours = np.empty((len(points), k), dtype=np.intp)
+    neighbours = np.zeros((len(points), k), dtype=np.intp)
     scales = of_equal_variance_without(points, parts, [fold.excluded for fold in folds])
     for fold, scale in zip(folds, scales, strict=True):
         neighbours[fold.judged] = neighbours_without(points / scale, fold.judged, fold.excluded, k)

@@ -40,6 +40,7 @@ PROTOCOLS = {
     "utterance": "whole utterances are held out, within one speaker",
     "speaker": "whole speakers are held out",
     "speaker+prompt": "whole speakers, and what they read is not trained on as read by others",
+    "transfer": "of --test: fitted to one table, asked of another",
     "within": "A, B and X are tokens of one speaker",
     "across": "A and B are tokens of one speaker, X is of another",
     "across+prompt": "and X was said in another sentence than A and B",
@@ -60,6 +61,7 @@ FLAGS = {
     "shrinkage": "--shrinkage",
     "distance": "--distance",
     "match_dims": "--match-dims",
+    "context": "--context",
     "normalise": "--normalise",
     "permutations": "--permutations",
     "control": "--control",
@@ -88,6 +90,18 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         metavar="TABLE",
         help="token table to ask; repeatable (default: the newest under latents/)",
     )
+    if method in CLASSIFIERS:
+        question.add_argument(
+            "--test",
+            metavar="TABLE",
+            help="fit to the other table and ask this one, of other speakers or another corpus (protocol transfer)",
+        )
+    if method != "ridge":
+        question.add_argument(
+            "--as-seeds",
+            action="store_true",
+            help="the tables are of one model trained from several seeds: print the spread over trainings too",
+        )
     add(question, "target", choices=targets, default=targets[0], metavar="NAME", help=", ".join(targets))
     features = (
         "columns of the table, z1+z2 joins two (default: each layer, the layers joined, these with the lowest layer "
@@ -134,6 +148,8 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     add(settings, "distance", choices=get_args(Distance), default="cosine", help="between tokens")
     match = "reduce features to N principal components inside the fold; without N, to the size of the smallest feature"
     add(settings, "match_dims", type=int, nargs="?", const=0, metavar="N", help=match)
+    context = "ask every feature with its context, of which a table has columns if extracted with --context"
+    add(settings, "context", action="store_true", help=context)
     normalise = "centre and scale features over each speaker's or utterance's own rows first"
     add(settings, "normalise", choices=get_args(Normalise), default="none", help=normalise)
 
@@ -189,12 +205,26 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
     from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
+    from lvm_probe.probing.questions.results import with_adjusted_p
+    from lvm_probe.probing.questions.seeds import as_text as seeds_as_text
+    from lvm_probe.probing.questions.seeds import check_same_recipe, over_trainings
 
-    protocols = args.protocols or (ABX_PROTOCOLS if method == "abx" else [default_protocol(args.target)])
+    test = getattr(args, "test", None)
+    if test is not None and args.protocols not in (None, ["transfer"]):
+        raise InputError(f"--test {test}: its protocol is transfer, not {', '.join(args.protocols)}; leave that out")
+    usual = ["transfer"] if test else ABX_PROTOCOLS if method == "abx" else [default_protocol(args.target)]
+    protocols = args.protocols or usual
     values = {field.name: getattr(args, field.name) for field in fields(Question) if hasattr(args, field.name)}
     questions = [Question(**values, method=method, protocol=protocol) for protocol in dict.fromkeys(protocols)]
     folders, tables, untrained = open_tables(args.latents, args.untrained, questions[0].features)
-    out = csv_file(args.out or results_file(folders, questions))
+    tests: dict[str, Any] = {}
+    if test is not None:
+        _, (tests["test"],), (tests["untrained_test"],) = open_tables(
+            [test], "none" if args.untrained == "none" else None, questions[0].features
+        )
+    if as_seeds := getattr(args, "as_seeds", False):
+        check_same_recipe(tables)
+    out = csv_file(args.out or results_file(folders, questions, test))
     if (out.parent / token_table.EXTRACTION).exists():
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
 
@@ -202,13 +232,13 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
     for table, baseline in zip(tables, untrained, strict=True):
         for question in questions:
             with runs_bar(f"{table.name}, {question.protocol}") as progress:
-                answers.append(ask(table, question, untrained=baseline, progress=progress))
+                answers.append(ask(table, question, untrained=baseline, progress=progress, **tests))
     import pandas as pd
 
     def joined(part: str) -> pd.DataFrame:
         return pd.concat([getattr(answer, part) for answer in answers], ignore_index=True)
 
-    frame = joined("frame")
+    frame = with_adjusted_p(joined("frame"))
     notes = list(dict.fromkeys(in_options(note) for answer in answers for note in answer.notes))
     if not args.out and out.exists():
         print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
@@ -222,6 +252,10 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
         document["recall"] = rows_as_json(joined("recall")) if args.json else []
         texts += [by_class(joined("recall"))] if args.by_class else []
     texts += [by_speaker(frame)] if args.by_speaker else []
+    if as_seeds:
+        spread = over_trainings(frame)
+        document["over_trainings"] = rows_as_json(spread) if args.json else []
+        texts.append(seeds_as_text(spread))
     if method == "knn" and args.plot and frame["accuracy"].notna().any():
         from lvm_probe.figures import accuracy_over_k
 

@@ -33,6 +33,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "lda_dims": lambda n: f"{n}dims" if n else "no-lda",
     "shrinkage": lambda amount: f"shrinkage{amount}" if isinstance(amount, float) else f"{amount}-shrinkage",
     "match_dims": lambda n: f"matched{n or ''}",
+    "context": lambda _: "context",
     "normalise": lambda unit: f"by-{unit}",
     "distance": str,
     "permutations": lambda n: f"null{n}",
@@ -43,7 +44,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 _ALWAYS = ("method", "target", "protocol")
 
 
-def results_file(folders: Sequence[Path], questions: Sequence[Question]) -> Path:
+def results_file(folders: Sequence[Path], questions: Sequence[Question], test: str | Path | None = None) -> Path:
     """A file beside the first table, named after the tables and the question under all its protocols.
 
     Example:
@@ -52,6 +53,8 @@ def results_file(folders: Sequence[Path], questions: Sequence[Question]) -> Path
     """
     first, plain = questions[0], Question
     words = ["+".join(folder.name for folder in folders)]
+    if test is not None:
+        words.append(f"on-{Path(test).resolve().name}")
     for field, word in _WORDS.items():
         values = [getattr(question, field) for question in questions]
         if field in _ALWAYS:

@@ -157,6 +157,7 @@ def ask(
     *,
     features: str | Sequence[str] = (),
     untrained: Literal["auto"] | str | Path | TokenTable | None = "auto",
+    test: str | Path | TokenTable | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> Answer:
@@ -173,6 +174,8 @@ def ask(
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).
         untrained: the table of the same model with random weights, or its folder. "auto" takes the folder named like
             the table's with `-untrained`, if it is there; None compares with none.
+        test: a table of other speakers, or of another corpus, or its folder: the probe is fitted to `table` and asked
+            of this one (protocol "transfer").
         progress: show progress on standard error (default: a bar in a terminal, elsewhere a line every 15 seconds).
         options: further fields of `Question`, such as `ks`, `speakers`, `phones`, `permutations`, `seed`.
 
@@ -197,6 +200,7 @@ def ask(
         0  layer1  utterance   FADA9  300
         1     mel  utterance   FADA9  300
     """
+    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.questions import ask as asking
     from lvm_probe.probing.questions.question import Question
@@ -208,10 +212,16 @@ def ask(
     for name in options:
         if name not in known:
             raise InputError(f"ask has no option '{name}'; it has {', '.join(known)}, untrained, progress")
+    if test is not None:
+        protocol = protocol or "transfer"
     question = Question(target=target, method=method, protocol=protocol, features=features, **options)
-    baseline = untrained_table(table, untrained, partial(warnings.warn, stacklevel=3))
+    notice = partial(warnings.warn, stacklevel=3)
+    tables: dict[str, Any] = {"untrained": untrained_table(table, untrained, notice)}
+    if test is not None:
+        tables["test"] = test if isinstance(test, TokenTable) else token_table.load(test)
+        tables["untrained_test"] = untrained_table(tables["test"], untrained and "auto", notice)
     with bar(1, f"{target}, {question.protocol}", unit="run", shown=progress) as advance:
-        return asking.ask(table, question, untrained=baseline, progress=lambda done, of: advance(1 / of))
+        return asking.ask(table, question, **tables, progress=lambda done, of: advance(1 / of))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

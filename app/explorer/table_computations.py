@@ -14,11 +14,15 @@ from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import Answer
 
 
-def answer(folder: Path, name: str, question: Question, *, progress: Callable[[float], None]) -> Answer:
-    """The answer to a question about a table, which is called `name` in it."""
-    return ask(replace(_table(folder), name=name), question, progress=lambda done, of: progress(done / of))
+def answer(
+    folder: Path, name: str, question: Question, test: tuple[Path, str] | None, *, progress: Callable[[float], None]
+) -> Answer:
+    """The answer to a question about a table, which is called `name` in it; `test` is the table of `transfer`."""
+    other = None if test is None else replace(_table(test[0]), name=test[1])
+    table = replace(_table(folder), name=name)
+    return ask(table, question, test=other, progress=lambda done, of: progress(done / of))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _table(folder: Path) -> TokenTable:
     return token_table.load(folder)

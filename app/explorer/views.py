@@ -56,12 +56,18 @@ class MapView:
 
 @dataclass(frozen=True)
 class QuestionsView:
-    """The questions. `matrix` names table, feature and protocol of the confusions; `true` and `predicted` one cell."""
+    """The questions.
+
+    `test` is the table that is judged under the protocol `transfer`; `matrix` names table, feature and protocol of the
+    confusions, `true` and `predicted` one of its cells.
+    """
 
     tables: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    method: str = "knn"
     target: str = "phoneme"
     protocols: tuple[str, ...] = ()
+    test: str = ""
     phones: str = "as labelled"
     matrix: str = ""
     k: int = 5

@@ -345,7 +345,8 @@ class Corpus:
             if (split is None or utterance.split == split) and (speakers is None or utterance.speaker.id in speakers)
         )
         if not selected:
-            raise InputError(f"{self.root}: no utterance of these speakers in split {split!r}; choose others")
+            where = "" if split is None else f" in split {split!r}"
+            raise InputError(f"{self.root}: no utterance of these speakers{where}; choose others")
         return replace(
             self,
             utterances=selected,

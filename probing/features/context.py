@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.features.feature import CONTEXT, columns_in_context
 
-ENDINGS = ("_before", "_after")
-"""Of the columns that hold a feature's context."""
+if TYPE_CHECKING:
+    from lvm_probe.probing.features.token_table import TokenTable
 
 
 def has_context(name: str) -> bool:
@@ -26,7 +30,7 @@ def with_context(sizes: Mapping[str, int]) -> dict[str, int]:
         {'z1': 64, 'z1_before': 64, 'z1_after': 64, 'z1_var': 64}
     """
     return {
-        name + ending: size for name, size in sizes.items() for ending in ("", *(ENDINGS if has_context(name) else ()))
+        name + ending: size for name, size in sizes.items() for ending in ("", *(CONTEXT if has_context(name) else ()))
     }
 
 
@@ -66,6 +70,44 @@ def as_columns(
     for name, values in pooled.items():
         columns[name] = values[:tokens]
         if has_context(name):
-            for index, ending in enumerate(ENDINGS, 1):
+            for index, ending in enumerate(CONTEXT, 1):
                 columns[name + ending] = values[index * tokens : (index + 1) * tokens]
     return columns
+
+
+def in_context(table: TokenTable) -> TokenTable:
+    """The table with every feature in its context: the values of `F_before`, F and `F_after`, joined under the name F.
+
+    A feature without columns of its context stays as it is.
+
+    Raises:
+        InputError: the table was made without context.
+    """
+    if table.extraction.get("context_ms") is None:
+        raise InputError(
+            f"{table.path}: has no context; add it with `probe extract --add --context 40ms` and the options that the "
+            "table was made with"
+        )
+    joined = {
+        name: np.concatenate([table.features[column] for column in columns_in_context(name)], axis=1)
+        for name in with_both_sides(table.features)
+    }
+    return replace(table, features=table.features | joined)
+
+
+def with_both_sides(names: Collection[str]) -> tuple[str, ...]:
+    """Those of some columns that have columns of their context among them."""
+    return tuple(name for name in names if set(columns_in_context(name)) <= set(names))
+
+
+def check_same_context(other: TokenTable, table: TokenTable) -> None:
+    """Refuse a table of the untrained model, or to be tested, that has another context.
+
+    Raises:
+        InputError: the contexts differ.
+    """
+    ours, theirs = (one.extraction.get("context_ms") or 0 for one in (table, other))
+    if ours != theirs:
+        raise InputError(
+            f"{other.path}: has {theirs:g} ms of context and {table.path} {ours:g} ms; extract both with the same"
+        )

@@ -26,7 +26,8 @@ from lvm_probe.models.noise import utterance_seed
 from lvm_probe.probing.corpora.audio import to_float
 from lvm_probe.probing.corpora.corpus import Corpus, Segment
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
-from lvm_probe.probing.features import acoustic, context
+from lvm_probe.probing.features import acoustic
+from lvm_probe.probing.features.feature import CONTEXT
 from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import check_feature_name
 
@@ -41,7 +42,7 @@ Convolutions without padding lack about their field of view at the end (wav2vec 
 centred on the last sample exceeds it; a wrong stride is off by much more in any but the shortest recording.
 """
 
-DERIVED = ("_var", "_halves", *context.ENDINGS)
+DERIVED = ("_var", "_halves", *CONTEXT)
 
 _FORMS = "give Layer(name, mean, variance, stride), a tuple (mean, variance, stride), a list of these, or {name: tuple}"
 

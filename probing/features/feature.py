@@ -11,6 +11,15 @@ from lvm_probe import InputError
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable
 
+CONTEXT = ("_before", "_after")
+"""Endings of the columns that hold a feature's context."""
+
+
+def columns_in_context(name: str) -> tuple[str, str, str]:
+    """The columns of a feature with its context, in the order of time."""
+    before, after = CONTEXT
+    return name + before, name, name + after
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -82,7 +91,12 @@ def _default(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[F
 
 
 def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> frozenset[str] | None:
-    """The columns that the features (or the default ones) consist of; None where the table lacks one of them."""
+    """The columns that the features (or the default ones) consist of, and those of their context where there is one.
+
+    None where the table lacks one of the features.
+    """
     known = extraction["features"]
     columns = frozenset(part for feature in features or _default(extraction, known) for part in feature.parts)
-    return columns if columns <= set(known) else None
+    if not columns <= set(known):
+        return None
+    return columns | {name for column in columns for name in columns_in_context(column) if name in known}

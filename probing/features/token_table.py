@@ -158,6 +158,30 @@ class TokenTable:
         fields = [(name, pa.array(self.columns[name], type, from_pandas=True)) for name, type in TOKEN_FIELDS]
         return pa.table(dict(fields)).to_pandas()
 
+    def followed_by(self, other: TokenTable) -> TokenTable:
+        """The rows of this table, then those of another, with the features that both have in the same size.
+
+        Args:
+            other: a table of the same model.
+
+        Raises:
+            InputError: they are of different models, or have no feature in common.
+        """
+        for key in ("model", "untrained"):
+            if self.extraction.get(key) != other.extraction.get(key):
+                raise InputError(
+                    f"{other.path}: not of the same model as {self.path}; extract both with the same checkpoint"
+                )
+        features = {
+            name: np.concatenate([values, other.features[name]])
+            for name, values in self.features.items()
+            if name in other.features and other.features[name].shape[1] == values.shape[1]
+        }
+        if not features:
+            raise InputError(f"{other.path}: has no feature of {self.path}; extract the same features from both")
+        columns = {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()}
+        return replace(self, columns=columns, features=features)
+
     def matrix(self, feature: str | Feature, rows: Any = slice(None)) -> np.ndarray:
         """The values of a feature, in double precision.
 

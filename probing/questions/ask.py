@@ -8,17 +8,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lvm_probe import InputError
 from lvm_probe.probing import parallel
+from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, regression
 from lvm_probe.probing.questions.jobs import Job, Jobs
 from lvm_probe.probing.questions.judgeable_rows import features_to_judge, rows_to_judge
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import CONFUSION_COLUMNS, Answer, confusion_frame, results_frame
+from lvm_probe.probing.questions.results import (
+    CONFUSION_COLUMNS,
+    PREDICTION_COLUMNS,
+    Answer,
+    confusion_frame,
+    predictions_frame,
+    results_frame,
+)
 from lvm_probe.probing.questions.rows import check_same_tokens
 
 MEL = Feature(("mel",))
@@ -29,6 +38,8 @@ def ask(
     question: Question,
     *,
     untrained: TokenTable | None = None,
+    test: TokenTable | None = None,
+    untrained_test: TokenTable | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Answer:
     """Put a question to a token table.
@@ -37,10 +48,13 @@ def ask(
         table: the tokens.
         question: what to ask.
         untrained: the table of the same tokens from the same model with random weights.
+        test: tokens of other speakers, or of another corpus, that are judged by a probe fitted to `table` (protocol
+            `transfer`).
+        untrained_test: the same of the untrained model.
         progress: called with the number of runs done and of all runs, after each.
 
     Returns:
-        The answer, for every feature with what it takes to judge it: null, majority line, interval, untrained model,
+        The answer, for every feature with what it takes to judge it: null, chance, interval, untrained model,
         the protocol `paper` on the same rows, and the difference to Mel.
 
     Raises:
@@ -52,13 +66,18 @@ def ask(
         >>> print(ask(table, Question(target="gender", features=("z1", "mel"))))         # doctest: +SKIP
     """
     method: Any = {"ridge": regression, "abx": abx}.get(question.method, classification)
-    rows, notes = rows_to_judge(table, question)
+    if (question.protocol == "transfer") != (test is not None):
+        raise InputError("protocol transfer is for a test table, and a test table for protocol transfer; give both")
+    rows, notes = rows_to_judge(table, question, test)
     features, more = features_to_judge(rows, question.features_of(table))
     notes += more
     before = None
-    if untrained is not None:
-        before = rows_to_judge(untrained, question)[0]
+    if untrained is not None and (test is None) == (untrained_test is None):
+        before = rows_to_judge(untrained, question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)
+    if question.context:
+        for other in filter(None, (untrained, test)):
+            check_same_context(other, table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
@@ -87,15 +106,22 @@ def ask(
         for feature, some in runs.items()
         if feature in features
     }
-    result_rows, confusions = [], []
+    result_rows, confusions, predictions = [], [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
+        common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
+        common["test"] = "" if test is None else test.name
         mel = joined[MEL] if MEL in features and feature != MEL else None
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]
         if method is classification:
-            confusions.append(confusion_frame(common, classification.joined(joined[feature]), rows.classes.names))
+            outcome = classification.joined(joined[feature])
+            places = np.concatenate([run.rows for run in joined[feature]])
+            judged = {name: rows.table.columns[name][places] for name in ("token_id", "speaker", "utterance")}
+            confusions.append(confusion_frame(common, outcome, rows.classes.names))
+            predictions.append(predictions_frame(common, outcome, judged, rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
-    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes)
+    said = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame(columns=PREDICTION_COLUMNS)
+    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said)
 
 
 def _scaling_note(question: Question, features: Sequence[Feature]) -> tuple[str, ...]:

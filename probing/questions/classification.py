@@ -1,6 +1,6 @@
 """Classes by nearest neighbours, linear discriminants or logistic regression.
 
-Every accuracy comes with what it has to be compared with: the majority line, the accuracy on permuted labels, under the
+Every accuracy comes with what it has to be compared with: chance, the accuracy on permuted labels, under the
 protocol `paper` on the same rows, of the untrained model where its table is given, and the difference to Mel.
 """
 
@@ -96,6 +96,8 @@ def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tu
 
 def run(job: Job) -> Run:
     """Predict the classes of a pool from one feature, and run the comparisons."""
+    if job.question.protocol == "transfer":
+        return _transferred(job)
     question, labels, groups = job.question, job.labels, job.groups
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
@@ -122,6 +124,28 @@ def run(job: Job) -> Run:
                 labels, job.types, predict, rng=rng, rounds=question.control
             ).accuracy
     return Run(job.pool.rows, replace(outcome, neighbours=None), **compared)
+
+
+def _transferred(job: Job) -> Run:
+    """Predict the rows of the test table. In the null its labels are permuted, and the probe stays as it is fitted."""
+    tested = np.flatnonzero(job.groups == 1)
+    speakers = job.speakers[tested]
+
+    def predicted(points: np.ndarray) -> Outcome:
+        how: dict[str, Any] = {"groups": job.groups, "prompts": None, "question": job.question, "fold": None}
+        outcome = _predictions(job.labels, points=points, parts=job.parts, **how)
+        return replace(outcome, protocol="grouped", groups=speakers, neighbours=None)
+
+    compared: dict[str, Any] = {}
+    with naming("", job.feature):
+        outcome = predicted(job.points)
+        if rounds := job.question.permutations:
+            rng = generator(job.question, str(job.feature))
+            null = permuted_null(outcome, lambda labels: replace(outcome, labels=labels), rng=rng, rounds=rounds)
+            compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
+        if job.untrained is not None:
+            compared["untrained"] = predicted(job.untrained).correct
+    return Run(job.pool.rows[tested], outcome, **compared)
 
 
 def merged(parts: Sequence[Run]) -> Run:
@@ -158,19 +182,21 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
 
     A single speaker who is asked alone has no row for all speakers, which would repeat the same.
     """
-    question, names = rows.question, rows.speakers.names
+    question = rows.question
     places = np.concatenate([run.rows for run in runs])
     speakers, utterances = rows.speakers.codes[places], rows.utterances.codes[places]
+    judged = np.unique(speakers)
     results = []
     if question.target in TOKEN_TARGETS:
         singles = runs if question.one_speaker_at_a_time else _of_each_speaker(runs[0], speakers)
-        for code, (name, single) in enumerate(zip(names, singles, strict=True)):
+        for code, single in zip(judged, singles, strict=True):
             shared = question.protocol == "utterance"
             units = units_of("utterances", utterances[speakers == code], shared_training=shared)
-            results.append(_row([single], units) | {"speaker": name, "speakers": 1})
+            results.append(_row([single], units) | {"speaker": rows.speakers.names[code], "speakers": 1})
     if len(runs) > 1 or not question.one_speaker_at_a_time:
-        units = units_of("speakers", speakers, shared_training=not question.one_speaker_at_a_time)
-        results.append(_row(runs, units) | {"speaker": "", "speakers": len(names)})
+        shared = not question.one_speaker_at_a_time and question.protocol != "transfer"
+        units = units_of("speakers", speakers, shared_training=shared)
+        results.append(_row(runs, units) | {"speaker": "", "speakers": len(judged)})
     if len(results) == 1 or results[-1]["speaker"] == "":
         results[-1] |= _differences(runs, mel, units)
     return results
@@ -179,10 +205,10 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
 def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
     """A run of all speakers, divided by speaker; of each null only the mean over permutations is known."""
     parts = []
-    for code in np.unique(codes):
+    for place, code in enumerate(np.unique(codes)):
         mine = codes == code
         correct = {name: values[mine] for name in ("paper", "untrained") if (values := getattr(run, name)) is not None}
-        null = None if run.null_of_groups is None else run.null_of_groups[code : code + 1]
+        null = None if run.null_of_groups is None else run.null_of_groups[place : place + 1]
         parts.append(Run(run.rows[mine], run.outcome.of_rows(mine), null=null, **correct))
     return parts
 

@@ -76,7 +76,7 @@ class Jobs(Sequence[Job]):
         """The feature, pool and fold of every job."""
         rows, question = self.rows, self.question
         folds: list[Sequence[int | None]] = [[None]] * len(rows.pools)
-        if question.method == "logistic":
+        if question.method == "logistic" and question.protocol != "transfer":
             protocol = analysis_protocol(question.protocol)
             folds = [
                 range(fold_count(len(p.rows), protocol, rows.groups[p.rows], _some(rows.prompts, p.rows)))

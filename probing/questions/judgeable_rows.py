@@ -10,10 +10,12 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import held_out
 from lvm_probe.analysis.shape_annotations import Bool, Int
+from lvm_probe.probing.features.context import with_both_sides
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import REPORTED_K, Question
 from lvm_probe.probing.questions.rows import Pool, Rows, select_rows
+from lvm_probe.probing.questions.transfer import rows_to_transfer
 
 MIN_SPEAKERS_OF_GENDER = 3
 """Fewest speakers of a gender for heights: with one held out, two are left to take the mean of."""
@@ -25,7 +27,7 @@ _MOST_NAMES = 8
 _CONSTANT = 1e-6
 
 
-def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, Notes]:
+def rows_to_judge(table: TokenTable, question: Question, test: TokenTable | None = None) -> tuple[Rows, Notes]:
     """The rows of a question without those that it cannot judge, and notes that name what was left out.
 
     Where each speaker is asked alone, a speaker is left out who has too few utterances, classes or rows. Where all are
@@ -34,6 +36,8 @@ def rows_to_judge(table: TokenTable, question: Question) -> tuple[Rows, Notes]:
     Raises:
         InputError: as `select_rows`; or nothing remains.
     """
+    if test is not None:
+        return rows_to_transfer(table, test, question)
     rows = select_rows(table, question)
     if question.method == "ridge":
         return _with_enough_speakers_of_gender(rows)
@@ -77,6 +81,8 @@ def features_to_judge(rows: Rows, features: tuple[Feature, ...]) -> tuple[tuple[
 def _unusable(rows: Rows, feature: Feature) -> str | None:
     """Why a feature cannot be asked, or None."""
     values = rows.table.matrix(feature, slice(None))
+    if rows.question.context and (alone := set(feature.parts) - set(with_both_sides(rows.table.features))):
+        return f"the table has no context of {', '.join(sorted(alone))}"
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         if parts := [part for part in feature.parts if part.endswith("_var")]:
@@ -158,6 +164,8 @@ def _without_few_neighbours(rows: Rows) -> tuple[Rows, Notes]:
 
 def neighbours_of_pools(rows: Rows) -> list[int]:
     """How many neighbours every row of a pool has, pool by pool."""
+    if rows.tested is not None:
+        return [int((~rows.tested).sum())]
     units = _held_out_together(rows)[1]
     if rows.prompts is not None:
         folds = held_out("grouped", len(rows), units, rows.prompts)

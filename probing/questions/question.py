@@ -20,7 +20,9 @@ Target = Literal[
     "dialect", "speaker",
 ]  # fmt: skip
 Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
-Protocol = Literal["paper", "nested", "utterance", "speaker", "speaker+prompt", "within", "across", "across+prompt"]
+Protocol = Literal[
+    "paper", "nested", "utterance", "speaker", "speaker+prompt", "transfer", "within", "across", "across+prompt"
+]
 RowUnit = Literal["token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
 Distance = Literal["cosine", "euclidean"]
@@ -41,7 +43,7 @@ TARGETS_OF: dict[Method, tuple[Target, ...]] = {
 }
 """What each method can predict."""
 
-PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested", "utterance", "speaker", "speaker+prompt")
+PROTOCOLS: tuple[Protocol, ...] = ("paper", "nested", "utterance", "speaker", "speaker+prompt", "transfer")
 PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
     "knn": PROTOCOLS,
     "lda": PROTOCOLS,
@@ -121,6 +123,8 @@ def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
             return protocol
         case "utterance" | "speaker" | "speaker+prompt":
             return "grouped"
+        case "transfer":
+            return "transfer"
     raise InputError(f"protocol {protocol} holds nothing out; choose one of {', '.join(PROTOCOLS)}")
 
 
@@ -137,7 +141,8 @@ class Question:
             centimetres) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
             row alone. `utterance`: whole utterances. `speaker`: whole speakers. `speaker+prompt`: whole speakers, and
-            the sentence that is judged is not trained on as read by others. ABX compares `within` a speaker, `across`
+            the sentence that is judged is not trained on as read by others. `transfer`, of questions with a test table
+            only: all of that table. ABX compares `within` a speaker, `across`
             speakers, or across speakers and prompts (`across+prompt`).
         rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
             None: a speaker under `speaker`, an utterance otherwise.
@@ -157,6 +162,7 @@ class Question:
         shrinkage: of the covariance within classes: `ledoit-wolf`, `none`, or from 0 to 1. `paper` never shrinks.
         match_dims: reduce every feature to so many principal components, fitted inside the fold; 0: to the size of
             the smallest feature.
+        context: ask every feature together with its context, the columns that end in `_before` and `_after`.
         normalise: centre and scale features over each speaker's or utterance's own rows first. It uses no labels.
         distance: between tokens, for ABX.
         permutations: of the labels, for the null; None takes `default_permutations`.
@@ -189,6 +195,7 @@ class Question:
     ks: Sequence[int] | None = None
     shrinkage: Shrinkage = "ledoit-wolf"
     match_dims: int | None = None
+    context: bool = False
     normalise: Normalise = "none"
     distance: Distance = "cosine"
     permutations: int | None = None
@@ -271,6 +278,9 @@ class Question:
                 f"protocol speaker+prompt is for {', '.join(TOKEN_TARGETS)}, not for {self.target}, which sentences do "
                 "not give away; use speaker"
             )
+        if self.protocol == "transfer" and (self.target == "speaker" or self.speakers or self.control):
+            what = "target: speaker" if self.target == "speaker" else "speakers" if self.speakers else "control"
+            raise InputError(f"{what}: not where the speakers of another table are judged; leave it out")
         if self.target == "speaker" and self.protocol == "speaker":
             raise InputError(
                 "protocol speaker holds out the very speaker that is to be recognised; use nested or utterance"
@@ -297,7 +307,7 @@ class Question:
             return "token"
         if self.rows is not None:
             return self.rows
-        return "speaker" if self.protocol == "speaker" else "utterance"
+        return "speaker" if self.protocol in ("speaker", "transfer") else "utterance"
 
     @property
     def one_speaker_at_a_time(self) -> bool:

@@ -127,6 +127,9 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", k={ks[0]}" if len(ks) == 1 else f", k={ks[0]} to {ks[-1]}"
     if first["match_dims"]:
         method += f", features reduced to {first['match_dims']:.0f} dimensions inside the fold"
+    if first["context_ms"]:
+        contexts = " and ".join(f"{ms:g}" for ms in dict.fromkeys(rows["context_ms"]))
+        method += f", with {contexts} ms of context on either side"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
     height = "mae_cm" in rows
@@ -149,6 +152,7 @@ def _protocol(row: pd.Series) -> str:
         "utterance": "whole utterances held out",
         "speaker": "whole speakers held out",
         "speaker+prompt": "whole speakers held out, and what they read",
+        "transfer": f"fitted to the other table, asked of {row['test']}",
         "within": "A, B and X of one speaker",
         "across": "X of another speaker than A and B",
         "across+prompt": "X of another speaker and sentence than A and B",

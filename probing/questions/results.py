@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ MORE_COLUMNS = [
     "minus_mel", "minus_mel_low", "minus_mel_high", "effect_minus_mel", "p_minus_mel", "p_minus_mel_holm",
     "minus_untrained", "minus_untrained_low", "minus_untrained_high", "effect_minus_untrained",
     "p_minus_untrained", "p_minus_untrained_holm",
-    "table", "method", "rows", "dims", "match_dims", "normalise", "lda_dims", "shrinkage",
+    "table", "test", "method", "rows", "dims", "match_dims", "context_ms", "normalise", "lda_dims", "shrinkage",
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 
@@ -39,6 +39,10 @@ HEIGHT_COLUMNS = [
 """Columns of `height-cm` only, in centimetres; its accuracies are empty."""
 
 CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
+
+PREDICTION_COLUMNS = [
+    "table", "feature", "target", "method", "protocol", "k", "token_id", "speaker", "utterance", "label", "predicted",
+]  # fmt: skip
 
 SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
@@ -59,12 +63,15 @@ class Answer:
         frame: the results, one row per feature, speaker (and all speakers together) and k; see `COLUMNS`.
         confusion: how often each label was taken for each, over all speakers; see `CONFUSION_COLUMNS`.
         notes: what was left out, and why.
+        predictions: what each row was taken for, at the same ks as the confusions; see `PREDICTION_COLUMNS`. Empty for
+            methods that do not predict classes, and where an answer was read from a file.
     """
 
     question: Question
     frame: pd.DataFrame
     confusion: pd.DataFrame
     notes: tuple[str, ...] = ()
+    predictions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PREDICTION_COLUMNS))
 
     @cached_property
     def recall(self) -> pd.DataFrame:
@@ -119,13 +126,42 @@ def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
 
 def confusion_frame(common: Mapping[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:
     """How often each class was taken for each, at the ks that are shown; `common` has the other columns."""
-    shown = [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
+    shown = _shown(outcome)
     shape = (len(shown), len(classes), len(classes))
     cells = (np.arange(len(shown))[:, None], outcome.labels, outcome.predictions.T[shown])
     pairs, counts = np.unique(np.ravel_multi_index(cells, shape), return_counts=True)
     k, label, predicted = np.unravel_index(pairs, shape)
     counted = {"k": np.take(outcome.ks, shown)[k], "label": classes[label], "predicted": classes[predicted]}
     return pd.DataFrame(dict(common) | counted | {"count": counts})[CONFUSION_COLUMNS]
+
+
+def _shown(outcome: Outcome) -> list[int]:
+    """The places of the ks that are shown; of the largest where none of them was asked for."""
+    return [i for i, k in enumerate(outcome.ks) if k in SHOWN_KS] or [len(outcome.ks) - 1]
+
+
+def predictions_frame(
+    common: Mapping[str, Any], outcome: Outcome, rows: Mapping[str, np.ndarray], classes: np.ndarray
+) -> pd.DataFrame:
+    """What each row was taken for, at the ks that are shown.
+
+    Args:
+        common: the other columns.
+        outcome: of some rows.
+        rows: `token_id`, `speaker` and `utterance` of these rows.
+        classes: names of the labels' codes.
+    """
+    names, n = pd.Index(classes), outcome.n
+    frames = []
+    for i in _shown(outcome):
+        columns: dict[str, Any] = {"k": np.full(n, outcome.ks[i])}
+        columns |= {name: rows[name] for name in ("token_id", "speaker", "utterance")}
+        columns["label"] = pd.Categorical.from_codes(outcome.labels, names)
+        columns["predicted"] = pd.Categorical.from_codes(outcome.predictions[:, i], names)
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True).assign(**{k: v for k, v in common.items() if k in PREDICTION_COLUMNS})[
+        PREDICTION_COLUMNS
+    ]
 
 
 def recall_of(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.features.context import in_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.phone_classes import phone_classes
@@ -67,6 +68,7 @@ class Rows:
             the label with its neighbours' for a phoneme or word, the phoneme for a class of phonemes, the speaker for
             an attribute, the utterance for a speaker.
         notes: what phone labels were taken for, and which have no class.
+        tested: whether a row is of the test table, where a probe is fitted to another; otherwise None.
     """
 
     question: Question
@@ -74,9 +76,15 @@ class Rows:
     labels: np.ndarray
     types: Int[np.ndarray, " rows"]
     notes: tuple[str, ...] = ()
+    tested: Bool[np.ndarray, " rows"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def judged(self) -> Int[np.ndarray, " judged"]:
+        """The rows that are judged: all, or those of the test table."""
+        return np.arange(len(self)) if self.tested is None else np.flatnonzero(self.tested)
 
     @cached_property
     def classes(self) -> Categories:
@@ -113,6 +121,8 @@ class Rows:
         Utterances under `utterance`, speakers otherwise. For the target `speaker` always utterances: to permute the
         labels of whole speakers would only rename them.
         """
+        if self.tested is not None:
+            return self.tested.astype(np.intp)
         by_utterance = self.question.protocol == "utterance" or self.question.target == "speaker"
         return self.utterances.codes if by_utterance else self.speakers.codes
 
@@ -132,7 +142,9 @@ class Rows:
         """The rows where `chosen` is true."""
         if chosen.all():
             return self
-        return replace(self, table=self.table.select(chosen), labels=self.labels[chosen], types=self.types[chosen])
+        tested = None if self.tested is None else self.tested[chosen]
+        labels, types = self.labels[chosen], self.types[chosen]
+        return replace(self, table=self.table.select(chosen), labels=labels, types=types, tested=tested)
 
     def size(self, feature: Feature) -> int:
         """Dimensions of a feature.
@@ -164,6 +176,8 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
     Raises:
         InputError: no rows are left, or the table lacks what the question names.
     """
+    if question.context:
+        table = in_context(table)
     whole, table = table, _restricted(table, question)
     match question.target:
         case "phoneme" | "manner" | "place" | "voicing" | "vowel-height" | "vowel-backness":

@@ -79,7 +79,9 @@ def shown(tokens: TokenTable, **view: Any) -> map_page.MapTokens:
         MapView(
             "a/b c", "z1+z2", "UMAP", "gender", "duration", silence=True, only=("h#", "ax-h", "&="), tokens=("x:1",)
         ),
-        QuestionsView(("a", "b"), ("z1", "mel"), "word", ("paper", "speaker"), k=20, true="é", predicted="s"),
+        QuestionsView(
+            ("a", "b"), ("z1", "mel"), "lda", "word", ("paper", "speaker"), "b", k=20, true="é", predicted="s"
+        ),
     ],
 )
 def test_an_address_opens_the_same_view(view: MapView | QuestionsView) -> None:
@@ -439,7 +441,7 @@ def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:
     at = at.button[0].click().run()
     assert not at.exception
     text = words(at)
-    for said in ("utterance", "96 tokens", "4 speakers", "permutations", "majority line"):
+    for said in ("utterance", "96 tokens", "4 speakers", "permutations", "chance"):
         assert said in text
     assert text.count("<img") == text.count(r"\<img")
     assert not at.button  # no more to ask

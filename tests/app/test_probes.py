@@ -23,6 +23,21 @@ def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
     return folder / "t"
 
 
+def test_features_in_context(tiny: Path, small: Path, probe: Probe, tmp_path: Path) -> None:
+    argv = ("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--out")
+    probe(*argv, tmp_path / "t", "--context", "40ms")
+    probe(*argv, tmp_path / "t-untrained", "--context", "40ms", "--untrained", "--seed", 1)
+    asked = ("lda", "--features", "z1,mel", "--permutations", 1, "--latents")
+    document = probe(*asked, tmp_path / "t", "--context")
+    found = {row["feature"]: row for row in document["results"] if not row["speaker"]}
+    alone = {row["feature"]: row for row in probe(*asked, tmp_path / "t")["results"] if not row["speaker"]}
+    for name, row in found.items():
+        assert (row["dims"], row["context_ms"]) == (3 * alone[name]["dims"], 40)
+    assert found["z1"]["untrained_accuracy"] is not None
+    assert found["mel"]["untrained_accuracy"] is None
+    assert Path(document["wrote"][0]).name == "t-lda-phoneme-utterance-z1,mel-context-null1.csv"
+
+
 def test_the_untrained_table_next_to_it_is_found(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
     argv = ("lda", "--latents", latents, "--features", "z1,mel", "--permutations", 1, "--out", tmp_path / "r.csv")
     found = {row["feature"]: row for row in probe(*argv)["results"] if not row["speaker"]}
@@ -158,3 +173,30 @@ def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path
     said = refused("knn", "--target", "word", "--latents", tmp_path / "phonemes")
     assert "no word rows, only phoneme; add them: probe extract --ckpt " in said
     assert said.rstrip().endswith(f"--out {tmp_path / 'phonemes'} --add --units word")
+
+
+def test_one_table_is_fitted_and_another_asked(
+    tiny: Path, small: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    speakers = sorted(path.name.upper() for path in small.glob("*/*/*") if path.is_dir())
+    half = len(speakers) // 2
+    for name, some in (("fit", speakers[:half]), ("ask", speakers[half:])):
+        quietly("extract", "--ckpt", tiny, "--corpus", small, "--samples", 1, "--speaker", ",".join(some), "--out",
+                tmp_path / name)  # fmt: skip
+    argv = ("lda", "--target", "manner", "--features", "z1,mel", "--latents", tmp_path / "fit", "--test")
+    found = probe(*argv, tmp_path / "ask")
+    assert {row["speaker"] for row in found["results"]} == {"", *speakers[half:]}
+    assert {(row["protocol"], row["test"]) for row in found["results"]} == {("transfer", "ask")}
+    assert Path(found["wrote"][0]).name.startswith("fit-on-ask-lda-manner-transfer")
+    assert "the probe would know the voice" in refused(*argv, tmp_path / "fit")
+    assert "its protocol is transfer, not speaker" in refused(*argv, tmp_path / "ask", "--protocol", "speaker")
+
+
+def test_tables_of_several_seeds_have_a_spread(latents: Path, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        shutil.copytree(latents, tmp_path / f"seed{seed}")
+    argv = ("lda", "--features", "z1,mel", "--permutations", 0, "--as-seeds", "--out", tmp_path / "r.csv")
+    tables = ("--latents", tmp_path / "seed1", "--latents", tmp_path / "seed2")
+    (z1, mel) = probe(*argv, *tables)["over_trainings"]
+    assert (z1["trainings"], z1["accuracy_sd"], mel["minus_mel"]) == (2, 0.0, None)
+    assert "two or more seeds" in refused(*argv, "--latents", latents)

@@ -249,6 +249,8 @@ def test_columns_are_those_that_features_are_made_of() -> None:
     sizes = {name: 4 for name in ("z1", "z1_var", "z1_logms", "z2", "h1", "mel")}
     extraction = {"features": sizes, "layers": ["z1", "z2"]}
     assert columns_of(extraction, ()) == {"z1", "z2", "z1_logms", "mel"}
+    beside = {"features": extraction["features"] | {"h1_before": 4, "h1_after": 4}}
+    assert columns_of(beside, (Feature(("h1",)),)) == {"h1_before", "h1", "h1_after"}
     assert columns_of(extraction, (Feature(("h1", "z1_var")), Feature(("h1",)))) == {"h1", "z1_var"}
     assert (
         columns_of(extraction, (Feature(("h1",)), Feature(("z9",)))) is None

@@ -24,8 +24,12 @@ from lvm_probe.probing.features.encoders import EncoderSource, as_encoder
 from lvm_probe.probing.features.extraction import feature_sizes, features
 from lvm_probe.probing.features.extraction_settings import ALSO, Settings
 from lvm_probe.probing.features.sources import ModelSource
+from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.ask import ask
+from lvm_probe.probing.questions.question import Method, Question
 from tests.probing import miniature
 from tests.probing import reference_pooling as reference
+from tests.probing.synthetic_tables import at, made_up
 
 RATE = 16_000
 
@@ -125,6 +129,58 @@ def test_the_table_says_which_context_it_has(corpus: Corpus, tmp_path: Path) -> 
     np.testing.assert_array_equal(without.features["mel"], table.features["mel"])
     with pytest.raises(InputError, match="another extraction .its context_ms, features differ.; give --add"):
         lvm_probe.extract(corpus, encode, tmp_path / "without", context_ms=40)
+
+
+@pytest.fixture
+def beside() -> TokenTable:
+    """Made-up features and the context of all but z2."""
+    columns = ("z1_before", "z1", "z1_after", "z2", "mel_before", "mel", "mel_after")
+    table = made_up(speakers=4, dims=dict.fromkeys(columns, 4))
+    return replace(table, extraction={"context_ms": 25.0})
+
+
+def test_asked_in_context_a_feature_is_its_three_columns(beside: TokenTable) -> None:
+    how = {"method": "lda", "permutations": 0, "untrained": None}
+    found = lvm_probe.ask(beside, features=["z1", "mel"], context=True, **how).frame
+    joined = lvm_probe.ask(beside, features=["z1_before+z1+z1_after", "mel_before+mel+mel_after"], **how).frame
+    np.testing.assert_array_equal(found["accuracy"], joined["accuracy"])
+    assert (found["dims"] == 12).all()
+    assert (found["context_ms"] == 25).all()
+    assert (joined["context_ms"] == 0).all()
+    difference = {name: at(found, feature=name, speaker="")["accuracy"] for name in ("z1", "mel")}
+    # To Mel in the same context.
+    assert at(found, feature="z1", speaker="")["minus_mel"] == pytest.approx(difference["z1"] - difference["mel"])
+
+
+@pytest.mark.parametrize("method", ["knn", "lda", "logistic", "abx"])
+def test_the_answer_says_which_context_it_has(beside: TokenTable, method: Method) -> None:
+    answer = lvm_probe.ask(beside, method=method, features=["z1", "mel"], context=True, untrained=None)
+    assert ", with 25 ms of context on either side: " in str(answer).splitlines()[0]
+    assert "context" not in str(lvm_probe.ask(beside, method=method, features=["z1"], untrained=None)).splitlines()[0]
+
+
+def test_a_feature_without_context_is_left_out_by_name(beside: TokenTable) -> None:
+    how = {"method": "lda", "context": True, "untrained": None}
+    answer = lvm_probe.ask(beside, features=["z1+z2", "mel", "mel_before"], **how)
+    assert set(answer.frame["feature"]) == {"mel"}
+    assert "left out, feature z1+z2: the table has no context of z2" in answer.notes
+    assert "left out, feature mel_before: the table has no context of mel_before" in answer.notes
+    with pytest.raises(InputError, match="no feature 'z9'"):
+        lvm_probe.ask(beside, features=["z9"], **how)
+
+
+def test_tables_without_context_or_with_another_are_refused(beside: TokenTable) -> None:
+    how = {"method": "lda", "features": ["z1", "mel"], "context": True}
+    without, shorter = (replace(beside, extraction={"context_ms": ms}) for ms in (None, 10.0))
+    with pytest.raises(InputError, match="made-up: has no context; add it with `probe extract --add --context 40ms`"):
+        lvm_probe.ask(without, untrained=None, **how)
+    others = replace(shorter, columns=shorter.columns | {"speaker": shorter.columns["speaker"] + "x"})
+    with pytest.raises(InputError, match="has 10 ms of context and .* 25 ms; extract both"):
+        ask(beside, Question(protocol="transfer", **how), test=others)
+    for other, says in ((without, "has no context"), (shorter, "has 10 ms of context and .* 25 ms; extract both")):
+        question = Question(**how)
+        with pytest.raises(InputError, match=says):
+            ask(beside, question, untrained=other)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf")])

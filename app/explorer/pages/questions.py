@@ -1,52 +1,57 @@
-"""The page 'Questions': accuracy of the kNN with everything needed to judge it, and confusions between classes."""
+"""The page 'Questions': what features encode, by every method and protocol, with what it takes to judge the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lvm_probe import InputError
 from lvm_probe.app.explorer import question_plots, table_computations
 from lvm_probe.app.explorer.background import Computation
 from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
-from lvm_probe.app.explorer.neighbours import KnnProbe, predict_all
-from lvm_probe.app.explorer.projections import phone_sets, targets_of
+from lvm_probe.app.explorer.projections import phone_sets
+from lvm_probe.app.explorer.question_results import (
+    METHODS,
+    PROTOCOL_TITLES,
+    cell_tokens,
+    difference_table,
+    protocols_of,
+    result_table,
+    targets_by_method,
+)
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.token_card import show_audio, token_speaker
 from lvm_probe.app.explorer.views import QuestionsView, current_view, keep_view, plain
-from lvm_probe.app.explorer.waiting import BACKGROUND, computed, taken, wait_for
+from lvm_probe.app.explorer.waiting import BACKGROUND, taken, wait_for
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import (
     PHONEME_TARGETS,
-    PROTOCOLS,
-    SPEAKER_ATTRIBUTES,
-    Protocol,
+    PROTOCOLS_OF,
+    REPORTED_K,
     Question,
     default_protocol,
 )
-from lvm_probe.probing.questions.results import SHOWN_KS, Answer, recall_of
-from lvm_probe.probing.questions.rows import select_rows
+from lvm_probe.probing.questions.report import as_text
+from lvm_probe.probing.questions.results import SHOWN_KS, TESTS, Answer, recall_of, with_adjusted_p
 
 PERMUTATIONS = 3
-"""Of the null: enough to see where it lies; `probe knn` makes more."""
+"""Of the labels of tokens, for the null: enough to see where it lies; the command makes more."""
 
-_TITLES = {
-    "paper": "paper: LDA has seen the token (leaks)",
-    "nested": "nested: single tokens held out",
-    "utterance": "utterance: whole utterances held out",
-    "speaker": "speaker: whole speakers held out",
-}
 _STATE = "questions view"
 _CHART = "questions-confusion"
+_RECALL = "questions-recall"
+_SCROLL = ("questions-recall-scroll", "questions-matrix-scroll")
+"""Containers of what is wider than a phone."""
 _TRUE, _PREDICTED = "questions true", "questions predicted"
 
 
@@ -59,10 +64,6 @@ def show(inputs: ExplorerInputs) -> None:
     """The page."""
     view = current_view(QuestionsView, _STATE)
     st.title("Questions")
-    st.markdown(
-        "What do the features encode? Each token gets the class of most of its **k nearest neighbours**. Compare every "
-        "curve with its **null** (dotted: the same on permuted labels) and the **majority line** (grey dashes)."
-    )
     view = _controls(inputs, view)
     keep_view(view, _STATE)
     if not view.tables or not view.features or not view.protocols:
@@ -87,66 +88,73 @@ def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
             "Features", known, default=[name for name in view.features if name in known] or usual,
             format_func=lambda name: style.feature_style(name).label, key="questions Features",
         )  # fmt: skip
-        targets = _targets(chosen[0])
+        by_method = _cache().get(("targets", chosen[0].path), partial(targets_by_method, chosen[0]))
+        methods = list(by_method)
+        at = methods.index(view.method) if view.method in methods else 0
+        method: Any = st.selectbox("Method", methods, at, format_func=METHODS.__getitem__, key="questions Method")
+        targets = by_method[method]
         index = targets.index(view.target) if view.target in targets else 0
-        target: Any = st.selectbox("Target", targets, index=index, key="questions Target")
-        impossible = "speaker" if target == "speaker" else "utterance" if target in SPEAKER_ATTRIBUTES else ""
-        possible = [protocol for protocol in PROTOCOLS if protocol != impossible]
-        kept = [protocol for protocol in view.protocols if protocol in possible] if target == view.target else []
+        target: Any = st.selectbox("Target", targets, index=index, key=f"questions Target of {method}")
+        possible = protocols_of(method, target, tables=len(names))
+        same = (target, method) == (view.target, view.method)
+        kept = [protocol for protocol in view.protocols if protocol in possible] if same else []
         protocols = st.multiselect(
-            "Protocols", possible, default=kept or [default_protocol(target)], key=f"protocols {target}",
-            help="How tokens are held out. `paper` fits LDA on all of them, as Havtorn et al. (2022) did, which leaks. "
-            "The others fit it again without each token (`nested`), utterance or speaker.",
+            "Protocols", possible, default=kept or [default_protocol(target, method)],
+            format_func=PROTOCOL_TITLES.__getitem__, key=f"protocols {method} {target}",
+            help="What is held out of the fit while a token is judged. `paper` holds nothing out, as Havtorn et al. "
+            "(2022) did, which leaks. ABX fits nothing: its protocols say whose tokens are compared.",
         )  # fmt: skip
+        test = view.test
+        if "transfer" in protocols:
+            at = names.index(test) if test in names else len(names) - 1
+            test = st.selectbox("Test table", names, at, key="questions Test", help="What the others are judged on.")
         phones = view.phones
         if target in PHONEME_TARGETS:
             sets = phone_sets(chosen[0].tokens)
             at = sets.index(phones) if phones in sets else 0
             phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
     return replace(
-        view, tables=tuple(tables), features=tuple(features), target=target, protocols=tuple(protocols), phones=phones
-    )
-
-
-def _targets(table: TokenTable) -> list[str]:
-    """What can be predicted for any unit that the table has."""
-
-    def compute() -> list[str]:
-        units = [unit for unit in ("phoneme", "word", "utterance") if (table.tokens["unit"] == unit).any()]
-        targets = [target for unit in units for target in targets_of(table.tokens[table.tokens["unit"] == unit], unit)]
-        return list(dict.fromkeys(targets)) or ["speaker"]
-
-    return _cache().get(("targets", table.path), compute)
+        view, tables=tuple(tables), features=tuple(features), method=method, target=target,
+        protocols=tuple(protocols), test=test, phones=phones,
+    )  # fmt: skip
 
 
 def _question(view: QuestionsView, table: TokenTable, protocol: Any) -> Question:
     folded = view.target in PHONEME_TARGETS and view.phones != "as labelled"
-    return Question(
+    asked = Question(
         target=view.target,  # type: ignore[arg-type]
+        method=view.method,  # type: ignore[arg-type]
         protocol=protocol,
         phones=view.phones if folded else None,  # type: ignore[arg-type]
         features=tuple(f for f in map(Feature.parse, view.features) if f.is_among(table.features)),
-        permutations=PERMUTATIONS,
     )
+    if asked.method == "abx" or asked.row_unit != "token":
+        return asked
+    return replace(asked, permutations=min(PERMUTATIONS, asked.default_permutations))
 
 
 def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None:
     """The answers, computed on demand; None, and a button or a sentence on the page, if there are none yet."""
     asked = [
-        (inputs.tables[name].path.absolute(), name, question)
+        (inputs.tables[name].path.absolute(), name, question, test if question.protocol == "transfer" else None)
+        for test in [(inputs.tables[view.test].path.absolute(), view.test) if view.test in inputs.tables else None]
         for name in view.tables
         for protocol in view.protocols
         if (question := _question(view, inputs.tables[name], protocol)).features
+        and (protocol, view.test) != ("transfer", name)
     ]
+    if not asked:
+        st.info("Choose a table to fit probes to that is not the test table, and features that it has.")
+        return None
     keys = [("answer", *one) for one in asked]
     missing = sum(BACKGROUND.get(key) is None for key in keys)
     if missing:
         runs = f"{counted(len(view.features), 'feature')} × {counted(missing, 'protocol')}"
-        st.info(f"Not computed yet: {runs}. It takes seconds to a few minutes, once.")
+        st.info(f"Not computed yet: {runs}. It takes seconds to some minutes, once.")
         if not st.button("Compute", type="primary", icon=":material/play_arrow:"):
             return None
     running: dict[Hashable, Computation] = {
-        key: BACKGROUND.start(key, _described(*one), table_computations.answer, *one)
+        key: BACKGROUND.start(key, _described(*one[:3]), table_computations.answer, *one)
         for key, one in zip(keys, asked, strict=True)
     }
     wait_for(running)
@@ -162,50 +170,103 @@ def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None
 def _described(folder: Path, name: str, question: Question) -> str:
     """What a question computes, for those who wait."""
     features = ", ".join(map(str, question.features or ()))
-    return f"Predicting {question.target} from {features} of {name}, protocol {question.protocol}"
+    return f"Predicting {question.target} from {features} of {name} by {question.method}, protocol {question.protocol}"
 
 
 def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Answer]) -> None:
-    results = pd.concat([answer.frame for answer in answers], ignore_index=True)
-    counts = pd.concat([answer.confusion for answer in answers], ignore_index=True)
+    results = with_adjusted_p(pd.concat([answer.frame for answer in answers], ignore_index=True))
+    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     dark = st.context.theme.type == "dark"
     pooled = _pooled(results)
-    protocols = [protocol for protocol in PROTOCOLS if protocol in set(pooled["protocol"])]
-    st.subheader("Accuracy over k")
-    st.plotly_chart(question_plots.curves(pooled, protocols, _TITLES, dark=dark), key="questions-curves",
-                    config={"displayModeBar": False}, alt="Accuracy over k")  # fmt: skip
-    st.caption(_description(pooled, protocols))
-    for note in dict.fromkeys(note for answer in answers for note in answer.notes):
+    protocols = [name for name in PROTOCOLS_OF[answers[0].question.method] if name in set(pooled["protocol"])]
+    ks = sorted(set(SHOWN_KS) & set(pooled["k"])) or [max(pooled["k"])]
+    k = ks[0]
+    if len(ks) > 1:
+        at = view.k if view.k in ks else ks[min(1, len(ks) - 1)]
+        k = st.segmented_control("k (neighbours that vote)", ks, default=at, required=True, key="questions k")
+    view = replace(view, k=int(k))
+    printed = as_text(results, notes)
+    st.markdown(plain(printed.splitlines()[0]))  # what was asked
+    _show_tables(pooled[pooled["k"] == k], printed)
+    for note in notes:
         st.caption(plain(note))
-    st.download_button("Save as print figure (PDF)", lambda: style.pdf(accuracy_over_k.panels(results)),
-                       f"{view.target}-over-k.pdf", "application/pdf", on_click="ignore")  # fmt: skip
-    ks = sorted(set(SHOWN_KS) & set(counts["k"])) or sorted(set(counts["k"]))
-    k = st.segmented_control("k of everything below", ks, default=view.k if view.k in ks else ks[min(1, len(ks) - 1)],
-                             required=True, key="questions k")  # fmt: skip
-    _show_table(pooled[pooled["k"] == k])
-    st.subheader(f"Recall of every {view.target}")
-    recall = recall_of(counts[counts["k"] == k])
-    protocol = protocols[0] if len(protocols) == 1 else st.segmented_control(
-        "Protocol", protocols, default=protocols[-1], required=True, key="recall protocol"
-    )  # fmt: skip
-    st.plotly_chart(question_plots.recalls(recall[recall["protocol"] == protocol], dark=dark), key="questions-recall",
-                    config={"displayModeBar": False}, alt="Recall of every class")  # fmt: skip
-    st.caption(
-        f"Share of the {_row_unit(view, protocol)}s of each {plain(view.target)} that are classified correctly, k = "
-        f"{k}, protocol {protocol}."
-    )
-    _show_confusions(inputs, replace(view, k=int(k)), counts[counts["k"] == k], dark)
+    _show_picture(view, results, pooled, protocols, dark)
+    counts = pd.concat([answer.confusion for answer in answers], ignore_index=True)
+    if len(counts):
+        counts = counts[counts["k"] == k]
+        _show_recall(view, counts, protocols, dark)
+        predictions = pd.concat([answer.predictions for answer in answers], ignore_index=True)
+        _show_confusions(inputs, view, counts, predictions[predictions["k"] == k], dark)
 
 
 def _row_unit(view: QuestionsView, protocol: Any) -> str:
     """What a row of this question is: token, utterance or speaker."""
-    return Question(target=view.target, protocol=protocol).row_unit  # type: ignore[arg-type]
+    return Question(target=view.target, method=view.method, protocol=protocol).row_unit  # type: ignore[arg-type]
 
 
 def _pooled(results: pd.DataFrame) -> pd.DataFrame:
-    """The pooled rows; for a table of one speaker, that speaker's."""
+    """The rows of all speakers; for a table of one speaker, that speaker's."""
     pooled = results["speaker"] == ""
     return results[pooled | ~pooled.groupby([results["table"], results["protocol"]]).transform("any")]
+
+
+def _show_tables(rows: pd.DataFrame, printed: str) -> None:
+    """The results at one k and their differences to others, and what the command prints."""
+    number = st.column_config.NumberColumn
+    height = "mae_cm" in rows
+    percent = number(format="%.2f cm" if height else "%.1f %%")
+    p = st.column_config.TextColumn(help="After Holm, for all tests of this page's tables")
+    columns: dict[str, Any] = {
+        name: percent
+        for name in ("Accuracy", "Error", "Balanced", "Chance", "Null", "Untrained", "Paper protocol", "Gender's mean")
+    }
+    columns["Balanced"] = number("Balanced accuracy", format="%.1f %%", help="Mean over the classes of their recall")
+    columns["Chance"] = number("Chance", format="%.1f %%", help="Always naming the most frequent class; 50 % in ABX")
+    columns["Null"] = number("Null", format="%.2f cm" if height else "%.1f %%", help="The same on permuted labels")
+    unit = "cm" if height else "points"
+    columns |= {
+        "95 % interval": st.column_config.TextColumn(f"95 % interval ({'cm' if height else '%'})"),
+        "p (null)": p, "p": p, "n": number(format="localized"),
+        "Difference": number(f"Difference ({unit})", format="%+.2f" if height else "%+.1f"),
+        "Effect": number(format="%+.1f", help="The difference in standard deviations between speakers"),
+    }  # fmt: skip
+    st.dataframe(result_table(rows), hide_index=True, column_config=columns, placeholder="")
+    differences = difference_table(rows)
+    if len(differences):
+        st.markdown(f"**Differences**{' (less is better)' if height else ''}")
+        columns["95 % interval"] = st.column_config.TextColumn(f"95 % interval ({unit})")
+        st.dataframe(differences, hide_index=True, column_config=columns, placeholder="")
+        if not rows[rows.columns.intersection(TESTS)].notna().any(axis=None):
+            st.caption(
+                f"Tests are made at k = {REPORTED_K} only, fixed beforehand, or there are too few speakers for them."
+            )
+    with st.expander("In words, as the command prints it"):
+        st.code(printed, language=None, wrap_lines=True)
+
+
+def _show_picture(
+    view: QuestionsView, results: pd.DataFrame, pooled: pd.DataFrame, protocols: Sequence[Any], dark: bool
+) -> None:
+    """Accuracy over k, or a dot for each feature where there is no k."""
+    titles: dict[str, str] = dict(PROTOCOL_TITLES)  # type: ignore[arg-type]
+    if len(set(pooled["k"])) > 1:
+        st.subheader("Accuracy over k")
+        st.plotly_chart(question_plots.curves(pooled, protocols, titles, dark=dark), key="questions-curves",
+                        config={"displayModeBar": False}, alt="Accuracy over k")  # fmt: skip
+        st.caption(f"{_description(pooled, protocols)} Bands: 95 % intervals. Dotted: permuted labels (null). Grey "
+                   "dashes: chance.")  # fmt: skip
+        st.download_button("Save as print figure (PDF)", lambda: style.pdf(accuracy_over_k.panels(results)),
+                           f"{view.target}-over-k.pdf", "application/pdf", on_click="ignore")  # fmt: skip
+        return
+    height = "mae_cm" in pooled
+    quantity = question_plots.ERROR_CM if height else question_plots.ACCURACY
+    st.subheader("Error" if height else "Accuracy")
+    if height:
+        pooled = pooled[pooled["gender"] == ""]
+    st.plotly_chart(question_plots.dots(pooled, quantity, protocols, titles, dark=dark), key="questions-dots",
+                    config={"displayModeBar": False}, alt=quantity.title)  # fmt: skip
+    st.caption(f"{_description(pooled, protocols)} Lines: 95 % intervals. Upright ticks: permuted labels (null). Grey "
+               f"dashes: {quantity.reference_name}.")  # fmt: skip
 
 
 def _description(pooled: pd.DataFrame, protocols: Sequence[str]) -> str:
@@ -213,34 +274,45 @@ def _description(pooled: pd.DataFrame, protocols: Sequence[str]) -> str:
     parts = []
     for protocol in protocols:
         first = pooled[pooled["protocol"] == protocol].iloc[0]
-        parts.append(
-            f"{protocol}: n = {counted(first['n'], first['rows'])} of {counted(first['speakers'], 'speaker')}, "
-            f"{first['n_classes']} classes, majority line {first['chance']:.1%}, null from "
-            f"{counted(first['permutations'], 'permutation')}"
-        )
-    return plain("; ".join(parts) + f". Bands: 95 % intervals. {counted(pooled['lda_dims'].max(), 'discriminant')}.")
+        part = f"{protocol}: n = {counted(first['n'], first['rows'])} of {counted(int(first['speakers']), 'speaker')}"
+        if first["n_classes"] == first["n_classes"]:
+            part += f", {first['n_classes']:.0f} classes, chance {100 * first['chance']:.1f} %"
+        if first["permutations"]:
+            part += f", null from {counted(int(first['permutations']), 'permutation')}"
+        parts.append(part)
+    dims = int(pooled["lda_dims"].max()) if (pooled["method"] == "knn").all() else 0
+    return plain("; ".join(parts) + "." + (f" {counted(dims, 'discriminant')}." if dims else ""))
 
 
-def _show_table(rows: pd.DataFrame) -> None:
-    """The results at one k."""
-    shown = rows[["table", "feature", "protocol", "k", "n", "accuracy", "ci_low", "ci_high", "null_accuracy", "chance",
-                  "paper_accuracy", "minus_mel", "p_minus_mel"]]  # fmt: skip
-    if len(set(rows["table"])) == 1:
-        shown = shown.drop(columns="table")
-    percent = {
-        "accuracy": "accuracy", "ci_low": "from", "ci_high": "to", "null_accuracy": "permuted null",
-        "paper_accuracy": "paper protocol",
-    }  # fmt: skip
-    number = st.column_config.NumberColumn
-    columns: dict[str, Any] = {name: number(title, format="%.1f %%") for name, title in percent.items()}
-    columns["minus_mel"] = number("difference to Mel (points)", format="%+.1f")
-    columns["p_minus_mel"] = number("p", format="%.4f")
-    fractions = [*percent, "minus_mel"]
-    shown = shown.assign(**{name: 100 * shown[name] for name in fractions}).dropna(axis=1, how="all")
-    st.dataframe(shown, hide_index=True, column_config=columns)
+def _show_recall(view: QuestionsView, counts: pd.DataFrame, protocols: Sequence[str], dark: bool) -> None:
+    """Recall of every class."""
+    st.subheader(f"Recall of every {view.target}")
+    recall = recall_of(counts)
+    protocol = protocols[0] if len(protocols) == 1 else st.segmented_control(
+        "Protocol", protocols, default=protocols[-1], required=True, key="recall protocol"
+    )  # fmt: skip
+    picture = question_plots.recalls(recall[recall["protocol"] == protocol], dark=dark)
+    with _scrolled(_SCROLL[0], _RECALL, 120 + 10 * len(set(recall["label"]))):
+        st.plotly_chart(picture, key=_RECALL, config={"displayModeBar": False}, alt="Recall of every class")
+    st.caption(
+        f"Share of the {_row_unit(view, protocol)}s of each {plain(view.target)} that are classified correctly"
+        f"{_at_k(view)}, protocol {plain(protocol)}."
+    )
 
 
-def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.DataFrame, dark: bool) -> None:
+def _scrolled(key: str, chart: str, least: int) -> DeltaGenerator:
+    """A container in which a chart that is called `chart` is at least so many pixels wide, and scrolls on a phone."""
+    st.html(f"<style>.st-key-{key} {{overflow-x: auto}} .st-key-{chart} {{min-width: {least}px}}</style>")
+    return st.container(key=key)
+
+
+def _at_k(view: QuestionsView) -> str:
+    return f", k = {view.k}" if view.k else ""
+
+
+def _show_confusions(
+    inputs: ExplorerInputs, view: QuestionsView, counts: pd.DataFrame, predictions: pd.DataFrame, dark: bool
+) -> None:
     """One confusion matrix, and the tokens of one of its cells."""
     st.subheader("Confusions")
     keys = counts[["table", "feature", "protocol"]].drop_duplicates().astype(str)
@@ -251,19 +323,25 @@ def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.Dat
         format_func=lambda name: " · ".join(matrices[name][0 if len(inputs.tables) > 1 else 1 :]),
     )  # fmt: skip
     table, feature, protocol = matrices[shown]
-    some = counts[(counts["table"] == table) & (counts["feature"] == feature) & (counts["protocol"] == protocol)]
-    some = some[some["count"] > 0].astype({"label": str, "predicted": str}).reset_index(drop=True)
+    some, judged = (
+        rows[(rows["table"] == table) & (rows["feature"] == feature) & (rows["protocol"] == protocol)].astype(
+            {"label": str, "predicted": str}
+        )
+        for rows in (counts, predictions)
+    )
+    some = some[some["count"] > 0].reset_index(drop=True)
     unit = _row_unit(view, protocol)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        st.plotly_chart(
-            question_plots.confusions(some, dark=dark), key=_CHART, on_select=_cell_clicked,
-            selection_mode="points", config={"displayModeBar": False}, alt="Confusions between classes",
-        )  # fmt: skip
+    least = question_plots.least_width(len({*some["label"], *some["predicted"]}))
+    both = st.container(horizontal=True, gap="medium")  # the list stands below the matrix where there is no room
+    with both.container(width=max(least, 560)):
+        with _scrolled(_SCROLL[1], _CHART, least):
+            st.plotly_chart(
+                question_plots.confusions(some, dark=dark), key=_CHART, on_select=_cell_clicked,
+                selection_mode="points", config={"displayModeBar": False}, alt="Confusions between classes",
+            )  # fmt: skip
         st.caption(plain(
-            f"Rows: true class; columns: class predicted by the k = {view.k} nearest neighbours, protocol {protocol}, "
-            f"{counted(int(some['count'].sum()), unit)}. Shares of a row, on a root scale. Click a cell to list its "
-            f"{unit}s."
+            f"Shares of each row, on a root scale; the diagonal is outlined. {METHODS[view.method]}{_at_k(view)}, "  # type: ignore[index]
+            f"protocol {protocol}, {counted(int(some['count'].sum()), unit)}. Click a cell to list its {unit}s."
         ))  # fmt: skip
 
         def pdf() -> bytes:
@@ -274,7 +352,7 @@ def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.Dat
 
         st.download_button("Save as print figure (PDF)", pdf, f"confusion-{feature}.pdf", "application/pdf",
                            on_click="ignore", key="pdf confusion")  # fmt: skip
-    with right:
+    with both.container(width=420):
         labels = style.articulation_order(some["label"])
         wrong = some[some["label"] != some["predicted"]].sort_values("count", ascending=False)
         usual = (wrong if len(wrong) else some).iloc[0]
@@ -286,11 +364,8 @@ def _show_confusions(inputs: ExplorerInputs, view: QuestionsView, counts: pd.Dat
         at = options.index(predicted) if predicted in options else 0
         predicted = st.selectbox("Predicted as", options, index=at, key=_PREDICTED)
         keep_view(replace(view, matrix=shown, true=true, predicted=predicted), _STATE)
-        try:
-            tokens = _cell(inputs.tables[table], view, feature, protocol, set(some["label"]), true, predicted)
-        except InputError as error:
-            st.warning(plain(error))
-            return
+        ids = judged.loc[(judged["label"] == true) & (judged["predicted"] == predicted), "token_id"]
+        tokens = cell_tokens(inputs.tables[view.test if protocol == "transfer" else table], ids)
         _show_tokens(inputs, tokens, f"{plain(true)} predicted as {plain(predicted)}", unit)
 
 
@@ -303,26 +378,6 @@ def _cell_clicked() -> None:
         st.session_state[_TRUE], st.session_state[_PREDICTED] = str(cells[0][0]), str(cells[0][1])
 
 
-def _cell(table: TokenTable, view: QuestionsView, feature: str, protocol: Protocol | str, classes: set[str], true: str,
-          predicted: str) -> pd.DataFrame:  # fmt: skip
-    """The tokens of one cell."""
-    question = _question(view, table, protocol)
-    key = ("predictions", str(table.path), feature, replace(question, features=()))
-
-    def compute() -> tuple[pd.DataFrame, np.ndarray, KnnProbe]:
-        rows = select_rows(table, question)
-        rows = rows.where(np.isin(rows.labels.astype(str), sorted(classes)))
-        classes_of_rows, codes = rows.classes
-        probe = KnnProbe(rows.table.matrix(feature), codes, rows.speakers.codes, rows.utterances.codes,
-                         view.target, question.protocol)  # type: ignore[arg-type]  # fmt: skip
-        return rows.table.tokens.reset_index(drop=True), classes_of_rows, probe
-
-    tokens, names, probe = _cache().get(("probe", *key), compute)
-    codes = computed(key, "Finding the tokens of the matrix", predict_all, probe)
-    labels, predictions = names[probe.codes], np.append(names, "")[codes]  # "" for no prediction
-    return tokens[(labels == true) & (predictions[:, view.k - 1] == predicted)]
-
-
 def _show_tokens(inputs: ExplorerInputs, tokens: pd.DataFrame, cell: str, unit: str) -> None:
     """A cell's tokens or utterances, to choose one and hear it."""
     st.markdown(f"**{len(tokens)}** × {cell}")
@@ -333,6 +388,7 @@ def _show_tokens(inputs: ExplorerInputs, tokens: pd.DataFrame, cell: str, unit: 
         selection_mode="single-row",
         height=36 * min(len(tokens), 6) + 40,
         key=f"cell {digest(*tokens['token_id'])}",
+        column_config={"label": "Label", "speaker": "Speaker", "utterance": "Utterance", "token_id": "Token"},
     )
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(tokens):

@@ -1,0 +1,76 @@
+"""Rows of two tables: a probe is fitted to the one and asked of the other, of other speakers or of another corpus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lvm_probe import InputError
+from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.rows import Rows, select_rows
+
+_SETTINGS = ("estimator", "samples", "mel")
+_MOST_NAMES = 8
+
+
+def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) -> tuple[Rows, tuple[str, ...]]:
+    """The rows of a question in both tables, those of the test table marked, and notes on what was left out.
+
+    Args:
+        table: what the probe is fitted to.
+        test: what it is asked of.
+        question: with the protocol `transfer`.
+
+    Raises:
+        InputError: tables of different models; a speaker in both; no class in both.
+    """
+    fitted, judged = (select_rows(one, question) for one in (table, test))
+    if both := sorted(set(fitted.speakers.names) & set(judged.speakers.names)):
+        raise InputError(
+            f"{test.path}: speaker {_listed(both)} is in {table.path} too, so the probe would know the voice; extract "
+            "one of the tables with other speakers (--speaker or --split)"
+        )
+    known = np.isin(judged.classes.names, fitted.classes.names)
+    notes = fitted.notes + tuple(note for note in judged.notes if note not in fitted.notes)
+    if not known.all():
+        left_out = ~known[judged.classes.codes]
+        names = _listed(judged.classes.names[~known])
+        if left_out.all():
+            raise InputError(f"{test.path}: none of its classes ({names}) is among those of {table.path}")
+        judged = judged.where(~left_out)
+        notes += (f"left out of {test.name}, for {table.name} has no such class: {names} ({left_out.sum()} rows)",)
+    notes += tuple(
+        f"{table.name} and {test.name} were extracted with different settings: {key} {ours} and {theirs}"
+        for key in _SETTINGS
+        if (ours := table.extraction.get(key)) != (theirs := test.extraction.get(key))
+    )
+    notes += _on_prompts(fitted, judged, question)
+    codes = judged.types + (fitted.types.max() + 1)
+    return Rows(
+        question,
+        fitted.table.followed_by(judged.table),
+        np.concatenate([fitted.labels, judged.labels]),
+        np.concatenate([fitted.types, codes]),
+        (),
+        np.arange(len(fitted) + len(judged)) >= len(fitted),
+    ), notes
+
+
+def transferred(question: Question) -> Question:
+    """The question with the protocol `transfer`."""
+    return replace(question, protocol="transfer")
+
+
+def _on_prompts(fitted: Rows, judged: Rows, question: Question) -> tuple[str, ...]:
+    """A note on words that were read in sentences of both tables, whose place alone gives them away."""
+    read = {prompt for prompt in fitted.table.columns["prompt"] if prompt is not None}
+    same = sum(prompt in read for prompt in judged.table.columns["prompt"])
+    if question.target != "word" or not same:
+        return ()
+    return (f"{same} of {len(judged)} judged rows are of sentences that are in both tables",)
+
+
+def _listed(names: np.ndarray | list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (" ..." if len(names) > _MOST_NAMES else "")
