@@ -39,7 +39,7 @@ MAX_SOUND = 96 * 2**20
 MAX_SOUND_IN_PARQUET = 2**30
 
 FORMATS = ("html", "atlas", "projector", "segments", "textgrids", "frames")
-FILES, MAPS, PREDICTED = ("html", "atlas", "segments"), ("html", "atlas", "projector"), ("segments", "textgrids")
+FILES, PREDICTED = ("html", "atlas", "segments"), ("segments", "textgrids")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -136,8 +136,11 @@ def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
     for name in ("html", "textgrids", "frames"):
         if name in wanted and not args.corpus:
             raise InputError(f"--{name}: needs the recordings; give --corpus, the one that the table was made from")
-    if args.target and args.target not in TOKEN_TARGETS and (name := next(iter(set(PREDICTED) & set(wanted)), None)):
-        raise InputError(f"--target {args.target}: --{name} is of tokens; give one of {', '.join(TOKEN_TARGETS)}")
+    predicted = [name for name in PREDICTED if name in wanted]
+    if args.target and args.target not in TOKEN_TARGETS and predicted:
+        raise InputError(
+            f"--target {args.target}: --{predicted[0]} is of tokens; give one of {', '.join(TOKEN_TARGETS)}"
+        )
     if "frames" in wanted and not args.ckpt:
         raise InputError("--frames: needs the model; give --ckpt")
     if args.samples is not None and args.samples < 1:

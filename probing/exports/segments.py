@@ -97,15 +97,16 @@ def textgrids(frame: pd.DataFrame, corpus: Corpus, tier: str) -> dict[str, str]:
     """
     utterances = {utterance.id: utterance for utterance in corpus.utterances}
     texts: dict[str, str] = {}
-    for name, rows in frame.groupby("utterance", sort=False):
+    for key, rows in frame.groupby("utterance", sort=False):
+        name = str(key)
         if name not in utterances:
             raise InputError(
                 f"{corpus.root}: no utterance {name} of the token table; give the corpus that the table was made from"
             )
-        file = f"{str(name).replace('/', '_')}.TextGrid"
+        file = f"{name.replace('/', '_')}.TextGrid"
         if file in texts:
             raise InputError(f"{file}: two utterances would have this name ({name} is one); choose with --speaker")
-        utterance = utterances[str(name)]
+        utterance = utterances[name]
         scale = utterance.sample_rate / rows["sample_rate"]
         starts, ends = ((rows[column] * scale).round().astype(int) for column in ("start", "end"))
         said = [Segment(label, start, end) for label, start, end in zip(rows["predicted"], starts, ends, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def clips(corpus: Corpus, tokens: pd.DataFrame, *, max_bytes: int) -> list[Clip]
     return [clip for clip in found if clip is not None]
 
 
-def _piece(row: dict[str, int], rate: int) -> tuple[int, int, bool]:
+def _piece(row: dict[Any, Any], rate: int) -> tuple[int, int, bool]:
     """First and last sample of what is played of a token, at the recording's rate, and whether that is more than it."""
     start, end = (round(row[name] * rate / row["sample_rate"]) for name in ("start", "end"))
     context = end - start < SHORT_SECONDS * rate

@@ -248,6 +248,8 @@ def test_frames_are_the_models_latents_with_a_zerospeech_item_file(
         (["--atlas", "OUT/a", "--feature", "nothing"], "no feature 'nothing'"),
         (["--atlas", "OUT/a", "--speaker", "nobody"], "no speaker nobody"),
         (["--atlas", "TABLE/a"], "inside a token table"),
+        (["--atlas", "OUT/a", "--ckpt", "cwvae-small"], "--ckpt: only for --frames"),
+        (["--atlas", "OUT/a", "--protocol", "nested"], "--protocol: only for --segments and --textgrids"),
     ],
 )
 def test_bad_requests_write_nothing(
