@@ -22,6 +22,7 @@ from typing import NoReturn
 from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
+    compare,
     convergence,
     corpus,
     demo,
@@ -49,7 +50,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus,),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (knn, lda, logistic, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, ridge, abx),
     "diagnostics": (rate, convergence),
     "pictures": (figures, explore, export),
 }

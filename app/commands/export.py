@@ -141,6 +141,9 @@ def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
         raise InputError(
             f"--target {args.target}: --{predicted[0]} is of tokens; give one of {', '.join(TOKEN_TARGETS)}"
         )
+    for option, formats in (("ckpt", ("frames",)), ("samples", ("frames",)), ("protocol", PREDICTED)):
+        if getattr(args, option) is not None and not wanted.keys() & set(formats):
+            raise InputError(f"--{option}: only for {' and '.join(f'--{name}' for name in formats)}; leave it out")
     if "frames" in wanted and not args.ckpt:
         raise InputError("--frames: needs the model; give --ckpt")
     if args.samples is not None and args.samples < 1:

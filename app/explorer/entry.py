@@ -25,11 +25,19 @@ PAGES = (
 
 # Less empty space around a page than Streamlit's default, so that a laptop shows the whole map.
 STYLE = """<style>
-.stMainBlockContainer {padding: 3.4rem 2rem 1rem 2rem}
+.stMainBlockContainer {padding: 3.4rem 1.2rem 1rem 1.2rem}
 .stMainBlockContainer h1 {font-size: 1.7rem; padding: 0}
 .stSidebar [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0}
-.st-key-preload {position: absolute; height: 0; overflow: hidden}
+[class*="st-key-preload"] {position: absolute; height: 0; overflow: hidden}
 .stMainBlockContainer [data-testid="stButtonGroup"] button {min-height: 1.5rem; padding: 0 .45rem}
+.st-key-map-title {position: absolute; width: 1px; height: 1px; overflow: hidden}
+.st-key-map-legend {max-height: 9.5rem; overflow-y: auto}
+@media (min-width: 641px) {
+  .st-key-map-row > * > [data-testid="stHorizontalBlock"] {flex-wrap: nowrap}
+  .st-key-map-row > * > * > [data-testid="stColumn"]:first-child {flex: 1 1 0; min-width: 0}
+  .st-key-map-row > * > * > [data-testid="stColumn"]:last-child {flex: 0 0 clamp(19rem, 24vw, 26rem); min-width: 0}
+  .st-key-map-side {height: calc(100vh - 5.4rem); overflow-y: auto; padding-right: .4rem}
+}
 </style>"""
 
 
@@ -58,7 +66,7 @@ def _show(module: str, inputs: ExplorerInputs) -> None:
 
 
 def main() -> None:
-    st.set_page_config(page_title="Latent explorer", page_icon="🔎", layout="wide")
+    st.set_page_config(page_title="Latent explorer", page_icon="🔎", layout="wide", initial_sidebar_state=256)
     st.html(STYLE)
     waiting.leave()
     try:

@@ -91,3 +91,9 @@ def feature_choices(table: TokenTable) -> list[str]:
     """The features of a table to choose from: the default ones first, then all others except variances."""
     others = [name for name in table.features if not name.endswith("_var")]
     return list(dict.fromkeys([*map(str, default_features(table)), *others]))
+
+
+def opening_feature(table: TokenTable) -> str:
+    """The feature that a map opens with: the layers joined, if possible with the log mean square of the lowest."""
+    latents = [str(feature) for feature in default_features(table) if str(feature) != "mel"]
+    return latents[-1] if latents else feature_choices(table)[0]

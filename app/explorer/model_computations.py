@@ -39,14 +39,14 @@ def layer_kl(
     file: CheckpointFile, name: str, pcm: np.ndarray, draws: int, seed: int, *, progress: Progress
 ) -> tuple[kl_rate.LayerKL, ...]:
     """`kl_rate.layer_kl`."""
-    return kl_rate.layer_kl(_checkpoint(file).model, name, pcm, draws, seed)
+    return kl_rate.layer_kl(loaded_checkpoint(file).model, name, pcm, draws, seed)
 
 
 def dimensions(
     file: CheckpointFile, utterances: Sequence[Utterance], draws: int, *, progress: Progress
 ) -> tuple[LayerDimensions, ...]:
     """`probing.diagnostics.dimensions.measure_dimensions`."""
-    model = _checkpoint(file).model
+    model = loaded_checkpoint(file).model
     recordings = [CorpusRecording(utterance, model.config.sample_rate, keep=False) for utterance in utterances]
     return measure_dimensions(model, recordings, draws=draws, progress=progress)
 
@@ -56,7 +56,7 @@ def reconstruct(
     given: Mapping[int, np.ndarray], *, progress: Progress,
 ) -> reconstruction.Reconstruction:  # fmt: skip
     """`reconstruction.reconstruct`."""
-    return reconstruction.reconstruct(_checkpoint(file).model, name, pcm, seed, prior=prior, given=given)
+    return reconstruction.reconstruct(loaded_checkpoint(file).model, name, pcm, seed, prior=prior, given=given)
 
 
 def audio_features(
@@ -66,11 +66,16 @@ def audio_features(
     import torch
 
     pcm = to_pcm(torch.from_numpy(wave)).numpy()
-    return latent_probes.audio_features(_checkpoint(file), "decoded", pcm, segments, mel)
+    return latent_probes.audio_features(loaded_checkpoint(file), "decoded", pcm, segments, mel)
 
 
 @lru_cache(maxsize=1)
-def _checkpoint(file: CheckpointFile) -> Checkpoint:
+def loaded_checkpoint(file: CheckpointFile) -> Checkpoint:
+    """The checkpoint, loaded once in this process.
+
+    Raises:
+        InputError: the file has changed.
+    """
     loaded = checkpoint.load(file.path)
     if loaded.sha256 != file.sha256:
         raise InputError(f"{file.path}: has changed since the explorer was started; start it again")

@@ -107,9 +107,18 @@ def predict_all(
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one point: rows of its neighbours (nearest first), their classes, and the class they elect."""
+    """The prediction for one point.
+
+    Attributes:
+        rows: its neighbours, nearest first.
+        distances: to them, in the space of the discriminants.
+        codes: their classes.
+        predicted: the class that they elect.
+        dims: number of discriminants.
+    """
 
     rows: Int[np.ndarray, " k"]
+    distances: Float[np.ndarray, " k"]
     codes: Int[np.ndarray, " k"]
     predicted: int
     dims: int
@@ -134,7 +143,8 @@ def predict_one(probe: KnnProbe, row: int, k: int) -> Prediction:
     projected = space @ discriminants(fold, intensity(fold, "ledoit-wolf"), dims)[0]
     rows = neighbours_without(projected, held_out, held_out, k)[np.flatnonzero(held_out == place)[0]]
     predicted = vote(codes[rows][None], len(names), [k])[0, 0]
-    return Prediction(pool[rows], names[codes[rows]], int(names[predicted]), dims)
+    distances = np.sqrt(((projected[rows] - projected[place]) ** 2).sum(axis=1))
+    return Prediction(pool[rows], distances, names[codes[rows]], int(names[predicted]), dims)
 
 
 def nearest(points: Float[np.ndarray, "points dims"], row: int, k: int) -> tuple[Int[np.ndarray, " k"], np.ndarray]:

@@ -5,8 +5,10 @@
 
 const MARGIN = { left: 52, right: 10, top: 10, bottom: 42, bar: 66 };
 const RADIUS = { muted: 2, faint: 2.6, full: 3.6 };
-const OPACITY = { muted: 0.35, faint: 0.3, full: 0.9 };
+const OPACITY = { muted: 0.35, faint: 0.42, full: 0.9 };
 const KINDS = ["muted", "muted", "faint", "full"]; // by the numbers in scatter.py; 0 cannot be selected by a box or lasso
+const CROWD = { count: 1500, opacity: 0.35, radius: 0.15 }; // more points than this are fainter and smaller, by these powers
+const LEAST_HEIGHT = 320;
 const REACH = 9; // pixels between the pointer and a point under it
 const DRAGGED = 4; // pixels from which a press is a drag and not a click
 const TURN = Math.PI * 2;
@@ -41,14 +43,14 @@ const OUTLINES = {
 };
 
 /** An image of one mark, drawn once and then copied to every point that has it. */
-function stamp(style, kind, scale) {
-  const radius = RADIUS[kind];
+function stamp(style, kind, scale, crowd) {
+  const radius = RADIUS[kind] * crowd ** CROWD.radius;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 2 * Math.ceil((1.5 * radius + 1.5) * scale);
   const pen = canvas.getContext("2d");
   pen.translate(canvas.width / 2, canvas.height / 2);
   pen.scale(scale, scale);
-  pen.globalAlpha = OPACITY[kind];
+  pen.globalAlpha = OPACITY[kind] * crowd ** CROWD.opacity;
   pen.fillStyle = pen.strokeStyle = style.colour;
   pen.lineWidth = 1.3;
   pen.beginPath();
@@ -88,13 +90,30 @@ function inside(x, y, line) {
   return odd;
 }
 
+/** Places on growing circles around one, itself first. */
+function nearby(x, y) {
+  const places = [[x, y]];
+  for (let radius = 8; radius <= 160; radius += 8) {
+    const count = Math.max(8, Math.round(radius / 3));
+    for (let i = 0; i < count; i++) {
+      const angle = (TURN * i) / count - TURN / 4;
+      places.push([x + radius * Math.cos(angle), y + radius * Math.sin(angle)]);
+    }
+  }
+  return places;
+}
+
 class Scatter {
   constructor(frame) {
     this.frame = frame;
     this.canvas = frame.querySelector("canvas");
+    this.plane = frame.querySelector(".plane");
+    this.title = frame.querySelector(".title");
     this.tip = frame.querySelector(".tip");
+    this.named = true;
     this.line = []; // where the pointer has been since it was pressed, in pixels
-    this.canvas.places = () => this.places(); // for programs that drive the page
+    this.canvas.places = () => this.places(); // for programs that drive the page, as the next
+    this.canvas.outline = () => this.data.outline;
     for (const button of frame.querySelectorAll("button")) button.onclick = () => this.press(button.name);
     this.canvas.onpointerdown = (event) => this.pressed(event);
     this.canvas.onpointermove = (event) => this.moved(event);
@@ -104,13 +123,16 @@ class Scatter {
     this.canvas.ondblclick = () => this.press("whole");
     this.canvas.onkeydown = (event) => this.typed(event);
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
-    new ResizeObserver(() => this.data && this.draw()).observe(frame);
+    new ResizeObserver(() => this.redraw()).observe(frame);
+    addEventListener("resize", () => this.redraw());
     this.press("pan");
   }
 
   /** Draws new data; the view stays while the points are the same. */
   show(data, send) {
-    const known = this.data?.plane === data.plane;
+    const extra = JSON.stringify(data.extra.map(({ x, y }) => x + y).sort());
+    const known = this.data?.plane === data.plane && this.extra === extra;
+    this.extra = extra;
     this.data = data;
     this.send = send;
     this.x = numbers(Float32Array, data.x);
@@ -119,7 +141,9 @@ class Scatter {
     this.kind = numbers(Uint8Array, data.kind);
     this.order = KINDS.flatMap((_, kind) => this.pointsWhere((i) => this.kind[i] === kind)); // coloured above grey
     this.stamps = new Map();
-    this.frame.style.height = `${data.height}px`;
+    this.crowd = Math.min(1, CROWD.count / Math.max(1, this.pointsWhere((i) => this.kind[i] === 3).length));
+    this.names = data.names.map((name) => ({ ...name, lines: name.lines.map((line) => numbers(Float32Array, line)) }));
+    this.title.textContent = this.title.title = data.title;
     this.canvas.setAttribute("aria-label", data.label);
     if (!known) this.fit();
     this.hover(-1);
@@ -135,13 +159,14 @@ class Scatter {
 
   /** Puts every point in view. */
   fit() {
-    const ends = (values) => {
-      const low = values.reduce((a, b) => Math.min(a, b), Infinity);
-      const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    const ends = (values, extra) => {
+      const low = [...extra, values.reduce((a, b) => Math.min(a, b), Infinity)].reduce((a, b) => Math.min(a, b));
+      const high = [...extra, values.reduce((a, b) => Math.max(a, b), -Infinity)].reduce((a, b) => Math.max(a, b));
       const room = 0.05 * (high - low) || 1;
       return low <= high ? [low - room, high + room] : [-1, 1];
     };
-    this.view = { x: ends(this.x), y: ends(this.y) };
+    const { extra } = this.data;
+    this.view = { x: ends(this.x, extra.map(({ x }) => x)), y: ends(this.y, extra.map(({ y }) => y)) };
     this.zoomed = 1;
   }
 
@@ -151,13 +176,22 @@ class Scatter {
   redraw() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = undefined;
-      this.draw();
+      if (this.data && this.frame.isConnected) this.draw();
     });
+  }
+
+  /** The height that fills the window below the picture's place on the page; on a phone, text follows below. */
+  height() {
+    const scrolled = document.querySelector('[data-testid="stMain"]')?.scrollTop ?? 0;
+    const room = window.innerHeight - this.plane.getBoundingClientRect().top - scrolled - 18;
+    const phone = window.innerWidth < 640;
+    return Math.round(Math.max(LEAST_HEIGHT, phone ? Math.min(room - 150, 1.15 * this.frame.clientWidth) : room));
   }
 
   draw() {
     const width = this.frame.clientWidth;
-    const height = this.data.height;
+    const height = this.height();
+    this.plane.style.height = `${height}px`;
     const scale = window.devicePixelRatio || 1;
     if (!width) return; // the page is hidden
     if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
@@ -177,6 +211,7 @@ class Scatter {
     const pen = this.canvas.getContext("2d");
     const css = getComputedStyle(this.frame);
     const ink = css.color;
+    const page = css.getPropertyValue("--st-background-color") || "#fff";
     this.checkTheme(ink);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
@@ -187,8 +222,11 @@ class Scatter {
     pen.rect(this.box.left, this.box.top, this.box.right - this.box.left, this.box.bottom - this.box.top);
     pen.clip();
     this.drawPoints(pen);
+    if (this.named) this.drawOutlines(pen, page);
     this.drawRings(pen);
     this.drawLine(pen, ink);
+    if (this.named) this.drawNames(pen, css.fontFamily, page);
+    this.drawExtra(pen, page);
     pen.restore();
     if (this.data.scale) this.drawScale(pen, ink);
   }
@@ -203,11 +241,26 @@ class Scatter {
 
   /** Computes where the points are, in pixels. */
   place() {
+    this.px = this.x.map((x) => this.across(x));
+    this.py = this.y.map((y) => this.down(y));
+  }
+
+  /** A coordinate of the plane in pixels. */
+  across(x) {
+    const [low, high] = this.view.x;
+    return this.box.left + ((x - low) / (high - low)) * (this.box.right - this.box.left);
+  }
+
+  down(y) {
+    const [low, high] = this.view.y;
+    return this.box.bottom - ((y - low) / (high - low)) * (this.box.bottom - this.box.top);
+  }
+
+  /** What lies at a pixel of the picture. */
+  coordinates(x, y) {
     const { left, top, right, bottom } = this.box;
-    const [x0, x1] = this.view.x;
-    const [y0, y1] = this.view.y;
-    this.px = this.x.map((x) => left + ((x - x0) / (x1 - x0)) * (right - left));
-    this.py = this.y.map((y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top));
+    const between = ([low, high], share) => low + share * (high - low);
+    return [between(this.view.x, (x - left) / (right - left)), between(this.view.y, (bottom - y) / (bottom - top))];
   }
 
   drawAxes(pen, ink) {
@@ -263,11 +316,88 @@ class Scatter {
       let mark = this.stamps.get(key);
       if (!mark) {
         const style = key < 0 ? { colour: this.data.muted, mark: "o", filled: true } : this.data.styles[this.style[i]];
-        this.stamps.set(key, (mark = stamp(style, kind, scale)));
+        this.stamps.set(key, (mark = stamp(style, kind, scale, this.crowd)));
       }
       pen.drawImage(mark, Math.round(x * scale - mark.width / 2), Math.round(y * scale - mark.height / 2));
     }
     pen.restore();
+  }
+
+  /** Stars with names for what is no token, the last one larger. */
+  drawExtra(pen, page) {
+    const { extra, ring } = this.data;
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    pen.strokeStyle = page;
+    pen.fillStyle = ring;
+    extra.forEach(({ x, y, text }, i) => {
+      const size = i === extra.length - 1 ? 9 : 5.5;
+      const [across, down] = [this.across(x), this.down(y)];
+      pen.font = `${size > 6 ? 700 : 400} ${size > 6 ? 14 : 11}px ${getComputedStyle(this.frame).fontFamily}`;
+      pen.lineWidth = 3;
+      pen.beginPath();
+      for (const [dx, dy] of OUTLINES["*"]) pen.lineTo(across + size * dx, down + size * dy);
+      pen.closePath();
+      pen.stroke();
+      pen.fill();
+      pen.strokeText(text, across + size + 5, down);
+      pen.fillText(text, across + size + 5, down);
+    });
+  }
+
+  /** Lines around the middle of each class. */
+  drawOutlines(pen, page) {
+    pen.lineJoin = "round";
+    for (const { style, lines } of this.names) {
+      for (const line of lines) {
+        pen.beginPath();
+        for (let i = 0; i < line.length; i += 2) pen.lineTo(this.across(line[i]), this.down(line[i + 1]));
+        for (const [colour, width] of [[page, 4], [this.data.styles[style].colour, 1.8]]) {
+          pen.strokeStyle = colour;
+          pen.lineWidth = width;
+          pen.stroke();
+        }
+      }
+    }
+  }
+
+  /** The names of the classes at their means, or as near as they fit; a line leads from a name to a mean farther off. */
+  drawNames(pen, family, page) {
+    const { left, top, right, bottom } = this.box;
+    const dense = this.names.length > 20;
+    pen.font = `600 ${dense ? 12 : 14}px ${family}`;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.lineJoin = "round";
+    const high = dense ? 14 : 18;
+    const taken = [];
+    for (const { text, style, x, y } of this.names) {
+      const [meanX, meanY] = [this.across(x), this.down(y)];
+      if (meanX < left || meanX > right || meanY < top || meanY > bottom) continue;
+      const half = pen.measureText(text).width / 2 + 3;
+      const fits = (x, y) =>
+        x - half >= left && x + half <= right && y - high / 2 >= top && y + high / 2 <= bottom &&
+        taken.every((other) => Math.abs(x - other.x) >= half + other.half || Math.abs(y - other.y) >= high);
+      const place = nearby(meanX, meanY).find(([x, y]) => fits(x, y));
+      if (!place) continue;
+      taken.push({ x: place[0], y: place[1], half, text, style, meanX, meanY });
+    }
+    for (const { x, y, meanX, meanY, style } of taken) {
+      if (Math.hypot(x - meanX, y - meanY) < high) continue;
+      pen.strokeStyle = this.data.styles[style].colour;
+      pen.lineWidth = 1;
+      pen.beginPath();
+      pen.moveTo(x, y);
+      pen.lineTo(meanX, meanY);
+      pen.stroke();
+    }
+    pen.strokeStyle = page;
+    pen.lineWidth = 4;
+    for (const { x, y, text, style } of taken) {
+      pen.fillStyle = this.data.dark ? this.data.styles[style].colour : this.data.styles[style].text;
+      pen.strokeText(text, x, y);
+      pen.fillText(text, x, y);
+    }
   }
 
   drawRings(pen) {
@@ -282,14 +412,16 @@ class Scatter {
     }
   }
 
-  /** The box or lasso that is being drawn. */
+  /** The box or lasso that is being drawn, or the last one, while what it surrounded is selected. */
   drawLine(pen, ink) {
-    if (this.mode === "pan" || this.line.length < 2) return;
+    const drawing = this.mode !== "pan" && this.line.length > 1;
+    const corners = drawing ? this.outline() : this.data.outline.map(([x, y]) => [this.across(x), this.down(y)]);
+    if (!corners.length) return;
     pen.strokeStyle = pen.fillStyle = ink;
     pen.lineWidth = 1.2;
     pen.setLineDash([5, 3]);
     pen.beginPath();
-    for (const [x, y] of this.outline()) pen.lineTo(x, y);
+    for (const [x, y] of corners) pen.lineTo(x, y);
     pen.closePath();
     pen.stroke();
     pen.setLineDash([]);
@@ -329,10 +461,14 @@ class Scatter {
       this.draw();
     } else if (name === "save") {
       this.save();
+    } else if (name === "names") {
+      this.named = !this.named;
+      this.frame.querySelector("button[name=names]").setAttribute("aria-pressed", String(this.named));
+      this.redraw();
     } else {
       this.mode = name;
       this.canvas.style.cursor = name === "pan" ? "grab" : "crosshair";
-      for (const button of this.frame.querySelectorAll("button[aria-pressed]")) {
+      for (const button of this.frame.querySelectorAll("button[aria-pressed]:not([name=names])")) {
         button.setAttribute("aria-pressed", String(button.name === name));
       }
     }
@@ -376,7 +512,9 @@ class Scatter {
     } else if (this.mode !== "pan") {
       this.line.push([x, y]);
       const around = this.outline();
-      this.select(this.pointsWhere((i) => this.kind[i] > 0 && inside(this.px[i], this.py[i], around)));
+      const points = this.pointsWhere((i) => this.kind[i] > 0 && inside(this.px[i], this.py[i], around));
+      this.data.outline = around.map(([x, y]) => this.coordinates(x, y)); // until the selection arrives
+      this.select(points, this.data.outline);
     }
     this.drop();
   }
@@ -458,18 +596,19 @@ class Scatter {
     const [x, y] = [this.px[point], this.py[point]];
     const { offsetWidth, offsetHeight } = this.tip;
     this.tip.style.left = `${x + 12 + offsetWidth > this.frame.clientWidth ? x - 12 - offsetWidth : x + 12}px`;
-    this.tip.style.top = `${Math.max(0, Math.min(y - offsetHeight / 2, this.data.height - offsetHeight))}px`;
+    this.tip.style.top = `${Math.max(0, Math.min(y - offsetHeight / 2, this.canvas.clientHeight - offsetHeight))}px`;
   }
 
-  /** Sends the tokens of these points. */
-  select(points) {
-    this.send("selected", points.map((i) => this.data.tokens[i]));
+  /** Sends the tokens of these points, and the line around them. */
+  select(points, outline = []) {
+    this.send("selected", { tokens: points.map((i) => this.data.tokens[i]), outline });
   }
 
-  /** Tokens and where they are on the screen. */
+  /** Tokens, where they are on the screen, and whether they are in colour. */
   places() {
     const { left, top } = this.canvas.getBoundingClientRect();
-    return this.data.tokens.map((token, i) => ({ token, x: left + this.px[i], y: top + this.py[i] }));
+    const place = (token, i) => ({ token, x: left + this.px[i], y: top + this.py[i], lit: this.kind[i] > 1 });
+    return this.data.tokens.map(place);
   }
 
   /** The picture as a PNG file, on the page's background. */

@@ -94,11 +94,12 @@ def token_picture(utterance: Utterance, start: int, end: int, token: tuple[int, 
         InputError: the audio cannot be read; it names the file.
     """
     rate = utterance.sample_rate
-    figure = stacked(spectrogram_strips(utterance, start, end, token, 190), start / rate, end / rate)
+    figure = stacked(spectrogram_strips(utterance, start, end, token, 150), start / rate, end / rate)
     for at in token:
         for colour, width in (("black", 4), ("white", 1.5)):  # visible on dark and on bright
             figure.add_vline(at / rate, line={"color": colour, "width": width}, row=1, col=1)
-    figure.update_layout(height=300, margin={"l": 56, "r": 4, "t": 4, "b": 36})
+    figure.update_layout(height=250, margin={"l": 52, "r": 4, "t": 4, "b": 26})
+    figure.update_xaxes(title_text="", ticksuffix=" s")
     return figure
 
 

@@ -13,6 +13,8 @@ from lvm_probe.app.explorer.views import plain
 
 CONTEXT_SECONDS = 0.25
 """On either side of a token."""
+SHORT_SECONDS = 0.05
+"""A shorter token is played in its context: alone it is a click."""
 
 
 def token_speaker(row: pd.Series) -> str:
@@ -49,9 +51,10 @@ def show_audio(
     except InputError as error:
         st.info(plain(error))
         return
-    left, right = st.columns(2)
-    left.caption("Alone")
-    left.audio(alone, format="audio/wav", autoplay=autoplay)
-    right.caption("In context")
-    right.audio(context, format="audio/wav")
+    short = end - start < SHORT_SECONDS * utterance.sample_rate
+    players = st.container(horizontal=True, wrap=False, gap="small")
+    for title, wav, first in (("Alone", alone, not short), ("In context", context, short)):
+        with players.container(gap="xxsmall"):
+            st.caption(title)
+            st.audio(wav, format="audio/wav", autoplay=autoplay and first)
     st.plotly_chart(picture, key=key, config={"displayModeBar": False})

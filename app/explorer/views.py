@@ -32,10 +32,14 @@ class MapView:
         colour: what colours the tokens.
         unit: phoneme, word or utterance.
         phones: phone set that labels are folded to.
-        speakers, gender, split, silence: filters of the tokens.
+        speakers, gender, split: of the tokens in colour; with `alone`, of all tokens on the map.
+        silence: whether silences are on the map.
+        search, shortest, longest, verdict: of the tokens in colour; durations in ms, a longest of 0 is none.
         only: classes in colour.
         tokens: the selection.
         k: neighbours that vote.
+        near: which neighbours are listed.
+        second, other: feature and table of a second map; no feature, no map.
     """
 
     table: str = ""
@@ -48,10 +52,18 @@ class MapView:
     speakers: tuple[str, ...] = ()
     gender: str = "all"
     split: str = "all"
+    alone: bool = False
     silence: bool = False
+    search: str = ""
+    shortest: int = 0
+    longest: int = 0
+    verdict: str = "all"
     only: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
     k: int = 5
+    near: str = ""
+    second: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ def from_address(kind: type[View], query: Mapping[str, Sequence[str]]) -> View:
             case bool():
                 values[field.name] = texts[-1] == "yes"
             case int():
-                if re.fullmatch(r"[0-9]{1,3}", texts[-1], re.ASCII):
+                if re.fullmatch(r"[0-9]{1,6}", texts[-1], re.ASCII):
                     values[field.name] = int(texts[-1])
             case tuple():
                 values[field.name] = tuple(dict.fromkeys(texts))

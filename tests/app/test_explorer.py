@@ -17,11 +17,20 @@ from streamlit.testing.v1 import AppTest
 
 from lvm_probe import InputError
 from lvm_probe.app.commands import explore
-from lvm_probe.app.explorer import class_styles, projections, question_plots, scatter, waiting
+from lvm_probe.app.explorer import (
+    class_styles,
+    map_tokens,
+    projections,
+    question_plots,
+    scatter,
+    selection_card,
+    token_exports,
+    waiting,
+)
 from lvm_probe.app.explorer.entry import parse
 from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.map_tokens import MapTokens
 from lvm_probe.app.explorer.neighbours import NO_PREDICTION, KnnProbe, nearest, predict_all, predict_one
-from lvm_probe.app.explorer.pages import map as map_page
 from lvm_probe.app.explorer.result_cache import ResultCache, cached_array, digest
 from lvm_probe.app.explorer.views import MapView, QuestionsView, from_address, plain, to_address
 from lvm_probe.figures import style
@@ -65,8 +74,8 @@ def tokens(latents: Path) -> TokenTable:
     return token_table.load(latents)
 
 
-def shown(tokens: TokenTable, **view: Any) -> map_page.MapTokens:
-    return map_page.map_tokens(tokens, replace(MapView(feature="z1", unit="phoneme", target="phoneme"), **view))
+def shown(tokens: TokenTable, **view: Any) -> MapTokens:
+    return map_tokens.map_tokens(tokens, replace(MapView(feature="z1", unit="phoneme", target="phoneme"), **view))
 
 
 # The address.
@@ -135,7 +144,7 @@ def test_classes_say_what_is_unknown(tokens: TokenTable) -> None:
 
 
 def test_a_map_of_a_class_of_vowels_shows_vowels_alone(tokens: TokenTable) -> None:
-    shown = map_page.map_tokens(tokens, MapView(feature="z1", unit="phoneme", target="vowel-height"))
+    shown = map_tokens.map_tokens(tokens, MapView(feature="z1", unit="phoneme", target="vowel-height"))
     assert set(projections.classes(shown.tokens, "manner")) == {"vowel"}
     assert projections.UNKNOWN not in shown.labels
     assert len(shown.points) == len(shown.tokens) == len(shown.labels) > 0
@@ -252,7 +261,7 @@ def test_nearest_leaves_out_itself_and_not_its_copy() -> None:
 # Pictures.
 
 
-def drawn(some: map_page.MapTokens, **how: Any) -> dict[str, Any]:
+def drawn(some: MapTokens, **how: Any) -> dict[str, Any]:
     """What the browser is sent, where the s are grey; arrays unpacked."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, len(some.labels)))
@@ -312,7 +321,7 @@ def test_classes_look_as_in_the_figures_and_stand_out_on_a_dark_page() -> None:
 
 def test_an_export_holds_the_ids_and_the_feature(tokens: TokenTable) -> None:
     some = shown(tokens)
-    read = pd.read_parquet(BytesIO(map_page.exported(some, "z1", np.array([3, 5]))))
+    read = pd.read_parquet(BytesIO(token_exports.features(some.tokens.iloc[[3, 5]], "z1", some.points[[3, 5]])))
     assert read["token_id"].tolist() == some.tokens["token_id"].iloc[[3, 5]].tolist()
     np.testing.assert_array_equal(np.stack(read["z1"].tolist()), tokens.features["z1"][[3, 5]])
 
@@ -411,13 +420,13 @@ def test_a_token_in_the_address_is_shown_with_what_the_knn_says(opened: Any) -> 
     text = words(at)
     assert "The kNN predicts" in text
     assert "No corpus was given" in text
-    assert "Nearest in Mel" in text
+    assert "nearest in Mel" in text
     assert text.count("<img") == text.count(r"\<img") > 0  # the label is HTML, and stands escaped
-    going = [button for button in at.button if button.key and button.key.startswith("go ")]
-    assert len(going) == map_page.PLAYABLE_NEIGHBOURS
-    at = going[0].click().run()
+    (kinds,) = [control for control in at.segmented_control if control.label == "Neighbours"]
+    at = kinds.set_value(selection_card.VOTES).run()
     assert not at.exception
-    assert address(at, "tokens") == [going[0].key.removeprefix("go ")]
+    assert "the 5 tokens that voted" in words(at)
+    assert address(at, "near") == [selection_card.VOTES]
 
 
 def test_a_selection_is_counted_and_listed(opened: Any) -> None:
@@ -426,12 +435,41 @@ def test_a_selection_is_counted_and_listed(opened: Any) -> None:
     assert not at.exception
     assert "3 tokens selected" in words(at)
     assert at.dataframe[1].value["token_id"].tolist() == ids
+    at = at.text_input[0].set_value("iy").run()  # a search crosses with the selection
+    assert "1 of 3 selected tokens" in words(at)
+    (away,) = [button for button in at.button if button.key == "map away"]
+    at = away.click().run()
+    assert "32 tokens found" in words(at)
+    (back,) = [button for button in at.button if button.key == "map back"]
+    assert "1 of 3 selected tokens" in words(back.click().run())
+
+
+def test_filters_turn_tokens_grey_or_leave_them_out(opened: Any) -> None:
+    at = opened("map", speakers=["FAAA0"], shortest=["80"])
+    assert not at.exception
+    assert "tokens found" in words(at)
+    assert "4 speakers" in words(at)  # the others are grey
+    (alone,) = [box for box in at.checkbox if box.key == "map Alone"]
+    assert "of 1 speaker" in words(alone.check().run())
+    at = choose(opened("map"), "Predictions", "wrong")
+    assert not at.exception
+    assert "found" in words(at)
+
+
+def test_what_moved_between_two_maps_is_selected(opened: Any) -> None:
+    at = choose(opened("map", feature=["z1"]), "Its feature", "mel")
+    assert not at.exception
+    assert address(at, "second") == ["mel"]
+    (button,) = [button for button in at.button if button.label == "What moved"]
+    at = button.click().run()
+    assert not at.exception
+    assert "48 tokens moved most" in words(at)
 
 
 def test_strange_addresses_open_the_map_all_the_same(opened: Any) -> None:
     at = opened("map", feature=["none"], layout=["???"], colour=["x"], speakers=["nobody"], k=["999"])
     assert not at.exception
-    assert at.slider[0].value == 50
+    assert [slider.value for slider in at.slider if slider.key == "map k"] == [50]
 
 
 def test_questions_are_asked_on_demand_and_kept(opened: Any) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +20,20 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 
-from lvm_probe.app.explorer import entry
+from lvm_probe.app.explorer import audio, entry
+from lvm_probe.app.explorer.map_tokens import NEIGHBOURS
+from lvm_probe.probing.corpora import open_corpus
 from tests.app.conftest import quietly
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
 
 PATIENCE_MS = 120_000
 """Machines that run tests are slow and shared: this only bounds how long a failure takes."""
-SIZES = {"laptop": {"width": 1366, "height": 768}, "wide": {"width": 1920, "height": 1080}}
+SIZES = {
+    "laptop": {"width": 1280, "height": 800},
+    "wide": {"width": 1920, "height": 1080},
+    "phone": {"width": 420, "height": 860},
+}
 HARMLESS = ("fonts.gstatic.com", "ResizeObserver loop")
 """Parts of messages that say nothing of the explorer: Streamlit fetches a page's icon from a server of fonts, which
 machines that run tests cannot reach.
@@ -131,6 +138,16 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
         assert point["token"] in unquote(page.url)
         assert spectrogram.evaluate("chart => chart._fullData[0].type") == "heatmap"
         assert page.locator("audio").first.evaluate(LOUDEST) > 100
+        # a neighbour plays, and a click on it goes there
+        page.get_by_role("button", name="Play ").first.click()
+        near = page.locator(".st-key-map-side button.token")
+        near.first.wait_for()
+        assert near.count() == NEIGHBOURS
+        assert near.first.locator("img").evaluate("image => image.naturalWidth") > 50
+        near.first.click()
+        page.get_by_role("button", name="undo").wait_for()
+        settled(page)
+        assert point["token"] not in unquote(page.url)
 
         # other features, questions and colours
         for box, option in (("Feature", "z2"), ("Target", "gender"), ("Colour by", "manner")):
@@ -151,6 +168,16 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
             meant = Polygon(around).contains_points(places).sum()
             page.get_by_text(f"{meant:,} tokens selected").first.wait_for()
             settled(page)
+        # which plays in a row and can be saved
+        in_a_row = page.get_by_role("button", name="Play in a row")
+        in_a_row.click()
+        page.locator(".cell.playing").wait_for()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        in_a_row.wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Audio").click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert len(archive.namelist()) == meant + 1
         look(page, tmp_path, "Selection")
 
         for _, name, _ in entry.PAGES:
@@ -159,7 +186,61 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
             settled(page)
             assert page.get_by_test_id("stException").count() == 0
             look(page, tmp_path, name)
-    assert len(list(tmp_path.glob("*.png"))) == 4 * (len(entry.PAGES) + 1)
+    assert len(list(tmp_path.glob("*.png"))) == 2 * len(SIZES) * (len(entry.PAGES) + 1)
+
+
+def test_two_maps_light_the_same_tokens(browser: Any, address: str, tmp_path: Path) -> None:
+    with opened(browser, f"{address}/?feature=z1&second=mel&layout=PCA") as page:
+        charts = [page.locator(f".st-key-map-chart{end} canvas") for end in ("", "-2")]
+        for chart in charts:
+            chart.wait_for()
+        settled(page)
+        page.get_by_role("button", name="Select with a box").first.click()
+        area = charts[0].bounding_box()
+        left, right = area["x"] + 0.3 * area["width"], area["x"] + 0.7 * area["width"]
+        top, bottom = area["y"] + 0.3 * area["height"], area["y"] + 0.7 * area["height"]
+        places = charts[0].evaluate("canvas => canvas.places()")
+        meant = {p["token"] for p in places if left < p["x"] < right and top < p["y"] < bottom}
+        drag(page, [(left, top), (right, bottom)])
+        page.get_by_text(f"{len(meant):,} tokens selected").first.wait_for()
+        settled(page)
+        for chart in charts:
+            lit = {p["token"] for p in chart.evaluate("canvas => canvas.places()") if p["lit"]}
+            assert lit == meant
+        look(page, tmp_path, "Two maps")
+        # a search crosses with the selection, and the outline stays
+        page.get_by_role("textbox", name="Search").fill("speaker:F*")
+        page.get_by_role("textbox", name="Search").press("Enter")
+        page.get_by_text("selected tokens").first.wait_for()
+        settled(page)
+        lit = {p["token"] for p in charts[1].evaluate("canvas => canvas.places()") if p["lit"]}
+        assert lit == {token for token in meant if token.startswith("F")}
+        assert charts[0].evaluate("canvas => canvas.outline().length") == 4
+        page.get_by_role("textbox", name="Search").fill("")
+        page.get_by_role("textbox", name="Search").press("Enter")
+        page.get_by_role("button", name="What moved").click()
+        page.get_by_text("tokens moved most").first.wait_for()
+
+
+def test_a_recording_is_placed_among_its_nearest_tokens(
+    browser: Any, address: str, small: Path, tmp_path: Path
+) -> None:
+    utterance = open_corpus(small).utterances[0]
+    recording = tmp_path / "mine.wav"
+    recording.write_bytes(audio.wav(audio.samples(utterance), utterance.sample_rate))
+    with opened(browser, f"{address}/?feature=mel&layout=PCA") as page:
+        chart = page.locator(".st-key-map-chart canvas")
+        chart.wait_for()
+        page.get_by_text("Your recording").click()
+        page.locator(".st-key-map-Upload input[type=file]").set_input_files(recording)
+        page.get_by_text("Nearest tokens in Mel").wait_for()
+        settled(page)
+        near = page.locator(".st-key-map-side button.token")
+        assert near.count() == NEIGHBOURS
+        look(page, tmp_path, "Recording")
+        near.first.click()
+        page.get_by_text("The kNN predicts").wait_for()
+        assert "tokens=" in page.url
 
 
 def test_a_umap_is_abandoned_and_cancelled_while_others_go_on(browser: Any, address: str) -> None:
@@ -177,7 +258,7 @@ def test_a_umap_is_abandoned_and_cancelled_while_others_go_on(browser: Any, addr
         page.get_by_role("heading", name="Questions", exact=True).wait_for()
         # the other, and one that is opened now, go on
         choose(other, "Feature", "z2")
-        assert "feature=z2" in other.url
+        other.wait_for_url(lambda url: "feature=z2" in url)
         with opened(browser, f"{address}/?layout=PCA") as third:
             third.get_by_text("two principal components").wait_for()
         # both get what they chose
