@@ -22,11 +22,13 @@ from typing import NoReturn
 from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
+    compare,
     convergence,
     corpus,
     demo,
     evaluate,
     explore,
+    export,
     extract,
     figures,
     gaussian_limit,
@@ -48,9 +50,9 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus,),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (knn, lda, logistic, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, ridge, abx),
     "diagnostics": (rate, convergence),
-    "pictures": (figures, explore),
+    "pictures": (figures, explore, export),
 }
 
 

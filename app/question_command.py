@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -119,24 +119,7 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         help=f"repeatable (default: {_default_protocols(method)})",
     )
 
-    rows = parser.add_argument_group("rows")
-    row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
-    add(rows, "rows", choices=get_args(RowUnit), help=row)
-    add(rows, "speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
-    add(rows, "gender", choices=("F", "M"), help="only speakers of this gender")
-    phones = f"{PHONES}, sil of timit39 is closures, and silences with --silence keep"
-    add(rows, "phones", choices=get_args(PhoneSet), help=phones)
-    add(rows, "phone_set", choices=get_args(LabelSet), help=PHONE_SET)
-    count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
-    add(rows, "min_count", type=int, metavar="N", help=count)
-    heights = "boundaries of the classes of the target height"
-    add(rows, "height_edges", type=_heights, default="175,185", metavar="CM,CM", help=heights)
-    for field, default, kept in (
-        ("keep_closures", "keep", "TIMIT's closures (bcl to tcl)"),
-        ("keep_sa", "keep", "TIMIT's two dialect sentences, which all speakers read"),
-        ("keep_silence", "drop", "labels that are no phonemes, such as h#, pau and epi"),
-    ):
-        add(rows, field, type=_keep, default=default, metavar="{keep,drop}", help=kept)
+    add_rows(parser, lambda field: uses(method, field))
 
     settings = parser.add_argument_group("method")
     ks = "numbers of neighbours, as 5, 1-50 or 1,5,10 (default: 1-50, or as many as there are)"
@@ -160,7 +143,7 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         help=f"token table of the untrained model, or `none` (default: the table named like this one with {SUFFIX}, if "
         "there is one)",
     )
-    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
+    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 199 if speakers; fewer where slow)"
     add(baselines, "permutations", type=int, metavar="N", help=null)
     control = "control tasks (Hewitt and Liang 2019), for the selectivity"
     add(baselines, "control", type=int, default=0, metavar="N", help=control)
@@ -174,6 +157,33 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         output.add_argument("--by-class", action="store_true", help="print the recall of every class too, at k=5")
     if method == "knn":
         output.add_argument("--plot", action="store_true", help="draw accuracy over k beside the results")
+
+
+def add_rows(parser: argparse.ArgumentParser, used: Callable[[str], bool]) -> None:
+    """The options that say which rows are asked, for the fields of `Question` that are used."""
+
+    def add(field: str, **kwargs: Any) -> None:
+        if used(field):
+            rows.add_argument(FLAGS[field], dest=field, **kwargs)
+
+    rows = parser.add_argument_group("rows")
+    row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
+    add("rows", choices=get_args(RowUnit), help=row)
+    add("speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
+    add("gender", choices=("F", "M"), help="only speakers of this gender")
+    phones = f"{PHONES}, sil of timit39 is closures, and silences with --silence keep"
+    add("phones", choices=get_args(PhoneSet), help=phones)
+    add("phone_set", choices=get_args(LabelSet), help=PHONE_SET)
+    count = "drop labels with fewer than N tokens (default: 5 for words, 1 otherwise)"
+    add("min_count", type=int, metavar="N", help=count)
+    heights = "boundaries of the classes of the target height"
+    add("height_edges", type=_heights, default="175,185", metavar="CM,CM", help=heights)
+    for field, default, kept in (
+        ("keep_closures", "keep", "TIMIT's closures (bcl to tcl)"),
+        ("keep_sa", "keep", "TIMIT's two dialect sentences, which all speakers read"),
+        ("keep_silence", "drop", "labels that are no phonemes, such as h#, pau and epi"),
+    ):
+        add(field, type=_keep, default=default, metavar="{keep,drop}", help=kept)
 
 
 _FIELD = "|".join(FLAGS)

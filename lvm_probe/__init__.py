@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lvm_probe.probing.features.latents import Latents, Model, load_model
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.features.token_table import load as load_table
-    from lvm_probe.probing.interface import ask, extract
+    from lvm_probe.probing.interface import ask, compare, extract
+    from lvm_probe.probing.questions.compare import Comparison
     from lvm_probe.probing.questions.question import Question
     from lvm_probe.probing.questions.results import Answer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Comparison",
     "Corpus",
     "Encoder",
     "InputError",
@@ -32,6 +34,7 @@ __all__ = [
     "Question",
     "TokenTable",
     "ask",
+    "compare",
     "extract",
     "load_model",
     "load_table",
@@ -42,6 +45,7 @@ __all__ = [
 
 _HOMES = {
     "Answer": "probing.questions.results.Answer",
+    "Comparison": "probing.questions.compare.Comparison",
     "Corpus": "probing.corpora.corpus.Corpus",
     "Encoder": "probing.features.encoders.Encoder",
     "Latents": "probing.features.latents.Latents",
@@ -49,6 +53,7 @@ _HOMES = {
     "Question": "probing.questions.question.Question",
     "TokenTable": "probing.features.token_table.TokenTable",
     "ask": "probing.interface.ask",
+    "compare": "probing.interface.compare",
     "extract": "probing.interface.extract",
     "load_model": "probing.features.latents.load_model",
     "load_table": "probing.features.token_table.load",

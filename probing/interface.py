@@ -1,4 +1,4 @@
-"""The calls behind `lvm_probe.extract` and `lvm_probe.ask`: plain arguments, checked, to the parts that do the work."""
+"""The calls behind `lvm_probe.extract`, `ask` and `compare`: plain arguments, checked, to what does the work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lvm_probe.probing.features.extraction_settings import Estimator
     from lvm_probe.probing.features.latents import Model
     from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions.compare import Comparison
     from lvm_probe.probing.questions.question import Method, Protocol, Target
     from lvm_probe.probing.questions.results import Answer
 
@@ -222,6 +223,101 @@ def ask(
         tables["untrained_test"] = untrained_table(tables["test"], untrained and "auto", notice)
     with bar(1, f"{target}, {question.protocol}", unit="run", shown=progress) as advance:
         return asking.ask(table, question, **tables, progress=lambda done, of: advance(1 / of))
+
+
+def compare(
+    table: TokenTable,
+    target: Target | Sequence[Target] = (),
+    features: str | Sequence[str] = (),
+    *,
+    methods: Method | Sequence[Method] = (),
+    protocols: Protocol | Sequence[Protocol] = (),
+    k: int | None = None,
+    lda_dims: int | None = None,
+    seed: int | None = None,
+    plan: str | Path | None = None,
+    untrained: Literal["auto"] | str | Path | TokenTable | None = "auto",
+    progress: bool | None = None,
+    **rows: Any,
+) -> Comparison:
+    """Ask whether features are better than Mel, than MFCC and than an untrained model, by every method and protocol.
+
+    Args:
+        table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
+        target: one or several of those of `ask` (default: "phoneme").
+        features: as for `ask`; Mel and MFCC are asked too where the table has them.
+        methods: "knn", "lda", "abx", "logistic", "ridge" (default: those of the target that are quick).
+        protocols: those of `ask` (default: within one speaker and across speakers, where the target allows both).
+        k: number of neighbours (default: 5).
+        lda_dims: discriminants for nearest neighbours (default: 5, or as many as there are).
+        seed: of everything random (default: 0).
+        plan: file that says what is asked. A new one is written before anything is computed; an existing one is asked,
+            and what the other arguments add to it is marked as outside the plan.
+        untrained: as for `ask`.
+        progress: as for `ask`.
+        rows: which rows, by the fields of `Question`: `phones`, `speakers`, `gender`, `keep_sa`, ...
+
+    Returns:
+        The comparison. `print` shows it as the command does; `frame` is a data frame with a row for each difference.
+
+    Raises:
+        InputError: if a name is unknown, the parts do not fit together, there are too few tokens, or the plan was
+            written for another table.
+
+    Example:
+        >>> import tempfile
+        >>> import lvm_probe
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> def encode(wave):
+        ...     return abs(wave[: len(wave) // 160 * 160].reshape(-1, 160)), None, 160
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9", "MGUS9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> table = lvm_probe.extract(corpus, encode, f"{folder.name}/mine")
+        >>> comparison = lvm_probe.compare(table, "manner", methods=["lda", "abx"])
+        >>> comparison.frame[["feature", "compared_with", "method", "protocol"]].head(3)
+          feature compared_with method   protocol
+        0  layer1           Mel    lda  utterance
+        1     mel                  lda  utterance
+        2  layer1           Mel    abx     within
+    """
+    from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions import compare as comparing
+    from lvm_probe.probing.questions.plan import check_fits, make_plan, read_plan
+    from lvm_probe.probing.questions.question import ROWS
+    from lvm_probe.probing.questions.untrained import untrained_table
+
+    if not isinstance(table, TokenTable):
+        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
+    for name in rows:
+        if name not in ROWS:
+            raise InputError(f"compare has no option '{name}'; for the rows it has {', '.join(ROWS)}")
+    file = None if plan is None else Path(plan)
+    written = read_plan(file) if file is not None and file.exists() else None
+    baseline = untrained_table(table, untrained, partial(warnings.warn, stacklevel=3))
+    if file is not None and written is not None:
+        check_fits(written, file, table, untrained=baseline is not None)
+    asked = make_plan(
+        table,
+        _names(target),  # type: ignore[arg-type]  # checked there
+        features=_names(features),
+        methods=_names(methods),  # type: ignore[arg-type]
+        protocols=_names(protocols),  # type: ignore[arg-type]
+        k=k,
+        lda_dims=lda_dims,
+        seed=seed,
+        rows=rows,
+        untrained=baseline is not None,
+        beyond=written,
+    )
+    with bar(1, f"{table.name}, compare", unit="run", shown=progress) as advance:
+        return comparing.compare(
+            table,
+            asked,
+            untrained=baseline,
+            file=file,
+            written=written,
+            progress=lambda done, of: advance(1 / of),
+        )
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

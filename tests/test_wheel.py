@@ -102,7 +102,7 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
             if file.is_file() and "__pycache__" not in file.parts:
                 expected.add(f"{package.replace('.', '/')}/{file.relative_to(ROOT / folder)}")
     assert expected - names == set()
-    assert {"lvm_probe/py.typed", "lvm_probe/app/explorer/scatter.js"} <= names
+    assert {"lvm_probe/py.typed", *(f"lvm_probe/app/explorer/{name}.js" for name in ("scatter", "playback"))} <= names
     assert "lvm_probe/models/checkpoints/shipped/cwvae-small.safetensors" in names
     assert "lvm_probe/probing/corpora/demo/corpus/TRAIN/DR1/FADA9/SA1.FLAC" in names
 

@@ -103,6 +103,25 @@ def labels_of(table: TokenTable, target: Target) -> np.ndarray:
     return table.tokens["gender" if target == "gender" else "label"].to_numpy(dtype=object)
 
 
+def predicted_phones(table: TokenTable, feature: str, utterance: str) -> tuple[list[Segment], list[str]]:
+    """The phones of one utterance, and what LDA fitted on the phones of the others takes each of them for.
+
+    Silences are left out. Both are empty where the table has no phone of the utterance.
+
+    Raises:
+        InputError: the other phones are all of one class.
+    """
+    tokens = table.tokens
+    mine = (tokens["utterance"] == utterance) & (tokens["unit"] == "phoneme") & ~tokens["label"].isin(NON_PHONEMES)
+    own = tokens[mine].sort_values("start")
+    segments = [Segment(*span) for span in own[["label", "start", "end"]].itertuples(index=False)]
+    if not segments:
+        return [], []
+    rows = training_rows(table, "phoneme", [utterance], [])
+    probe = fit_probe(table.matrix(feature, rows), labels_of(table, "phoneme")[rows].tolist())
+    return segments, probe.predict(table.matrix(feature, own.index))
+
+
 def audio_features(
     checkpoint: Checkpoint,
     name: str,

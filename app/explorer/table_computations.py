@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from lvm_probe.app.explorer import latent_probes
+from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
@@ -21,6 +23,13 @@ def answer(
     other = None if test is None else replace(_table(test[0]), name=test[1])
     table = replace(_table(folder), name=name)
     return ask(table, question, test=other, progress=lambda done, of: progress(done / of))
+
+
+def predicted_phones(
+    folder: Path, feature: str, utterance: str, *, progress: Callable[[float], None]
+) -> tuple[list[Segment], list[str]]:
+    """`latent_probes.predicted_phones`."""
+    return latent_probes.predicted_phones(_table(folder), feature, utterance)
 
 
 @lru_cache(maxsize=2)

@@ -39,11 +39,12 @@ _GAP = 8  # pixels between strips
 
 
 class Strip(NamedTuple):
-    """A strip of a picture: its height in pixels, its trace, and the settings of its vertical axis."""
+    """A strip of a picture: its height in pixels, its trace, the settings of its vertical axis, and traces over it."""
 
     height: int
     trace: Any
     axis: Mapping[str, Any]
+    over: Sequence[Any] = ()
 
 
 def stacked(strips: Sequence[Strip], start_s: float, end_s: float) -> Figure:
@@ -54,7 +55,8 @@ def stacked(strips: Sequence[Strip], start_s: float, end_s: float) -> Figure:
     height = sum(heights) + _GAP * (len(strips) - 1)
     figure = make_subplots(len(strips), 1, shared_xaxes=True, vertical_spacing=_GAP / height, row_heights=heights)
     for place, strip in enumerate(strips, 1):
-        figure.add_trace(strip.trace, place, 1)
+        for trace in (strip.trace, *strip.over):
+            figure.add_trace(trace, place, 1)
         figure.update_yaxes(**strip.axis, showgrid=False, zeroline=False, row=place, col=1)
         figure.update_yaxes(title_font={"size": 12}, row=place, col=1)
     figure.update_xaxes(range=[start_s, end_s], showgrid=False, zeroline=False)
@@ -160,6 +162,42 @@ def clicked_segments(event: Any, utterance: Utterance) -> list[Segment]:
     """The segments of a picture that were clicked, by their places in time."""
     spans = [tuple(point["customdata"])[1:] for point in event["selection"]["points"] if "customdata" in point]
     return [s for s in (*utterance.phonemes, *utterance.words) if (s.start, s.end) in spans]
+
+
+def formant_traces(times_s: Float[np.ndarray, " frames"], hz: Float[np.ndarray, "formants frames"]) -> list[Scatter]:
+    """Dots at the formants, in kHz, to lie over a spectrogram."""
+    from plotly.graph_objects import Scatter
+
+    return [
+        Scatter(
+            x=times_s, y=row / 1000, mode="markers", name=f"F{i}",
+            marker={"size": 4, "color": "#33E0FF", "line": {"width": 0.8, "color": "#10151C"}},
+            hovertemplate=f"F{i} at %{{x:.3f}} s: %{{customdata:.0f}} Hz<extra></extra>", customdata=row,
+        )
+        for i, row in enumerate(hz, 1)
+    ]  # fmt: skip
+
+
+def pitch_trace(times_s: Float[np.ndarray, " frames"], hz: Float[np.ndarray, " frames"], colour: str) -> Scatter:
+    """Pitch over time, with gaps where there is none."""
+    from plotly.graph_objects import Scatter
+
+    return Scatter(
+        x=times_s, y=hz, mode="lines+markers", connectgaps=False, line={"width": 2, "color": colour},
+        marker={"size": 3}, hovertemplate="pitch at %{x:.3f} s: %{y:.0f} Hz<extra></extra>",
+    )  # fmt: skip
+
+
+def predicted_trace(
+    name: str, tokens: Sequence[Segment], predictions: Sequence[str], rate: int, start: int, end: int
+) -> Bar:
+    """The predicted label of each token, in another colour where it is not the token's own."""
+    from dataclasses import replace
+
+    shown = [(t, p) for t, p in zip(tokens, predictions, strict=True) if t.end > start and t.start < end]
+    trace = segments_trace(name, [replace(t, label=p) for t, p in shown], rate, start, end)
+    trace.marker.color = [UNMARKED if t.label == p else MARKED for t, p in shown]
+    return trace
 
 
 def waveform_trace(wave: Float[np.ndarray, " n"], start: int, rate: int, most: int = 1500) -> Scatter:

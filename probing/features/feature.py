@@ -72,10 +72,11 @@ def default_features(table: TokenTable) -> tuple[Feature, ...]:
     The mean over a token washes out the phase that the lowest latent layer encodes; the log mean square keeps it
     (docs/results.md). So the joined layers appear twice, the second time with the log mean square of the lowest.
     """
-    return _default(table.extraction, table.features)
+    return usual_features(table.extraction, table.features)
 
 
-def _default(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
+def usual_features(extraction: Mapping[str, Any], columns: Collection[str]) -> tuple[Feature, ...]:
+    """The same, of a table that was made so and has these columns."""
     layers = extraction.get("layers")
     if layers is None:  # a table that does not say: the latents, or the states of a model without latents
         latents, states = ([n for n in columns if n[0] == kind and n[1:].isdigit()] for kind in "zh")
@@ -96,7 +97,7 @@ def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> fr
     None where the table lacks one of the features.
     """
     known = extraction["features"]
-    columns = frozenset(part for feature in features or _default(extraction, known) for part in feature.parts)
+    columns = frozenset(part for feature in features or usual_features(extraction, known) for part in feature.parts)
     if not columns <= set(known):
         return None
     return columns | {name for column in columns for name in columns_in_context(column) if name in known}

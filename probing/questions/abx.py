@@ -45,7 +45,9 @@ def run(job: Job) -> Run:
     return Run(score, untrained)
 
 
-def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(
+    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
+) -> list[dict[str, Any]]:
     """A row for every speaker (of A and B), then one for all where there are several.
 
     A speaker left out is left out as A and B and as X, for the same X are compared with the tokens of all others.
@@ -57,9 +59,10 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
     whole |= interval_columns(share_interval(accuracy), "speakers") | {"speaker": "", "speakers": len(names)}
     if len(names) == 1:
         return [whole | {"speaker": names[0]}]
-    for name, other in (("mel", None if mel is None else mel[0].score), ("untrained", untrained)):
-        if other is not None:
-            whole |= difference_columns(name, paired_difference(accuracy, _accuracy(other)))
+    compared = {name: theirs[0].score for name, theirs in baselines.items()}
+    compared |= {} if untrained is None else {"untrained": untrained}
+    for name, other in compared.items():
+        whole |= difference_columns(name, paired_difference(accuracy, _accuracy(other)))
     results = []
     for i, name in enumerate(names):
         row = _row(

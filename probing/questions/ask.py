@@ -30,7 +30,8 @@ from lvm_probe.probing.questions.results import (
 )
 from lvm_probe.probing.questions.rows import check_same_tokens
 
-MEL = Feature(("mel",))
+BASELINES = (Feature(("mel",)), Feature(("mfcc",)))
+"""Acoustic features that every other feature is compared with where they are asked, and each with those before it."""
 
 
 def ask(
@@ -55,7 +56,7 @@ def ask(
 
     Returns:
         The answer, for every feature with what it takes to judge it: null, chance, interval, untrained model,
-        the protocol `paper` on the same rows, and the difference to Mel.
+        the protocol `paper` on the same rows, and the differences to Mel and MFCC where these are asked.
 
     Raises:
         InputError: the table has no such rows or features; too few speakers, classes or tokens for what is asked.
@@ -111,8 +112,8 @@ def ask(
         common = _common_columns(question, table.name, feature, sizes[feature])
         common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         common["test"] = "" if test is None else test.name
-        mel = joined[MEL] if MEL in features and feature != MEL else None
-        result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], mel)]
+        baselines = {before.name: joined[before] for before in _baselines_of(feature) if before in features}
+        result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], baselines)]
         if method is classification:
             outcome = classification.joined(joined[feature])
             places = np.concatenate([run.rows for run in joined[feature]])
@@ -122,6 +123,11 @@ def ask(
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
     said = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame(columns=PREDICTION_COLUMNS)
     return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said)
+
+
+def _baselines_of(feature: Feature) -> tuple[Feature, ...]:
+    """The baselines that a feature is compared with; a baseline only with those before it, for each pair once."""
+    return BASELINES[: BASELINES.index(feature)] if feature in BASELINES else BASELINES
 
 
 def _scaling_note(question: Question, features: Sequence[Feature]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Classes by nearest neighbours, linear discriminants or logistic regression.
 
 Every accuracy comes with what it has to be compared with: chance, the accuracy on permuted labels, under the
-protocol `paper` on the same rows, of the untrained model where its table is given, and the difference to Mel.
+protocol `paper` on the same rows, of the untrained model where its table is given, and the differences to Mel and
+MFCC.
 """
 
 from __future__ import annotations
@@ -177,7 +178,9 @@ def joined(runs: Sequence[Run]) -> Outcome:
     )
 
 
-def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(
+    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
+) -> list[dict[str, Any]]:
     """The result rows of a feature: each speaker's for a target of tokens, then all speakers' together.
 
     A single speaker who is asked alone has no row for all speakers, which would repeat the same.
@@ -198,7 +201,7 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
         units = units_of("speakers", speakers, shared_training=shared)
         results.append(_row(runs, units) | {"speaker": "", "speakers": len(judged)})
     if len(results) == 1 or results[-1]["speaker"] == "":
-        results[-1] |= _differences(runs, mel, units)
+        results[-1] |= _differences(runs, baselines, units)
     return results
 
 
@@ -213,12 +216,12 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
     return parts
 
 
-def _differences(runs: Sequence[Run], mel: Sequence[Run] | None, units: Units) -> dict[str, Any]:
-    """How much better than Mel and than the untrained model, over the same rows and with the same weights."""
+def _differences(runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]], units: Units) -> dict[str, Any]:
+    """How much better than the baselines and than the untrained model, over the same rows and with the same weights."""
     correct = joined(runs).correct
     columns: dict[str, Any] = {}
-    if mel is not None:
-        columns |= difference_columns("mel", units.difference(correct, joined(mel).correct))
+    for name, theirs in baselines.items():
+        columns |= difference_columns(name, units.difference(correct, joined(theirs).correct))
     if all(run.untrained is not None for run in runs):
         untrained = np.concatenate([run.untrained for run in runs if run.untrained is not None])
         columns |= difference_columns("untrained", units.difference(correct, untrained))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lvm_probe import InputError
@@ -93,6 +94,13 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "normalise": get_args(Normalise),
     "distance": get_args(Distance),
 }
+ROWS: dict[str, type | UnionType] = {
+    "rows": str, "speakers": str | tuple, "gender": str, "phones": str, "phone_set": str, "keep_sa": bool,
+    "keep_silence": bool, "keep_closures": bool, "min_count": int, "height_edges": tuple,
+    "context": bool,
+}  # fmt: skip
+"""Fields of `Question` that say which rows are asked, and whether with their context, by every method alike."""
+
 _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
 
 
@@ -318,12 +326,12 @@ class Question:
     def default_permutations(self) -> int:
         """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
-        100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
+        199 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
         logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token.
         """
         match self.row_unit:
             case "speaker":
-                return 20 if self.method == "logistic" else 100
+                return 20 if self.method == "logistic" else 199
             case "utterance":
                 return 10
             case "token":

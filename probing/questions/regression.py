@@ -54,12 +54,14 @@ def run(job: Job) -> Run:
     return Run(outcome, null, untrained)
 
 
-def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence[Run] | None) -> list[dict[str, Any]]:
+def result_rows(
+    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
+) -> list[dict[str, Any]]:
     """A row for all speakers, then one for each gender where there are two."""
     (run,) = runs
     genders, codes = rows.genders
-    mel_errors = None if mel is None else mel[0].outcome.errors
-    whole = _row(rows, run, np.ones(len(codes), dtype=bool), mel_errors) | {"gender": ""}
+    errors = {name: theirs[0].outcome.errors for name, theirs in baselines.items()}
+    whole = _row(rows, run, np.ones(len(codes), dtype=bool), errors) | {"gender": ""}
     whole["correlation"] = run.outcome.correlation
     if run.null is not None:
         whole["null_mae_cm"] = run.null.mean()
@@ -68,11 +70,12 @@ def result_rows(rows: Rows, feature: Feature, runs: Sequence[Run], mel: Sequence
     results = [whole]
     if len(genders) > 1:
         for code, gender in enumerate(genders):
-            results.append(_row(rows, run, codes == code, mel_errors) | {"gender": str(gender)})
+            of_gender = _row(rows, run, codes == code, errors) | {"gender": str(gender)}
+            results.append({name: value for name, value in of_gender.items() if not name.startswith("p_")})
     return results
 
 
-def _row(rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None) -> dict[str, Any]:
+def _row(rows: Rows, run: Run, mine: np.ndarray, baselines: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Errors over some of the rows, and what they are compared with."""
     speakers = rows.speakers.codes[mine]
 
@@ -83,14 +86,14 @@ def _row(rows: Rows, run: Run, mine: np.ndarray, mel_errors: np.ndarray | None) 
     interval = mean_interval(ours, shared_training=True)
     row = {
         "speaker": "", "k": (0,), "n": int(mine.sum()), "speakers": len(ours.without), "interval": "speakers",
-        "mae_cm": ours.value, "mae_low": interval.low, "mae_high": interval.high, "baseline_mae_cm": usual.value,
+        "mae_cm": ours.value, "mae_low": np.maximum(interval.low, 0), "mae_high": interval.high,
+        "baseline_mae_cm": usual.value,
     }  # fmt: skip
     compared = {"baseline": usual}
     if run.untrained is not None:
         compared["untrained"] = mean(run.untrained.errors)
         row["untrained_mae_cm"] = compared["untrained"].value
-    if mel_errors is not None:
-        compared["mel"] = mean(mel_errors)
+    compared |= {name: mean(errors) for name, errors in baselines.items()}
     for name, theirs in compared.items():
         row |= difference_columns(name, paired_difference(ours, theirs, shared_training=True), "_cm")
     row["p_baseline"] = row.pop("p_minus_baseline")

@@ -6,13 +6,22 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lvm_probe.probing.questions.formatting import (
+    as_cm,
+    as_effect,
+    as_p,
+    as_percent,
+    as_points,
+    as_range,
+    as_signed_range,
+)
 from lvm_probe.probing.questions.question import TOKEN_TARGETS
-from lvm_probe.probing.questions.results import TESTS, at_reported_k
+from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PRINTED_KS = (1, 2, 5, 10, 20, 50)
+PRINTED_KS = (1, 5, 10, 20, 50)
 """The k of the table of accuracies over k: fixed beforehand too."""
 
 _METHODS = {
@@ -32,13 +41,13 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         frame: results of one target and method, under one protocol or several, of one table or several.
         notes: what was left out, and why.
     """
-    rows = _pooled(frame)
-    differences = _differences(rows)
+    rows = pooled(frame)
+    compared = _differences(rows)
     parts = [
         [_asked(rows)],
         _verdicts(rows),
         _aligned(_table(rows, _columns(rows))),
-        [_of_differences(rows), *_aligned(differences)] if differences else [],
+        [_of_differences(rows), *_aligned(compared)] if compared else [],
         _over_k(rows),
         _remarks(rows, notes),
     ]
@@ -47,10 +56,10 @@ def as_text(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 
 def as_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """The same for a notebook."""
-    rows = _pooled(frame)
+    rows = pooled(frame)
     table = _html_table(_table(rows, _columns(rows)))
-    if differences := _differences(rows):
-        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(differences)}"
+    if compared := _differences(rows):
+        table += f"<p>{html.escape(_of_differences(rows))}</p>{_html_table(compared)}"
     over_k = f"<pre>{html.escape(chr(10).join(_over_k(rows)))}</pre>" if _over_k(rows) else ""
     verdicts, remarks = ("<br>".join(map(html.escape, said)) for said in (_verdicts(rows), _remarks(rows, notes)))
     return f"<p>{html.escape(_asked(rows))}</p><p>{verdicts}</p>{table}{over_k}<p>{remarks}</p>"
@@ -80,12 +89,6 @@ def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
     return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
 
 
-def _pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all speakers; of a table of one speaker, that speaker's."""
-    all_speakers = frame["speaker"] == ""
-    return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
-
-
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
     """Heads and cells at the reported k, without empty columns and without rows that have nothing but a name."""
     names = {"table": lambda row: str(row["table"])} if len(set(rows["table"])) > 1 else {}
@@ -109,7 +112,7 @@ def _over_k(rows: pd.DataFrame) -> list[str]:
     lines = [
         [
             *(str(name) for name in names),
-            *(_percent(some.set_index("k")["accuracy"].get(k, float("nan"))) for k in shown),
+            *(as_percent(some.set_index("k")["accuracy"].get(k, float("nan"))) for k in shown),
         ]
         for names, some in rows.groupby(key, sort=False)
     ]
@@ -161,36 +164,6 @@ def _protocol(row: pd.Series) -> str:
     return ("one speaker at a time, " if one_at_a_time else "") + f"{held_out} ({name})"
 
 
-def _percent(value: float) -> str:
-    return "" if value != value else f"{100 * value:.1f}"
-
-
-def _points(value: float) -> str:
-    return "" if value != value else f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
-
-
-def _p(value: float, equals: str = "") -> str:
-    if value != value:
-        return ""
-    return f"{'p' * bool(equals)}<0.0001" if value < 0.0001 else f"{equals}{value:.4f}"
-
-
-def _cm(value: float, sign: str = "") -> str:
-    return "" if value != value else f"{value:{sign}.2f}"
-
-
-def _interval(low: str, high: str) -> str:
-    return f"{low}-{high}" if low else ""
-
-
-def _to(low: str, high: str) -> str:
-    return f"{low} to {high}" if low else ""
-
-
-def _effect(value: float) -> str:
-    return "" if value != value else f"{value:+.1f}"
-
-
 _Columns = dict[str, Callable[[Mapping[Any, Any]], str]]
 
 _NAMES: _Columns = {
@@ -204,59 +177,50 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     """What is printed of accuracies or errors, by the heads."""
     if "mae_cm" in rows:
         return {
-            "error": lambda row: _cm(row["mae_cm"]),
-            "95 % interval": lambda row: _interval(_cm(row["mae_low"]), _cm(row["mae_high"])),
-            "gender mean": lambda row: _cm(row["baseline_mae_cm"]),
-            "null": lambda row: _cm(row["null_mae_cm"]),
-            "p (null)": lambda row: _p(row["p_null_holm"]),
-            "untrained": lambda row: _cm(row["untrained_mae_cm"]),
+            "error": lambda row: as_cm(row["mae_cm"]),
+            "95 % interval": lambda row: as_range(as_cm(row["mae_low"]), as_cm(row["mae_high"])),
+            "gender mean": lambda row: as_cm(row["baseline_mae_cm"]),
+            "null": lambda row: as_cm(row["null_mae_cm"]),
+            "p (null)": lambda row: as_p(row["p_null_holm"]),
+            "untrained": lambda row: as_cm(row["untrained_mae_cm"]),
         }
     return {
-        "accuracy": lambda row: _percent(row["accuracy"]),
-        "95 % interval": lambda row: _interval(_percent(row["ci_low"]), _percent(row["ci_high"])),
-        "balanced accuracy": lambda row: "" if row["method"].startswith("abx") else _percent(row["balanced_accuracy"]),
-        "chance": lambda row: _percent(row["chance"]),
-        "null": lambda row: _percent(row["null_accuracy"]),
-        "p (null)": lambda row: _p(row["p_null_holm"]),
-        "untrained": lambda row: _percent(row["untrained_accuracy"]),
-        "selectivity": lambda row: _points(row["selectivity"]),
-        "paper protocol": lambda row: _percent(row["paper_accuracy"]),
+        "accuracy": lambda row: as_percent(row["accuracy"]),
+        "95 % interval": lambda row: as_range(as_percent(row["ci_low"]), as_percent(row["ci_high"])),
+        "balanced accuracy": lambda row: (
+            "" if row["method"].startswith("abx") else as_percent(row["balanced_accuracy"])
+        ),
+        "chance": lambda row: as_percent(row["chance"]),
+        "null": lambda row: as_percent(row["null_accuracy"]),
+        "p (null)": lambda row: as_p(row["p_null_holm"]),
+        "untrained": lambda row: as_percent(row["untrained_accuracy"]),
+        "selectivity": lambda row: as_points(row["selectivity"]),
+        "paper protocol": lambda row: as_percent(row["paper_accuracy"]),
     }
 
 
 _DIFFERENCE_COLUMNS: _Columns = {
-    "difference to": lambda row: row["against"],
-    "points": lambda row: _points(row["gap"]),
-    "95 % interval": lambda row: _to(_points(row["gap_low"]), _points(row["gap_high"])),
-    "effect": lambda row: _effect(row["gap_effect"]),
-    "p": lambda row: _p(row["gap_p"]),
+    "difference to": lambda row: row["compared_with"],
+    "points": lambda row: as_points(row["difference"]),
+    "95 % interval": lambda row: as_signed_range(as_points(row["difference_low"]), as_points(row["difference_high"])),
+    "effect": lambda row: as_effect(row["effect"]),
+    "p": lambda row: as_p(row["p_holm"]),
 }
 _DIFFERENCE_COLUMNS_CM: _Columns = {
-    "difference to": lambda row: row["against"],
-    "cm": lambda row: _cm(row["gap"], "+"),
-    "95 % interval": lambda row: _to(_cm(row["gap_low"], "+"), _cm(row["gap_high"], "+")),
-    "effect": lambda row: _effect(row["gap_effect"]),
-    "p": lambda row: _p(row["gap_p"]),
+    "difference to": lambda row: row["compared_with"],
+    "cm": lambda row: as_cm(row["difference"], "+"),
+    "95 % interval": lambda row: as_signed_range(as_cm(row["difference_low"], "+"), as_cm(row["difference_high"], "+")),
+    "effect": lambda row: as_effect(row["effect"]),
+    "p": lambda row: as_p(row["p_holm"]),
 }
 
 
 def _differences(rows: pd.DataFrame) -> list[list[str]]:
-    """Heads and cells of the differences to Mel, to the untrained model and to the mean of the gender."""
-    import pandas as pd
-
-    height = "mae_cm" in rows
-    tables = []
-    for name, against in (("baseline", "gender mean"), ("mel", "Mel"), ("untrained", "untrained")):
-        column, p = f"minus_{name}{'_cm' * height}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
-        if column in rows:
-            gaps = {"gap": column, "gap_low": f"{column}_low", "gap_high": f"{column}_high"}
-            gaps |= {"gap_effect": f"effect_minus_{name}", "gap_p": f"{p}_holm"}
-            known = rows[rows[column].notna()]
-            tables.append(known.assign(against=against, **{new: known[old] for new, old in gaps.items()}))
-    every = pd.concat(tables)
+    """Heads and cells of the differences to baselines and to the untrained model."""
+    every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _DIFFERENCE_COLUMNS_CM if height else _DIFFERENCE_COLUMNS)
+    return _table(every, _DIFFERENCE_COLUMNS_CM if "mae_cm" in rows else _DIFFERENCE_COLUMNS)
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
@@ -265,7 +229,7 @@ def _of_differences(rows: pd.DataFrame) -> str:
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
-    return f"Differences in {unit}: 95 % intervals; effects in standard deviations between speakers{adjusted}."
+    return f"Differences in {unit}: single 95 % intervals; effects in standard deviations of speakers{adjusted}."
 
 
 _LEFT_ALIGNED = {"table", "feature", "protocol", "gender", "difference to"}
@@ -312,7 +276,7 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then those on the others."""
     height = "mae_cm" in rows
     ours, theirs, number = (
-        ("mae_cm", "untrained_mae_cm", _cm) if height else ("accuracy", "untrained_accuracy", _percent)
+        ("mae_cm", "untrained_mae_cm", as_cm) if height else ("accuracy", "untrained_accuracy", as_percent)
     )
     shown = at_reported_k(rows)
     heads = [
@@ -325,7 +289,7 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
         if height and row["gender"]:
             continue
         gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
-        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {_p(p, 'p=')}" if p == p else "")
+        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
     return [f"{head} {'; '.join(cases)}." for head, cases in zip(heads, said, strict=True) if cases]
@@ -398,7 +362,8 @@ def _null_sentence(rows: pd.DataFrame) -> str:
         said = f"{counts.iloc[0]:.0f}"
     else:
         said = ", ".join(f"{n:.0f} ({protocol})" for protocol, n in counts.items())
-    return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels."
+    adjusted = "; p (null) after Holm" if rows["p_null_holm"].notna().sum() > 1 else ""
+    return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels{adjusted}."
 
 
 def _against_mel(row: pd.Series) -> str:
@@ -406,18 +371,18 @@ def _against_mel(row: pd.Series) -> str:
     if p != p:
         verdict = f"{gap:+.1f} points to Mel, with too few {'utterances' if row['speaker'] else 'speakers'} for a test"
     elif p < 0.05:
-        ends = _to(_points(row["minus_mel_low"]), _points(row["minus_mel_high"]))
-        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel ({ends}, {_p(p, 'p=')})"
+        ends = as_signed_range(as_points(row["minus_mel_low"]), as_points(row["minus_mel_high"]))
+        verdict = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'} Mel ({ends}, {as_p(p, 'p=')})"
     else:
         verdict = f"not significantly different from Mel ({gap:+.1f} points, p={p:.2f})"
-    return f"{row['feature']} gets {_percent(row['accuracy'])} % right, {verdict}."
+    return f"{row['feature']} gets {as_percent(row['accuracy'])} % right, {verdict}."
 
 
 def _against_null(row: pd.Series) -> str:
     better = "better" if row["p_null_holm"] < 0.05 else "not significantly better"
     return (
-        f"{row['feature']} is {better} than permuted labels ({_percent(row['accuracy'])} against "
-        f"{_percent(row['null_accuracy'])} on average, {_p(row['p_null_holm'], 'p=')})."
+        f"{row['feature']} is {better} than permuted labels ({as_percent(row['accuracy'])} against "
+        f"{as_percent(row['null_accuracy'])} on average, {as_p(row['p_null_holm'], 'p=')})."
     )
 
 
@@ -429,7 +394,7 @@ def _height_verdicts(rows: pd.DataFrame) -> list[str]:
         if p != p:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:
-            verdict += f" ({_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
+            verdict += f" ({as_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
         said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
     return said
 

@@ -23,6 +23,7 @@ COLUMNS = [
 MORE_COLUMNS = [
     "p_null", "p_null_holm", "paper_accuracy", "optimism", "untrained_accuracy", "control_accuracy", "selectivity",
     "minus_mel", "minus_mel_low", "minus_mel_high", "effect_minus_mel", "p_minus_mel", "p_minus_mel_holm",
+    "minus_mfcc", "minus_mfcc_low", "minus_mfcc_high", "effect_minus_mfcc", "p_minus_mfcc", "p_minus_mfcc_holm",
     "minus_untrained", "minus_untrained_low", "minus_untrained_high", "effect_minus_untrained",
     "p_minus_untrained", "p_minus_untrained_holm",
     "table", "test", "method", "rows", "dims", "match_dims", "context_ms", "normalise", "lda_dims", "shrinkage",
@@ -33,7 +34,7 @@ HEIGHT_COLUMNS = [
     "gender", "mae_cm", "mae_low", "mae_high", "baseline_mae_cm", "null_mae_cm", "untrained_mae_cm", "correlation",
     "minus_baseline_cm", "minus_baseline_cm_low", "minus_baseline_cm_high", "effect_minus_baseline",
     "p_baseline", "p_baseline_holm",
-    "minus_mel_cm", "minus_mel_cm_low", "minus_mel_cm_high",
+    "minus_mel_cm", "minus_mel_cm_low", "minus_mel_cm_high", "minus_mfcc_cm", "minus_mfcc_cm_low", "minus_mfcc_cm_high",
     "minus_untrained_cm", "minus_untrained_cm_low", "minus_untrained_cm_high",
 ]  # fmt: skip
 """Columns of `height-cm` only, in centimetres; its accuracies are empty."""
@@ -47,8 +48,12 @@ PREDICTION_COLUMNS = [
 SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
 
-TESTS = ["p_minus_mel", "p_minus_untrained", "p_baseline", "p_null"]
-"""Columns of p values. Each has one beside it that ends in `_holm`, adjusted for all tests that a command prints."""
+COMPARED_WITH = {"baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained"}
+"""What results are compared with, in print, by its name in the columns of the differences."""
+
+TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline"]
+"""Columns of p values of differences. Each has one beside it that ends in `_holm`, adjusted for all differences that a
+command prints; so has `p_null`, for all comparisons with permuted labels, whose p values come in steps."""
 
 MIN_PERMUTATIONS_FOR_P = 19
 """With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
@@ -106,7 +111,7 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
-    tests = frame.columns.intersection(TESTS)
+    tests = frame.columns.intersection([*TESTS, "p_null"])
     frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
     return with_adjusted_p(frame)
 
@@ -117,11 +122,37 @@ def at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["k"] == (REPORTED_K if REPORTED_K in ks else max(ks))]
 
 
+def pooled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all speakers; of a table of one speaker, that speaker's."""
+    all_speakers = frame["speaker"] == ""
+    return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
+
+
+def differences(frame: pd.DataFrame) -> pd.DataFrame:
+    """The differences to everything that results are compared with, a row for each.
+
+    Returns:
+        The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
+        `difference_high`, `effect`, `p` and `p_holm`; fractions, or centimetres for `height-cm`.
+    """
+    unit = "_cm" if "mae_cm" in frame else ""
+    tables = []
+    for name, other in COMPARED_WITH.items():
+        column, p = f"minus_{name}{unit}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
+        if column in frame:
+            columns = {"difference": column, "difference_low": f"{column}_low", "difference_high": f"{column}_high"}
+            columns |= {"effect": f"effect_minus_{name}", "p": p, "p_holm": f"{p}_holm"}
+            known = frame[frame[column].notna()]
+            tables.append(known.assign(compared_with=other, **{new: known[old] for new, old in columns.items()}))
+    return pd.concat(tables)
+
+
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results with the p values of all their tests together adjusted after Holm, in columns `p_..._holm`."""
-    tests = list(frame.columns.intersection(TESTS))
-    adjusted = holm(frame[tests].to_numpy(dtype=np.float64).ravel()).reshape(len(frame), len(tests))
-    return frame.assign(**{f"{name}_holm": column for name, column in zip(tests, adjusted.T, strict=True)})
+    """Results with p values adjusted after Holm in columns `p_..._holm`: of all differences, and of all nulls."""
+    for tests in (list(frame.columns.intersection(TESTS)), ["p_null"]):
+        adjusted = holm(frame[tests].to_numpy(dtype=np.float64).ravel()).reshape(len(frame), len(tests))
+        frame = frame.assign(**{f"{name}_holm": column for name, column in zip(tests, adjusted.T, strict=True)})
+    return frame
 
 
 def confusion_frame(common: Mapping[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from matplotlib.path import Path as Polygon
 from lvm_probe.app.explorer import audio, entry
 from lvm_probe.app.explorer.map_tokens import NEIGHBOURS
 from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.praat import read_text_grid
 from tests.app.conftest import quietly
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
@@ -48,6 +49,11 @@ LOUDEST = """async audio => {
     return loudest;
 }"""
 """The largest amplitude of the 16-bit WAV file that an audio element plays."""
+
+
+PLAYED = """() => [document.querySelector('.st-key-recording-player audio').currentTime,
+    parseFloat(document.querySelector('.playback-line').style.left) + 1]"""
+"""Seconds of the recording that have been played, and the place of the line on the picture."""
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +125,45 @@ def test_an_utterance_is_heard_from_all_layers_and_from_some(browser: Any, addre
         assert heard.count() == before + 1
         for i in range(heard.count()):
             assert heard.nth(i).evaluate(LOUDEST) > 0
+
+
+def test_a_line_follows_what_is_heard_and_a_stretch_is_looped(browser: Any, address: str) -> None:
+    with opened(browser, f"{address}/utterance") as page:
+        plot = page.locator(".js-plotly-plot").first
+        plot.wait_for()
+        settled(page)
+        plot.scroll_into_view_if_needed()
+        axis = plot.evaluate("plot => ({left: plot._fullLayout.xaxis._offset, wide: plot._fullLayout.xaxis._length})")
+        area = plot.bounding_box()
+        places = [(area["x"] + axis["left"] + share * axis["wide"], area["y"] + 150) for share in (0.3, 0.5)]
+        drag(page, places)
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range[0] > 0.1")
+        start, end = plot.evaluate("plot => plot._fullLayout.xaxis.range")
+        page.get_by_role("button", name="Loop").click()
+        page.get_by_role("button", name="Play what is shown").click()
+        seen = []
+        for _ in range(12):  # longer than the stretch
+            page.wait_for_timeout(150)
+            seen.append(page.evaluate(PLAYED))
+        times, lefts = zip(*seen, strict=True)
+        assert start - 0.01 <= min(times) < max(times) <= end + 0.15  # the line is looked at once a frame
+        for time_s, left in seen:
+            place = axis["left"] + axis["wide"] * (time_s - start) / (end - start)
+            assert abs(left - place) < 0.15 / (end - start) * axis["wide"]
+        assert len(set(lefts)) > 2
+        page.get_by_role("button", name="Play what is shown").click()
+        assert page.locator("audio").first.evaluate("audio => audio.paused")
+
+
+def test_a_textgrid_is_saved(browser: Any, address: str, tmp_path: Path) -> None:
+    with opened(browser, f"{address}/utterance?tier=mel") as page:
+        page.locator(".js-plotly-plot").first.wait_for()
+        settled(page)
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save as TextGrid").click()
+        saved.value.save_as(tmp_path / "saved.TextGrid")
+    tiers = read_text_grid(tmp_path / "saved.TextGrid", [])
+    assert [tier.name for tier in tiers] == ["phones", "words", "predicted from mel"]
 
 
 def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: str, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
 
 NAMES = (
-    "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "knn", "lda", "logistic", "ridge", "abx",
-    "rate", "convergence", "gaussian-limit", "figures", "explore",
+    "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic", "ridge",
+    "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -21,11 +21,13 @@ BY_NAME = {
     for command in commands
 }
 QUICK = {
+    "export": ["--max-tokens", "20"],
     "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
     "extract": ["--samples", "1"],
     "rate": ["--samples", "1"],
     "convergence": ["--samples", "1,2", "--reference", "2"],
     "figures": ["--only", "table-5", "--permutations", "0"],
+    "compare": ["--method", "lda", "--features", "z1"],
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel", "--match-dims", "4"],
 }

@@ -200,3 +200,29 @@ def test_tables_of_several_seeds_have_a_spread(latents: Path, probe: Probe, refu
     (z1, mel) = probe(*argv, *tables)["over_trainings"]
     assert (z1["trainings"], z1["accuracy_sd"], mel["minus_mel"]) == (2, 0.0, None)
     assert "two or more seeds" in refused(*argv, "--latents", latents)
+
+
+def test_compare_writes_a_plan_and_marks_what_is_beyond_it(
+    latents: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    argv = ("compare", "--latents", latents, "--method", "lda", "--plan", tmp_path / "plan.toml")
+    first = probe(*argv, "--target", "manner", "--features", "z1", "--out", tmp_path / "first.csv")
+    assert "nothing here is outside it" in first["plan"]
+    assert first["sentences"][0].startswith("Compared with Mel: z1 is ")
+    assert {row["compared_with"] for row in first["results"]} == {"Mel", "untrained", ""}
+    assert len(pd.read_csv(tmp_path / "first.csv")) == len(first["results"])
+    again = probe(*argv[:3], *argv[5:], "--features", "z2", "--out", tmp_path / "again.csv")
+    outside = {(row["feature"], row["outside_plan"]) for row in again["results"]}
+    assert outside == {("z1", False), ("mel", False), ("z2", True)}
+    assert [row for row in again["results"] if not row["outside_plan"]] == first["results"]
+    assert "--keep-sa" not in refused(*argv, "--sa", "drop", "--target", "gender", "--protocol", "utterance")
+    assert "compares with the untrained model, whose table is not here" in refused(*argv, "--untrained", "none")
+    assert "inside a token table" in refused(*argv[:5], "--out", latents / "x.csv")
+
+
+def test_compare_prints_one_table(latents: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    quietly("compare", "--latents", latents, "--method", "lda,abx", "--phones", "timit39", "--out", tmp_path / "c.csv")
+    out = capsys.readouterr().out
+    for heading in ("difference to Mel (points)", "difference to the untrained model (points)", "accuracy (per cent)"):
+        assert f"\n{heading}\n" in out
+    assert max(map(len, out.splitlines()[:-1])) <= 120

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
-from lvm_probe.app.explorer import audio, model_computations, time_plots
+from lvm_probe.app.explorer import (
+    audio,
+    model_computations,
+    pitch_formants,
+    playback,
+    table_computations,
+    time_plots,
+)
 from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
-from lvm_probe.app.explorer.inputs import ExplorerInputs
+from lvm_probe.app.explorer.inputs import ExplorerInputs, feature_choices
 from lvm_probe.app.explorer.model_computations import CheckpointFile
 from lvm_probe.app.explorer.recording_choice import (
     Excerpt,
@@ -22,6 +30,7 @@ from lvm_probe.app.explorer.recording_choice import (
     speakers_of,
     utterance_text,
 )
+from lvm_probe.app.explorer.result_cache import digest
 from lvm_probe.app.explorer.time_plots import NO_TICKS, Strip
 from lvm_probe.app.explorer.views import plain
 from lvm_probe.app.explorer.waiting import computed
@@ -29,6 +38,7 @@ from lvm_probe.figures.style import feature_style
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.probing.corpora import textgrid_writer
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.diagnostics.kl_rate import LayerKL
@@ -38,6 +48,9 @@ DRAWS = 8
 """Monte Carlo draws that KL and posterior means are averaged over."""
 SMOOTHING_MS = 10
 """The KL of shorter time steps is averaged over about this duration."""
+_RECORDING, _RECONSTRUCTED = "recording-player", "reconstructed-players"
+"""Keys of what holds the players whose audio the line on the picture follows."""
+_NONE = "none"
 _EXPLANATION = (
     f"KL: from a layer's prior to its posterior, averaged over {DRAWS} Monte Carlo draws (and over about "
     f"{SMOOTHING_MS} ms where time steps are shorter). Heat maps: posterior means of the active dimensions, each "
@@ -62,7 +75,8 @@ def show(inputs: ExplorerInputs) -> None:
     excerpt = choose_excerpt(utterance)
     st.markdown(utterance_text(utterance))
     try:
-        st.audio(audio.clip(utterance, excerpt.start, excerpt.end))
+        with st.container(key=_RECORDING):
+            st.audio(audio.clip(utterance, excerpt.start, excerpt.end))
     except InputError as error:
         st.error(plain(error))
         _show_table(inputs, id)
@@ -72,7 +86,7 @@ def show(inputs: ExplorerInputs) -> None:
         checkpoint = checkpoint_with_latents(inputs, excerpt)
     except InputError as error:
         reason = str(error)
-    _show_overview(excerpt, checkpoint, seed)
+    _show_overview(inputs, excerpt, checkpoint, seed)
     st.subheader("Reconstructions by the model")
     if checkpoint is None:
         st.info(plain(reason))
@@ -90,32 +104,123 @@ def _layer_kl(checkpoint: Checkpoint, excerpt: Excerpt, seed: int) -> tuple[Laye
     )  # fmt: skip
 
 
-def _show_overview(excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
+def _predicted(inputs: ExplorerInputs, id: str) -> tuple[str, list[Segment], list[str]]:
+    """The feature that a probe is fitted on, the phones of the utterance, and what it takes them for."""
+    table = next((one for one in inputs.tables.values() if (one.columns["utterance"] == id).any()), None)
+    if table is None:
+        return "", [], []
+    chosen = str(st.selectbox(
+        "Predicted phones by LDA on", (_NONE, *feature_choices(table)), 1, key="tier", bind="query-params",
+        help="A classifier fitted on the phones of all other recordings; what it gets wrong is orange.",
+    ))  # fmt: skip
+    if chosen == _NONE:
+        return "", [], []
+    segments, labels = computed(
+        ("predicted phones", str(table.path), chosen, id), f"Predicting the phones of {id} from {chosen}",
+        table_computations.predicted_phones, table.path.absolute(), chosen, id,
+    )  # fmt: skip
+    return chosen, segments, labels
+
+
+def _controls(inputs: ExplorerInputs, excerpt: Excerpt) -> tuple[str, list[Segment], list[str], bool]:
+    """The predicted tier, whether pitch and formants are shown, and the TextGrid to save."""
+    utterance = excerpt.utterance
+    one, two, three = st.columns([2, 2, 1], vertical_alignment="bottom")
+    with two:
+        wanted = st.toggle(
+            "Pitch and formants", key="praat", bind="query-params", disabled=not pitch_formants.installed(),
+            help="By Praat's algorithms." if pitch_formants.installed() else pitch_formants.HINT,
+        )  # fmt: skip
+    with one:
+        feature, segments, labels = _predicted(inputs, utterance.id)
+    tiers = {"phones": utterance.phonemes, "words": utterance.words}
+    if segments:
+        tiers[f"predicted from {feature}"] = tuple(
+            replace(segment, label=label) for segment, label in zip(segments, labels, strict=True)
+        )
+    with three:
+        st.download_button(
+            "Save as TextGrid",
+            lambda: textgrid_writer.as_text(without_overlaps(tiers), utterance.samples, utterance.sample_rate),
+            f"{utterance.id}.TextGrid", "text/plain", on_click="ignore", icon=":material/download:",
+        )  # fmt: skip
+    return feature, segments, labels, bool(wanted and pitch_formants.installed())
+
+
+def without_overlaps(tiers: Mapping[str, Sequence[Segment]]) -> dict[str, list[Segment]]:
+    """Tiers in which no segment overlaps another; what does goes to a further tier `words, overlapping`. None is empty.
+
+    Praat's interval tiers hold no overlaps, but words of TIMIT have some.
+    """
+    found: dict[str, list[Segment]] = {}
+    for name, segments in tiers.items():
+        for segment in sorted(segments, key=lambda one: one.start):
+            turn = name
+            while (before := found.get(turn)) and before[-1].end > segment.start:
+                turn += ", overlapping"
+            found.setdefault(turn, []).append(segment)
+    return found
+
+
+def _show_overview(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
     """Waveform, spectrogram, alignment, and for every layer the KL and the latents."""
     utterance, start, end = excerpt.utterance, excerpt.start, excerpt.end
+    feature, tokens, labels, praat = _controls(inputs, excerpt)
     wave = time_plots.waveform_trace(audio.samples(utterance)[start:end], start, utterance.sample_rate)
-    strips = [Strip(56, wave, NO_TICKS), *time_plots.spectrogram_strips(utterance, start, end)]
+    spectrogram, *tiers = time_plots.spectrogram_strips(utterance, start, end)
+    if tokens:
+        trace = time_plots.predicted_trace(feature, tokens, labels, utterance.sample_rate, start, end)
+        tiers.insert(1, Strip(24, trace, {"fixedrange": True}))
+    above = [Strip(56, wave, NO_TICKS), spectrogram]
+    if praat:
+        above = [above[0], *_with_tracks(excerpt, spectrogram)]
+    strips = [*above, *tiers]
+    hints = "Drag to zoom in, double-click to see all. "
     if utterance.phonemes or utterance.words:
-        notes = ["Click a phone or a word to hear it; drag to zoom in, double-click to see all."]
+        hints += "Click a phone or a word to hear it; a label that does not fit shows under the pointer, or zoomed in."
     else:
-        notes = ["The corpus has no alignment of this utterance."]
+        hints += "The corpus has no alignment of this utterance."
+    notes = []
     if checkpoint is not None:
         model = checkpoint.model
         strips += _latent_strips(excerpt, model, _layer_kl(checkpoint, excerpt, seed))
         if (own := utterance.sample_rate) != (rate := model.config.sample_rate):
             notes.append(f"The recording is resampled for the model, from {own / 1000:g} to {rate / 1000:g} kHz.")
         notes.append(_EXPLANATION)
+    chart = f"overview-{digest(excerpt.key)}"
+    st.caption(hints)
+    playback.playback(chart, [_RECORDING, _RECONSTRUCTED], *excerpt.seconds, key="playback")
     event = st.plotly_chart(
         time_plots.stacked(strips, *excerpt.seconds),
         on_select="rerun",
         selection_mode="points",
-        key=f"overview {excerpt.key}",
+        key=chart,
         config={"displaylogo": False},
     )
     for segment in time_plots.clicked_segments(event, utterance)[:1]:
         st.markdown(f"**{plain(segment.label)}** :small[{1000 * segment.samples / utterance.sample_rate:.0f} ms]")
         st.audio(audio.clip(utterance, segment.start, segment.end), autoplay=True)
+    if tokens:
+        right = sum(token.label == label for token, label in zip(tokens, labels, strict=True))
+        notes.append(f"{right} of {len(tokens)} phones are predicted correctly from {feature}; the others are orange.")
     st.caption(" ".join(notes))
+
+
+def _with_tracks(excerpt: Excerpt, spectrogram: Strip) -> list[Strip]:
+    """The spectrogram with formants, and pitch below."""
+    utterance, offset = excerpt.utterance, excerpt.seconds[0]
+    wave = audio.samples(utterance)[excerpt.start : excerpt.end]
+    try:
+        found = pitch_formants.tracks(wave, utterance.sample_rate, utterance.speaker.gender)
+    except InputError as error:
+        st.info(plain(error))
+        return [spectrogram]
+    times = found.times_s + offset
+    pitch = time_plots.pitch_trace(times, found.pitch_hz, feature_style("z1").colour)
+    return [
+        spectrogram._replace(over=time_plots.formant_traces(times, found.formants_hz)),
+        Strip(64, pitch, {"title": "pitch<br>Hz", "nticks": 3}),
+    ]
 
 
 def _latent_strips(excerpt: Excerpt, model: SpeechModel, spent: Sequence[LayerKL]) -> list[Strip]:
@@ -166,7 +271,8 @@ def _show_reconstructions(excerpt: Excerpt, checkpoint: Checkpoint, seed: int) -
     for title, prior in variants.items():
         result = reconstruct(checkpoint, excerpt, seed, prior)
         waves[title] = result.expectation if output == "expectation" else result.draw
-    show_waves(waves, rate, "reconstructed")
+    with st.container(key=_RECONSTRUCTED):
+        show_waves(waves, rate, "reconstructed")
     st.caption(
         f"{conditioning_text(model)} One Monte Carlo draw of the latents with the seed above; the noise is the same "
         "whatever is inferred."
