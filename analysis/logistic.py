@@ -203,7 +203,7 @@ def _losses(points: np.ndarray, codes: np.ndarray, held_out: np.ndarray, size: i
         yield from [0.0] * len(STRENGTHS)
         return
     scored = held_out & np.isin(codes, present)
-    train, others = _scaled_as_first(points[~held_out], points[scored], size)
+    train, others = (part.astype(np.float32) for part in _scaled_as_first(points[~held_out], points[scored], size))
     column = np.searchsorted(present, codes[scored])
     model = SoftmaxRegression(train, np.searchsorted(present, codes[~held_out]), _COARSE)
     for strength in STRENGTHS:

@@ -30,7 +30,7 @@ class SoftmaxRegression:
     """A fit to some points, to be continued from the last penalty to the next.
 
     Args:
-        points: features of mean 0.
+        points: features of mean 0; in single precision the fit takes half the time.
         codes: classes in [0, n), each at least once.
         tolerance: largest entry of the gradient of the loss at which a fit ends.
 
@@ -48,12 +48,13 @@ class SoftmaxRegression:
         n = len(points)
         counts = np.bincount(codes)
         spreads, self._axes = np.linalg.eigh(points.T @ points / n)
-        self._spreads = np.append(np.maximum(spreads, 0), 1)[:, None]  # and of the constant, for the intercepts
+        spreads = np.append(np.maximum(spreads, 0), 1)  # and of the constant, for the intercepts
+        self._spreads = spreads[:, None].astype(points.dtype)
         self._points = self._rotated(points)
-        self._onehot = np.eye(len(counts))[codes]
-        self._log_shares = np.log(counts / n)
+        self._onehot = np.eye(len(counts), dtype=points.dtype)[codes]
+        self._log_shares = np.log(counts / n).astype(points.dtype)
         self._tolerance = tolerance
-        self._weights = np.zeros((points.shape[1] + 1, len(counts)))
+        self._weights = np.zeros((points.shape[1] + 1, len(counts)), dtype=points.dtype)
 
     def fit(self, strength: float) -> None:
         """Continue to the optimum for C = `strength`.
@@ -62,7 +63,7 @@ class SoftmaxRegression:
         scikit-learn, so that λ is twice as large.
         """
         n, n_classes = self._onehot.shape
-        penalty = np.full((len(self._weights), 1), (2 if n_classes == 2 else 1) / (strength * n))
+        penalty = np.full((len(self._weights), 1), (2 if n_classes == 2 else 1) / (strength * n), self._points.dtype)
         penalty[-1] = 0
         shares = np.exp(_log_softmax(self._scores(self._weights)))
         curvature, classes = np.linalg.eigh(np.diag(shares.mean(axis=0)) - shares.T @ shares / n)
@@ -101,7 +102,7 @@ class SoftmaxRegression:
         return _log_softmax(self._rotated(points) @ self._weights + self._log_shares)
 
     def _rotated(self, points: np.ndarray) -> np.ndarray:
-        return np.column_stack([points @ self._axes, np.ones(len(points))])
+        return np.column_stack([points @ self._axes, np.ones(len(points), dtype=points.dtype)])
 
     def _scores(self, weights: np.ndarray) -> np.ndarray:
         return self._points @ weights + self._log_shares

@@ -28,6 +28,7 @@ from lvm_probe.app.commands import (
     demo,
     evaluate,
     explore,
+    export,
     extract,
     figures,
     gaussian_limit,
@@ -51,7 +52,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "latents": (extract,),
     "questions to a token table": (compare, knn, lda, logistic, ridge, abx),
     "diagnostics": (rate, convergence),
-    "pictures": (figures, explore),
+    "pictures": (figures, explore, export),
 }
 
 

@@ -87,7 +87,7 @@ def as_html(report: Report, folder: Path) -> str:
         "style-src 'unsafe-inline'\">",
         f"<title>{escape(report.title)}</title>", f"<style>{_STYLE}</style>", "</head>", "<body>", "<main>",
         f"<header><h1>{escape(report.title)}</h1><p>{escape(report.about)}</p></header>",
-        f'<nav aria-label="Contents"><ol>{links}</ol></nav>',
+        f'<nav aria-label="Contents"><ul>{links}</ul></nav>',
         *figures, *printed, _missing(report.missing), _made(report), _cards(report.cards),
         "</main>", "</body>", "</html>", "",
     ])  # fmt: skip
@@ -197,7 +197,7 @@ p, dd, figcaption { max-width: 46rem; }
 header p, .files { color: var(--soft); }
 a { color: var(--link); text-decoration: none; }
 a:hover, a:focus { text-decoration: underline; }
-nav ol { columns: 18rem 3; column-gap: 2rem; padding-left: 1.4rem; margin: 1.5rem 0 0; }
+nav ul { columns: 18rem 3; column-gap: 2rem; padding-left: 1.4rem; margin: 1.5rem 0 0; }
 figure { margin: 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .8rem;
   border: 1px solid var(--line); border-radius: 4px; }

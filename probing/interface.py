@@ -270,7 +270,7 @@ def compare(
         >>> from lvm_probe.probing.corpora.demo import CORPUS
         >>> def encode(wave):
         ...     return abs(wave[: len(wave) // 160 * 160].reshape(-1, 160)), None, 160
-        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9", "MBEN5"])
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9", "MGUS9"])
         >>> folder = tempfile.TemporaryDirectory()
         >>> table = lvm_probe.extract(corpus, encode, f"{folder.name}/mine")
         >>> comparison = lvm_probe.compare(table, "manner", methods=["lda", "abx"])

@@ -25,7 +25,11 @@ FOLDERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptoo
 OPTIONAL = {"distributed", "lightning"}
 """Libraries of the optional dependencies."""
 
-QUICK = {"knn": ["--k", "1", "--permutations", "0", "--speaker", "FADA9"], "extract": []}
+QUICK = {
+    "compare": ["--method", "lda", "--features", "z1"],
+    "knn": ["--k", "1", "--permutations", "0", "--speaker", "FADA9"],
+    "extract": [],
+}
 """What is added to the commands of a page, so that the test is quick."""
 
 

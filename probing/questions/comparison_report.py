@@ -292,11 +292,13 @@ def _legend(comparison: Comparison) -> list[str]:
     frame, plan = comparison.frame, comparison.plan
     inside = frame[~frame["outside_plan"].astype(bool)]
     tests, all_tests = int(inside["p"].notna().sum()), int(frame["p"].notna().sum())
-    stars = f"* p < {LEVEL} after Holm for the {tests} tests here; below each difference its 95 % interval."
+    stars = (
+        f"* p < {LEVEL} after Holm for the {tests} tests here; below each difference its 95 % interval, not adjusted."
+    )
     if all_tests > tests:
         stars = (
             f"* p < {LEVEL} after Holm, for the {tests} tests of the plan, and outside it (†) for all {all_tests}; "
-            "below each difference its 95 % interval."
+            "below each difference its 95 % interval, not adjusted."
         )
     methods = set(frame["method"])
     dims = _range(frame[frame["method"] == "knn"]["lda_dims"])

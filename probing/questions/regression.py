@@ -70,7 +70,8 @@ def result_rows(
     results = [whole]
     if len(genders) > 1:
         for code, gender in enumerate(genders):
-            results.append(_row(rows, run, codes == code, errors) | {"gender": str(gender)})
+            of_gender = _row(rows, run, codes == code, errors) | {"gender": str(gender)}
+            results.append({name: value for name, value in of_gender.items() if not name.startswith("p_")})
     return results
 
 
@@ -85,7 +86,8 @@ def _row(rows: Rows, run: Run, mine: np.ndarray, baselines: Mapping[str, np.ndar
     interval = mean_interval(ours, shared_training=True)
     row = {
         "speaker": "", "k": (0,), "n": int(mine.sum()), "speakers": len(ours.without), "interval": "speakers",
-        "mae_cm": ours.value, "mae_low": interval.low, "mae_high": interval.high, "baseline_mae_cm": usual.value,
+        "mae_cm": ours.value, "mae_low": np.maximum(interval.low, 0), "mae_high": interval.high,
+        "baseline_mae_cm": usual.value,
     }  # fmt: skip
     compared = {"baseline": usual}
     if run.untrained is not None:

@@ -21,7 +21,7 @@ from lvm_probe.probing.questions.results import TESTS, at_reported_k, difference
 if TYPE_CHECKING:
     import pandas as pd
 
-PRINTED_KS = (1, 2, 5, 10, 20, 50)
+PRINTED_KS = (1, 5, 10, 20, 50)
 """The k of the table of accuracies over k: fixed beforehand too."""
 
 _METHODS = {
@@ -229,7 +229,7 @@ def _of_differences(rows: pd.DataFrame) -> str:
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
-    return f"Differences in {unit}: 95 % intervals; effects in standard deviations between speakers{adjusted}."
+    return f"Differences in {unit}: single 95 % intervals; effects in standard deviations of speakers{adjusted}."
 
 
 _LEFT_ALIGNED = {"table", "feature", "protocol", "gender", "difference to"}
@@ -362,7 +362,8 @@ def _null_sentence(rows: pd.DataFrame) -> str:
         said = f"{counts.iloc[0]:.0f}"
     else:
         said = ", ".join(f"{n:.0f} ({protocol})" for protocol, n in counts.items())
-    return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels."
+    adjusted = "; p (null) after Holm" if rows["p_null_holm"].notna().sum() > 1 else ""
+    return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels{adjusted}."
 
 
 def _against_mel(row: pd.Series) -> str:

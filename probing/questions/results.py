@@ -51,8 +51,9 @@ SHOWN_KS = (1, 5, 10, 20, 50)
 COMPARED_WITH = {"baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained"}
 """What results are compared with, in print, by its name in the columns of the differences."""
 
-TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline", "p_null"]
-"""Columns of p values. Each has one beside it that ends in `_holm`, adjusted for all tests that a command prints."""
+TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline"]
+"""Columns of p values of differences. Each has one beside it that ends in `_holm`, adjusted for all differences that a
+command prints; so has `p_null`, for all comparisons with permuted labels, whose p values come in steps."""
 
 MIN_PERMUTATIONS_FOR_P = 19
 """With fewer, not even the best of labels could reach p = 0.05, and no p value is given."""
@@ -110,7 +111,7 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
-    tests = frame.columns.intersection(TESTS)
+    tests = frame.columns.intersection([*TESTS, "p_null"])
     frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
     return with_adjusted_p(frame)
 
@@ -147,10 +148,11 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results with the p values of all their tests together adjusted after Holm, in columns `p_..._holm`."""
-    tests = list(frame.columns.intersection(TESTS))
-    adjusted = holm(frame[tests].to_numpy(dtype=np.float64).ravel()).reshape(len(frame), len(tests))
-    return frame.assign(**{f"{name}_holm": column for name, column in zip(tests, adjusted.T, strict=True)})
+    """Results with p values adjusted after Holm in columns `p_..._holm`: of all differences, and of all nulls."""
+    for tests in (list(frame.columns.intersection(TESTS)), ["p_null"]):
+        adjusted = holm(frame[tests].to_numpy(dtype=np.float64).ravel()).reshape(len(frame), len(tests))
+        frame = frame.assign(**{f"{name}_holm": column for name, column in zip(tests, adjusted.T, strict=True)})
+    return frame
 
 
 def confusion_frame(common: Mapping[str, Any], outcome: Outcome, classes: np.ndarray) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from tests.app.conftest import quietly
 
 NAMES = (
     "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic", "ridge",
-    "abx", "rate", "convergence", "gaussian-limit", "figures", "explore",
+    "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -21,6 +21,7 @@ BY_NAME = {
     for command in commands
 }
 QUICK = {
+    "export": ["--max-tokens", "20"],
     "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
     "extract": ["--samples", "1"],
     "rate": ["--samples", "1"],

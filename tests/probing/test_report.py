@@ -44,8 +44,8 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
     ]  # fmt: skip
     rows = [line.split() for line in lines[top + 2 : lines.index("", top)]]
     assert {row[2] for row in rows} == {"5"}
-    over_k = lines.index("Accuracy over k (3 of 5 k; the results have all):")
-    assert lines[over_k + 1].split() == ["feature", "protocol", "k=1", "k=2", "k=5"]
+    over_k = lines.index("Accuracy over k (2 of 5 k; the results have all):")
+    assert lines[over_k + 1].split() == ["feature", "protocol", "k=1", "k=5"]
     assert {row[0]: row[3] for row in rows} == {
         line.split()[0]: line.split()[-1] for line in lines[over_k + 2 :][: len(rows)]
     }
