@@ -48,9 +48,8 @@ class SoftmaxRegression:
         n = len(points)
         counts = np.bincount(codes)
         spreads, self._axes = np.linalg.eigh(points.T @ points / n)
-        self._spreads = np.append(np.maximum(spreads, 0), 1)[:, None].astype(
-            points.dtype
-        )  # and of the constant, for the intercepts
+        spreads = np.append(np.maximum(spreads, 0), 1)  # and of the constant, for the intercepts
+        self._spreads = spreads[:, None].astype(points.dtype)
         self._points = self._rotated(points)
         self._onehot = np.eye(len(counts), dtype=points.dtype)[codes]
         self._log_shares = np.log(counts / n).astype(points.dtype)

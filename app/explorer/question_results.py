@@ -10,6 +10,8 @@ import pandas as pd
 from lvm_probe import InputError
 from lvm_probe.app.explorer.projections import targets_of
 from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.comparison_report import LEVEL
+from lvm_probe.probing.questions.probe import Probe
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, TARGETS_OF, Method, Protocol, Question, Target
 
 METHODS: dict[Method, str] = {
@@ -62,6 +64,28 @@ def protocols_of(method: Method, target: Target, *, tables: int = 1) -> list[Pro
             continue
         possible.append(protocol)
     return possible
+
+
+def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The differences of a comparison: a row for each feature and what it is compared with, a column for each probe.
+
+    Cells are text: the difference in points (height: cm), a star where p < 0.05 after Holm, and the 95 % interval.
+    """
+    rows = frame[frame["compared_with"] != ""]
+    height = (rows["target"] == "height-cm").all()
+    factor, digits = (1, 2) if height else (100, 1)
+    ranges = _ranges(rows, "difference_low", "difference_high", factor, sign="+")
+    cells = [
+        f"{round(factor * row['difference'], digits) + 0.0:+.{digits}f}{'*' if row['p_holm'] < LEVEL else ''}"
+        + (f" ({between})" if between else "")
+        for row, between in zip(rows.to_dict("records"), ranges, strict=True)
+    ]
+    probes = [str(Probe(*code)) for code in zip(rows["method"], rows["protocol"], strict=True)]
+    wide = rows.assign(probe=probes, cell=cells).pivot_table(
+        index=["compared_with", "feature"], columns="probe", values="cell", aggfunc="first", sort=False
+    )
+    wide = wide[list(dict.fromkeys(probes))].reset_index().rename_axis(columns=None)
+    return wide.rename(columns={"compared_with": "Compared with", "feature": "Feature"})
 
 
 def result_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lvm_probe.app.explorer import latent_probes
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
-from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.compare import Comparison, compare
+from lvm_probe.probing.questions.plan import make_plan
+from lvm_probe.probing.questions.question import Question, Target
 from lvm_probe.probing.questions.results import Answer
 
 
@@ -23,6 +26,22 @@ def answer(
     other = None if test is None else replace(_table(test[0]), name=test[1])
     table = replace(_table(folder), name=name)
     return ask(table, question, test=other, progress=lambda done, of: progress(done / of))
+
+
+def comparison(
+    folder: Path, name: str, target: Target, features: tuple[str, ...], rows: Mapping[str, Any], *,
+    progress: Callable[[float], None],
+) -> Comparison:  # fmt: skip
+    """What `probe compare` says of features of a table, which is called `name` in it."""
+    table = replace(_table(folder), name=name)
+    plan = make_plan(table, [target], features=features, rows=rows)
+    shares: list[int] = []
+
+    def report(done: int, of: int) -> None:  # `done` begins anew with every probe
+        shares.append(done)
+        progress(min(len(shares) / of, 1.0))
+
+    return compare(table, plan, progress=report)
 
 
 def predicted_phones(

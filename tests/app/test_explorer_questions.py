@@ -12,6 +12,7 @@ from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.question_results import (
     METHODS,
     PROTOCOL_TITLES,
+    comparison_table,
     difference_table,
     protocols_of,
     result_table,
@@ -52,7 +53,7 @@ def asked(latents: Path, method: str, target: str) -> AppTest:
 )
 def test_every_method_is_asked_and_answered(latents: Path, method: str, target: str, sections: list[str]) -> None:
     test = asked(latents, method, target)
-    assert [section.value for section in test.subheader] == sections
+    assert [section.value for section in test.subheader] == ["Comparison", "Results", *sections]
     assert "Accuracy" in test.dataframe[0].value
     assert f"Predicting the {target} by" in test.markdown[0].value.replace("\\", "")
     if "Confusions" in sections:
@@ -60,6 +61,35 @@ def test_every_method_is_asked_and_answered(latents: Path, method: str, target: 
         (true,) = [box.value for box in test.selectbox if box.label == "True class"]
         (count,) = [text.value for text in test.markdown if text.value.startswith("**") and "×" in text.value]
         assert count.startswith(f"**{len(listed)}** × {true}")
+
+
+def test_the_comparison_comes_first(latents: Path) -> None:
+    test = run("questions", ExplorerInputs((latents,)), target="manner")
+    (button,) = [button for button in test.button if button.label == "Compare"]
+    test = button.click().run()
+    assert not test.exception
+    assert not test.warning
+    assert test.markdown[0].value.startswith("Compared with Mel")
+    shown = test.dataframe[0].value
+    assert set(shown["Compared with"]) == {"Mel"}
+    assert list(shown.columns[2:]) == [
+        "kNN (utterance)", "LDA (utterance)", "ABX (within)", "kNN (speaker)", "LDA (speaker)", "ABX (across)",
+    ]  # fmt: skip
+
+
+def test_cells_of_the_comparison_have_differences_stars_and_intervals() -> None:
+    common = {"target": "manner", "compared_with": "Mel", "feature": "z1", "protocol": "speaker"}
+    ends, p = ("difference_low", "difference_high"), "p_holm"
+    frame = pd.DataFrame([
+        common | {"method": "knn", "difference": -0.0004, ends[0]: -0.02, ends[1]: 0.03, p: 0.9},
+        common | {"method": "lda", "difference": 0.056, ends[0]: 0.01, ends[1]: 0.1, p: 0.04},
+        common | {"method": "abx", "compared_with": "", "difference": np.nan, p: np.nan},
+    ])  # fmt: skip
+    (shown,) = comparison_table(frame).to_dict("records")
+    assert shown == {
+        "Compared with": "Mel", "Feature": "z1", "kNN (speaker)": "+0.0 (-2.0 to +3.0)",
+        "LDA (speaker)": "+5.6* (+1.0 to +10.0)",
+    }  # fmt: skip
 
 
 def test_titles_cover_every_method_and_protocol() -> None:

@@ -21,6 +21,7 @@ from lvm_probe.app.explorer.question_results import (
     METHODS,
     PROTOCOL_TITLES,
     cell_tokens,
+    comparison_table,
     difference_table,
     protocols_of,
     result_table,
@@ -29,11 +30,12 @@ from lvm_probe.app.explorer.question_results import (
 from lvm_probe.app.explorer.result_cache import ResultCache, digest
 from lvm_probe.app.explorer.token_card import show_audio, token_speaker
 from lvm_probe.app.explorer.views import QuestionsView, current_view, keep_view, plain
-from lvm_probe.app.explorer.waiting import BACKGROUND, taken, wait_for
+from lvm_probe.app.explorer.waiting import BACKGROUND, computed, taken, wait_for
 from lvm_probe.figures import accuracy_over_k, style
 from lvm_probe.figures.wording import counted
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.compare import Comparison
 from lvm_probe.probing.questions.question import (
     PHONEME_TARGETS,
     PROTOCOLS_OF,
@@ -69,6 +71,8 @@ def show(inputs: ExplorerInputs) -> None:
     if not view.tables or not view.features or not view.protocols:
         st.info("Choose at least one table, one feature and one protocol in the sidebar.")
         return
+    _show_comparison(inputs, view)
+    st.subheader("Results")
     answers = _answers(inputs, view)
     if answers is not None:
         _show_answers(inputs, view, answers)
@@ -131,6 +135,40 @@ def _question(view: QuestionsView, table: TokenTable, protocol: Any) -> Question
     if asked.method == "abx" or asked.row_unit != "token":
         return asked
     return replace(asked, permutations=min(PERMUTATIONS, asked.default_permutations))
+
+
+def _show_comparison(inputs: ExplorerInputs, view: QuestionsView) -> None:
+    """What `probe compare` says of the features of the first table."""
+    name = view.tables[0]
+    table = inputs.tables[name]
+    features = tuple(str(feature) for feature in _question(view, table, None).features)
+    st.subheader("Comparison")
+    folded = view.target in PHONEME_TARGETS and view.phones != "as labelled"
+    rows = {"phones": view.phones} if folded else {}
+    key = ("comparison", table.path.absolute(), name, view.target, features, view.phones if folded else "")
+    if BACKGROUND.get(key) is None:
+        st.caption(
+            f"Are the features better than Mel at {plain(view.target)}? By every quick method, within one speaker and "
+            "across speakers."
+        )
+        if not st.button("Compare", icon=":material/balance:"):
+            return
+    try:
+        found: Comparison = computed(
+            key, f"Comparing features of {name} by several methods",
+            table_computations.comparison, table.path.absolute(), name, view.target, features, rows,
+        )  # fmt: skip
+    except InputError as error:
+        st.warning(plain(error))
+        return
+    for sentence in found.sentences:
+        st.markdown(plain(sentence))
+    if (found.frame["compared_with"] != "").any():
+        st.dataframe(comparison_table(found.frame), hide_index=True, placeholder="")
+        unit = "cm of the mean error (less is better)" if view.target == "height-cm" else "points of accuracy"
+        st.caption(f"Differences in {unit}, with 95 % intervals. \\*: p < 0.05, after Holm for all tests of the table.")
+    with st.expander("In words, as the command prints it"):
+        st.code(str(found), language=None, wrap_lines=False)
 
 
 def _answers(inputs: ExplorerInputs, view: QuestionsView) -> list[Answer] | None:
@@ -352,7 +390,7 @@ def _show_confusions(
 
         st.download_button("Save as print figure (PDF)", pdf, f"confusion-{feature}.pdf", "application/pdf",
                            on_click="ignore", key="pdf confusion")  # fmt: skip
-    with both.container(width=420):
+    with both.container(width=320):
         labels = style.articulation_order(some["label"])
         wrong = some[some["label"] != some["predicted"]].sort_values("count", ascending=False)
         usual = (wrong if len(wrong) else some).iloc[0]
