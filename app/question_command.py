@@ -143,7 +143,7 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         help=f"token table of the untrained model, or `none` (default: the table named like this one with {SUFFIX}, if "
         "there is one)",
     )
-    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 199 if speakers; fewer where slow)"
+    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
     add(baselines, "permutations", type=int, metavar="N", help=null)
     control = "control tasks (Hewitt and Liang 2019), for the selectivity"
     add(baselines, "control", type=int, default=0, metavar="N", help=control)

@@ -105,7 +105,7 @@ def result_table(rows: pd.DataFrame) -> pd.DataFrame:
         table[title] = factor * rows[name]
         if name in ("accuracy", "mae_cm"):
             table["95 % interval"] = _ranges(rows, low, high, factor)
-    table["p (null)"] = rows["p_null_holm"].map(_p)
+    table["p (null)"] = rows["p_null"].map(_p)
     return _without_empty(table)
 
 

@@ -326,12 +326,12 @@ class Question:
     def default_permutations(self) -> int:
         """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
-        199 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
+        100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
         logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token.
         """
         match self.row_unit:
             case "speaker":
-                return 20 if self.method == "logistic" else 199
+                return 20 if self.method == "logistic" else 100
             case "utterance":
                 return 10
             case "token":

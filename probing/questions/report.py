@@ -181,7 +181,7 @@ def _columns(rows: pd.DataFrame) -> _Columns:
             "95 % interval": lambda row: as_range(as_cm(row["mae_low"]), as_cm(row["mae_high"])),
             "gender mean": lambda row: as_cm(row["baseline_mae_cm"]),
             "null": lambda row: as_cm(row["null_mae_cm"]),
-            "p (null)": lambda row: as_p(row["p_null_holm"]),
+            "p (null)": lambda row: as_p(row["p_null"]),
             "untrained": lambda row: as_cm(row["untrained_mae_cm"]),
         }
     return {
@@ -192,7 +192,7 @@ def _columns(rows: pd.DataFrame) -> _Columns:
         ),
         "chance": lambda row: as_percent(row["chance"]),
         "null": lambda row: as_percent(row["null_accuracy"]),
-        "p (null)": lambda row: as_p(row["p_null_holm"]),
+        "p (null)": lambda row: as_p(row["p_null"]),
         "untrained": lambda row: as_percent(row["untrained_accuracy"]),
         "selectivity": lambda row: as_points(row["selectivity"]),
         "paper protocol": lambda row: as_percent(row["paper_accuracy"]),
@@ -362,7 +362,7 @@ def _null_sentence(rows: pd.DataFrame) -> str:
         said = f"{counts.iloc[0]:.0f}"
     else:
         said = ", ".join(f"{n:.0f} ({protocol})" for protocol, n in counts.items())
-    adjusted = "; p (null) after Holm" if rows["p_null_holm"].notna().sum() > 1 else ""
+    adjusted = "; p (null) of each by itself" if rows["p_null"].notna().sum() > 1 else ""
     return f" Null: mean over {said} permutation{'s' if counts.max() > 1 else ''} of the labels{adjusted}."
 
 
@@ -379,10 +379,10 @@ def _against_mel(row: pd.Series) -> str:
 
 
 def _against_null(row: pd.Series) -> str:
-    better = "better" if row["p_null_holm"] < 0.05 else "not significantly better"
+    better = "better" if row["p_null"] < 0.05 else "not significantly better"
     return (
         f"{row['feature']} is {better} than permuted labels ({as_percent(row['accuracy'])} against "
-        f"{as_percent(row['null_accuracy'])} on average, {as_p(row['p_null_holm'], 'p=')})."
+        f"{as_percent(row['null_accuracy'])} on average, {as_p(row['p_null'], 'p=')})."
     )
 
 

@@ -141,7 +141,7 @@ def test_predictions_are_those_that_the_confusions_count(latents: Path) -> None:
 
 
 def row(**values: object) -> pd.DataFrame:
-    common = {"table": "t", "feature": "z1", "protocol": "speaker", "k": 5, "n": 100, "p_null_holm": np.nan}
+    common = {"table": "t", "feature": "z1", "protocol": "speaker", "k": 5, "n": 100, "p_null": np.nan}
     return pd.DataFrame([common | values])
 
 
