@@ -315,11 +315,18 @@ def check_feature_name(name: str, taken: Iterable[str]) -> None:
 
 
 def newest(root: Path = Path("latents")) -> Path:
-    """The token table under `root` whose extraction was started last."""
+    """The token table under `root` that was started last; an untrained model's only where there is no other."""
     tables = [path.parent for path in root.glob(f"[!.]*/{EXTRACTION}")]  # hidden folders are still being written
     if not tables:
         raise InputError(f"no token table under {root}/: make one with `probe extract`, or name one with --latents")
-    return max(tables, key=lambda path: (path / EXTRACTION).stat().st_mtime)
+    return max(tables, key=lambda path: (not _is_untrained(path), (path / EXTRACTION).stat().st_mtime))
+
+
+def _is_untrained(folder: Path) -> bool:
+    try:
+        return bool(read_extraction(folder).get("untrained"))
+    except InputError:
+        return False
 
 
 def read_extraction(folder: Path) -> dict[str, Any]:

@@ -217,6 +217,9 @@ def test_the_newest_table_is_the_one_begun_last(tmp_path: Path) -> None:
     (tmp_path / "latents" / "other").mkdir()
     write(tmp_path / "latents" / ".b.being-saved", parts=1)
     assert token_table.newest(tmp_path / "latents") == tmp_path / "latents" / "b"
+    made_by = tmp_path / "latents" / "b" / token_table.EXTRACTION
+    made_by.write_text(json.dumps(json.loads(made_by.read_text()) | {"untrained": True}))
+    assert token_table.newest(tmp_path / "latents") == tmp_path / "latents" / "a"  # extracted for comparison with it
 
 
 def test_rows_are_counted_by_unit_and_utterances_named(tmp_path: Path) -> None:
