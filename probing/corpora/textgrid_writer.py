@@ -37,6 +37,27 @@ def as_text(tiers: Mapping[str, Sequence[Segment]], samples: int, sample_rate: i
     return "\n".join([*lines, ""])
 
 
+def without_overlaps(tiers: Mapping[str, Sequence[Segment]]) -> dict[str, list[Segment]]:
+    """Tiers without overlaps, which interval tiers cannot hold: a segment that overlaps another goes to `NAME 2`, ...
+
+    Words of TIMIT overlap now and then. A tier without segments is left out.
+
+    Example:
+        >>> words = [Segment("do", 0, 90), Segment("it", 80, 120), Segment("now", 120, 200)]
+        >>> {name: [one.label for one in tier] for name, tier in without_overlaps({"words": words}).items()}
+        {'words': ['do', 'now'], 'words 2': ['it']}
+    """
+    found: dict[str, list[Segment]] = {}
+    for name, segments in tiers.items():
+        for segment in sorted(segments, key=lambda one: one.start):
+            turn, place = 1, name
+            while (before := found.get(place)) and before[-1].end > segment.start:
+                turn += 1
+                place = f"{name} {turn}"
+            found.setdefault(place, []).append(segment)
+    return found
+
+
 def _filled(name: str, segments: Sequence[Segment], samples: int) -> Iterator[Segment]:
     """The segments with empty ones between them, from the start to the end of the recording."""
     at = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -110,22 +108,11 @@ def textgrids(frame: pd.DataFrame, corpus: Corpus, tier: str) -> dict[str, str]:
         scale = utterance.sample_rate / rows["sample_rate"]
         starts, ends = ((rows[column] * scale).round().astype(int) for column in ("start", "end"))
         said = [Segment(label, start, end) for label, start, end in zip(rows["predicted"], starts, ends, strict=True)]
-        tiers = {"phones": utterance.phonemes, **_layers("words", utterance.words), tier: said}
-        tiers = {label: segments for label, segments in tiers.items() if segments}
+        tiers = textgrid_writer.without_overlaps({"phones": utterance.phonemes, "words": utterance.words, tier: said})
         try:
-            texts[file] = textgrid_writer.as_text(tiers, utterance.samples, utterance.sample_rate)
+            texts[file] = textgrid_writer.as_text(
+                textgrid_writer.without_overlaps(tiers), utterance.samples, utterance.sample_rate
+            )
         except InputError as error:
             raise InputError(f"utterance {name}: {error}") from None
     return texts
-
-
-def _layers(name: str, segments: Sequence[Segment]) -> dict[str, Sequence[Segment]]:
-    """The segments in tiers without overlaps, as TextGrids have them: those that overlap others go to `NAME 2`, ..."""
-    layers: list[list[Segment]] = []
-    for segment in segments:
-        free = next((layer for layer in layers if layer[-1].end <= segment.start), None)
-        if free is None:
-            layers.append([segment])
-        else:
-            free.append(segment)
-    return {name if i == 1 else f"{name} {i}": layer for i, layer in enumerate(layers, 1)}

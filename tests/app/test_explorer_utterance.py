@@ -10,8 +10,6 @@ from scipy.signal import lfilter
 from lvm_probe import InputError
 from lvm_probe.app.explorer import latent_probes, pitch_formants, time_plots
 from lvm_probe.app.explorer.inputs import ExplorerInputs
-from lvm_probe.app.explorer.pages.utterance import without_overlaps
-from lvm_probe.probing.corpora import textgrid_writer
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
 from tests.app.conftest import quietly
@@ -57,15 +55,6 @@ def test_wrong_predictions_are_marked_and_escaped() -> None:
     trace = time_plots.predicted_trace("z1", tokens, ["s", "<b>", "z"], RATE, 0, 250)
     assert list(trace.text) == ["s", "&lt;b&gt;"]
     assert list(trace.marker.color) == [time_plots.UNMARKED, time_plots.MARKED]
-
-
-def test_overlapping_words_take_a_further_tier() -> None:
-    words = [Segment("d", 0, 100), Segment("b", 50, 150), Segment("c", 100, 200), Segment("a", 120, 300)]
-    tiers = without_overlaps({"words": words, "phones": []})
-    assert {name: [s.label for s in some] for name, some in tiers.items()} == {
-        "words": ["d", "c"], "words, overlapping": ["b"], "words, overlapping, overlapping": ["a"],
-    }  # fmt: skip
-    textgrid_writer.as_text(tiers, 300, RATE)
 
 
 @needs_praat

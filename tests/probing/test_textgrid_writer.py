@@ -53,3 +53,12 @@ def test_overlaps_and_segments_beyond_the_end_are_refused() -> None:
         textgrid_writer.as_text({"words": [Segment("a", 0, 100), Segment("b", 50, 200)]}, 1000, RATE)
     with pytest.raises(InputError, match="ends at sample 200, after the recording"):
         textgrid_writer.as_text({"words": [Segment("a", 0, 200)]}, 100, RATE)
+
+
+def test_overlapping_words_take_further_tiers() -> None:
+    words = [Segment("d", 0, 100), Segment("b", 50, 150), Segment("c", 100, 200), Segment("a", 120, 300)]
+    tiers = textgrid_writer.without_overlaps({"words": words, "phones": []})
+    assert {name: [s.label for s in some] for name, some in tiers.items()} == {
+        "words": ["d", "c"], "words 2": ["b"], "words 3": ["a"],
+    }  # fmt: skip
+    textgrid_writer.as_text(tiers, 300, 16_000)

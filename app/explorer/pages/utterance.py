@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,9 +38,9 @@ from lvm_probe.figures.style import feature_style
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
 from lvm_probe.models.model import SpeechModel
-from lvm_probe.probing.corpora import textgrid_writer
 from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.corpus import Segment
+from lvm_probe.probing.corpora.textgrid_writer import as_text, without_overlaps
 from lvm_probe.probing.diagnostics.kl_rate import LayerKL
 from lvm_probe.probing.features.token_table import TokenTable
 
@@ -141,25 +141,10 @@ def _controls(inputs: ExplorerInputs, excerpt: Excerpt) -> tuple[str, list[Segme
     with three:
         st.download_button(
             "Save as TextGrid",
-            lambda: textgrid_writer.as_text(without_overlaps(tiers), utterance.samples, utterance.sample_rate),
+            lambda: as_text(without_overlaps(tiers), utterance.samples, utterance.sample_rate),
             f"{utterance.id}.TextGrid", "text/plain", on_click="ignore", icon=":material/download:",
         )  # fmt: skip
     return feature, segments, labels, bool(wanted and pitch_formants.installed())
-
-
-def without_overlaps(tiers: Mapping[str, Sequence[Segment]]) -> dict[str, list[Segment]]:
-    """Tiers in which no segment overlaps another; what does goes to a further tier `words, overlapping`. None is empty.
-
-    Praat's interval tiers hold no overlaps, but words of TIMIT have some.
-    """
-    found: dict[str, list[Segment]] = {}
-    for name, segments in tiers.items():
-        for segment in sorted(segments, key=lambda one: one.start):
-            turn = name
-            while (before := found.get(turn)) and before[-1].end > segment.start:
-                turn += ", overlapping"
-            found.setdefault(turn, []).append(segment)
-    return found
 
 
 def _show_overview(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
