@@ -81,9 +81,11 @@ def schedule_at(recipe: Recipe, update: int) -> Schedule:
         >>> schedule_at(SMALL, 7_000).beta
         1.0
     """
-    ramps = (ramp_value(ramp, update, recipe.updates) for ramp in (recipe.beta, recipe.free_nats, recipe.auxiliary))
-    # the average starts as a mean of all weights so far, and ends as one over about 1 / (1 - ema) updates
-    return Schedule(learning_rate(recipe, update), *ramps, 1 - min(recipe.ema, (update + 1) / (update + 10)))
+    beta, free_nats, auxiliary = (
+        ramp_value(ramp, update, recipe.updates) for ramp in (recipe.beta, recipe.free_nats, recipe.auxiliary)
+    )
+    average = 1 - min(recipe.ema, (update + 1) / (update + 10))  # over few weights at first
+    return Schedule(learning_rate(recipe, update), beta, free_nats, auxiliary, average)
 
 
 def training_loss(
