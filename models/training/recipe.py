@@ -102,6 +102,21 @@ SMALL = Recipe(
 """A recipe against posterior collapse for two CPU cores: many small updates, rising β, falling free nats, and an
 auxiliary waveform loss during the first half."""
 
+GPU = replace(
+    SMALL,
+    updates=30_000,
+    batch=64,
+    segment=8_192,
+    learning_rate=2e-3,
+    warm_up=500,
+    ema=0.999,
+    gain=(-20.0, 0.0),
+    free_nats=(4.0, 0.0, 0.8),
+    validate_every=5_000,
+)
+"""A recipe for minutes on a GPU, where an update takes as long as its segments are, however many there are: more and
+shorter segments, a higher learning rate, recordings made quieter at random, and no free nats at the end."""
+
 PAPER = Recipe(
     updates=600_000,
     batch=4,
