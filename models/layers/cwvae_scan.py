@@ -173,7 +173,8 @@ def _head_gradients(
         to_mean = to_log = torch.stack((share, 1 - share), 1)
         offset = o[..., :latent] - mean.unsqueeze(1)
     else:
-        to_log = o.new_tensor([1.0, 0.0] if posterior == "prior" else [0.0, 1.0]).view(2, 1, 1)
+        prior, evidence = o.new_full((1, 1, 1), posterior == "prior"), o.new_full((1, 1, 1), posterior != "prior")
+        to_log = torch.cat((prior, evidence))
         to_mean = torch.ones_like(to_log) if posterior == "residual" else to_log
         offset = torch.zeros_like(to_log)
     logs = o[..., latent:]
