@@ -31,7 +31,7 @@ from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import FAMILIES, family, preset
-from lvm_probe.models.training.loss import learning_rate, training_loss
+from lvm_probe.models.training.loss import learning_rate, schedule_at, training_loss
 from lvm_probe.models.training.recipe import Preset
 from lvm_probe.models.training.trainer import autocast
 from lvm_probe.models.trajectory import Trajectory
@@ -89,7 +89,8 @@ class Bench:
             decoded = model.decode(encoded, layers, self.lengths)
             marks.append(self._now())
         passed = ForwardPass(layers, *decoded)
-        loss = training_loss(passed, model, self.pcm, self.lengths, self.recipe, self.update)
+        schedule = schedule_at(self.recipe, self.update)
+        loss = training_loss(passed, model, self.pcm, self.lengths, self.recipe, schedule)
         marks.append(self._now())
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()

@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> Output:
     _check_run_folder(out, args.resume)
     rate = preset.config.sample_rate
     corpus = _training_part(args, rate)
-    parts = corpus.hold_out_speakers(args.hold_out, args.seed)
-    training, validation = (read_recordings(part, rate, args) for part in parts)
+    parts = corpus.split_speakers(args.hold_out, 0, args.seed)
+    training, validation = (read_recordings(part, rate, args) for part in parts[:2])
     provenance = {
         "preset": args.preset,
         "corpus": corpus.name,

@@ -173,7 +173,8 @@ def _head_gradients(
         to_mean = to_log = torch.stack((share, 1 - share), 1)
         offset = o[..., :latent] - mean.unsqueeze(1)
     else:
-        to_log = o.new_tensor([1.0, 0.0] if posterior == "prior" else [0.0, 1.0]).view(2, 1, 1)
+        prior, evidence = o.new_full((1, 1, 1), posterior == "prior"), o.new_full((1, 1, 1), posterior != "prior")
+        to_log = torch.cat((prior, evidence))
         to_mean = torch.ones_like(to_log) if posterior == "residual" else to_log
         offset = torch.zeros_like(to_log)
     logs = o[..., latent:]
@@ -191,6 +192,63 @@ def _head_gradients(
     return d_o, slope
 
 
+class Carried(NamedTuple):
+    """Gradients from the backward loop, for every step: of the heads' outputs, of the units and of the gates."""
+
+    d_o: Float[Tensor, "time 2 rows two_latent"]
+    d_a: Float[Tensor, "time 2 rows units"]
+    d_gates: Float[Tensor, "time rows 4 hidden"]
+
+
+def _backward(
+    d_o: Tensor, slope: Tensor, alive: Tensor, d_h: Tensor, d_gates: Tensor, u: Tensor, w: Weights
+) -> Carried:
+    """The backward loop.
+
+    Args:
+        d_o: gradients of the heads' outputs, without what comes through the next step, which is added in place.
+        slope: of the heads' outputs, times which the gradient of z from the next step is added.
+        alive: one where a unit is positive, else zero.
+        d_h: gradients of the states from outside the loop.
+        d_gates: slopes of the gates [n, r, u, n from h], which the loop multiplies by the states' gradients in place.
+        u: update gates.
+        w: weights.
+    """
+    _, rows, hidden = d_h.shape
+    latent = slope.shape[-1] // 2
+    heads_back = w.heads.transpose(1, 2).contiguous()
+    h_to_prior, h_to_evidence = w.h_to_all[:, 3 * hidden :].t().contiguous().chunk(2)
+    h_to_gates = w.h_to_all[:, : 3 * hidden].t().contiguous()
+    z_to_gates = w.z_to_gates.t().contiguous()
+    d_a = torch.empty_like(alive)
+    carry_h, carry_z = d_h.new_zeros(rows, hidden), d_h.new_zeros(rows, latent)
+    carry_zz = carry_z.unsqueeze(1).expand(-1, 2, -1)  # means and log precisions both act through z
+    flat = d_gates.flatten(2)
+    views = zip(
+        d_o.unbind(),
+        d_o.unflatten(3, (2, latent)).unbind(),
+        slope.unflatten(3, (2, latent)).unbind(),
+        d_a.unbind(),
+        d_a[:, 0].unbind(),
+        d_a[:, 1].unbind(),
+        alive.unbind(),
+        d_h.unbind(),
+        d_gates.unbind(),
+        u.unbind(),
+        flat[..., hidden:].unbind(),
+        flat[..., : 3 * hidden].unbind(),
+        strict=True,
+    )
+    for d_out, d_out4, slope_t, d_units, d_p, d_e, on, d_state, d_gate, keep, from_h, from_z in reversed(list(views)):
+        d_out4.addcmul_(slope_t, carry_zz)
+        torch.bmm(d_out, heads_back, out=d_units).mul_(on)
+        into_h = torch.addmm(d_state, d_p, h_to_prior).addmm_(d_e, h_to_evidence).add_(carry_h)
+        d_gate.mul_(into_h.unsqueeze(1))
+        torch.addmm(into_h.mul_(keep), from_h, h_to_gates, out=carry_h)
+        torch.mm(from_z, z_to_gates, out=carry_z)
+    return Carried(d_o, d_a, d_gates)
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -205,7 +263,13 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         w = Weights(*(x.to(noise.dtype).contiguous() for x in weights))
         keep = any(ctx.needs_input_grad)
-        outputs, saved = _forward(gates.to(noise.dtype), evidence.to(noise.dtype), noise, h0, z0, posterior, w, keep)
+        inputs = (gates.to(noise.dtype), evidence.to(noise.dtype), noise, h0, z0, posterior, w)
+        if noise.is_cuda and keep:
+            from lvm_probe.models.layers import cwvae_scan_cuda
+
+            outputs, saved = cwvae_scan_cuda.forward(*inputs)
+        else:
+            outputs, saved = _forward(*inputs, keep)
         if keep:
             ctx.inputs = (gates.shape, gates.dtype, evidence.shape, evidence.dtype)
             ctx.posterior = posterior
@@ -218,7 +282,7 @@ class _Scan(torch.autograd.Function):
         w = Weights(*rest[:5])
         h, z, _, _, mean, l_q, act, n_hid, a, o, share = rest[5:]
         d_h, *to_z = outer
-        time, rows, latent = z.shape
+        time, rows, _ = z.shape
         hidden = h.shape[-1]
         n, r, u = act[..., :hidden], act[..., hidden : 2 * hidden], act[..., 2 * hidden :]
         h_before = torch.cat((h0.unsqueeze(0), h[:-1]))
@@ -232,40 +296,13 @@ class _Scan(torch.autograd.Function):
         torch.mul(h_before - n, u * (1 - u), out=d_gates[:, :, 2])
         torch.mul(d_gates[:, :, 0], r, out=d_gates[:, :, 3])
 
-        heads_back = w.heads.transpose(1, 2).contiguous()
-        h_to_prior, h_to_evidence = w.h_to_all[:, 3 * hidden :].t().contiguous().chunk(2)
-        h_to_gates = w.h_to_all[:, : 3 * hidden].t().contiguous()
-        z_to_gates = w.z_to_gates.t().contiguous()
-        alive = (a > 0).to(a.dtype)
-        d_a = torch.empty_like(a)
-        carry_h, carry_z = h.new_zeros(rows, hidden), z.new_zeros(rows, latent)
-        carry_zz = carry_z.unsqueeze(1).expand(-1, 2, -1)  # means and log precisions both act through z
-        flat = d_gates.flatten(2)
-        views = zip(
-            d_o.unbind(),
-            d_o.unflatten(3, (2, latent)).unbind(),
-            slope.unflatten(3, (2, latent)).unbind(),
-            d_a.unbind(),
-            d_a[:, 0].unbind(),
-            d_a[:, 1].unbind(),
-            alive.unbind(),
-            d_h.unbind(),
-            d_gates.unbind(),
-            u.unbind(),
-            flat[..., hidden:].unbind(),
-            flat[..., : 3 * hidden].unbind(),
-            strict=True,
-        )
-        for d_out, d_out4, slope_t, d_units, d_p, d_e, on, d_state, d_gate, keep, from_h, from_z in reversed(
-            list(views)
-        ):
-            d_out4.addcmul_(slope_t, carry_zz)
-            torch.bmm(d_out, heads_back, out=d_units).mul_(on)
-            into_h = torch.addmm(d_state, d_p, h_to_prior).addmm_(d_e, h_to_evidence).add_(carry_h)
-            d_gate.mul_(into_h.unsqueeze(1))
-            torch.addmm(into_h.mul_(keep), from_h, h_to_gates, out=carry_h)
-            torch.mm(from_z, z_to_gates, out=carry_z)
+        loop = _backward
+        if noise.is_cuda:
+            from lvm_probe.models.layers import cwvae_scan_cuda
 
+            loop = cwvae_scan_cuda.backward
+        d_o, d_a, d_gates = loop(d_o, slope, (a > 0).to(a.dtype), d_h, d_gates, u, w)
+        flat = d_gates.flatten(2)
         d_prior, d_evidence = d_a[:, 0], d_a[:, 1]
         to_h = torch.cat((flat[..., hidden:], d_prior, d_evidence), -1)
         # h acts on the heads of its own step and on the gates of the next

@@ -29,7 +29,7 @@ class Loss:
     total: Tensor
     reconstruction: Tensor
     kl: tuple[Tensor, ...]
-    samples: int
+    samples: int | Tensor
 
 
 def ramp_value(ramp: tuple[float, float, float], update: int, updates: int) -> float:
@@ -54,14 +54,48 @@ def learning_rate(recipe: Recipe, update: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """What changes from update to update, as numbers, or as tensors that a CUDA graph reads anew for every update.
+
+    Attributes:
+        learning_rate: of Adam.
+        beta: weight of the KL divergence.
+        free_nats: per step, shared by the dimensions of a layer.
+        auxiliary: weight of the auxiliary waveform's squared error.
+        average: weight of the new weights in their moving average.
+    """
+
+    learning_rate: float | Tensor
+    beta: float | Tensor
+    free_nats: float | Tensor
+    auxiliary: float | Tensor
+    average: float | Tensor
+
+
+def schedule_at(recipe: Recipe, update: int) -> Schedule:
+    """The recipe's schedule at an update.
+
+    Example:
+        >>> from lvm_probe.models.training.recipe import SMALL
+        >>> schedule_at(SMALL, 7_000).beta
+        1.0
+    """
+    beta, free_nats, auxiliary = (
+        ramp_value(ramp, update, recipe.updates) for ramp in (recipe.beta, recipe.free_nats, recipe.auxiliary)
+    )
+    average = 1 - min(recipe.ema, (update + 1) / (update + 10))  # over few weights at first
+    return Schedule(learning_rate(recipe, update), beta, free_nats, auxiliary, average)
+
+
 def training_loss(
     result: ForwardPass,
     model: SpeechModel,
     pcm: Int16[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     recipe: Recipe,
-    update: int,
-    samples: int = 0,
+    schedule: Schedule,
+    samples: int | Tensor | None = None,
 ) -> Loss:
     """-log p(x|z) + β Σ max(KL, floor) + the weighted auxiliary error, per audio sample.
 
@@ -73,24 +107,21 @@ def training_loss(
         model: which one.
         pcm: zero-padded 16-bit PCM.
         lengths: audio samples of each row before the padding.
-        recipe: its ramps.
-        update: the number of this update.
-        samples: audio samples of the whole batch, if this is a part of it; 0 if it is not.
+        recipe: how the layers share the free nats.
+        schedule: of this update.
+        samples: audio samples of the whole batch, if this is a part of it.
     """
-    samples = samples or int(lengths.sum())
+    samples = int(lengths.sum()) if samples is None else samples
     reconstruction = log_likelihood(result.output, pcm, lengths).sum()
-    beta = ramp_value(recipe.beta, update, recipe.updates)
-    free = ramp_value(recipe.free_nats, update, recipe.updates)
     kls = layer_kl(result.layers, model.strides, lengths)
     bounded = reconstruction.new_zeros(())
     for layer, (kl, stride, latent) in enumerate(zip(kls, model.strides, model.latents, strict=True)):
-        floor = free / latent * (stride / model.stride if recipe.scale_free_nats else 1)
+        floor = schedule.free_nats / latent * (stride / model.stride if recipe.scale_free_nats else 1)
         floor *= recipe.upper_free_nats if layer else 1
         bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
-    total = (beta * bounded - reconstruction) / samples
-    weight = ramp_value(recipe.auxiliary, update, recipe.updates)
-    if weight > 0 and result.waveform is not None:
+    total = (schedule.beta * bounded - reconstruction) / samples
+    if result.waveform is not None and (isinstance(schedule.auxiliary, Tensor) or schedule.auxiliary > 0):
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
         error = (result.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
-        total = total + weight * error.sum() / samples
+        total = total + schedule.auxiliary * error.sum() / samples
     return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)

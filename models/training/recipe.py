@@ -19,6 +19,7 @@ class Recipe:
         updates: of the weights, in all.
         batch: segments or utterances per update.
         segment: audio samples, cut at random from the recordings; 0 for whole utterances in batches of similar length.
+        gain: range in dB of the gain that each segment gets before it is rounded to 16 bits again, uniform in dB.
         learning_rate: the highest.
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
@@ -46,6 +47,7 @@ class Recipe:
     batch: int
     segment: int
     learning_rate: float
+    gain: tuple[float, float] = (0.0, 0.0)
     warm_up: int = 0
     cosine: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
@@ -61,6 +63,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.updates, self.batch, self.validate_every) < 1 or self.segment < 0 or self.learning_rate <= 0:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
+        if not -96 <= self.gain[0] <= self.gain[1] <= 96:
+            raise InputError(f"gain is a range in dB, lowest first, within 96 dB of zero; got {self.gain}")
+        if self.segment == 0 and self.gain != (0, 0):
+            raise InputError("gain applies to segments: give the recipe a length of segments")
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,21 @@ SMALL = Recipe(
 )
 """A recipe against posterior collapse for two CPU cores: many small updates, rising β, falling free nats, and an
 auxiliary waveform loss during the first half."""
+
+GPU = replace(
+    SMALL,
+    updates=30_000,
+    batch=64,
+    segment=8_192,
+    learning_rate=2e-3,
+    warm_up=500,
+    ema=0.999,
+    gain=(-20.0, 0.0),
+    free_nats=(4.0, 0.0, 0.8),
+    validate_every=5_000,
+)
+"""A recipe for minutes on a GPU, where an update takes as long as its segments are, however many there are: more and
+shorter segments, a higher learning rate, recordings made quieter at random, and no free nats at the end."""
 
 PAPER = Recipe(
     updates=600_000,

@@ -20,25 +20,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Int, Int16
+from jaxtyping import Float64, Int, Int16
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.batches import Recording, collate, pcm_histogram
+from lvm_probe.models.batches import Recording, pcm_histogram
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import utterance_generator
 from lvm_probe.models.training.csv_log import CsvLog
+from lvm_probe.models.training.cuda_graph import GraphedUpdates
 from lvm_probe.models.training.distributed import ProcessGroup
-from lvm_probe.models.training.loss import learning_rate, training_loss
+from lvm_probe.models.training.loss import Schedule, learning_rate, schedule_at, training_loss
 from lvm_probe.models.training.recipe import Recipe
+from lvm_probe.models.training.segments import training_batch
 from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
@@ -64,39 +64,6 @@ class Progress:
     updates: int
     bits_per_frame: float
     validation: Evaluation | None = None
-
-
-def training_batch(
-    recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
-) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
-    """The batch of an update: segments from uniformly random positions, or whole recordings of similar length.
-
-    Args:
-        recordings: to train on.
-        recipe: its batch size and length of segments.
-        seed: of the run.
-        update: the number of this update.
-
-    Returns:
-        Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
-    """
-    random = np.random.default_rng((seed, update))
-    sizes = np.array([r.samples for r in recordings])
-    if recipe.segment == 0:
-        order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
-        first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
-        chosen = [recordings[i] for i in order[first : first + recipe.batch]]
-        return *collate(chosen), [r.name for r in chosen]
-    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
-    lengths = torch.zeros(recipe.batch, dtype=torch.int64)
-    names = []
-    for row, i in enumerate(random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())):
-        start = int(random.integers(max(1, sizes[i] - recipe.segment + 1)))
-        cut = check_pcm(recordings[i].read(start, min(start + recipe.segment, int(sizes[i]))))
-        pcm[row, : len(cut)] = torch.from_numpy(cut)
-        lengths[row] = len(cut)
-        names.append(recordings[i].name)
-    return pcm, lengths, names
 
 
 def normalised_output(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
@@ -130,8 +97,10 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
         device: on which to compute.
         precision: "auto" for bfloat16 where the hardware multiplies it natively.
     """
-    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or (precision == "auto" and native))
+    cuda = device.type == "cuda"
+    native = cuda or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    enabled = precision == "bf16" or (precision == "auto" and native)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=not cuda)  # no cache in a graph
 
 
 class Trainer:
@@ -196,7 +165,10 @@ class Trainer:
         if compile:  # not `infer`: there is nothing to compile in loops with a hand-written backward pass
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
-        self.optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas)
+        cuda = self.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), recipe.learning_rate, betas=recipe.betas, fused=cuda, capturable=cuda
+        )
         self.update = 0
         self.validated = 0  # the last update that was validated
         self.best = math.inf
@@ -205,6 +177,9 @@ class Trainer:
         # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
+        # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
+        whole = cuda and recipe.segment > 0 and self.group.size == 1
+        self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed) if whole else None
 
     def step(self) -> float:
         """Make one update.
@@ -215,37 +190,71 @@ class Trainer:
         Raises:
             InputError: if the loss is not finite.
         """
-        pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update)
-        samples = int(lengths.sum())
-        generator = utterance_generator(self.seed, f"update {self.update}")
-        noise = self.model.noise(pcm.shape[1], len(pcm), generator)
-        ours = slice(self.group.rank, None, self.group.size)  # every process draws the batch and takes its rows
-        noise_here = [n[:, ours].to(self.device) for n in noise]
-        pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
-        with autocast(self.device, self.precision):
-            result = self.model(pcm, lengths, noise_here)
-        loss = training_loss(result, self.model, pcm, lengths, self.recipe, self.update, samples)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.update)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        self.group.sum_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        parts = self.group.sum(torch.stack([loss.reconstruction, *loss.kl]).double()).cpu()
-        if not (parts.isfinite().all() and norm.isfinite()):
+        schedule = schedule_at(self.recipe, self.update)
+        if self._graphed is not None:
+            found, samples, chosen = self._graphed(self.update, schedule)
+            names = [self.train[i].name for i in chosen]
+        else:
+            pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update)
+            samples = int(lengths.sum())
+            generator = utterance_generator(self.seed, f"update {self.update}")
+            noise = self.model.noise(pcm.shape[1], len(pcm), generator)
+            ours = slice(self.group.rank, None, self.group.size)  # every process draws the batch and takes its rows
+            noise_here = [n[:, ours].to(self.device) for n in noise]
+            pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
+            found = self._descend(pcm, lengths, noise_here, schedule, samples)
+        found = self.group.sum(found).cpu()
+        if not found.isfinite().all():
             raise InputError(
                 f"{self.out}: the loss is not finite at update {self.update + 1} (batch: {', '.join(names)}); what is "
                 "saved there is older. Lower --learning-rate, or look for damage in those recordings"
             )
-        with _uninterrupted(), torch.no_grad():
-            self.optimizer.step()
-            average: list[Tensor] = list(self.average.parameters())
-            torch._foreach_lerp_(
-                average, list(self.model.parameters()), 1 - min(self.recipe.ema, (self.update + 1) / (self.update + 10))
-            )
+        parts = found[:-1]
+        with _uninterrupted():
+            if self._graphed is None:
+                self._move(schedule)
             self.update += 1
-            self.window += torch.cat((torch.tensor([loss.samples], dtype=torch.float64), parts))
-        return float((parts[1:].sum() - parts[0]) / (loss.samples * NATS_PER_BIT))
+            self.window += torch.cat((torch.tensor([samples], dtype=torch.float64), parts))
+        return float((parts[1:].sum() - parts[0]) / (samples * NATS_PER_BIT))
+
+    def _descend(
+        self,
+        pcm: Int16[Tensor, "rows samples"],
+        lengths: Int[Tensor, " rows"],
+        noise: Sequence[Tensor],
+        schedule: Schedule,
+        samples: int | Tensor,
+    ) -> Float64[Tensor, " parts"]:
+        """Compute the gradients; returns log p(x | z), the KL divergence of each layer and the gradient's norm."""
+        with autocast(self.device, self.precision):
+            result = self.model(pcm, lengths, noise)
+        loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        self.group.sum_gradients(self.model)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
+        return torch.stack([loss.reconstruction, *loss.kl, norm]).double()
+
+    @torch.no_grad()
+    def _move(self, schedule: Schedule) -> None:
+        """Move the weights along the gradients, and their average after them."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.learning_rate
+        self.optimizer.step()
+        for average, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            average.lerp_(weight, schedule.average)
+
+    def _whole_update(
+        self,
+        pcm: Int16[Tensor, "rows samples"],
+        lengths: Int[Tensor, " rows"],
+        noise: Sequence[Tensor],
+        schedule: Schedule,
+    ) -> Float64[Tensor, " parts"]:
+        """Everything that a CUDA graph replays."""
+        found = self._descend(pcm, lengths, noise, schedule, lengths.sum())
+        self._move(schedule)
+        return found
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the end of the recipe.
@@ -337,7 +346,8 @@ class Trainer:
                 if f"adam.step.{name}" not in tensors:
                     continue  # it has had no gradient yet
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in state.items()}
+                on_device = {k: v.to(self.device) for k, v in state.items() if k != "step" or self._graphed is not None}
+                self.optimizer.state[parameter] = state | on_device
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
         self._check_best(resuming=True)

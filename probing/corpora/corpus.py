@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -354,24 +354,32 @@ class Corpus:
             only_speakers=self.only_speakers if speakers is None else tuple(sorted(set(speakers))),
         )
 
-    def hold_out_speakers(self, share: float, seed: int) -> tuple["Corpus", "Corpus"]:
-        """Split by speaker into a training and a validation part, with both genders in proportion.
+    def split_speakers(self, validation_share: float, test_share: float, seed: int) -> "SpeakerSplit":
+        """Divide by speaker into training, validation and test, each with both genders in proportion.
+
+        The speakers are put into one order, which depends on them, their genders and the seed: a random permutation,
+        sorted by relative rank within the gender. The first are the test speakers, the next the validation speakers, so
+        that the test speakers do not depend on the validation share.
 
         Args:
-            share: share of the speakers to hold out, between 0 and 1; at least one speaker is held out.
-            seed: of the random choice.
-
-        Returns:
-            The corpus of the remaining speakers and that of the held-out speakers.
+            validation_share: share of the speakers that choose the checkpoint, above 0; at least one speaker.
+            test_share: share of the speakers that choose nothing; at least one speaker, or with 0 none.
+            seed: of the random permutation.
 
         Raises:
-            InputError: the share is out of range, or no speaker would remain to train on.
+            InputError: a share is out of range, or no speaker would remain to train on.
+
+        Example:
+            >>> from lvm_probe.probing.corpora.demo import CORPUS
+            >>> from lvm_probe.probing.corpora.registry import open_corpus
+            >>> split = open_corpus(CORPUS).split_speakers(0.2, 0.1, seed=0)
+            >>> [len(part.speakers) for part in (split.train, split.validation, split.test)]
+            [7, 2, 1]
         """
-        if not 0 < share < 1:
-            raise InputError(f"the share of held-out speakers is {share}; it must lie between 0 and 1")
+        for name, share in (("validation", validation_share), ("test", test_share)):
+            if not (0 < share < 1 or (name == "test" and share == 0)):
+                raise InputError(f"the share of {name} speakers is {share}; it must lie between 0 and 1")
         n = len(self.speakers)
-        if n < 2:
-            raise InputError(f"{self.root}: {n} speaker; holding one out needs at least two")
         shuffled = [self.speakers[i] for i in np.random.default_rng(seed).permutation(n)]
         by_gender: dict[str | None, list[str]] = {}
         for speaker in shuffled:
@@ -382,11 +390,31 @@ class Corpus:
             for order, ids in enumerate(by_gender.values())
             for rank, id in enumerate(ids)
         )
-        held_out = {id for _, _, id in ranked[: max(1, round(share * n))]}
-        remaining = {speaker.id for speaker in self.speakers} - held_out
-        if not remaining:
-            raise InputError(f"{self.root}: holding out {share:.0%} of {n} speakers leaves none to train on")
-        return self.select(speakers=remaining), self.select(speakers=held_out)
+        ordered = [id for _, _, id in ranked]
+        tested = max(1, round(test_share * n)) if test_share else 0
+        first = tested + max(1, round(validation_share * n))
+        if first >= n:
+            raise InputError(
+                f"{self.root}: {n} speaker{'s' if n > 1 else ''}, of which {first} would be held out "
+                f"({first - tested} for validation, {tested} for the test): none remains to train on; "
+                "hold fewer out (the test may have none), or add speakers"
+            )
+        test = self.select(speakers=ordered[:tested]) if tested else replace(self, utterances=(), only_speakers=())
+        return SpeakerSplit(self.select(speakers=ordered[first:]), self.select(speakers=ordered[tested:first]), test)
+
+
+class SpeakerSplit(NamedTuple):
+    """The parts of a corpus that `Corpus.split_speakers` makes; no speaker is in two of them.
+
+    Attributes:
+        train: what a model is trained on.
+        validation: what chooses among its checkpoints.
+        test: what chooses nothing; without utterances if none was asked for.
+    """
+
+    train: Corpus
+    validation: Corpus
+    test: Corpus
 
 
 def unaligned(utterances: Iterable[Utterance]) -> list[str]:

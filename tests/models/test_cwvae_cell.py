@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lvm_probe.models.layers import cwvae_scan, cwvae_scan_cuda
 from lvm_probe.models.layers.cwvae_cell import Cell
 from lvm_probe.models.layers.cwvae_scan import Weights, scan
 from lvm_probe.models.likelihood.gaussian import Posterior
@@ -51,6 +52,18 @@ def inputs(context: int, time: int, rows: int, evidence_rows: int) -> tuple[torc
     return c, draw(time, evidence_rows, 4).requires_grad_(), draw(time, rows, 3)
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def loop(request, monkeypatch) -> None:
+    """The loops of either device, on the CPU and without compiling."""
+    if request.param == "gpu":
+        monkeypatch.setattr(cwvae_scan, "_forward", lambda *args: cwvae_scan_cuda.forward(*args[:-1]))
+        monkeypatch.setattr(cwvae_scan, "_backward", cwvae_scan_cuda.backward)
+        torch.compiler.set_stance("force_eager")
+    yield
+    torch.compiler.set_stance("default")
+
+
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("context", [0, 6], ids=["top", "below"])
 @pytest.mark.parametrize("evidence_rows", [7, 1], ids=["own evidence", "shared evidence"])
 @pytest.mark.parametrize("clamped", [False, True], ids=["free", "clamped"])

@@ -12,7 +12,7 @@ from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import SpeechModel
-from lvm_probe.models.training.loss import training_loss
+from lvm_probe.models.training.loss import schedule_at, training_loss
 from lvm_probe.models.training.recipe import TINY
 from lvm_probe.models.trajectory import Trajectory
 from tests.models import miniature
@@ -91,7 +91,9 @@ def test_every_parameter_gets_a_gradient(name, auxiliary) -> None:
     recipe = replace(recipe, auxiliary=(3.0 if auxiliary else 0.0, 0.0, 0.5))
     pcm, lengths = miniature.batch([1500, 1100])
     pcm = model.pad(pcm)
-    loss = training_loss(model(pcm, lengths, noise_for(model, 1500, 2)), model, pcm, lengths, recipe, 0)
+    loss = training_loss(
+        model(pcm, lengths, noise_for(model, 1500, 2)), model, pcm, lengths, recipe, schedule_at(recipe, 0)
+    )
     loss.total.backward()
     assert len(loss.kl) == len(model.latents)
     for key, parameter in model.named_parameters():

@@ -16,10 +16,11 @@ from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.training import trainer as trainer_module
 from lvm_probe.models.training.csv_log import LOG
-from lvm_probe.models.training.loss import learning_rate, ramp_value, training_loss
+from lvm_probe.models.training.loss import learning_rate, ramp_value, schedule_at, training_loss
 from lvm_probe.models.training.recipe import TINY as SHIPPED_TINY
 from lvm_probe.models.training.recipe import Recipe
-from lvm_probe.models.training.trainer import LAST, Progress, Trainer, normalised_output, training_batch
+from lvm_probe.models.training.segments import training_batch
+from lvm_probe.models.training.trainer import LAST, Progress, Trainer, normalised_output
 from tests import reference_models as reference
 from tests.models import miniature
 
@@ -70,7 +71,7 @@ def test_loss_agrees_with_loops(layers, scaled, update) -> None:
     pcm, lengths = miniature.batch([90, 41])
     pcm = model.pad(pcm)
     passed = model(pcm, lengths, model.noise(90, 2, torch.Generator().manual_seed(0), torch.float64))
-    ours = training_loss(passed, model, pcm, lengths, recipe, update)
+    ours = training_loss(passed, model, pcm, lengths, recipe, schedule_at(recipe, update))
     beta, free, weight = (reference.ramp(*r, update, 20) for r in (recipe.beta, recipe.free_nats, recipe.auxiliary))
     total, reconstruction, frames, clamped, free_of_it = 0.0, 0.0, 0, 0, 0
     for row, length in enumerate((90, 41)):
@@ -109,12 +110,13 @@ def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
     recipe = replace(TINY, free_nats=(1e6, 1e6, 1.0), beta=(1.0, 1.0, 1.0), auxiliary=(0.0, 0.0, 0.0))
     pcm, lengths = miniature.batch([1024])
     passed = model(pcm, lengths, model.noise(1024, 1, torch.Generator().manual_seed(0)))
-    training_loss(passed, model, pcm, lengths, recipe, 0).total.backward()
+    training_loss(passed, model, pcm, lengths, recipe, schedule_at(recipe, 0)).total.backward()
     assert model.cells[1].prior.bias.grad.abs().max() > 0  # through z, from the reconstruction
     floored = [p.grad.clone() for p in model.cells.parameters()]
     model.zero_grad()
     passed = model(pcm, lengths, model.noise(1024, 1, torch.Generator().manual_seed(0)))
-    training_loss(passed, model, pcm, lengths, replace(recipe, beta=(0.0, 0.0, 1.0)), 0).total.backward()
+    unweighted = schedule_at(replace(recipe, beta=(0.0, 0.0, 1.0)), 0)
+    training_loss(passed, model, pcm, lengths, recipe, unweighted).total.backward()
     assert all(torch.equal(x, p.grad) for x, p in zip(floored, model.cells.parameters(), strict=True))
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -124,45 +125,63 @@ def test_a_corpus_too_long_to_keep_is_read_when_needed(tmp_path: Path, monkeypat
         loaded.recordings[1].read(0, 10)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
-def test_no_speaker_is_on_both_sides(share: float) -> None:
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.1), (0.2, 0.3), (0.5, 0.0)])
+def test_no_speaker_is_in_two_parts(validation: float, test: float) -> None:
     corpus = people(6, 4)
-    ours, theirs = corpus.hold_out_speakers(share, seed=0)
-    names = [{s.id for s in part.speakers} for part in (ours, theirs)]
-    assert not names[0] & names[1]
-    assert names[0] | names[1] == {s.id for s in corpus.speakers}
-    assert len(names[1]) == round(share * 10)
-    assert len(ours.utterances) + len(theirs.utterances) == len(corpus.utterances)
+    split = corpus.split_speakers(validation, test, seed=0)
+    names = [[s.id for s in part.speakers] for part in split]
+    assert sorted(chain(*names)) == [s.id for s in corpus.speakers]
+    assert [len(part) for part in names[1:]] == [round(validation * 10), round(test * 10)]
+    assert sum(len(part.utterances) for part in split) == len(corpus.utterances)
+
+
+def test_test_speakers_do_not_depend_on_the_validation_share() -> None:
+    corpus = people(30, 20)
+    assert {corpus.split_speakers(share, 0.2, seed=0).test.speakers for share in (0.01, 0.1, 0.7)} == {
+        corpus.split_speakers(0.2, 0.0, seed=0).validation.speakers
+    }
 
 
 def test_genders_are_held_out_evenly() -> None:
     for seed in range(20):
-        _, theirs = people(10, 10).hold_out_speakers(0.4, seed)
-        assert sorted(s.gender or "" for s in theirs.speakers) == ["F"] * 4 + ["M"] * 4
-        _, theirs = people(30, 10).hold_out_speakers(0.2, seed)
-        assert sum(s.gender == "M" for s in theirs.speakers) == 2
+        for part in people(10, 10).split_speakers(0.2, 0.4, seed)[1:]:
+            assert abs(sum({"F": 1, "M": -1}[s.gender or ""] for s in part.speakers)) == 0
+        for part in people(30, 10).split_speakers(0.1, 0.2, seed)[1:]:
+            assert sum(s.gender == "M" for s in part.speakers) == len(part.speakers) / 4
 
 
 def test_the_split_depends_on_the_seed_only() -> None:
     def held(seed: int) -> list[str]:
-        return [s.id for s in people(6, 6, unknown=3).hold_out_speakers(0.3, seed)[1].speakers]
+        return [s.id for s in people(6, 6, unknown=3).split_speakers(0.3, 0.1, seed).validation.speakers]
 
     assert held(1) == held(1)
     assert len({tuple(held(seed)) for seed in range(10)}) > 5
 
 
 def test_at_least_one_speaker_is_held_out() -> None:
-    assert len(people(2, 1).hold_out_speakers(0.01, 0)[1].speakers) == 1
+    assert [len(part.speakers) for part in people(2, 1).split_speakers(0.01, 0.01, 0)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0, float("nan")])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(InputError, match="must lie between 0 and 1"):
-        people(2, 2).hold_out_speakers(share, 0)
+    with pytest.raises(InputError, match="share of validation speakers is .* must lie between 0 and 1"):
+        people(2, 2).split_speakers(share, 0.1, 0)
+    if share:
+        with pytest.raises(InputError, match="share of test speakers is .* must lie between 0 and 1"):
+            people(2, 2).split_speakers(0.1, share, 0)
 
 
 def test_too_few_speakers_are_refused() -> None:
-    with pytest.raises(InputError, match="made-up: 1 speaker; holding one out needs at least two"):
-        people(1, 0).hold_out_speakers(0.1, 0)
-    with pytest.raises(InputError, match="made-up: holding out 90% of 2 speakers leaves none to train on"):
-        people(1, 1).hold_out_speakers(0.9, 0)
+    with pytest.raises(InputError, match="made-up: 1 speaker, of which 1 would be held out .*none remains to train on"):
+        people(1, 0).split_speakers(0.1, 0, 0)
+    with pytest.raises(InputError, match=r"2 speakers, of which 2 would .* \(1 for validation, 1 for the test\)"):
+        people(1, 1).split_speakers(0.1, 0.1, 0)
+
+
+def test_of_librispeech_the_test_speakers_are_those_of_earlier_validations(librispeech: Path) -> None:
+    """The figures of the shipped checkpoints are of these speakers."""
+    test = open_corpus(librispeech).split_speakers(0.1, 0.1, seed=0).test
+    assert sorted(int(s.id) for s in test.speakers) == [
+        87, 103, 298, 322, 332, 446, 1098, 1970, 2391, 2764, 2843, 3436, 3486, 5390, 5561, 5678, 5703, 5867, 6437,
+        7190, 7780, 8108, 8226, 8580, 8975,
+    ]  # fmt: skip

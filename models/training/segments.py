@@ -1,0 +1,88 @@
+"""The batch of an update: which stretches of which recordings, and the gain that each gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, Int16, Int64
+from torch import Tensor
+
+from lvm_probe.models.batches import Recording, collate
+from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
+from lvm_probe.models.training.recipe import Recipe
+
+
+class Segments(NamedTuple):
+    """The stretches of audio of a batch; a recording shorter than a segment is taken whole.
+
+    Attributes:
+        recordings: numbers of the recordings.
+        starts: first audio sample of each in its recording.
+        lengths: audio samples of each.
+        gains: factor of each.
+    """
+
+    recordings: Int64[np.ndarray, " rows"]
+    starts: Int64[np.ndarray, " rows"]
+    lengths: Int64[np.ndarray, " rows"]
+    gains: Float32[np.ndarray, " rows"]
+
+
+def draw_segments(sizes: Int64[np.ndarray, " recordings"], recipe: Recipe, seed: int, update: int) -> Segments:
+    """Segments from uniformly random positions in all the audio.
+
+    Args:
+        sizes: audio samples of each recording.
+        recipe: its batch size, length of segments and gain.
+        seed: of the run.
+        update: the number of this update.
+
+    Example:
+        >>> from lvm_probe.models.training.recipe import SMALL
+        >>> draw_segments(np.array([50_000, 9_000]), SMALL, 0, 0).lengths.max()
+        np.int64(16384)
+    """
+    random = np.random.default_rng((seed, update))
+    chosen = random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())
+    lengths = np.minimum(sizes[chosen], recipe.segment)
+    starts = random.integers(sizes[chosen] - lengths + 1)
+    decibels = random.uniform(*recipe.gain, recipe.batch)
+    return Segments(chosen, starts, lengths, (10 ** (decibels / 20)).astype(np.float32))
+
+
+def with_gain(pcm: Int16[Tensor, "rows samples"], gains: Float[Tensor, " rows"]) -> Int16[Tensor, "rows samples"]:
+    """Each row times its gain, rounded to 16 bits and clipped at full scale."""
+    louder = (pcm.float() * gains.unsqueeze(1)).round()
+    return louder.clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
+
+
+def training_batch(
+    recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
+) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
+    """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
+
+    Args:
+        recordings: to train on.
+        recipe: its batch size, length of segments and gain.
+        seed: of the run.
+        update: the number of this update.
+
+    Returns:
+        Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
+    """
+    sizes = np.array([r.samples for r in recordings])
+    if recipe.segment == 0:
+        random = np.random.default_rng((seed, update))
+        order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
+        first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
+        chosen = [recordings[i] for i in order[first : first + recipe.batch]]
+        return *collate(chosen), [r.name for r in chosen]
+    drawn = draw_segments(sizes, recipe, seed, update)
+    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
+    for row, i, start, length in zip(pcm, *drawn[:3], strict=True):
+        row[:length] = torch.from_numpy(check_pcm(recordings[i].read(int(start), int(start + length))))
+    names = [recordings[i].name for i in drawn.recordings]
+    return with_gain(pcm, torch.from_numpy(drawn.gains)), torch.from_numpy(drawn.lengths), names
