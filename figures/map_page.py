@@ -65,7 +65,8 @@ def as_html(
         "colourings": list(_colourings(places)),
     }
     text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    parts = {"title": escape(title), "about": escape(about), "data": text}
+    marks = style.MARKS.read_text(encoding="utf-8")
+    parts = {"title": escape(title), "about": escape(about), "data": text, "marks": marks}
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _TEMPLATE.read_text(encoding="utf-8"))
 
 
@@ -86,15 +87,17 @@ def _colourings(places: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _colouring(places: pd.DataFrame, by: str, labels: pd.Series) -> dict[str, Any]:
     """The class of every token, what each class looks like, and where the names are."""
-    styles = token_map.styles(by, labels)
-    groups, looks = style.grouped(styles)
+    groups, looks = style.grouped(token_map.styles(by, labels))
     names = list(looks)
     codes = [names.index(groups[label]) for label in labels]
     counts = np.bincount(codes, minlength=len(names))
     classes = [
-        {"name": name, "colour": look.colour, "dark": style.blend(look.colour, "white", _ON_DARK), "count": int(count)}
+        {
+            "name": name, "colour": look.colour, "dark": style.blend(look.colour, "white", _ON_DARK),
+            "mark": look.marker, "filled": look.filled, "count": int(count),
+        }
         for (name, look), count in zip(looks.items(), counts, strict=True)
-    ]
+    ]  # fmt: skip
     means = places[["x", "y"]].groupby(labels.to_numpy()).agg(["mean", "size"])
     written = [
         {"text": str(label), "x": row["x", "mean"], "y": row["y", "mean"], "code": names.index(groups[str(label)])}

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from lvm_probe.figures.wording import joined
 from lvm_probe.models.io.files import write_atomically, write_csv
 from lvm_probe.probing.corpora import phones
-from lvm_probe.probing.corpora.articulation import Articulation, Height, Manner, Place, Voicing
+from lvm_probe.probing.corpora.articulation import Articulation, Backness, Height, Manner, Place, Voicing
 
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0
 """Widths of figures in one column of a page and across both, in inches."""
@@ -237,6 +237,36 @@ _MANNERS: dict[Manner, tuple[float, str]] = {
 }
 _NUMBERS = ("#2D1160", "#F8765C")
 _NUMBER_MARKERS = "osDv^P"
+_ORDERED: dict[str, tuple[str, ...]] = {
+    "place": get_args(Place),
+    "voicing": get_args(Voicing),
+    "vowel-height": get_args(Height),
+    "vowel-backness": get_args(Backness),
+}
+
+
+def class_styles(by: str, labels: Iterable[str]) -> dict[str, ClassStyle]:
+    """Style of every distinct class of a target, in the order of a legend.
+
+    Args:
+        by: a target of `Question` that has classes, such as `phoneme` or `gender`.
+        labels: its classes.
+    """
+    names = sorted(set(labels))
+    match by:
+        case "phoneme":
+            return phone_styles(names)
+        case "manner":
+            return manner_styles(names)
+        case "gender":
+            looks = {name: gender_style(name) for name in names}
+            return {name: ClassStyle(look.colour, look.marker) for name, look in looks.items()}
+        case "height":
+            return interval_styles(names)
+        case "place" | "voicing" | "vowel-height" | "vowel-backness":
+            return ordered_styles(name for name in _ORDERED[by] if name in names)
+        case _:
+            return other_styles(names)
 
 
 def phone_styles(labels: Iterable[str]) -> dict[str, ClassStyle]:
@@ -362,6 +392,9 @@ def articulation_order(labels: Iterable[str]) -> list[str]:
 
     return sorted(styles, key=key)
 
+
+MARKS = Path(__file__).with_name("marks.js")
+"""Functions in JavaScript that draw the same marks on a page."""
 
 # Factors that make all shapes look equally large.
 _AREAS = {"s": 0.85, "D": 0.75, "*": 1.9, "p": 1.2, "P": 1.2, "X": 1.2, "d": 1.15}

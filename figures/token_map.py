@@ -14,7 +14,6 @@ from lvm_probe.analysis.moments import standardised
 from lvm_probe.figures import embedding, lda_scatter, style
 from lvm_probe.figures.style import ClassStyle
 from lvm_probe.figures.wording import counted
-from lvm_probe.probing.corpora.articulation import Backness, Height, Place, Voicing
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import SPEAKER_ATTRIBUTES, Question, Target
@@ -25,12 +24,6 @@ Layout = Literal["LDA", "PCA", "UMAP"]
 MAX_TOKENS = 5000
 """Tokens on a map at most: more would hide each other."""
 
-_ORDERED: dict[str, tuple[str, ...]] = {
-    "place": get_args(Place),
-    "voicing": get_args(Voicing),
-    "vowel-height": get_args(Height),
-    "vowel-backness": get_args(Backness),
-}
 _FULL_AREA, _SMALL_AREA, _FEW = 8.0, 2.0, 400  # points squared of a mark for so few tokens or fewer, and for many
 _TALL = 4.4  # inches
 
@@ -102,20 +95,8 @@ def places(
 
 
 def styles(colour: str, labels: pd.Series) -> dict[str, ClassStyle]:
-    """Style of every label of a map that is coloured by this target, in the order of a legend."""
-    names = sorted(set(labels.astype(str)))
-    match colour:
-        case "phoneme" | "manner":
-            return style.phone_styles(names)
-        case "gender":
-            looks = {name: style.gender_style(name) for name in names}
-            return {name: ClassStyle(look.colour, look.marker) for name, look in looks.items()}
-        case "height":
-            return style.interval_styles(names)
-        case "place" | "voicing" | "vowel-height" | "vowel-backness":
-            return style.ordered_styles(name for name in _ORDERED[colour] if name in names)
-        case _:
-            return style.other_styles(names)
+    """Style of every label of a map, in the order of a legend; one that is coloured by manner has phones as labels."""
+    return style.class_styles("phoneme" if colour == "manner" else colour, labels.astype(str))
 
 
 def figure(data: pd.DataFrame) -> Figure:

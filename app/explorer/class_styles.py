@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -12,7 +11,6 @@ from matplotlib.colors import to_rgb
 from lvm_probe.app.explorer.projections import UNKNOWN
 from lvm_probe.figures import style
 from lvm_probe.figures.style import ClassStyle
-from lvm_probe.probing.corpora.articulation import Backness, Height, Place, Voicing
 
 MUTED = "#9AA0A6"
 """Colour of points outside the selection: visible on white and on black."""
@@ -26,13 +24,6 @@ GLYPHS = {
 PREDICTION = "prediction"
 """The colouring by whether the kNN's prediction is right."""
 
-_ORDERED = {
-    "place": get_args(Place),
-    "voicing": get_args(Voicing),
-    "vowel-height": get_args(Height),
-    "vowel-backness": get_args(Backness),
-}
-
 _PREDICTIONS = {
     "right": ClassStyle("#0072B2", "o"),
     "wrong": ClassStyle("#D55E00", "X"),
@@ -44,23 +35,10 @@ _LEAST_LUMINANCE = 0.24  # that a mark needs on a black page
 def class_styles(labels: Iterable[str], by: str, *, dark: bool = False) -> dict[str, ClassStyle]:
     """Style of every class, as in the figures and in the order of a legend; lighter on a dark page."""
     present = set(labels)
-    known = sorted(present - {UNKNOWN})
-    match by:
-        case "gender":
-            genders = {label: style.gender_style(label) for label in known}
-            styles = {label: ClassStyle(one.colour, one.marker) for label, one in genders.items()}
-        case "height":
-            styles = style.interval_styles(known)
-        case "manner":
-            styles = style.manner_styles(known)
-        case "prediction":
-            styles = {label: one for label, one in _PREDICTIONS.items() if label in present}
-        case "phoneme":
-            styles = style.phone_styles(known)
-        case "place" | "voicing" | "vowel-height" | "vowel-backness":
-            styles = style.ordered_styles(name for name in _ORDERED[by] if name in present)
-        case _:
-            styles = style.other_styles(known)
+    if by == PREDICTION:
+        styles = {label: one for label, one in _PREDICTIONS.items() if label in present}
+    else:
+        styles = style.class_styles(by, present - {UNKNOWN})
     if UNKNOWN in present:
         styles[UNKNOWN] = ClassStyle(MUTED, "o", filled=False)
     return {label: replace(one, colour=visible(one.colour, dark)) for label, one in styles.items()}

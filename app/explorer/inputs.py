@@ -1,6 +1,7 @@
 """What the explorer shows: token tables and, if given, the corpus and the checkpoint.
 
-The pages read nothing outside these; everything is loaded once while the server runs.
+The pages read nothing outside these, except for the untrained model's table beside a table; everything is loaded once
+while the server runs.
 """
 
 from __future__ import annotations

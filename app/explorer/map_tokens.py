@@ -150,7 +150,8 @@ def colours(shown: MapTokens, view: MapView) -> np.ndarray:
         return milliseconds(shown.tokens)
     if view.colour == PREDICTION:
         return verdicts(shown, view.k)
-    return projections.classes(shown.tokens, view.colour, phone_set=view.phones)
+    key = ("classes", view.colour, view.phones, *shown.key)
+    return cache().get(key, lambda: projections.classes(shown.tokens, view.colour, phone_set=view.phones))
 
 
 def matching(inputs: ExplorerInputs, shown: MapTokens, view: MapView) -> np.ndarray | None:

@@ -47,7 +47,9 @@ def choose_upload() -> Upload | None:
         st.warning("Give one WAV file, and at most one TextGrid.")
     elif waves:
         return Upload(waves[0].name, waves[0].getvalue(), grids[0].getvalue() if grids else None)
-    elif spoken is not None and len(spoken.getvalue()) <= MAX_MEGABYTES << 20:
+    elif spoken is not None and len(spoken.getvalue()) > MAX_MEGABYTES << 20:
+        st.warning(f"The recording is larger than {MAX_MEGABYTES} MB; record less.")
+    elif spoken is not None:
         return Upload("recorded.wav", spoken.getvalue())
     return None
 

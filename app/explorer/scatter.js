@@ -13,35 +13,6 @@ const REACH = 9; // pixels between the pointer and a point under it
 const DRAGGED = 4; // pixels from which a press is a drag and not a click
 const TURN = Math.PI * 2;
 
-/** Corners on a circle, the first at the top; `inner` shrinks every second one, `width` all of them across. */
-function corners(count, size, { turned = 0, inner = 1, width = 1 } = {}) {
-  return Array.from({ length: count }, (_, i) => {
-    const angle = TURN * (i / count - 0.25 + turned);
-    const radius = i % 2 ? size * inner : size;
-    return [width * radius * Math.cos(angle), radius * Math.sin(angle)];
-  });
-}
-
-const ARM = 0.42;
-const PLUS = [[-ARM, -1.1], [ARM, -1.1], [ARM, -ARM], [1.1, -ARM], [1.1, ARM], [ARM, ARM], [ARM, 1.1], [-ARM, 1.1],
-  [-ARM, ARM], [-1.1, ARM], [-1.1, -ARM], [-ARM, -ARM]];
-
-/** The outlines of matplotlib's marks of the same names, for a radius of 1; a circle has none. */
-const OUTLINES = {
-  s: corners(4, 1.25, { turned: 0.125 }),
-  D: corners(4, 1.2),
-  d: corners(4, 1.3, { width: 0.65 }),
-  "^": corners(3, 1.25),
-  v: corners(3, 1.25, { turned: 0.5 }),
-  "<": corners(3, 1.25, { turned: 0.75 }),
-  ">": corners(3, 1.25, { turned: 0.25 }),
-  p: corners(5, 1.15),
-  h: corners(6, 1.15),
-  "*": corners(10, 1.4, { inner: 0.45 }),
-  P: PLUS,
-  X: PLUS.map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
-};
-
 /** An image of one mark, drawn once and then copied to every point that has it. */
 function stamp(style, kind, scale, crowd) {
   const radius = RADIUS[kind] * crowd ** CROWD.radius;
@@ -53,14 +24,7 @@ function stamp(style, kind, scale, crowd) {
   pen.globalAlpha = OPACITY[kind] * crowd ** CROWD.opacity;
   pen.fillStyle = pen.strokeStyle = style.colour;
   pen.lineWidth = 1.3;
-  pen.beginPath();
-  if (style.mark in OUTLINES) {
-    OUTLINES[style.mark].forEach(([x, y]) => pen.lineTo(radius * x, radius * y));
-    pen.closePath();
-  } else {
-    pen.arc(0, 0, radius, 0, TURN);
-  }
-  style.filled ? pen.fill() : pen.stroke();
+  drawMark(pen, style, 0, 0, radius);
   return canvas;
 }
 

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 
 from lvm_probe.app.explorer.class_outlines import ClassPlace
 from lvm_probe.app.explorer.class_styles import MUTED
-from lvm_probe.figures.style import ClassStyle
+from lvm_probe.figures.style import MARKS, ClassStyle
 
 RING = "#E6007A"
 _SELECTED, _NEAR = {"radius": 9, "width": 2.5}, {"radius": 6.5, "width": 1.5}
@@ -66,9 +66,8 @@ svg {width: 20px; height: 20px; fill: none; stroke: currentColor; stroke-width: 
   border: 1px solid var(--st-border-color); box-shadow: 0 2px 8px rgba(0, 0, 0, .18)}
 """
 
-_mount = st.components.v2.component(
-    "scatter", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-)
+_SCRIPT = "\n".join(path.read_text(encoding="utf-8") for path in (MARKS, Path(__file__).with_suffix(".js")))
+_mount = st.components.v2.component("scatter", html=_HTML, css=_CSS, js=_SCRIPT)
 
 _SEEN = "map was seen"
 

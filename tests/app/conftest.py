@@ -109,6 +109,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
+    """The table of the small corpus's phones by the tiny checkpoint."""
+    folder = tmp_path_factory.mktemp("latents") / "table"
+    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
     quietly("train", "cwvae", "--corpus", CORPUS, "--out", run, *TINY)

@@ -22,15 +22,7 @@ from lvm_probe.app.explorer.dimension_results import (
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.probing.diagnostics.dimensions import LayerDimensions
 from lvm_probe.probing.features import token_table
-from tests.app.conftest import quietly
 from tests.app.test_explorer_pages import infos, run
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
-    folder = tmp_path_factory.mktemp("dimensions") / "table"
-    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
-    return folder
 
 
 @pytest.fixture

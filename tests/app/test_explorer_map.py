@@ -22,7 +22,6 @@ from lvm_probe.probing.corpora.corpus import Utterance
 from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.token_table import TokenTable
-from tests.app.conftest import quietly
 
 COLUMNS = {
     "label": pd.Series(["s", "iy", "sh", "[x]"]),
@@ -152,10 +151,8 @@ def test_a_thumbnail_is_a_small_picture_with_low_frequencies_below(given: Explor
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> TokenTable:
-    folder = tmp_path_factory.mktemp("query") / "table"
-    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
-    return token_table.load(folder)
+def table(latents: Path) -> TokenTable:
+    return token_table.load(latents)
 
 
 def text_grid(utterance: Utterance) -> bytes:

@@ -12,7 +12,6 @@ from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.pages import utterance as utterance_page
 from lvm_probe.app.explorer.recording_choice import speaker_text
 from lvm_probe.probing.features import token_table
-from tests.app.conftest import quietly
 
 
 def run(page: str, given: ExplorerInputs, **query: str) -> AppTest:
@@ -29,13 +28,6 @@ def run(page: str, given: ExplorerInputs, **query: str) -> AppTest:
 
 def infos(test: AppTest) -> str:
     return " ".join(info.value for info in test.info).replace("\\", "")
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
-    folder = tmp_path_factory.mktemp("pages") / "table"
-    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The page 'Questions' by every method, and the data frames behind it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,6 @@ from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, TARGETS_OF, Question
 from tests.app.conftest import quietly
 from tests.app.test_explorer_pages import run
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
-    folder = tmp_path_factory.mktemp("questions") / "table"
-    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
-    return folder
 
 
 def asked(latents: Path, method: str, target: str) -> AppTest:
@@ -75,6 +69,30 @@ def test_the_comparison_comes_first(latents: Path) -> None:
     assert list(shown.columns[2:]) == [
         "kNN (utterance)", "LDA (utterance)", "ABX (within)", "kNN (speaker)", "LDA (speaker)", "ABX (across)",
     ]  # fmt: skip
+
+
+def test_the_untrained_model_is_compared_with_where_its_table_lies_beside(
+    latents: Path, tiny: Path, small: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table"
+    shutil.copytree(latents, table)
+    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", tmp_path / "table-untrained", "--samples", 2,
+            "--device", "cpu", "--untrained", "--seed", 1)  # fmt: skip
+    test = asked(table, "lda", "manner")
+    ours, theirs = test.dataframe[0].value, test.dataframe[1].value
+    assert ours.loc[ours["Feature"] == "z1", "Untrained"].notna().all()
+    assert "untrained model" in set(theirs["Compared with"])
+    (button,) = [button for button in test.button if button.label == "Compare"]
+    test = button.click().run()
+    assert set(test.dataframe[0].value["Compared with"]) == {"Mel", "untrained"}
+
+
+def test_another_models_table_beside_is_not_used_and_the_page_says_so(latents: Path, tmp_path: Path) -> None:
+    for name in ("table", "table-untrained"):
+        shutil.copytree(latents, tmp_path / name)
+    test = asked(tmp_path / "table", "lda", "manner")
+    assert "Untrained" not in test.dataframe[0].value
+    assert any("not the untrained model" in caption.value for caption in test.caption)
 
 
 def test_cells_of_the_comparison_have_differences_stars_and_intervals() -> None:

@@ -12,20 +12,12 @@ from lvm_probe.app.explorer import latent_probes, pitch_formants, time_plots
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
-from tests.app.conftest import quietly
 from tests.app.test_explorer_pages import infos, run
 
 RATE = 16_000
 needs_praat = pytest.mark.skipif(
     not pitch_formants.installed(), reason="needs praat-parselmouth: pip install 'lvm-probe[praat]'"
 )
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -> Path:
-    folder = tmp_path_factory.mktemp("utterance") / "table"
-    quietly("extract", "--ckpt", tiny, "--corpus", small, "--out", folder, "--samples", 2, "--device", "cpu")
-    return folder
 
 
 def test_phones_are_predicted_from_the_other_recordings(latents: Path) -> None:

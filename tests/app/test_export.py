@@ -109,7 +109,7 @@ def test_a_page_opens_from_a_file_and_plays(
         page.on("console", lambda said: problems.append(said.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(out.as_uri())
-        box = page.locator("canvas").bounding_box()
+        box = page.locator("#stage canvas").bounding_box()
         assert box is not None
         x, y = page.evaluate("place(X[5], Y[5])")
         page.mouse.click(box["x"] + x, box["y"] + y)
@@ -127,7 +127,7 @@ def test_a_page_opens_from_a_file_and_plays(
         assert page.evaluate("shownCount()") == page.evaluate(
             f"D.speaker.filter(one => one === '{SPEAKERS[1]}').length"
         )
-        page.locator("canvas").hover()
+        page.locator("#stage canvas").hover()
         page.mouse.wheel(0, -300)
         page.wait_for_function("view.k > 1")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -26,16 +26,6 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[CorpusRecording
 
 
 @pytest.fixture(scope="module")
-def model() -> SpeechModel:
-    """Random weights, larger than usual, so that the posterior does leave the prior."""
-    found = FAMILIES["cwvae"].seeded(preset("cwvae", "tiny").config, 7).eval()
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter *= 1.5
-    return found
-
-
-@pytest.fixture(scope="module")
 def measured(model: SpeechModel, recordings: list[CorpusRecording]) -> tuple[LayerDimensions, ...]:
     return measure_dimensions(model, recordings, draws=DRAWS)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from lvm_probe import InputError
 from lvm_probe.analysis.autocorrelation import integrated_time
@@ -25,16 +24,6 @@ DRAWS = 3
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return open_corpus(miniature.timit_nltk(tmp_path_factory.mktemp("corpus") / "timit"))
-
-
-@pytest.fixture(scope="module")
-def model() -> SpeechModel:
-    """Random weights, larger than usual, so that the posterior does leave the prior."""
-    found = FAMILIES["cwvae"].seeded(preset("cwvae", "tiny").config, 7).eval()
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter *= 1.5
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def show(inputs: ExplorerInputs) -> None:
     view = _controls(inputs, view)
     keep_view(view, _STATE)
     if not view.tables or not view.features or not view.protocols:
-        st.info("Choose at least one table, one feature and one protocol in the sidebar.")
+        st.info("Choose at least one table, one feature and one protocol.")
         return
     _show_comparison(inputs, view)
     st.subheader("Results")
@@ -79,44 +79,49 @@ def show(inputs: ExplorerInputs) -> None:
 
 
 def _controls(inputs: ExplorerInputs, view: QuestionsView) -> QuestionsView:
-    with st.sidebar:
-        names = list(inputs.tables)
-        tables: Sequence[str] = names[:1]
+    """What is asked, in a row that breaks on narrow screens."""
+    names = list(inputs.tables)
+    tables: Sequence[str] = names[:1]
+    with st.container(horizontal=True, gap="small"):
         if len(names) > 1:
             before = [name for name in view.tables if name in names]
-            tables = st.multiselect("Tables", names, default=before or names[:1], key="questions Tables")
+            tables = st.multiselect("Tables", names, default=before or names[:1], key="questions Tables", width=320)
         chosen = [inputs.tables[name] for name in tables or names[:1]]
         known = list(dict.fromkeys(name for table in chosen for name in feature_choices(table)))
         usual = list(dict.fromkeys([known[0], *(name for name in known if name == "mel")]))
         features = st.multiselect(
             "Features", known, default=[name for name in view.features if name in known] or usual,
-            format_func=lambda name: style.feature_style(name).label, key="questions Features",
+            format_func=lambda name: style.feature_style(name).label, key="questions Features", width=320,
         )  # fmt: skip
         by_method = _cache().get(("targets", chosen[0].path), partial(targets_by_method, chosen[0]))
         methods = list(by_method)
         at = methods.index(view.method) if view.method in methods else 0
-        method: Any = st.selectbox("Method", methods, at, format_func=METHODS.__getitem__, key="questions Method")
+        method: Any = st.selectbox(
+            "Method", methods, at, format_func=METHODS.__getitem__, key="questions Method", width=190
+        )
         targets = by_method[method]
         index = targets.index(view.target) if view.target in targets else 0
-        target: Any = st.selectbox("Target", targets, index=index, key=f"questions Target of {method}")
+        target: Any = st.selectbox("Target", targets, index=index, key=f"questions Target of {method}", width=145)
         possible = protocols_of(method, target, tables=len(names))
         same = (target, method) == (view.target, view.method)
         kept = [protocol for protocol in view.protocols if protocol in possible] if same else []
         protocols = st.multiselect(
             "Protocols", possible, default=kept or [default_protocol(target, method)],
-            format_func=PROTOCOL_TITLES.__getitem__, key=f"protocols {method} {target}",
+            format_func=PROTOCOL_TITLES.__getitem__, key=f"protocols {method} {target}", width=340,
             help="What is held out of the fit while a token is judged. `paper` holds nothing out, as Havtorn et al. "
             "(2022) did, which leaks. ABX fits nothing: its protocols say whose tokens are compared.",
         )  # fmt: skip
         test = view.test
         if "transfer" in protocols:
             at = names.index(test) if test in names else len(names) - 1
-            test = st.selectbox("Test table", names, at, key="questions Test", help="What the others are judged on.")
+            test = st.selectbox(
+                "Test table", names, at, key="questions Test", help="What the others are judged on.", width=190
+            )
         phones = view.phones
         if target in PHONEME_TARGETS:
             sets = phone_sets(chosen[0].tokens)
             at = sets.index(phones) if phones in sets else 0
-            phones = st.selectbox("Phone set", sets, index=at, key="questions Phones")
+            phones = st.selectbox("Phone set", sets, index=at, key="questions Phones", width=145)
     return replace(
         view, tables=tuple(tables), features=tuple(features), method=method, target=target,
         protocols=tuple(protocols), test=test, phones=phones,
@@ -148,8 +153,8 @@ def _show_comparison(inputs: ExplorerInputs, view: QuestionsView) -> None:
     key = ("comparison", table.path.absolute(), name, view.target, features, view.phones if folded else "")
     if BACKGROUND.get(key) is None:
         st.caption(
-            f"Are the features better than Mel at {plain(view.target)}? By every quick method, within one speaker and "
-            "across speakers."
+            f"Do these features predict the {plain(view.target)} better than Mel does? Asked by every quick method, "
+            "within one speaker and across speakers."
         )
         if not st.button("Compare", icon=":material/balance:"):
             return
