@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from pathlib import Path
@@ -111,6 +112,17 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"'{text}': give whole numbers from 1")
     return numbers
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """The type of options such as `--gain -20,0`: finite numbers, in the order given."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as -20,0") from None
+    if not all(math.isfinite(number) for number in found):
+        raise argparse.ArgumentTypeError(f"'{text}': give finite numbers")
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,12 +8,19 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import add_corpus, add_device, open_corpora, read_recordings, whole_numbers
+from lvm_probe.app.options import (
+    add_corpus,
+    add_device,
+    numbers,
+    open_corpora,
+    read_recordings,
+    whole_numbers,
+)
 from lvm_probe.app.output import Output, exclusive_output_folder, plural, print_changed_files
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.device import pick_device
@@ -21,6 +28,8 @@ from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
+    from lvm_probe.models.batches import Recording
+    from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.models.training.recipe import Preset
     from lvm_probe.models.training.trainer import Progress
     from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit
@@ -37,6 +46,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("family", metavar="FAMILY", help="model family (`probe models` lists them)")
     model.add_argument("--preset", default="small", help="size and training recipe (`probe models` lists them)")
+    model.add_argument(
+        "--start-from", metavar="CKPT", help="begin with the weights of this checkpoint, of the same family and sizes"
+    )
     model.add_argument(
         "--strides", type=whole_numbers, metavar="N,N", help="audio samples per step, lowest layer first, as 64,512"
     )
@@ -69,6 +81,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="share of each corpus's speakers held out for a test, which chooses nothing and is reported at the end; "
         "0 for none, as where the corpus has a test split of its own",
     )
+    corpus.add_argument(
+        "--weights",
+        type=numbers,
+        metavar="X,X",
+        help="how often to draw from each --corpus, relative to the length of its audio (default: equally)",
+    )
     output = parser.add_argument_group("output distribution")
     output.add_argument(
         "--likelihood",
@@ -79,8 +97,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
     output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
     training = parser.add_argument_group("training (defaults: the preset's)")
+    training.add_argument("--recipe", choices=("cpu", "gpu", "paper", "tiny"), help="recipe of another preset")
     training.add_argument("--updates", type=int, metavar="N", help="length of the training")
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
+    training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
+    training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
     training.add_argument(
         "--upper-free-nats", type=float, metavar="X", help="multiply the free nats of the layers above the lowest by X"
@@ -108,15 +129,18 @@ def run(args: argparse.Namespace) -> Output:
     preset, out = _preset(args), Path(args.out)
     from lvm_probe.models.families.dmol import Unconditional
     from lvm_probe.models.training.trainer import autocast
-    from lvm_probe.probing.corpora.training_corpora import check_disjoint, describe_training, merge
+    from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
     _check_run_folder(out, args.resume)
+    start = _starting_point(args, preset)
     rate = preset.config.sample_rate
     autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
     opened = open_corpora(args, rate)
     corpora = [_training_part(corpus, args.split) for corpus in opened]
     notices = [f"notice: {notice}" for notice in check_disjoint(corpora)]
     splits = [corpus.split_speakers(args.hold_out, args.test, args.seed) for corpus in corpora]
+    if start is not None:
+        notices += [f"notice: {notice}" for notice in check_unheard(start, corpora, splits)]
     training = read_recordings(merge([split.train for split in splits]), rate, args)
     validation = read_recordings(merge([split.validation for split in splits]), rate, args)
     tests = [read_recordings(split.test, rate, args) for split in splits if args.test]
@@ -125,12 +149,14 @@ def run(args: argparse.Namespace) -> Output:
         **describe_training(corpora, training.corpus, validation.corpus, merge([split.test for split in splits])),
         "versions": package_versions(),
     }
+    if start is not None:
+        provenance["started_from"] = {"name": start.name, "sha256": start.sha256} | start.provenance
     if args.family == Unconditional.family:  # has a direct fit, without updates
         document, text = _fit(args, preset, training, validation, provenance)
         further = []
     else:
         about = [*_parts(opened, splits), *notices]
-        document, text = _train(args, preset, training, validation, provenance, about)
+        document, text = _train(args, preset, start, training, validation, provenance, about)
         further = [f"next: probe extract --ckpt {out} --corpus ... --out latents/{out.name}"]
     tested, lines = _test(document["checkpoint"], tests, args)
     document |= tested
@@ -143,13 +169,17 @@ def run(args: argparse.Namespace) -> Output:
 def _preset(args: argparse.Namespace) -> Preset:
     """The preset with the changes that the options ask for."""
     from lvm_probe.models.registry import override_config, preset
+    from lvm_probe.models.training.recipe import RECIPES
 
     chosen = preset(args.family, args.preset)
-    recipe = {name: getattr(args, name) for name in ("updates", "batch", "learning_rate", "upper_free_nats")}
+    recipe = {name: getattr(args, name) for name in ("updates", "batch", "segment", "learning_rate", "upper_free_nats")}
     recipe = {name: value for name, value in recipe.items() if value is not None}
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
+    if args.quieter is not None:
+        recipe["quieter"] = args.quieter
+    basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
     output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
     config = override_config(
         chosen.config,
@@ -157,7 +187,7 @@ def _preset(args: argparse.Namespace) -> Preset:
         latents=args.latents or (),
         output={name: value for name, value in output.items() if value is not None},
     )
-    return replace(chosen, config=config, recipe=replace(chosen.recipe, **recipe))
+    return replace(chosen, config=config, recipe=replace(basis, **recipe))
 
 
 def _check_run_folder(out: Path, resume: bool) -> None:
@@ -170,6 +200,38 @@ def _check_run_folder(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: holds a run already; continue it with --resume or choose another --out")
     if not resume and (out / BEST).exists():
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
+
+
+def _starting_point(args: argparse.Namespace, preset: Preset) -> Checkpoint | None:
+    """The checkpoint at `--start-from`; its output keeps the normalisation that it was trained with."""
+    if args.start_from is None:
+        return None
+    from lvm_probe.models.checkpoints import checkpoint
+
+    start = checkpoint.load(args.start_from)
+    if start.model.family != args.family:
+        raise InputError(f"{start.path}: is of the family {start.model.family}, not {args.family}")
+    own, asked = asdict(start.model.config), asdict(preset.config)
+    for config in (own, asked):
+        config["output"] |= {"shift": 0.0, "scale": 1.0}
+    if different := [name for name in own if own[name] != asked[name]]:
+        raise InputError(
+            f"{start.path}: differs from --preset {args.preset} in {', '.join(different)}; choose the preset and the "
+            "options that it was trained with"
+        )
+    return start
+
+
+def _weights(args: argparse.Namespace, recordings: Sequence[Recording]) -> list[float] | None:
+    """How often to draw each recording, by its corpus."""
+    from lvm_probe.probing.corpora.training_corpora import prefixes
+
+    if args.weights is None:
+        return None
+    if len(args.weights) != len(args.corpus) or min(args.weights) <= 0:
+        raise InputError(f"--weights: give a positive number for each of the {len(args.corpus)} corpora")
+    by_prefix = list(zip(prefixes([Path(root) for root in args.corpus]), args.weights, strict=True))
+    return [next(weight for prefix, weight in by_prefix if r.name.startswith(prefix)) for r in recordings]
 
 
 def _training_part(corpus: Corpus, split: str | None) -> Corpus:
@@ -231,6 +293,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
 def _train(
     args: argparse.Namespace,
     preset: Preset,
+    start: Checkpoint | None,
     training: LoadedRecordings,
     validation: LoadedRecordings,
     provenance: dict[str, Any],
@@ -242,8 +305,11 @@ def _train(
     from lvm_probe.models.training import distributed
     from lvm_probe.models.training.trainer import Trainer, normalised_output
 
-    output = normalised_output(preset.config.output, training.recordings)
-    model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
+    if start is None:
+        output = normalised_output(preset.config.output, training.recordings)
+        model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
+    else:
+        model = start.model.train()
     device = pick_device(args.device)
     ranks = distributed.launch_processes(args.devices, device.type, preset.recipe.batch)
     trainer = Trainer(
@@ -258,6 +324,7 @@ def _train(
         compile=args.compile,
         group=ranks,
         provenance=provenance,
+        weights=_weights(args, training.recordings),
     )
     if args.resume:
         trainer.resume()

@@ -72,7 +72,7 @@ class CWVAEConfig(ModelConfig):
 
 
 _SMALL = Preset(
-    config=CWVAEConfig(latents=(64, 64), strides=(64, 512), width=192, hidden=192, front_width=96),
+    config=CWVAEConfig(latents=(64, 64), strides=(64, 512), width=192, hidden=192, front_width=64),
     recipe=SMALL,
     note="z=(64, 64), s=(64, 512); trains on two cores in about an hour",
 )

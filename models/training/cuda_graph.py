@@ -45,12 +45,19 @@ class GraphedUpdates:
         recordings: to train on; all of their audio is copied to the GPU.
         recipe: with segments, not whole utterances.
         seed: of batches and noise.
+        weights: how often each recording is drawn, relative to its length.
     """
 
     def __init__(
-        self, update: Update, model: SpeechModel, recordings: Sequence[Recording], recipe: Recipe, seed: int
+        self,
+        update: Update,
+        model: SpeechModel,
+        recordings: Sequence[Recording],
+        recipe: Recipe,
+        seed: int,
+        weights: Float64[np.ndarray, " recordings"] | None = None,
     ) -> None:
-        self._update, self._recipe, self._seed = update, recipe, seed
+        self._update, self._recipe, self._seed, self._weights = update, recipe, seed, weights
         self._device = device = model.parameter.device
         self._sizes = np.array([r.samples for r in recordings])
         self._first = np.cumsum(self._sizes) - self._sizes
@@ -79,7 +86,7 @@ class GraphedUpdates:
         Returns:
             What the update reports, on the GPU; the audio samples of the batch; and the numbers of its recordings.
         """
-        drawn = draw_segments(self._sizes, self._recipe, self._seed, number)
+        drawn = draw_segments(self._sizes, self._recipe, self._seed, number, self._weights)
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             self._starts.copy_(torch.from_numpy(self._first[drawn.recordings] + drawn.starts))

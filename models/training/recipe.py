@@ -19,7 +19,7 @@ class Recipe:
         updates: of the weights, in all.
         batch: segments or utterances per update.
         segment: audio samples, cut at random from the recordings; 0 for whole utterances in batches of similar length.
-        gain: range in dB of the gain that each segment gets before it is rounded to 16 bits again, uniform in dB.
+        quieter: each segment is made quieter by up to so many dB, uniformly, and rounded to 16 bits again.
         learning_rate: the highest.
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
@@ -47,7 +47,7 @@ class Recipe:
     batch: int
     segment: int
     learning_rate: float
-    gain: tuple[float, float] = (0.0, 0.0)
+    quieter: float = 0.0
     warm_up: int = 0
     cosine: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
@@ -63,10 +63,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.updates, self.batch, self.validate_every) < 1 or self.segment < 0 or self.learning_rate <= 0:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
-        if not -96 <= self.gain[0] <= self.gain[1] <= 96:
-            raise InputError(f"gain is a range in dB, lowest first, within 96 dB of zero; got {self.gain}")
-        if self.segment == 0 and self.gain != (0, 0):
-            raise InputError("gain applies to segments: give the recipe a length of segments")
+        if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):
+            raise InputError(f"quieter lies between 0 and 96 dB, and applies to segments only; got {self}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ GPU = replace(
     learning_rate=2e-3,
     warm_up=500,
     ema=0.999,
-    gain=(-20.0, 0.0),
+    quieter=20.0,
     free_nats=(4.0, 0.0, 0.8),
     validate_every=5_000,
 )
@@ -131,3 +129,6 @@ PAPER = Recipe(
 
 TINY = replace(SMALL, updates=40, batch=2, segment=4_096, warm_up=5, validate_every=20)
 """For tests: seconds."""
+
+RECIPES = {"cpu": SMALL, "gpu": GPU, "paper": PAPER, "tiny": TINY}
+"""By their names on the command line."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, Int16, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int16, Int64
 from torch import Tensor
 
 from lvm_probe.models.batches import Recording, collate
@@ -31,14 +31,21 @@ class Segments(NamedTuple):
     gains: Float32[np.ndarray, " rows"]
 
 
-def draw_segments(sizes: Int64[np.ndarray, " recordings"], recipe: Recipe, seed: int, update: int) -> Segments:
+def draw_segments(
+    sizes: Int64[np.ndarray, " recordings"],
+    recipe: Recipe,
+    seed: int,
+    update: int,
+    weights: Float64[np.ndarray, " recordings"] | None = None,
+) -> Segments:
     """Segments from uniformly random positions in all the audio.
 
     Args:
         sizes: audio samples of each recording.
-        recipe: its batch size, length of segments and gain.
+        recipe: its batch size, length of segments and how much quieter they get.
         seed: of the run.
         update: the number of this update.
+        weights: how often each recording is drawn, relative to its length; equally without.
 
     Example:
         >>> from lvm_probe.models.training.recipe import SMALL
@@ -46,11 +53,12 @@ def draw_segments(sizes: Int64[np.ndarray, " recordings"], recipe: Recipe, seed:
         np.int64(16384)
     """
     random = np.random.default_rng((seed, update))
-    chosen = random.choice(len(sizes), recipe.batch, p=sizes / sizes.sum())
+    shares = sizes if weights is None else sizes * weights
+    chosen = random.choice(len(sizes), recipe.batch, p=shares / shares.sum())
     lengths = np.minimum(sizes[chosen], recipe.segment)
     starts = random.integers(sizes[chosen] - lengths + 1)
-    decibels = random.uniform(*recipe.gain, recipe.batch)
-    return Segments(chosen, starts, lengths, (10 ** (decibels / 20)).astype(np.float32))
+    decibels = random.uniform(0, recipe.quieter, recipe.batch)
+    return Segments(chosen, starts, lengths, (10 ** (-decibels / 20)).astype(np.float32))
 
 
 def with_gain(pcm: Int16[Tensor, "rows samples"], gains: Float[Tensor, " rows"]) -> Int16[Tensor, "rows samples"]:
@@ -60,15 +68,20 @@ def with_gain(pcm: Int16[Tensor, "rows samples"], gains: Float[Tensor, " rows"])
 
 
 def training_batch(
-    recordings: Sequence[Recording], recipe: Recipe, seed: int, update: int
+    recordings: Sequence[Recording],
+    recipe: Recipe,
+    seed: int,
+    update: int,
+    weights: Float64[np.ndarray, " recordings"] | None = None,
 ) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
     """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
 
     Args:
         recordings: to train on.
-        recipe: its batch size, length of segments and gain.
+        recipe: its batch size, length of segments and how much quieter they get.
         seed: of the run.
         update: the number of this update.
+        weights: how often each recording is drawn, relative to its length; only of segments.
 
     Returns:
         Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
@@ -80,7 +93,7 @@ def training_batch(
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
         return *collate(chosen), [r.name for r in chosen]
-    drawn = draw_segments(sizes, recipe, seed, update)
+    drawn = draw_segments(sizes, recipe, seed, update, weights)
     pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
     for row, i, start, length in zip(pcm, *drawn[:3], strict=True):
         row[:length] = torch.from_numpy(check_pcm(recordings[i].read(int(start), int(start + length))))

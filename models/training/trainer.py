@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int, Int16
 from torch import Tensor
@@ -123,6 +124,7 @@ class Trainer:
         compile: whether to compile `encode` and `decode`.
         group: the processes that share each batch.
         provenance: what the checkpoint's metadata shall say besides.
+        weights: how often each recording is drawn, relative to its length; equally without.
 
     Raises:
         InputError: if there are no recordings to train on or to validate with.
@@ -157,7 +159,10 @@ class Trainer:
         compile: bool = False,
         group: ProcessGroup | None = None,
         provenance: Mapping[str, Any] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
+        if weights is not None and recipe.segment == 0:
+            raise InputError("weights are for segments; this recipe trains on whole recordings")
         if not train or not validation:
             raise InputError("training and validation both need at least one recording: hold fewer speakers out")
         self.group = group or ProcessGroup()
@@ -166,6 +171,7 @@ class Trainer:
         self.seed, self.precision = seed, precision
         self.train, self.validation = train, validation
         self.provenance = dict(provenance or {})
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.average = copy.deepcopy(model)
         if compile:  # not `infer`: there is nothing to compile in loops with a hand-written backward pass
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
@@ -184,7 +190,7 @@ class Trainer:
         self.log = CsvLog(out, len(model.latents))
         # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
         whole = cuda and recipe.segment > 0 and self.group.size == 1
-        self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed) if whole else None
+        self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed, self.weights) if whole else None
 
     def step(self) -> float:
         """Make one update.
@@ -200,7 +206,7 @@ class Trainer:
             found, samples, chosen = self._graphed(self.update, schedule)
             names = [self.train[i].name for i in chosen]
         else:
-            pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update)
+            pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update, self.weights)
             samples = int(lengths.sum())
             generator = utterance_generator(self.seed, f"update {self.update}")
             noise = self.model.noise(pcm.shape[1], len(pcm), generator)
@@ -379,7 +385,9 @@ class Trainer:
     def _identity(self) -> str:
         """Differs between runs with another model, recipe, seed or corpus."""
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
-        described = (self.model.family, asdict(self.model.config), asdict(self.recipe), self.seed, recordings)
+        weights = None if self.weights is None else self.weights.tolist()
+        begun = (self.seed, self.provenance.get("started_from"))
+        described = (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
         return hashlib.sha256(repr(described).encode()).hexdigest()
 
     def _validate(self, events: EventFile) -> Evaluation:

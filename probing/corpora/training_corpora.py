@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lvm_probe import InputError
-from lvm_probe.probing.corpora.corpus import Corpus, abbreviated
+from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit, abbreviated
 
 PUBLISHED = ("librispeech", "timit")
 """Layouts of published corpora, in which a speaker's id means the same person in whichever folder it is."""
@@ -90,6 +91,32 @@ def check_disjoint(corpora: Sequence[Corpus]) -> list[str]:
             f"{a.root} and {b.root}: speakers of one name ({abbreviated(names, 3)}) are taken for different people; "
             "if they are not, give one folder that holds both"
         )
+    return notices
+
+
+def check_unheard(start: Checkpoint, corpora: Sequence[Corpus], splits: Sequence[SpeakerSplit]) -> list[str]:
+    """Make sure that a checkpoint that a training begins with was not itself trained on the speakers held out.
+
+    Returns:
+        One line for each corpus of which it has heard speakers that are to choose the checkpoint.
+
+    Raises:
+        InputError: it was trained on speakers held out for the test.
+    """
+    notices = []
+    for corpus, split in zip(corpora, splits, strict=True):
+        heard = speakers_of(corpus, start.provenance)["train"]
+        tested = sorted(heard & {speaker.id for speaker in split.test.speakers})
+        if tested:
+            raise InputError(
+                f"{start.path}: was trained on {len(tested)} of the test speakers of {corpus.root} "
+                f"({abbreviated(tested, 3)}); begin with another checkpoint, or with --test 0"
+            )
+        if chosen := sorted(heard & {speaker.id for speaker in split.validation.speakers}):
+            notices.append(
+                f"{start.path}: was trained on {len(chosen)} of the validation speakers of {corpus.root} "
+                f"({abbreviated(chosen, 3)}), so their bound is too good"
+            )
     return notices
 
 

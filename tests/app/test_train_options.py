@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.training.recipe import GPU
 from lvm_probe.probing.corpora.demo import CORPUS
 from tests.app.conftest import TINY, Probe, Refusal
 
@@ -45,11 +46,48 @@ def test_a_mixture_without_a_network_is_fitted_without_updates(probe: Probe, tmp
         ("vrnn", ["--likelihood", "gaussian", "--min-std", "0"], "must be positive"),
         ("vrnn", ["--devices", "0"], "--devices 0"),
         ("vrnn", ["--devices", "8"], "does not fill 8 devices"),
+        ("vrnn", ["--quieter", "-6"], "between 0 and 96 dB"),
+        ("vrnn", ["--recipe", "paper", "--quieter", "6"], "applies to segments only"),
+        ("vrnn", ["--weights", "2,1"], "each of the 1 corpora"),
+        ("vrnn", ["--weights", "-1"], "positive number"),
     ],
 )
 def test_bad_shapes(family: str, more: list[str], says: str, refused: Refusal, tmp_path: Path) -> None:
     assert says in refused("train", family, "--corpus", CORPUS, "--out", tmp_path / "run", *TINY, *more)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_of_another_preset_and_changes_to_it(probe: Probe, tmp_path: Path) -> None:
+    changed = ("--segment", "2048", "--quieter", "12", "--updates", "2", "--batch", "2")
+    probe("train", "cwvae", "--corpus", CORPUS, "--out", tmp_path / "run", *TINY, "--recipe", "gpu", *changed)
+    recipe = checkpoint.load(tmp_path / "run").provenance["recipe"]
+    assert (recipe["segment"], recipe["quieter"], recipe["updates"]) == (2048, 12.0, 2)
+    assert recipe["learning_rate"] == GPU.learning_rate
+
+
+def test_training_goes_on_from_the_weights_of_a_checkpoint(
+    probe: Probe, refused: Refusal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ("train", "cwvae", "--corpus", CORPUS)
+    probe(*train, "--out", tmp_path / "first", *TINY)
+    first = checkpoint.load(tmp_path / "first")
+    small = ("--learning-rate", "1e-12", "--start-from", tmp_path / "first")
+    probe(*train, "--out", tmp_path / "second", *TINY, *small)
+    second = checkpoint.load(tmp_path / "second")
+    for ours, wanted in zip(second.model.parameters(), first.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-6)
+    assert second.provenance["started_from"]["sha256"] == first.sha256
+    # With another seed other speakers are held out, whom the first training has heard.
+    message = refused(*train, "--out", tmp_path / "third", *TINY, *small, "--seed", "1")
+    assert "of the test speakers" in message
+    probe(*train, "--out", tmp_path / "fourth", *TINY, *small, "--seed", "1", "--test", "0")
+    assert "validation speakers" in capsys.readouterr().err
+    assert "differs from --preset small in latents" in refused(
+        *train, "--out", tmp_path / "fifth", "--preset", "small", "--start-from", tmp_path / "first"
+    )
+    assert "family cwvae, not vrnn" in refused(
+        "train", "vrnn", "--corpus", CORPUS, "--out", tmp_path / "sixth", *TINY, "--start-from", tmp_path / "first"
+    )
 
 
 def test_two_processes_get_the_gradients_of_one(tmp_path: Path) -> None:

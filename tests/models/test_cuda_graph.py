@@ -22,7 +22,7 @@ TINY = replace(
     updates=12,
     segment=1000,
     batch=3,
-    gain=(-12.0, 3.0),
+    quieter=12.0,
     validate_every=100,
     warm_up=3,
     auxiliary=(
@@ -110,11 +110,11 @@ def test_what_a_graph_cuts_from_the_audio_is_the_batch_of_the_plain_loop(graphed
 
 def test_gains_are_uniform_in_decibels_and_round_to_16_bits() -> None:
     sizes = np.array([5000, 4000])
-    recipe = replace(TINY, batch=4000, gain=(-20.0, 6.0))
+    recipe = replace(TINY, batch=4000, quieter=20.0)
     decibels = 20 * np.log10(draw_segments(sizes, recipe, 0, 0).gains)
-    assert -20 <= decibels.min() < -19.9
-    assert 5.9 < decibels.max() <= 6.001
-    assert abs(decibels.mean() + 7) < 4 * 26 / np.sqrt(12 * 4000)
-    assert (draw_segments(sizes, replace(recipe, gain=(0.0, 0.0)), 0, 0).gains == 1).all()
+    assert -20.001 <= decibels.min() < -19.9
+    assert -0.1 < decibels.max() <= 0
+    assert abs(decibels.mean() + 10) < 4 * 20 / np.sqrt(12 * 4000)
+    assert (draw_segments(sizes, replace(recipe, quieter=0.0), 0, 0).gains == 1).all()
     pcm = torch.tensor([[100, -101, 32_767], [3, 5, -32_768]], dtype=torch.int16)
     assert with_gain(pcm, torch.tensor([0.5, 2.0])).tolist() == [[50, -50, 16_384], [6, 10, -32_768]]

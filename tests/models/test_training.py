@@ -157,6 +157,17 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
     assert 5450 < max(starts) <= 5500
 
 
+def test_weights_change_how_often_a_recording_is_drawn(tmp_path) -> None:
+    takes = [miniature.take("a", 2000), miniature.take("b", 1000)]
+    recipe, weights = replace(TINY, segment=500, batch=4), np.array([1.0, 6.0])
+    names = [name for update in range(500) for name in training_batch(takes, recipe, 0, update, weights)[2]]
+    # b has a third of the audio and six times the weight: 6 / 8 of the draws, within four standard errors
+    assert abs(names.count("b") / 2000 - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 2000)
+    whole = replace(TINY, segment=0)
+    with pytest.raises(InputError, match="weights are for segments"):
+        Trainer(miniature.model("cwvae-1"), whole, TRAIN, VALIDATION, tmp_path, weights=[1.0, 1.0, 1.0])
+
+
 def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
     pcm, lengths, names = training_batch([miniature.take("a", 1024)], TINY, 0, 0)
     assert names == ["a", "a"]
