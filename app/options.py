@@ -36,11 +36,16 @@ def add_device(group: argparse._ActionsContainer) -> None:
 
 
 def add_corpus(
-    parser: argparse.ArgumentParser, *, required: bool = True, help: str = "folder of the corpus"
+    parser: argparse.ArgumentParser,
+    *,
+    required: bool = True,
+    repeatable: bool = False,
+    help: str = "folder of the corpus",
 ) -> argparse._ArgumentGroup:
-    """The group of `--corpus` and the options of how to read it; see `open_corpus`."""
+    """The group of `--corpus` and the options of how to read it; see `open_corpus`, or if repeatable `open_corpora`."""
     group = parser.add_argument_group("corpus")
-    group.add_argument("--corpus", required=required, metavar="PATH", help=help)
+    action = "append" if repeatable else "store"
+    group.add_argument("--corpus", required=required, action=action, metavar="PATH", help=help)
     add_reading(group)
     return group
 
@@ -115,10 +120,22 @@ def names(text: str) -> tuple[str, ...]:
 
 def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_problems: bool = True) -> Corpus:
     """The corpus at `--corpus`; its problems are printed on standard error."""
+    return _open(args.corpus, args, sample_rate, print_problems)
+
+
+def open_corpora(args: argparse.Namespace, sample_rate: int) -> list[Corpus]:
+    """The corpora at a repeatable `--corpus`, all read by the same options; refuses a folder that is given twice."""
+    from lvm_probe.probing.corpora.training_corpora import prefixes
+
+    prefixes([Path(path) for path in args.corpus])
+    return [_open(path, args, sample_rate, print_problems=True) for path in args.corpus]
+
+
+def _open(path: str, args: argparse.Namespace, sample_rate: int, print_problems: bool) -> Corpus:
     from lvm_probe.probing import corpora
 
     corpus = corpora.open_corpus(
-        Path(args.corpus),
+        Path(path),
         layout=args.layout,
         strict=args.strict,
         resample=not args.no_resample,
@@ -133,7 +150,7 @@ def open_corpus(args: argparse.Namespace, sample_rate: int = 16_000, *, print_pr
             print(f"{problem.severity}: {problem}", file=sys.stderr)
         if len(corpus.problems) > SHOWN_PROBLEMS:
             more = len(corpus.problems) - SHOWN_PROBLEMS
-            print(f"... and {more} more: probe corpus {args.corpus}", file=sys.stderr)
+            print(f"... and {more} more: probe corpus {path}", file=sys.stderr)
     return corpus
 
 

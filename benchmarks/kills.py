@@ -225,7 +225,7 @@ def partial_figures(out: Path) -> dict[str, Any]:
 def jobs(checkpoint: Path, corpus: Path, latents: Path, pieces: Sequence[str]) -> list[Job]:
     """Small jobs that take a few seconds at most."""
     tiny = ("--preset", "tiny", "--updates", "24", "--batch", "1", "--precision", "fp32", "--device", "cpu")
-    train = ("train", "cwvae", "--corpus", str(corpus), "--hold-out", "0.5", *tiny)
+    train = ("train", "cwvae", "--corpus", str(corpus), "--hold-out", "0.5", "--test", "0", *tiny)
     extract = ("extract", "--ckpt", str(checkpoint), "--corpus", str(corpus), "--samples", "1", "--device", "cpu")
     figures = ("figures", "--latents", str(latents), "--permutations", "1", "--device", "cpu")
     figures += tuple(word for name in pieces for word in ("--only", name))

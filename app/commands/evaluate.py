@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
-from lvm_probe.app.output import Output
+from lvm_probe.app.output import Output, plural
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.progress import bar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
+    from lvm_probe.probing.corpora.training_corpora import Parts
 
 SUMMARY = "likelihood of a corpus under one or several models, in bits per frame"
 EXAMPLES = (
@@ -40,8 +42,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument(
         "--split",
         metavar="NAME",
-        help="a split of the corpus, or `validation`: the speakers held out when the checkpoint was trained on this "
-        "corpus (default: all)",
+        help="a split of the corpus, or `validation` or `test`: the speakers held out for it when the checkpoint was "
+        "trained on this corpus, also checkpoint:test where the corpus has such a split itself (default: all)",
     )
     bounds = parser.add_argument_group("bounds")
     bounds.add_argument(
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> Output:
     """Evaluate each model on the same recordings; one document, or a table if there are several models."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.baselines import BASELINES
+    from lvm_probe.probing.corpora.training_corpora import speakers_of
 
     files = [Path(name) for name in args.out or []]
     for file in files:
@@ -89,9 +92,13 @@ def run(args: argparse.Namespace) -> Output:
             f"{', '.join(names)}: trained at different sample rates ({', '.join(map(str, rates))} Hz); "
             "evaluate them one by one"
         )
-    corpus = _select(open_corpus(args, rates[0]), args.split, models)
-    reading = read_recordings(corpus, rates[0], args)
+    whole = open_corpus(args, rates[0])
+    parts = {found.path: speakers_of(whole, found.provenance) for found in models}
+    reading = read_recordings(_select(whole, args.split, parts), rates[0], args)
     documents, texts = zip(*(_evaluate(name, loaded[name], reading, rates[0], args) for name in names), strict=True)
+    for name, document in zip(names, documents, strict=True):
+        if found := loaded[name]:
+            document["warnings"] += _warnings(reading.corpus, parts[found.path], args.split)
     speakers, several = len(reading.corpus.speakers), len(documents) > 1
     lines = [texts[0]]
     if several or files:
@@ -107,25 +114,49 @@ def run(args: argparse.Namespace) -> Output:
     return Output(document | {"wrote": [str(file) for file in files]}, "\n".join(lines))
 
 
-def _select(corpus: Corpus, split: str | None, models: Sequence[Checkpoint]) -> Corpus:
-    """The split asked for; `validation` is the speakers that every model held out, if they are the same."""
-    if split != "validation" or "validation" in corpus.splits:
-        return corpus.select(split=split) if split else corpus
-    if not models:
-        raise InputError("--split validation: name a checkpoint too, for these are the speakers that it held out")
-    held_out = {found.path: set(found.provenance.get("validation_speakers", [])) for found in models}
-    first = held_out[models[0].path]
-    for path, speakers in held_out.items():
-        if not speakers or not speakers <= {speaker.id for speaker in corpus.speakers}:
+def _select(corpus: Corpus, split: str | None, parts: Mapping[Path, Parts]) -> Corpus:
+    """The split asked for: one of the corpus, or the speakers that the checkpoints held out.
+
+    `parts` is by the checkpoints' paths. The first that held some out says which; no other may be trained on them.
+    """
+    part = (split or "").removeprefix("checkpoint:")
+    if split is None or part not in ("validation", "test"):
+        return corpus.select(split=split)
+    if split in corpus.splits:
+        for path, of in parts.items():
+            if of[part]:
+                held_out = f"checkpoint:{part} are the {plural(len(of[part]), 'speaker')} that {path} held out"
+                print(f"notice: --split {split} is {corpus.root}'s own; {held_out}", file=sys.stderr)
+        return corpus.select(split=split)
+    if not parts:
+        raise InputError(f"--split {split}: name a checkpoint too, for these are the speakers that it held out")
+    chosen_by, chosen = next(((path, of[part]) for path, of in parts.items() if of[part]), (None, set[str]()))
+    for path, of in parts.items():
+        if not any(of.values()):
             raise InputError(
-                f"{corpus.root}: not the corpus that {path} was trained on: its validation speakers are missing here"
+                f"{corpus.root}: not the corpus that {path} was trained on, or not all of it: speakers that it was "
+                f"trained on or that it held out are missing here"
             )
-        if speakers != first:
+        if chosen_by is None:
+            others = ", ".join(name for name in ("validation", "test") if of[name]) or "none"
+            raise InputError(f"{path}: held no speakers out for --split {split} (held out for: {others})")
+        if chosen & of["train"]:
             raise InputError(
-                f"{path}: held out other speakers than {models[0].path}, and may have been trained on those; "
+                f"{path}: held out other speakers than {chosen_by}, and was trained on some of those; "
                 "evaluate them one by one, or on another corpus"
             )
-    return corpus.select(speakers=sorted(first))
+    return corpus.select(speakers=chosen)
+
+
+def _warnings(corpus: Corpus, of: Parts, split: str | None) -> list[str]:
+    """What makes the figures of a model better than they would be for other speakers."""
+    speakers = {speaker.id for speaker in corpus.speakers}
+    trained, chose = len(speakers & of["train"]), len(speakers & of["validation"])
+    if trained:
+        return [f"trained on {trained:,} of these {plural(len(speakers), 'speaker')}"]
+    if chose and split not in ("validation", "checkpoint:validation"):
+        return [f"its checkpoint was chosen by {chose:,} of these {plural(len(speakers), 'speaker')}"]
+    return []
 
 
 def _evaluate(

@@ -7,14 +7,14 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import add_corpus, add_device, open_corpus, read_recordings, whole_numbers
-from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.app.options import add_corpus, add_device, open_corpora, read_recordings, whole_numbers
+from lvm_probe.app.output import Output, exclusive_output_folder, plural, print_changed_files
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
@@ -23,7 +23,7 @@ from lvm_probe.probing.progress import bar
 if TYPE_CHECKING:
     from lvm_probe.models.training.recipe import Preset
     from lvm_probe.models.training.trainer import Progress
-    from lvm_probe.probing.corpora.corpus import Corpus
+    from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
 SUMMARY = "train a model and keep the checkpoint with the best validation bound"
@@ -43,12 +43,31 @@ def options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--latents", type=whole_numbers, metavar="N,N", help="latent dimensions, lowest layer first, as 128,64"
     )
-    corpus = add_corpus(parser)
-    corpus.add_argument(
-        "--split", metavar="NAME", help="split to train on (default: train, or everything if the corpus has no splits)"
+    corpus = add_corpus(
+        parser,
+        repeatable=True,
+        help="folder of the corpus; repeatable, to train on several, all of which the options here apply to",
     )
     corpus.add_argument(
-        "--hold-out", type=float, default=0.1, metavar="SHARE", help="share of the speakers held out for validation"
+        "--split",
+        metavar="NAME",
+        help="split to train on (default: train, or everything if the corpus has no splits; for several splits give "
+        "the folder of each as a --corpus)",
+    )
+    corpus.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of each corpus's speakers held out for validation, which chooses the checkpoint",
+    )
+    corpus.add_argument(
+        "--test",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of each corpus's speakers held out for a test, which chooses nothing and is reported at the end; "
+        "0 for none, as where the corpus has a test split of its own",
     )
     output = parser.add_argument_group("output distribution")
     output.add_argument(
@@ -88,29 +107,37 @@ def run(args: argparse.Namespace) -> Output:
     """Train, or continue a run; the document has the best checkpoint and its validation figures."""
     preset, out = _preset(args), Path(args.out)
     from lvm_probe.models.families.dmol import Unconditional
+    from lvm_probe.models.training.trainer import autocast
+    from lvm_probe.probing.corpora.training_corpora import check_disjoint, describe_training, merge
 
     _check_run_folder(out, args.resume)
     rate = preset.config.sample_rate
-    corpus = _training_part(args, rate)
-    parts = corpus.split_speakers(args.hold_out, 0, args.seed)
-    training, validation = (read_recordings(part, rate, args) for part in parts[:2])
+    autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
+    opened = open_corpora(args, rate)
+    corpora = [_training_part(corpus, args.split) for corpus in opened]
+    notices = [f"notice: {notice}" for notice in check_disjoint(corpora)]
+    splits = [corpus.split_speakers(args.hold_out, args.test, args.seed) for corpus in corpora]
+    training = read_recordings(merge([split.train for split in splits]), rate, args)
+    validation = read_recordings(merge([split.validation for split in splits]), rate, args)
+    tests = [read_recordings(split.test, rate, args) for split in splits if args.test]
     provenance = {
         "preset": args.preset,
-        "corpus": corpus.name,
-        "corpus_fingerprint": corpus.fingerprint(),
-        "train_seconds": round(training.corpus.seconds, 1),
-        "train_speakers": [speaker.id for speaker in training.corpus.speakers],
-        "validation_speakers": [speaker.id for speaker in validation.corpus.speakers],
+        **describe_training(corpora, training.corpus, validation.corpus, merge([split.test for split in splits])),
         "versions": package_versions(),
     }
-    if args.family == Unconditional.family:  # has a a direct fit, without updates
+    if args.family == Unconditional.family:  # has a direct fit, without updates
         document, text = _fit(args, preset, training, validation, provenance)
+        further = []
     else:
-        document, text = _train(args, preset, training, validation, provenance)
-    both = replace(training.corpus, utterances=(*training.corpus.utterances, *validation.corpus.utterances))
-    document["left_out"] = [*training.left_out, *validation.left_out]
-    document["changed"] = print_changed_files(both)
-    return Output(document, "\n".join([text, *(f"warning: {warning}" for warning in document["warnings"])]))
+        about = [*_parts(opened, splits), *notices]
+        document, text = _train(args, preset, training, validation, provenance, about)
+        further = [f"next: probe extract --ckpt {out} --corpus ... --out latents/{out.name}"]
+    tested, lines = _test(document["checkpoint"], tests, args)
+    document |= tested
+    document["left_out"] = [line for read in (training, validation, *tests) for line in read.left_out]
+    document["changed"] = print_changed_files(merge(corpora), document["left_out"])
+    lines += [f"warning: {warning}" for warning in document["warnings"]]
+    return Output(document, "\n".join([text, *lines, *further]))
 
 
 def _preset(args: argparse.Namespace) -> Preset:
@@ -145,13 +172,60 @@ def _check_run_folder(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: holds a checkpoint already; choose another --out")
 
 
-def _training_part(args: argparse.Namespace, sample_rate: int) -> Corpus:
+def _training_part(corpus: Corpus, split: str | None) -> Corpus:
     """The split to train on; a test split is never taken unasked."""
-    corpus = open_corpus(args, sample_rate)
-    split = args.split or ("train" if "train" in corpus.splits else None)
+    split = split or ("train" if "train" in corpus.splits else None)
     if split is None and len(corpus.splits) > 1:
         raise InputError(f"{corpus.root}: splits {', '.join(corpus.splits)}; name the one to train on with --split")
     return corpus.select(split=split) if split else corpus
+
+
+def _parts(corpora: Sequence[Corpus], splits: Sequence[SpeakerSplit]) -> list[str]:
+    """One line for each corpus: what of it is used for what."""
+    lines = []
+    for corpus, parts in zip(corpora, splits, strict=True):
+        used = parts.train.only_split
+        unused = [f"split {split} is not used" for split in corpus.splits if used is not None and split != used]
+        counts = [
+            f"{plural(len(part.speakers), 'speaker')} ({part.seconds / 60:.1f} minutes) for {name}"
+            for name, part in zip(("training", "validation", "test"), parts, strict=True)
+            if part.utterances
+        ]
+        lines.append(f"{corpus.root}{f', split {used}' if used else ''}: {', '.join(counts + unused)}")
+    return lines
+
+
+def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The bound of the best checkpoint on the test speakers, of each corpus and of all."""
+    from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.likelihood.elbo import evaluate
+    from lvm_probe.models.likelihood.summary import summary
+
+    if not tests:
+        return {"test_bits_per_frame": None, "test": []}, []
+    model = checkpoint.load(path).model.to(pick_device(args.device))
+    rate = model.config.sample_rate
+    rows: list[dict[str, Any]] = []
+    lines = []
+    for test in tests:
+        with bar(test.corpus.seconds, "test", delay=1) as advance:
+            result = evaluate(model, test.recordings, seed=args.seed, progress=lambda n: advance(n / rate))
+        rows.append(
+            {
+                "corpus": str(test.corpus.root),
+                "speakers": len(test.corpus.speakers),
+                "frames": result.samples,
+                "bits_per_frame": result.bits_per_frame,
+                "pcm_bits_per_frame": result.pcm_bits_per_frame,
+            }
+        )
+        speakers = plural(len(test.corpus.speakers), "test speaker")
+        lines.append(f"{speakers} of {test.corpus.root}, which chose nothing: {summary(result)}")
+    frames = sum(row["frames"] for row in rows)
+    bits = sum(row["frames"] * row["bits_per_frame"] for row in rows) / frames
+    if len(rows) > 1:
+        lines.append(f"all test speakers: {bits:.3f} bits per frame")
+    return {"test_bits_per_frame": bits, "test": rows}, lines
 
 
 def _train(
@@ -160,8 +234,9 @@ def _train(
     training: LoadedRecordings,
     validation: LoadedRecordings,
     provenance: dict[str, Any],
+    about: Sequence[str],
 ) -> tuple[dict[str, Any], str]:
-    """Train by gradient descent, on several processes where asked."""
+    """Train by gradient descent, on several processes where asked; `about` is printed when training begins."""
     from lvm_probe.models.likelihood.summary import collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
@@ -189,6 +264,8 @@ def _train(
     if ranks.rank:  # the first process reports
         trainer.run(lambda progress: None)
         sys.exit(0)
+    for line in about:
+        print(line, file=sys.stderr)
     with _training_bar(trainer.update, preset.recipe.updates) as report:
         best = trainer.run(report)
     document = {
@@ -202,8 +279,7 @@ def _train(
     }
     text = (
         f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound "
-        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}\nnext: probe extract --ckpt {args.out} --corpus ... "
-        f"--out latents/{Path(args.out).name}"
+        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}"
     )
     return document, text
 

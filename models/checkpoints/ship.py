@@ -19,7 +19,11 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
     p: dict[str, Any] = loaded.provenance
     config = loaded.model.config
     parameters = sum(x.numel() for x in loaded.model.parameters())
-    speakers, held_out = len(p.get("train_speakers", [])), len(p.get("validation_speakers", []))
+    train, validation, test = (len(p.get(f"{part}_speakers", [])) for part in ("train", "validation", "test"))
+    corpora = "; ".join(
+        f"{c['prefix'].rstrip('/') or c['corpus']} (layout {c['corpus']}): {c['train_seconds']} s"
+        for c in p.get("corpora", [])
+    )
     return f"""# {name}
 
 | | |
@@ -27,14 +31,18 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
 | family | {loaded.model.family}, preset `{p.get("preset")}` |
 | latents and strides | {loaded.model.latents} at {loaded.model.strides} samples of {config.sample_rate} Hz |
 | parameters | {parameters:,}, stored in half precision |
-| trained on | {p.get("corpus")}: {p.get("train_seconds")} s of {speakers} speakers; {held_out} speakers held out |
+| trained on | {corpora or p.get("corpus")}; {p.get("train_seconds")} s of {train} speakers |
+| held out | {validation} speakers for validation, {test} for test |
 | training | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |
 | recipe | `{json.dumps(p.get("recipe"))}` |
 | seed | {p.get("seed")} |
-| validation | {p.get("validation_bits_per_frame"):.4f} bits per frame on the held-out speakers (single precision) |
+| validation | {p.get("validation_bits_per_frame"):.4f} bits per frame on the validation speakers (single precision) |
+| test | by `probe evaluate --ckpt {name} --split test` |
 | versions | `{json.dumps(p.get("versions"))}` |
 
-Held-out speakers: {", ".join(p.get("validation_speakers", []))}.
+Validation speakers: {", ".join(p.get("validation_speakers", []))}.
+
+Test speakers: {", ".join(p.get("test_speakers", []))}.
 """
 
 

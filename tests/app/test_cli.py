@@ -93,7 +93,7 @@ def test_other_families_train_evaluate_and_extract(
     family: str, layers: set[str], small: Path, probe: Probe, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    trained = probe("train", family, "--corpus", small, "--out", run, "--hold-out", 0.5, *TINY)
+    trained = probe("train", family, "--corpus", small, "--out", run, "--hold-out", 0.5, "--test", 0, *TINY)
     assert trained["updates"] == 6
     result = probe("evaluate", "--ckpt", run, "--corpus", small, "--split", "validation")
     assert result["kl_bits_per_frame"].keys() == layers
@@ -391,7 +391,7 @@ def test_runs_are_neither_overwritten_nor_invented(trained: Path, refused: Refus
     assert "give the same options" in refused(*argv, trained, "--resume", "--seed", 1)
     assert "no last.safetensors to resume from; leave out --resume" in refused(*argv, tmp_path / "new", "--resume")
     assert "must lie between 0 and 1" in refused(*argv, tmp_path / "new", "--hold-out", 1.5)
-    assert "leaves none to train on" in refused(*argv, tmp_path / "new", "--hold-out", 0.99)
+    assert "none remains to train on" in refused(*argv, tmp_path / "new", "--hold-out", 0.99)
     assert not (tmp_path / "new").exists()
     shutil.copy(trained / "best.safetensors", tmp_path)
     assert f"{tmp_path}: holds a checkpoint already" in refused(*argv, tmp_path)
@@ -488,7 +488,7 @@ def test_a_recording_damaged_inside(
     miniature.zero_the_middle(damaged)
     assert probe("corpus", root)["utterances"] == 4
     evaluating = ("evaluate", "--ckpt", tiny, "--corpus", root)
-    training = ("train", "cwvae", "--corpus", root, "--out", tmp_path / "run", *TINY)
+    training = ("train", "cwvae", "--corpus", root, "--test", 0, "--out", tmp_path / "run", *TINY)
     extracting = ("extract", "--ckpt", tiny, "--corpus", root, "--out", tmp_path / "t", "--samples", 1)
     for argv in (evaluating, training, (*extracting, "--units", "utterance")):
         assert f"{damaged}: damaged" in refused(*argv, "--strict")

@@ -22,7 +22,7 @@ BY_NAME = {
 }
 QUICK = {
     "export": ["--max-tokens", "20"],
-    "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5"],
+    "train": ["--preset", "tiny", "--updates", "2", "--hold-out", "0.5", "--test", "0"],
     "extract": ["--samples", "1"],
     "rate": ["--samples", "1"],
     "convergence": ["--samples", "1,2", "--reference", "2"],

@@ -152,7 +152,7 @@ def test_a_corpus_that_changes_after_it_was_read(
 def test_training_on_a_corpus_that_changes(
     four: Path, probe: Probe, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, *TRAINING, "--out")
+    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, "--test", 0, *TRAINING, "--out")
     read, victim = app_training.read_recordings, four / "anna" / "s1.wav"
 
     def changed_before(part: Corpus, *rest: Any) -> Any:
@@ -240,7 +240,7 @@ def test_a_training_does_not_go_on_from_another_s_files(
     four: Path, probe: Probe, refused: Refusal, tmp_path: Path
 ) -> None:
     """Neither from another run's state, nor beside another checkpoint in the place of its best one."""
-    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, *TRAINING, "--out")
+    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, "--test", 0, *TRAINING, "--out")
     run, other = tmp_path / "run", tmp_path / "other"
     probe(*argv, run)
     probe(*argv, other, "--seed", 1)
@@ -271,7 +271,7 @@ def test_a_run_whose_best_checkpoint_is_exchanged_on_the_way_does_not_end_well(
             shutil.copy(other, best)
 
     monkeypatch.setattr(trainer.Trainer, "save", exchanged)
-    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, *TRAINING, "--out", tmp_path / "run")
+    argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, "--test", 0, *TRAINING, "--out", tmp_path / "run")
     assert main([str(word) for word in argv]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"probe train: {best}: another checkpoint has taken the place of this run's best")
