@@ -23,7 +23,8 @@ PAGES = (
 )
 """Modules in `pages`, each with a function `show(inputs)`, their titles and icons."""
 
-# Less empty space around a page than Streamlit's default, so that a laptop shows the whole map.
+# Less empty space around a page than Streamlit's default, so that a laptop shows the whole map; and on a phone, words
+# beside the arrows behind which Streamlit puts the pages and the map's controls.
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.4rem 1.2rem 1rem 1.2rem}
 .stMainBlockContainer h1 {font-size: 1.7rem; padding: 0}
@@ -32,6 +33,10 @@ STYLE = """<style>
 .stMainBlockContainer [data-testid="stButtonGroup"] button {min-height: 1.5rem; padding: 0 .45rem}
 .st-key-map-title {position: absolute; width: 1px; height: 1px; overflow: hidden}
 .st-key-map-legend {max-height: 9.5rem; overflow-y: auto}
+@media (max-width: 640px) {
+  [data-testid="stExpandSidebarButton"] {width: auto}
+  [data-testid="stExpandSidebarButton"]::after {content: "Pages and settings"; padding-left: .3rem; white-space: nowrap}
+}
 @media (min-width: 641px) {
   .st-key-map-row > * > [data-testid="stHorizontalBlock"] {flex-wrap: nowrap}
   .st-key-map-row > * > * > [data-testid="stColumn"]:first-child {flex: 1 1 0; min-width: 0}

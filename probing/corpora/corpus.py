@@ -373,8 +373,8 @@ class Corpus:
             >>> from lvm_probe.probing.corpora.demo import CORPUS
             >>> from lvm_probe.probing.corpora.registry import open_corpus
             >>> split = open_corpus(CORPUS).split_speakers(0.2, 0.1, seed=0)
-            >>> [len(part.speakers) for part in (split.train, split.validation, split.test)]
-            [7, 2, 1]
+            >>> len(split.train.speakers), len(split.validation.speakers), len(split.test.speakers)
+            (7, 2, 1)
         """
         for name, share in (("validation", validation_share), ("test", test_share)):
             if not (0 < share < 1 or (name == "test" and share == 0)):

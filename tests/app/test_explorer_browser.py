@@ -83,14 +83,18 @@ def address(tmp_path_factory: pytest.TempPathFactory, tiny: Path, small: Path) -
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
-    with sync_api.sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        path = str(own) if own.is_file() else shutil.which("chromium") or shutil.which("chromium-browser")
-        if path is None:
-            pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
-        # Containers run tests as root, whom Chromium refuses a sandbox.
-        with playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]) as launched:
-            yield launched
+    with sync_api.sync_playwright() as playwright, launched(playwright.chromium) as found:
+        yield found
+
+
+def launched(chromium: Any, arguments: Sequence[str] = ()) -> Any:
+    """A headless Chromium with these arguments."""
+    own = Path(chromium.executable_path)
+    path = str(own) if own.is_file() else shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
+    # Containers run tests as root, whom Chromium refuses a sandbox.
+    return chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
 
 
 @contextmanager
@@ -286,6 +290,32 @@ def test_a_recording_is_placed_among_its_nearest_tokens(
         near.first.click()
         page.get_by_text("The kNN predicts").wait_for()
         assert "tokens=" in page.url
+
+
+def test_a_recording_from_the_microphone_is_placed_among_its_nearest_tokens(
+    browser: Any, address: str, small: Path, tmp_path: Path
+) -> None:
+    """Chromium plays a file in place of the microphone."""
+    utterance = open_corpus(small).utterances[0]
+    spoken = tmp_path / "spoken.wav"
+    spoken.write_bytes(audio.wav(audio.samples(utterance), utterance.sample_rate))
+    devices = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+               f"--use-file-for-fake-audio-capture={spoken}"]  # fmt: skip
+    with (
+        launched(browser.browser_type, devices) as recorder,
+        opened(recorder, f"{address}/?feature=mel&layout=PCA") as page,
+    ):
+        page.locator(".st-key-map-chart canvas").wait_for()
+        page.get_by_text("Your recording").click()
+        page.get_by_role("button", name="Record", exact=True).click()
+        stop = page.get_by_role("button", name="Stop recording")
+        stop.wait_for()
+        page.wait_for_timeout(1500)
+        stop.click()
+        page.get_by_text("Nearest tokens in Mel").wait_for()
+        settled(page)
+        assert page.locator(".st-key-map-side button.token").count() == NEIGHBOURS
+        assert page.locator(".st-key-map-side audio").first.evaluate(LOUDEST) > 100
 
 
 def test_a_umap_is_abandoned_and_cancelled_while_others_go_on(browser: Any, address: str) -> None:
