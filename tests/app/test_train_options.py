@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lvm_probe.app.cli import main
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.training.recipe import GPU
 from lvm_probe.probing.corpora.demo import CORPUS
@@ -80,8 +81,9 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(
     # With another seed other speakers are held out, whom the first training has heard.
     message = refused(*train, "--out", tmp_path / "third", *TINY, *small, "--seed", "1")
     assert "of the test speakers" in message
-    probe(*train, "--out", tmp_path / "fourth", *TINY, *small, "--seed", "1", "--test", "0")
-    assert "validation speakers" in capsys.readouterr().err
+    fourth = (*train, "--out", tmp_path / "fourth", *TINY, *small, "--seed", "1", "--test", "0")
+    assert main([str(word) for word in fourth]) == 0
+    assert "was trained on 1 of the validation speakers" in capsys.readouterr().err
     assert "differs from --preset small in latents" in refused(
         *train, "--out", tmp_path / "fifth", "--preset", "small", "--start-from", tmp_path / "first"
     )
