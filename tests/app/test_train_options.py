@@ -84,7 +84,7 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(
     fourth = (*train, "--out", tmp_path / "fourth", *TINY, *small, "--seed", "1", "--test", "0")
     assert main([str(word) for word in fourth]) == 0
     assert "was trained on 1 of the validation speakers" in capsys.readouterr().err
-    assert "differs from --preset small in latents" in refused(
+    assert "differs from --preset small in output, latents" in refused(
         *train, "--out", tmp_path / "fifth", "--preset", "small", "--start-from", tmp_path / "first"
     )
     assert "family cwvae, not vrnn" in refused(
