@@ -15,8 +15,8 @@ from lvm_probe.models.batches import step_counts, step_mask
 
 
 def mask(lengths: Int[Tensor, " batch"], stride: int, size: int) -> Float[Tensor, "batch size 1"] | None:
-    """`step_mask` with the batch first; None when nothing is padding, except on a GPU, where to ask is to wait."""
-    if not lengths.is_cuda and bool((step_counts(lengths, stride) >= size).all()):
+    """`step_mask` with the batch first; None when nothing is padding, except on a GPU, where asking is waiting."""
+    if lengths.device.type == "cpu" and bool((step_counts(lengths, stride) >= size).all()):
         return None
     return step_mask(lengths, stride, size).transpose(0, 1)
 
