@@ -14,12 +14,12 @@ from lvm_probe import InputError
 from lvm_probe.probing.features.feature import default_features
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question, Target
-from lvm_probe.probing.questions.results import Answer
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
+    from lvm_probe.probing.questions.results import Answer
 
 
 class Progress(Protocol):

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -223,6 +222,8 @@ def _outline(ax: Axes, some: pd.DataFrame, colour: str) -> list[np.ndarray]:
     """Draw the region that holds 68 % of a group's estimated density, if it has enough tokens; its corners (n, 2)."""
     if len(some) < _MIN_OUTLINED or np.linalg.matrix_rank(np.cov(some["x"], some["y"])) < 2:
         return []
+    import seaborn as sns  # the explorer's map, which draws no density, need not wait for it
+
     shared = {"data": some, "x": "x", "y": "y", "ax": ax, "color": colour, "gridsize": 100}
     sns.kdeplot(**shared, levels=[1 - _OUTLINED, 1], fill=True, alpha=0.13, zorder=0.5)
     sns.kdeplot(**shared, levels=[1 - _OUTLINED], linewidths=0.8, zorder=1)

@@ -29,7 +29,7 @@ STYLE = """<style>
 .stMainBlockContainer {padding: 3.4rem 1.2rem 1rem 1.2rem}
 .stMainBlockContainer h1 {font-size: 1.7rem; padding: 0}
 .stSidebar [data-testid="stSidebarHeader"] {height: 2.6rem; padding-bottom: 0}
-[class*="st-key-preload"] {position: absolute; height: 0; overflow: hidden}
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-preload"]) {position: absolute; height: 0; overflow: hidden}
 .stMainBlockContainer [data-testid="stButtonGroup"] button {min-height: 1.5rem; padding: 0 .45rem}
 .st-key-map-title {position: absolute; width: 1px; height: 1px; overflow: hidden}
 .st-key-map-legend {max-height: 9.5rem; overflow-y: auto}

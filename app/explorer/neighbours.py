@@ -12,7 +12,6 @@ from lvm_probe.analysis.knn import vote
 from lvm_probe.analysis.lda import checked_dims, discriminants
 from lvm_probe.analysis.moments import moments_without, standardised
 from lvm_probe.analysis.neighbours import neighbours_without
-from lvm_probe.analysis.protocols import classify
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.shrinkage import intensity
 from lvm_probe.probing.questions.question import DEFAULT_LDA_DIMS, MAX_K, TOKEN_TARGETS, Protocol, analysis_protocol
@@ -85,6 +84,8 @@ def predict_all(
     Raises:
         InputError: nothing can be predicted at all.
     """
+    from lvm_probe.analysis.protocols import classify  # imports scipy.stats
+
     predictions = np.full((len(probe.codes), MAX_K), NO_PREDICTION)
     dims, pools = probe.dims(), list(probe.pools())
     for i, pool in enumerate(pools):

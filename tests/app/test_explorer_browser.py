@@ -179,6 +179,16 @@ def test_a_user_clicks_listens_selects_and_looks_around(browser: Any, address: s
         # a click shows and plays the token
         places = chart.evaluate("canvas => canvas.places()")  # where its points are on the screen
         assert len(places) > 100
+        for name in ("laptop", "wide"):  # the map fills the window and is no taller
+            page.set_viewport_size(SIZES[name])
+            settled(page)
+            high, seen = page.get_by_test_id("stMain").evaluate("main => [main.scrollHeight, main.clientHeight]")
+            bottom = chart.evaluate("canvas => canvas.getBoundingClientRect().bottom")
+            assert high == seen == SIZES[name]["height"]
+            assert bottom > high - 24
+        page.set_viewport_size(SIZES["laptop"])
+        settled(page)
+        places = chart.evaluate("canvas => canvas.places()")
         point = max(places, key=lambda place: place["x"])
         page.mouse.click(point["x"], point["y"])
         spectrogram = page.locator(".st-key-spectrogram .js-plotly-plot")

@@ -1,5 +1,7 @@
 """What the map shows and offers, without a page: names and outlines, search, thumbnails, exports, and what moved."""
 
+import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +31,17 @@ COLUMNS = {
     "utterance": pd.Series(["FAEM0_SA1", "FAEM0_SA1", "MABC0_SA1", "MABC0_SA2"]),
     "speaker": pd.Series(["FAEM0", "FAEM0", "MABC0", "MABC0"]),
 }
+
+
+def test_the_map_imports_nothing_that_takes_long() -> None:
+    """What it imports delays the first picture."""
+    code = (
+        "import sys\nimport lvm_probe.app.explorer.pages.map\n"
+        "slow = {'torch', 'sklearn', 'seaborn', 'scipy.stats', 'matplotlib.pyplot', 'umap'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 # Names and outlines.
