@@ -201,6 +201,12 @@ class Trainer:
         Raises:
             InputError: if the loss is not finite.
         """
+        if self._graphed is None:
+            return self._step()
+        with _uninterrupted():  # the weights move inside the graph, before the update is counted
+            return self._step()
+
+    def _step(self) -> float:
         schedule = schedule_at(self.recipe, self.update)
         if self._graphed is not None:
             found, samples, chosen = self._graphed(self.update, schedule)
@@ -357,8 +363,8 @@ class Trainer:
                 if f"adam.step.{name}" not in tensors:
                     continue  # it has had no gradient yet
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                on_device = {k: v.to(self.device) for k, v in state.items() if k != "step" or self._graphed is not None}
-                self.optimizer.state[parameter] = state | on_device
+                moved = {k: v.to(self.device) for k, v in state.items() if k != "step" or self.device.type == "cuda"}
+                self.optimizer.state[parameter] = state | moved
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
         self._check_best(resuming=True)

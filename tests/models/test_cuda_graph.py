@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -106,6 +108,21 @@ def test_what_a_graph_cuts_from_the_audio_is_the_batch_of_the_plain_loop(graphed
         assert torch.equal(pcm, own_pcm)
         assert torch.equal(lengths, own_lengths)
         assert all(torch.equal(x, y) for x, y in zip(noise, own_noise, strict=True))
+
+
+def test_ctrl_c_waits_until_an_update_is_counted(graphed, monkeypatch) -> None:
+    work = graphed._graphed._update
+
+    def pressed(*args):
+        found = work(*args)
+        os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(graphed._graphed, "_update", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        graphed.step()
+    assert graphed.update == 1
+    assert graphed.optimizer.state[graphed.model.head.weight]["step"] == 1
 
 
 def test_gains_are_uniform_in_decibels_and_round_to_16_bits() -> None:
