@@ -38,6 +38,8 @@ MAX_SINGLE_GROUPS = 20
 # a thousandth of the optimum's where they are least, and strengths differ by a tenth; under weaker penalties it stops
 # earlier than that, but the loss has long grown. Predictions need the fine one.
 _COARSE, _FINE = 1e-3, 1e-6
+# In single precision, where the fine fit begins.
+_ROUGH = 1e-4
 
 
 def logistic_classify(
@@ -149,10 +151,13 @@ def chosen_strength(
     fold = _assigned(codes, units, INNER_FOLDS, rng)
     paths = [_losses(points, codes, fold == f, size) for f in np.unique(fold)]
     least, chosen = np.inf, STRENGTHS[0]
-    for strength, losses in zip(STRENGTHS, zip(*paths, strict=True), strict=True):
-        if sum(losses) >= least:
-            break
-        least, chosen = sum(losses), strength
+    for strength in STRENGTHS:
+        loss = 0.0
+        for path in paths:
+            loss += next(path)
+            if loss >= least:
+                return chosen
+        least, chosen = loss, strength
     return chosen
 
 
@@ -215,7 +220,10 @@ def _predicted(train: np.ndarray, codes: np.ndarray, others: np.ndarray, strengt
     names, place = np.unique(codes, return_inverse=True)
     if len(names) == 1:
         return np.full(len(others), codes[0])
+    rough = SoftmaxRegression(train.astype(np.float32), place, _ROUGH)
+    rough.fit(strength)
     model = SoftmaxRegression(train, place, _FINE)
+    model.start_from(rough)
     model.fit(strength)
     return names[model.log_probabilities(others).argmax(axis=1)]
 

@@ -97,6 +97,11 @@ class SoftmaxRegression:
             weights, loss, gradient = moved, moved_loss, moved_gradient
         self._weights = weights
 
+    def start_from(self, other: SoftmaxRegression) -> None:
+        """Continue from the weights of another fit to the same points, such as one in single precision."""
+        features = self._axes.T @ (other._axes @ other._weights[:-1])
+        self._weights = np.vstack([features, other._weights[-1:]]).astype(self._weights.dtype)
+
     def log_probabilities(self, points: Float[np.ndarray, "points dims"]) -> Float[np.ndarray, "points classes"]:
         """The log probability of every class for other points."""
         return _log_softmax(self._rotated(points) @ self._weights + self._log_shares)
