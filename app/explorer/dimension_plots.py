@@ -44,8 +44,8 @@ def tuning_plot(rows: pd.DataFrame, value: str, *, dark: bool = False) -> go.Fig
     labels = rows["label"].map(html.escape).tolist()
     figure.update_layout(
         height=_ROW * len(rows) + 110,
-        margin={"l": 44, "r": 8, "t": 8, "b": 40},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        margin={"l": 44, "r": 8, "t": 30, "b": 40},  # the legend in one line; it asks for more if it needs more
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0, "font": {"size": 12}},
         yaxis={
             "categoryorder": "array", "categoryarray": labels, "range": [len(labels) - 0.5, -0.5], "dtick": 1,
             "tickfont": {"size": 11}, "fixedrange": True, "showgrid": True,
@@ -78,9 +78,10 @@ def correlation_plot(
             1000 * integrated_s, line={"color": style.GREY, "dash": "dash", "width": 1.5},
             annotation={"text": f" {1000 * integrated_s:.3g} ms", "yanchor": "top", "xanchor": "left"},
         )  # fmt: skip
+    low = float(np.nanmin(correlation, initial=-0.35)) - 0.05
     figure.update_layout(
         height=230, margin={"l": 44, "r": 8, "t": 8, "b": 40}, showlegend=False,
         xaxis={"title": {"text": "lag (ms)"}, "zeroline": False, "range": [0, end]},
-        yaxis={"title": {"text": "autocorrelation"}, "range": [-0.4, 1.05], "zeroline": True, "fixedrange": True},
+        yaxis={"title": {"text": "autocorrelation"}, "range": [low, 1.05], "zeroline": True, "fixedrange": True},
     )  # fmt: skip
     return figure

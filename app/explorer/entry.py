@@ -41,7 +41,7 @@ STYLE = """<style>
   .st-key-map-row > * > [data-testid="stHorizontalBlock"] {flex-wrap: nowrap}
   .st-key-map-row > * > * > [data-testid="stColumn"]:first-child {flex: 1 1 0; min-width: 0}
   .st-key-map-row > * > * > [data-testid="stColumn"]:last-child {flex: 0 0 clamp(19rem, 24vw, 26rem); min-width: 0}
-  .st-key-map-side {height: calc(100vh - 5.4rem); overflow-y: auto; padding-right: .4rem}
+  .st-key-map-side {max-height: calc(100vh - 5.4rem); overflow-y: auto; padding-right: .4rem}
 }
 </style>"""
 

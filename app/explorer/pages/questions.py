@@ -335,7 +335,7 @@ def _show_recall(view: QuestionsView, counts: pd.DataFrame, protocols: Sequence[
         "Protocol", protocols, default=protocols[-1], required=True, key="recall protocol"
     )  # fmt: skip
     picture = question_plots.recalls(recall[recall["protocol"] == protocol], dark=dark)
-    with _scrolled(_SCROLL[0], _RECALL, 120 + 10 * len(set(recall["label"]))):
+    with _scrolled(_SCROLL[0], _RECALL, 120 + 22 * len(set(recall["label"]))):
         st.plotly_chart(picture, key=_RECALL, config={"displayModeBar": False}, alt="Recall of every class")
     st.caption(
         f"Share of the {_row_unit(view, protocol)}s of each {plain(view.target)} that are classified correctly"
