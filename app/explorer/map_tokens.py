@@ -129,6 +129,13 @@ def verdicts(shown: MapTokens, k: int) -> np.ndarray:
     return np.where(predicted == NO_PREDICTION, "none", np.where(right, "right", "wrong")).astype(object)
 
 
+def drawn_rows(shown: MapTokens, view: MapView, colour: np.ndarray) -> np.ndarray:
+    """The tokens that are drawn, some of each class that colours them; of the target's where durations do."""
+    by_value = colour.dtype.kind == "f"
+    key = ("drawn", "" if by_value else view.colour, view.k if view.colour == PREDICTION else 0, *shown.key)
+    return cache().get(key, lambda: projections.thinned(shown.labels if by_value else colour))
+
+
 def projection(shown: MapTokens, layout: str, drawn: np.ndarray) -> projections.Projection:
     """Places of the tokens that are drawn; the axes of LDA and PCA are fitted on all that the view has."""
     if layout == "UMAP":  # places what is drawn, which depends on the colours where there is too much to draw

@@ -342,7 +342,7 @@ def _show_maps(
 
 def _placed(shown: MapTokens, view: MapView) -> _Map:
     colour = map_tokens.colours(shown, view)
-    drawn = projections.thinned(shown.labels if colour.dtype.kind == "f" else colour)
+    drawn = map_tokens.drawn_rows(shown, view, colour)
     return _Map(shown, view, colour, drawn, map_tokens.projection(shown, view.layout, drawn))
 
 
@@ -508,9 +508,11 @@ def _description(one: _Map) -> str:
     """What is drawn, in sentences."""
     shown, view = one.shown, one.view
     total, drawn = len(shown.tokens), len(one.drawn)
-    counts = pd.Series(shown.labels).value_counts()
-    text = f"{counted(total, _UNITS[view.unit])} of {counted(shown.tokens['speaker'].nunique(), 'speaker')}, "
-    text += f"{len(counts)} classes of {view.target}. {one.projection.description}"
+    speakers, classes = map_tokens.cache().get(
+        ("counts", *shown.key), lambda: (shown.tokens["speaker"].nunique(), pd.Series(shown.labels).nunique())
+    )
+    text = f"{counted(total, _UNITS[view.unit])} of {counted(speakers, 'speaker')}, {classes} classes of {view.target}."
+    text += f" {one.projection.description}"
     if drawn < total:
         text += f" {drawn:,} are drawn: all of rare classes, a random part of the others."
     if one.colour.dtype.kind != "f":
