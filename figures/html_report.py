@@ -97,7 +97,7 @@ def _section(item: ReportItem, content: str) -> str:
     files = ", ".join(f"<code>{escape(file)}</code>" for file in item.files)
     return (
         f'<section id="{escape(item.name)}"><h2>{escape(item.title)}</h2>\n<figure>{content}'
-        f'<figcaption>{escape(item.caption)} <span class="files">Files: {files}</span></figcaption>'
+        f'<figcaption>{_code(item.caption)} <span class="files">Files: {files}</span></figcaption>'
         "</figure></section>"
     )
 
@@ -129,7 +129,7 @@ def _cell(text: str) -> str:
 def _missing(items: Sequence[MissingItem]) -> str:
     if not items:
         return ""
-    rows = "".join(f"<dt><code>{escape(one.name)}</code></dt><dd>{escape(one.reason)}</dd>" for one in items)
+    rows = "".join(f"<dt><code>{escape(one.name)}</code></dt><dd>{_code(one.reason)}</dd>" for one in items)
     return f'<section id="missing"><h2>Missing</h2><dl>{rows}</dl></section>'
 
 
@@ -174,10 +174,13 @@ def card_as_html(markdown: str) -> str:
 
 
 def _inline(text: str) -> str:
-    text = escape(text)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", _code(text))
     return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+
+
+def _code(text: str) -> str:
+    """Escaped text, with what stands between backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 _STYLE = """

@@ -110,7 +110,7 @@ def draw(ax: Axes, data: pd.DataFrame) -> None:
         ax.set_ylim(0, min(102, 10 * np.ceil((top + 1) / 10)))
         ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
         ax.set(xlabel="dimensions of the feature", ylabel="accuracy (%)")
-        _label(ax, pairs)
+        _label(ax, pairs, noise[noise["protocol"] == "paper"].sort_values("dims"))
 
 
 def figure(data: pd.DataFrame) -> Figure:
@@ -193,15 +193,17 @@ def _dodged(features: pd.DataFrame) -> dict[str, float]:
     return places
 
 
-def _label(ax: Axes, pairs: pd.DataFrame) -> None:
-    """The name of each feature above its upper mark."""
+def _label(ax: Axes, pairs: pd.DataFrame, noise: pd.DataFrame) -> None:
+    """The name of each feature above its upper mark, off the line of the noise."""
     if pairs.empty:
         return
     low, high = pairs[list(_PROTOCOLS)].min(axis=1), pairs[list(_PROTOCOLS)].max(axis=1)
     looks = [style.feature_style(str(name)) for name in pairs.index]
     stems = np.linspace(low, high, 9)
+    line = np.linspace(np.log2(noise["dims"].min()), np.log2(noise["dims"].max()), 80)
+    heights = 100 * np.interp(line, np.log2(noise["dims"]), noise["accuracy"])
+    marks = np.column_stack([np.append(np.tile(pairs["x"], 9), 2**line), np.append(stems.ravel(), heights)])
     layout.label_points(
         ax, [look.label for look in looks], np.column_stack([pairs["x"], high]), [look.text_colour for look in looks],
-        marks=np.column_stack([np.tile(pairs["x"], 9), stems.ravel()]), mark_size=5.0,
-        offsets=np.tile([0.0, 7.0], (len(pairs), 1)), bold=False,
+        marks=marks, mark_size=5.0, offsets=np.tile([0.0, 7.0], (len(pairs), 1)), bold=False,
     )  # fmt: skip
