@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 PATIENCE_MS = 120_000
 COLOURS = ("phoneme", "gender", "duration", "speaker")
+CHOICES = 4
+"""Times that each colour is chosen; the least time counts, for what else runs on the machine only adds to it."""
 
 DRAWN = """() => [...document.querySelectorAll('.st-key-map-chart *')]
     .some(part => part.shadowRoot?.querySelector('canvas')?.places?.().length > 0)"""
@@ -76,13 +78,14 @@ def first_picture(page: Any, options: list[str], port: int, changes: bool) -> tu
 def _changes(page: Any) -> dict[str, float]:
     page.wait_for_timeout(3000)
     page.locator(".st-key-map-chart canvas").evaluate(WATCH)
-    seconds = {}
-    for colour in COLOURS:
+    seconds: dict[str, float] = {}
+    for colour in COLOURS * CHOICES:
         page.get_by_role("combobox", name="Colour by").first.click()
         page.wait_for_timeout(500)
         page.get_by_role("option", name=colour, exact=True).click()
         page.wait_for_timeout(2000)
-        seconds[colour] = (page.evaluate("window.drawn") - page.evaluate("window.chosen")) / 1000
+        taken = (page.evaluate("window.drawn") - page.evaluate("window.chosen")) / 1000
+        seconds[colour] = min(taken, seconds.get(colour, taken))
     return seconds
 
 
@@ -112,7 +115,10 @@ def main() -> None:
             turns.append(times)
         browser.close()
     print(f"{'median':<12}" + "".join(f"{median(t):9.2f}" for t in zip(*turns[1:], strict=True)))
-    print("another colour: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in changes.items()))
+    print(
+        f"another colour, the least of {CHOICES}: "
+        + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in changes.items())
+    )
 
 
 if __name__ == "__main__":
