@@ -1,6 +1,8 @@
 """Shape annotations are checked in every test, and free at run time."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' arrays are tiny: threads would only wait for each other
@@ -18,6 +20,14 @@ def _corpus(name: str) -> Path:
     if not path.is_dir():
         pytest.skip(f"needs real speech: {name} is not at ../shared/data/{name}")
     return path
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell started the tests in the background, ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

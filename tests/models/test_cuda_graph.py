@@ -110,6 +110,7 @@ def test_what_a_graph_cuts_from_the_audio_is_the_batch_of_the_plain_loop(graphed
         assert all(torch.equal(x, y) for x, y in zip(noise, own_noise, strict=True))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_waits_until_an_update_is_counted(graphed, monkeypatch) -> None:
     work = graphed._graphed._update
 

@@ -322,6 +322,7 @@ def test_an_interrupted_validation_is_repeated(tmp_path, uninterrupted, monkeypa
     assert same(weights(tmp_path / "best.safetensors"), weights(uninterrupted / "best.safetensors"))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_middle_of_an_update_saves_a_whole_one(tmp_path, uninterrupted) -> None:
     run = trainer(tmp_path)
     step = run.optimizer.step
