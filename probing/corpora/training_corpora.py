@@ -159,7 +159,8 @@ def speakers_of(corpus: Corpus, provenance: Mapping[str, Any]) -> Parts:
 
     Returns:
         No speakers at all if the corpus is none of those that the model was trained on: if its layout differs, if it
-        lacks a speaker, or if its ids fit several of them and its fingerprint none or several.
+        lacks a speaker, or if its ids fit several of them and its fingerprint none or several. Those trained on include
+        whom the checkpoint had heard that the training began with.
     """
     known = {speaker.id for speaker in corpus.speakers}
     candidates: list[tuple[Mapping[str, Any], Parts]] = []
@@ -177,7 +178,10 @@ def speakers_of(corpus: Corpus, provenance: Mapping[str, Any]) -> Parts:
         fingerprints = {part.fingerprint() for part in whole}
         exact = [(entry, parts) for entry, parts in candidates if entry["fingerprint"] in fingerprints]
         candidates = exact if len(exact) == 1 else []
-    return {part: set().union(*(parts[part] for _, parts in candidates)) for part in ("train", "validation", "test")}
+    found = {part: set().union(*(parts[part] for _, parts in candidates)) for part in ("train", "validation", "test")}
+    if begun := provenance.get("started_from"):
+        found["train"] |= speakers_of(corpus, begun)["train"]
+    return found
 
 
 def _file(path: Path) -> tuple[int, int]:

@@ -84,6 +84,11 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(
     fourth = (*train, "--out", tmp_path / "fourth", *TINY, *small, "--seed", "1", "--test", "0")
     assert main([str(word) for word in fourth]) == 0
     assert "was trained on 1 of the validation speakers" in capsys.readouterr().err
+    # So has whatever was begun with it: what the checkpoint heard before counts as trained on.
+    again = probe("evaluate", "--ckpt", tmp_path / "fourth", "--corpus", CORPUS, "--split", "checkpoint:validation")
+    assert again["warnings"] == ["trained on 1 of these 1 speaker"]
+    begun = ("--start-from", tmp_path / "fourth", "--seed", "1")
+    assert "of the test speakers" in refused(*train, "--out", tmp_path / "later", *TINY, *begun)
     assert "differs from --preset small in output, latents" in refused(
         *train, "--out", tmp_path / "fifth", "--preset", "small", "--start-from", tmp_path / "first"
     )
