@@ -132,6 +132,9 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
     _check_run_folder(out, args.resume)
+    ignored = [f"--{name.replace('_', '-')}" for name in ("start_from", "weights", "quieter") if getattr(args, name)]
+    if ignored and args.family == Unconditional.family:
+        raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
     start = _starting_point(args, preset)
     rate = preset.config.sample_rate
     autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
