@@ -115,6 +115,19 @@ GPU = replace(
 """A recipe for minutes on a GPU, where an update takes as long as its segments are, however many there are: more and
 shorter segments, a higher learning rate, recordings made quieter at random, and no free nats at the end."""
 
+CONTINUE = replace(
+    SMALL,
+    updates=26_000,
+    segment=8_192,
+    warm_up=500,
+    ema=0.999,
+    beta=(1.0, 1.0, 1.0),
+    free_nats=(0.8, 0.8, 1.0),
+    auxiliary=(0.0, 0.0, 1.0),
+    validate_every=5_000,
+)
+"""A recipe for weights that are trained already: no ramps, which would make them forget their latents."""
+
 PAPER = Recipe(
     updates=600_000,
     batch=4,
@@ -130,5 +143,5 @@ PAPER = Recipe(
 TINY = replace(SMALL, updates=40, batch=2, segment=4_096, warm_up=5, validate_every=20)
 """For tests: seconds."""
 
-RECIPES = {"cpu": SMALL, "gpu": GPU, "paper": PAPER, "tiny": TINY}
+RECIPES = {"cpu": SMALL, "gpu": GPU, "continue": CONTINUE, "paper": PAPER, "tiny": TINY}
 """By their names on the command line."""
