@@ -45,7 +45,7 @@ from lvm_probe.models.layers.waveform_coder import (
 from lvm_probe.models.likelihood.gaussian import Gaussian, gaussian_of, posterior_of
 from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, PosteriorModule, SpeechModel, compand
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset
+from lvm_probe.models.training.recipe import GPU, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -124,7 +124,7 @@ class WaveVAEConfig(ModelConfig):
 
 
 _SMALL = Preset(
-    WaveVAEConfig(latent=64, stride=2_048, channels=32, ratios=(2, 4, 5), bands=8, posterior_flow=4, prior_flow=4),
+    WaveVAEConfig(latent=64, stride=2_048, channels=16, ratios=(2, 4, 5), bands=8, posterior_flow=4, prior_flow=4),
     replace(SMALL, updates=6_000, auxiliary=(0.0, 0.0, 0.0), validate_every=1_000),
     "one z=64 for 128 ms, 8 bands, flows; trains on one core in half an hour",
 )
@@ -180,11 +180,15 @@ class WaveVAE(SpeechModel):
         "small-leaky-relu": _with(_SMALL, "small with leaky ReLUs instead of snakes", activation="leaky-relu"),
         "small-no-weight-norm": _with(_SMALL, "small without weight normalisation", weight_norm=False),
         "small-full-band": _with(
-            _SMALL, "small without a filter bank, with SoundStream's ratios", bands=1, channels=8, ratios=(2, 4, 5, 8)
+            _SMALL, "small without a filter bank, with SoundStream's ratios", bands=1, channels=4, ratios=(2, 4, 5, 8)
         ),
         "small-modulated": _with(_SMALL, "small with amplitude modulation", amplitude_modulation=True),
         "small-autoencoder": _with(
             _SMALL, "small as a plain autoencoder", variational=False, posterior_flow=0, prior_flow=0
+        ),
+        "large": replace(
+            _with(_SMALL, "small with four times the channels; needs a GPU", channels=64, latent=128),
+            recipe=replace(GPU, auxiliary=(0.0, 0.0, 0.0)),
         ),
         "tiny": _TINY,
         "tiny-series": _with(_TINY, "for tests", series=True, stride=64),
