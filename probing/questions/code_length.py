@@ -166,7 +166,7 @@ class _Bits:
 
 
 def _row(ours: _Bits, units: Units, baselines: Mapping[str, _Bits], *, tested: bool) -> dict[str, Any]:
-    """Bits per label and accuracies over some rows and, where tested, the differences to what they are compared with."""
+    """Bits per label and accuracies over some rows and, where tested, differences to what they are compared with."""
 
     def mean(values: np.ndarray) -> Jackknife:
         return Jackknife.of_means(values[:, None], units.codes)
