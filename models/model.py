@@ -259,6 +259,11 @@ class SpeechModel(nn.Module, ABC):
             return cls(config)
 
     @property
+    def token_segment(self) -> int | None:
+        """Audio samples of the segment in which a token is encoded as a whole; None if a token is a mean over steps."""
+        return None
+
+    @property
     def coarsest_stride(self) -> int:
         """The longest stride; utterances are padded to a multiple of it."""
         return max((self.stride, *self.strides))

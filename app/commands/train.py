@@ -41,6 +41,9 @@ EXAMPLES = (
     "probe train vrnn --corpus TIMIT --likelihood gaussian --target linear --out runs/vrnn",
 )
 
+AUGMENTATION = ("quieter", "mangle", "dequantise", "flip", "pitch")
+"""Options that change segments; all of them are off by default."""
+
 
 def options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
@@ -102,6 +105,19 @@ def options(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
     training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
+    training.add_argument(
+        "--mangle",
+        type=float,
+        metavar="SHARE",
+        help="change the phases of this share of segments by an all-pass filter",
+    )
+    training.add_argument(
+        "--dequantise", action="store_true", default=None, help="add noise within a PCM value before other changes"
+    )
+    training.add_argument("--flip", action="store_true", default=None, help="change the sign of half of the segments")
+    training.add_argument(
+        "--pitch", type=float, metavar="SEMITONES", help="resample segments by up to so many semitones, up or down"
+    )
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
     training.add_argument(
         "--upper-free-nats", type=float, metavar="X", help="multiply the free nats of the layers above the lowest by X"
@@ -132,7 +148,9 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
     _check_run_folder(out, args.resume)
-    ignored = [f"--{name.replace('_', '-')}" for name in ("start_from", "weights", "quieter") if getattr(args, name)]
+    ignored = [
+        f"--{name.replace('_', '-')}" for name in ("start_from", "weights", *AUGMENTATION) if getattr(args, name)
+    ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
     start = _starting_point(args, preset)
@@ -180,8 +198,8 @@ def _preset(args: argparse.Namespace) -> Preset:
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
-    if args.quieter is not None:
-        recipe["quieter"] = args.quieter
+    changes = {name: getattr(args, name) for name in AUGMENTATION}
+    recipe |= {name: value for name, value in changes.items() if value is not None}
     basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
     output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
     config = override_config(

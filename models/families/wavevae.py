@@ -216,6 +216,11 @@ class WaveVAE(SpeechModel):
         """The read-out."""
         return (self.recognition,)
 
+    @property
+    def token_segment(self) -> int | None:
+        """The segment that has one latent."""
+        return None if self.config.series else int(self.stride)
+
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "steps batch features"]]:

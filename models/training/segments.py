@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lvm_probe.models.batches import Recording, collate
 from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
+from lvm_probe.models.training.augmentation import changed, draw_changes
 from lvm_probe.models.training.recipe import Recipe
 
 
@@ -37,6 +38,7 @@ def draw_segments(
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
+    ratios: Float64[np.ndarray, " rows"] | float = 1.0,
 ) -> Segments:
     """Segments from uniformly random positions in all the audio.
 
@@ -46,6 +48,7 @@ def draw_segments(
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; equally without.
+        ratios: of the length that is taken to that of the segment.
 
     Example:
         >>> from lvm_probe.models.training.recipe import SMALL
@@ -55,7 +58,7 @@ def draw_segments(
     random = np.random.default_rng((seed, update))
     shares = sizes if weights is None else sizes * weights
     chosen = random.choice(len(sizes), recipe.batch, p=shares / shares.sum())
-    lengths = np.minimum(sizes[chosen], recipe.segment)
+    lengths = np.minimum(sizes[chosen], np.ceil(recipe.segment * ratios).astype(np.int64))
     starts = random.integers(sizes[chosen] - lengths + 1)
     decibels = random.uniform(0, recipe.quieter, recipe.batch)
     return Segments(chosen, starts, lengths, (10 ** (-decibels / 20)).astype(np.float32))
@@ -73,15 +76,17 @@ def training_batch(
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
+    sample_rate: int = 16_000,
 ) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
     """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
 
     Args:
         recordings: to train on.
-        recipe: its batch size, length of segments and how much quieter they get.
+        recipe: its batch size, length of segments and how they are changed.
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; only of segments.
+        sample_rate: of the recordings, in Hz.
 
     Returns:
         Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
@@ -93,9 +98,22 @@ def training_batch(
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
         return *collate(chosen), [r.name for r in chosen]
-    drawn = draw_segments(sizes, recipe, seed, update, weights)
-    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
-    for row, i, start, length in zip(pcm, *drawn[:3], strict=True):
-        row[:length] = torch.from_numpy(check_pcm(recordings[i].read(int(start), int(start + length))))
+    changes = draw_changes(recipe, seed, update)
+    drawn = draw_segments(sizes, recipe, seed, update, weights, changes.ratios)
+    stretches = [
+        check_pcm(recordings[i].read(int(start), int(start + length)))
+        for i, start, length in zip(*drawn[:3], strict=True)
+    ]
     names = [recordings[i].name for i in drawn.recordings]
+    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
+    if recipe.augmented:
+        lengths = np.minimum(np.floor(drawn.lengths / changes.ratios).astype(np.int64), recipe.segment).clip(min=1)
+        random = np.random.default_rng((seed, update, 2))
+        for i, (row, stretch, length) in enumerate(zip(pcm, stretches, lengths, strict=True)):
+            noise = random.uniform(-0.5, 0.5, len(stretch)) if recipe.dequantise else None
+            own = changed(stretch, int(length), changes, i, float(drawn.gains[i]), sample_rate=sample_rate, noise=noise)
+            row[:length] = torch.from_numpy(own)
+        return pcm, torch.from_numpy(lengths), names
+    for row, stretch in zip(pcm, stretches, strict=True):
+        row[: len(stretch)] = torch.from_numpy(stretch)
     return with_gain(pcm, torch.from_numpy(drawn.gains)), torch.from_numpy(drawn.lengths), names

@@ -188,8 +188,9 @@ class Trainer:
         # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
-        # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
-        whole = cuda and recipe.segment > 0 and self.group.size == 1
+        # Whole utterances differ in shape, processes wait for one another, and segments are changed on the CPU: those
+        # updates are not graphs.
+        whole = cuda and recipe.segment > 0 and self.group.size == 1 and not recipe.augmented
         self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed, self.weights) if whole else None
 
     def step(self) -> float:
@@ -212,7 +213,9 @@ class Trainer:
             found, samples, chosen = self._graphed(self.update, schedule)
             names = [self.train[i].name for i in chosen]
         else:
-            pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update, self.weights)
+            pcm, lengths, names = training_batch(
+                self.train, self.recipe, self.seed, self.update, self.weights, self.model.config.sample_rate
+            )
             samples = int(lengths.sum())
             generator = utterance_generator(self.seed, f"update {self.update}")
             noise = self.model.noise(pcm.shape[1], len(pcm), generator)
