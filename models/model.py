@@ -259,6 +259,11 @@ class SpeechModel(nn.Module, ABC):
             return cls(config)
 
     @property
+    def no_likelihood(self) -> str | None:
+        """Why bits per frame of this model are no bound on a likelihood; None if they are."""
+        return None
+
+    @property
     def token_segment(self) -> int | None:
         """Audio samples of the segment in which a token is encoded as a whole; None if a token is a mean over steps."""
         return None

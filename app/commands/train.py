@@ -100,6 +100,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
     output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
     training = parser.add_argument_group("training (defaults: the preset's)")
+    training.add_argument(
+        "--stage",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="2: train the decoder of the wavevae at --start-from on how it sounds, with a spectral loss and "
+        "discriminators; such a checkpoint has no likelihood",
+    )
+    training.add_argument(
+        "--adversarial", type=float, metavar="X", help="weight of the discriminators in stage 2; 0 for none"
+    )
     training.add_argument("--recipe", choices=("cpu", "gpu", "paper", "tiny"), help="recipe of another preset")
     training.add_argument("--updates", type=int, metavar="N", help="length of the training")
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
@@ -153,6 +164,10 @@ def run(args: argparse.Namespace) -> Output:
     ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
+    if args.stage == 1 and args.adversarial is not None:
+        raise InputError("--adversarial: there are discriminators in --stage 2 only; leave it out")
+    if args.stage == 2 and args.start_from is None:
+        raise InputError("--stage 2: give the checkpoint of stage one with --start-from")
     start = _starting_point(args, preset)
     rate = preset.config.sample_rate
     autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
@@ -287,6 +302,8 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
     model = checkpoint.load(path).model.to(pick_device(args.device))
+    if model.no_likelihood is not None:
+        return {"test_bits_per_frame": None, "test": []}, [f"no test of the likelihood: {model.no_likelihood}"]
     rate = model.config.sample_rate
     rows: list[dict[str, Any]] = []
     lines = []
@@ -324,6 +341,7 @@ def _train(
     from lvm_probe.models.likelihood.summary import collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
+    from lvm_probe.models.training.perceptual import Perception, PerceptualTrainer, begin_stage_two
     from lvm_probe.models.training.trainer import Trainer, normalised_output
 
     if start is None:
@@ -331,9 +349,13 @@ def _train(
         model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     else:
         model = start.model.train()
+    kind, options = Trainer, dict[str, Any]()
+    if args.stage == 2:
+        kind, model = PerceptualTrainer, begin_stage_two(model)
+        options["perception"] = Perception() if args.adversarial is None else Perception(args.adversarial)
     device = pick_device(args.device)
     ranks = distributed.launch_processes(args.devices, device.type, preset.recipe.batch)
-    trainer = Trainer(
+    trainer = kind(
         model,
         preset.recipe,
         training.recordings,
@@ -346,6 +368,7 @@ def _train(
         group=ranks,
         provenance=provenance,
         weights=_weights(args, training.recordings),
+        **options,
     )
     if args.resume:
         trainer.resume()
@@ -359,15 +382,20 @@ def _train(
     document = {
         "checkpoint": str(best),
         "updates": trainer.update,
-        "validation_bits_per_frame": trainer.best,
+        trainer.criterion: trainer.best,
         "active_units": trainer.active_units,
         "warnings": collapse_warnings(trainer.active_units, model.latents),
         "seconds": round(trainer.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     text = (
-        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound "
-        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}"
+        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best "
+        + (
+            f"validation bound {trainer.best:.3f} bits per frame"
+            if args.stage == 1
+            else f"spectral distance {trainer.best:.3f}"
+        )
+        + f"\ncheckpoint: {best}"
     )
     return document, text
 

@@ -217,6 +217,15 @@ class WaveVAE(SpeechModel):
         return (self.recognition,)
 
     @property
+    def no_likelihood(self) -> str | None:
+        """Of a plain autoencoder, and of stage two."""
+        if not self.config.variational:
+            return "a plain autoencoder has no prior and so no bound"
+        if self.config.stage == 2:
+            return "its decoder was trained on how it sounds and no longer on the likelihood (stage 2)"
+        return None
+
+    @property
     def token_segment(self) -> int | None:
         """The segment that has one latent."""
         return None if self.config.series else int(self.stride)

@@ -145,6 +145,9 @@ class Trainer:
         'best.safetensors'
     """
 
+    criterion = "validation_bits_per_frame"
+    """What chooses the checkpoint, by its name in the provenance; less is better."""
+
     def __init__(
         self,
         model: SpeechModel,
@@ -333,6 +336,7 @@ class Trainer:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"adam.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
         tensors["window"] = self.window
+        tensors |= self._further_state()
         metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
         metadata |= {"update": self.update, "validated": self.validated}
         metadata |= {"best": self.best, "active_units": self.active_units, "seconds": self.seconds}
@@ -368,6 +372,7 @@ class Trainer:
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 moved = {k: v.to(self.device) for k, v in state.items() if k != "step" or self.device.type == "cuda"}
                 self.optimizer.state[parameter] = state | moved
+            self._restore(tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
         self._check_best(resuming=True)
@@ -382,22 +387,35 @@ class Trainer:
         if math.isinf(self.best):
             return
         provenance = checkpoint.read_provenance(path)
-        numbers = (provenance.get(name) for name in ("validation_bits_per_frame", "update"))
+        numbers = (provenance.get(name) for name in (self.criterion, "update"))
         bits, update = (number if isinstance(number, int | float) else math.nan for number in numbers)
         ahead = resuming and bits < self.best and self.update < update <= self.recipe.updates
         if bits != self.best and not ahead:
             raise InputError(
-                f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g} bits per frame); "
+                f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g}); "
                 "restore it or start again in another --out"
             )
 
     def _identity(self) -> str:
         """Differs between runs with another model, recipe, seed or corpus."""
+        return hashlib.sha256(repr(self._identity_parts()).encode()).hexdigest()
+
+    def _identity_parts(self) -> tuple[Any, ...]:
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
         weights = None if self.weights is None else self.weights.tolist()
         begun = (self.seed, self.provenance.get("started_from"))
-        described = (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
-        return hashlib.sha256(repr(described).encode()).hexdigest()
+        return (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
+
+    def _further_state(self) -> dict[str, Tensor]:
+        """What else a run is resumed from."""
+        return {}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `_further_state` saved."""
+
+    def _merit(self, result: Evaluation, events: EventFile) -> float:
+        """What chooses the checkpoint."""
+        return result.bits_per_frame
 
     def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
@@ -407,12 +425,13 @@ class Trainer:
             events.add_scalar(f"validation/kl_{layer}", bits, self.update)
             events.add_scalar(f"validation/active_{layer}", result.active_units[layer], self.update)
             events.add_histogram(f"validation/kl_nats_{layer}", result.kl_nats_per_step[layer], self.update)
-        if result.bits_per_frame < self.best:
-            self.best, self.active_units = result.bits_per_frame, result.active_units
+        merit = self._merit(result, events)
+        if merit < self.best:
+            self.best, self.active_units = merit, result.active_units
             provenance = self.provenance | {
                 "update": self.update,
                 "updates": self.recipe.updates,
-                "validation_bits_per_frame": result.bits_per_frame,
+                self.criterion: merit,
                 "active_units": result.active_units,
                 "training_seconds": round(self.seconds, 1),
                 "recipe": asdict(self.recipe),
