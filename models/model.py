@@ -264,6 +264,11 @@ class SpeechModel(nn.Module, ABC):
         return None
 
     @property
+    def can_sample(self) -> bool:
+        """Whether there is a prior to sample from."""
+        return True
+
+    @property
     def token_segment(self) -> int | None:
         """Audio samples of the segment in which a token is encoded as a whole; None if a token is a mean over steps."""
         return None

@@ -226,6 +226,11 @@ class WaveVAE(SpeechModel):
         return None
 
     @property
+    def can_sample(self) -> bool:
+        """All but a plain autoencoder."""
+        return bool(self.config.variational)
+
+    @property
     def token_segment(self) -> int | None:
         """The segment that has one latent."""
         return None if self.config.series else int(self.stride)
@@ -296,7 +301,7 @@ class WaveVAE(SpeechModel):
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
         """Generate every segment from a latent of its own."""
-        if not self.config.variational:
+        if not self.can_sample:
             raise InputError("a plain autoencoder has no prior to sample from: choose a variational preset")
         where = self.parameter
         (w,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))

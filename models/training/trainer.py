@@ -29,9 +29,13 @@ from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, pcm_histogram
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
+from lvm_probe.models.io.pcm import check_pcm
+from lvm_probe.models.io.wav import write_wav
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
+from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.likelihood.reconstruction import reconstruct
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import utterance_generator
 from lvm_probe.models.training.csv_log import CsvLog
@@ -44,6 +48,10 @@ from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
 """The state of a run, from which it can be resumed."""
+AUDIO = "audio"
+"""Folder of a run's WAV files."""
+LISTEN_SECONDS = 4
+"""Length of its longest files."""
 LOG_EVERY = 50
 """Updates between rows of the log."""
 
@@ -111,6 +119,8 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 class Trainer:
     """A training run and its folder: log.csv, TensorBoard events, last.safetensors (the state) and best.safetensors.
+
+    Models whose decoder hears nothing but latents also leave audio to listen to, in TensorBoard and in `audio/`.
 
     Args:
         model: to train; it is moved to `device`.
@@ -420,6 +430,7 @@ class Trainer:
     def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
         result = evaluate(self.average, self.validation, seed=self.seed)
+        self._listen(events)
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
         for layer, bits in result.kl_bits_per_frame.items():
             events.add_scalar(f"validation/kl_{layer}", bits, self.update)
@@ -443,6 +454,28 @@ class Trainer:
             self.log.append(self.update, self.seconds, {"validation": result.bits_per_frame, **active})
             self.validated = self.update
         return result
+
+    def _listen(self, events: EventFile) -> None:
+        """Keep a validation recording, its reconstruction and a sample from the prior, as WAV files and in TensorBoard.
+
+        Only of models whose decoder does not see past audio: of the others, a reconstruction is the prediction of each
+        audio sample from the recording itself, and sampling takes long.
+        """
+        if self.average.decoder_sees_audio or self.average.deterministic:
+            return
+        rate = self.average.config.sample_rate
+        recording = min(self.validation, key=lambda r: (r.samples, r.name))
+        pcm = check_pcm(recording.read(0, min(recording.samples, LISTEN_SECONDS * rate)))
+        generator = utterance_generator(self.seed, "listen")
+        heard = {"recording": pcm}
+        heard["reconstruction"] = to_pcm(reconstruct(self.average, torch.from_numpy(pcm), generator)[0]).numpy()
+        if self.average.can_sample:
+            heard["sample"] = to_pcm(self.average.sample(len(pcm), 1, generator)[0]).numpy()
+        (self.out / AUDIO).mkdir(exist_ok=True)
+        for name, wave in heard.items():
+            events.add_audio(f"audio/{name}", wave, rate, self.update)
+            stem = name if name == "recording" else f"{name}-{self.update}"
+            write_wav(self.out / AUDIO / f"{stem}.wav", wave, rate)
 
     def _log(self, events: EventFile) -> None:
         samples, reconstruction, *kl = self.window.tolist()

@@ -1,10 +1,12 @@
 """Stage two: losses against definitions, discriminators that learn, and what becomes of the run and its checkpoint."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from lvm_probe import InputError
@@ -14,7 +16,7 @@ from lvm_probe.models.registry import family, preset
 from lvm_probe.models.training import discriminators as d
 from lvm_probe.models.training.perceptual import Perception, PerceptualTrainer, begin_stage_two
 from lvm_probe.models.training.recipe import TINY
-from lvm_probe.models.training.trainer import LAST
+from lvm_probe.models.training.trainer import LAST, Trainer
 from tests.models import miniature
 
 RECIPE = replace(TINY, updates=4, segment=2_048, validate_every=2)
@@ -126,3 +128,23 @@ def test_a_plain_autoencoder_has_no_likelihood_and_no_samples() -> None:
         require_likelihood(model, "m")
     with pytest.raises(InputError, match="no prior to sample from"):
         model.sample(100, 1, torch.Generator())
+
+
+def test_a_run_keeps_audio_to_listen_to(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tmp_path.joinpath("run").mkdir()
+    takes = [miniature.take("a", 9_000), miniature.take("b", 5_000)]
+    model = family("wavevae").seeded(preset("wavevae", "tiny").config, 0)
+    Trainer(model, replace(RECIPE, updates=2), takes, takes, tmp_path / "run").run(lambda progress: None)
+    heard = {"recording": "recording", "reconstruction": "reconstruction-2", "sample": "sample-2"}
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    for name, stem in heard.items():
+        pcm, rate = soundfile.read(tmp_path / "run" / "audio" / f"{stem}.wav", dtype="int16")
+        assert (rate, len(pcm)) == (16_000, 5_000)
+        (shown,) = events.Audio(f"audio/{name}")
+        assert (shown.step, shown.sample_rate, shown.length_frames) == (2, 16_000, 5_000)
+        theirs, _ = soundfile.read(io.BytesIO(shown.encoded_audio_string), dtype="int16")
+        assert abs(theirs.astype(int) - pcm).max() <= 1
+    assert (soundfile.read(tmp_path / "run" / "audio" / "recording.wav", dtype="int16")[0] == takes[1].pcm).all()
