@@ -15,7 +15,7 @@ from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.token_latents import token_segment
 
 Line = Literal["z", "base"]
-"""Straight in z, as the decoder sees it, or in the base space of the prior's flow, where sounds are normally distributed."""
+"""Straight in z, as the decoder sees it, or in the base space of the prior's flow, where latents are normal."""
 
 Sound = tuple[Int16[np.ndarray, " _samples"], Segment]
 

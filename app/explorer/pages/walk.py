@@ -37,8 +37,8 @@ def show(inputs: ExplorerInputs) -> None:
         model = checkpoint.model
         if model.token_segment is None:
             raise InputError(
-                f"{checkpoint.path.stem} has no latent for a whole sound. Give a wavevae with one latent for a segment: "
-                "`probe train wavevae`, then `--ckpt`."
+                f"{checkpoint.path.stem} has no latent for a whole sound. Give a wavevae with one latent for a "
+                "segment: `probe train wavevae`, then `--ckpt`."
             )
         st.markdown(
             "Two sounds are encoded into one latent each. What lies on a line between them is decoded from its latent "
@@ -78,6 +78,7 @@ def _choose_sound(
         speaker = choose_speaker(f"{side}: speaker", speakers, start)
     with middle:
         utterance = inputs.utterance(choose_utterance(f"{side}: utterance", speakers, speaker, start))
+    rate = utterance.sample_rate
     phones = [
         (name, segment) for name, of in (("phone", utterance.phonemes), ("word", utterance.words)) for segment in of
     ]
@@ -87,7 +88,7 @@ def _choose_sound(
     with right:
         chosen = st.selectbox(
             f"{side}: sound", range(len(phones)), longest, key=f"{side} in {utterance.id}",
-            format_func=lambda i: f"{phones[i][0]} {phones[i][1].label} at {phones[i][1].start / utterance.sample_rate:.2f} s",
+            format_func=lambda i: f"{phones[i][0]} {phones[i][1].label} at {phones[i][1].start / rate:.2f} s",
         )  # fmt: skip
     segment = phones[int(chosen)][1]
     pcm = Excerpt(utterance, 0, utterance.samples).pcm(sample_rate)
