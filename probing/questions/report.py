@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.formatting import (
-    as_cm,
     as_effect,
+    as_number,
     as_p,
     as_percent,
     as_points,
     as_range,
     as_signed_range,
 )
-from lvm_probe.probing.questions.question import TOKEN_TARGETS
+from lvm_probe.probing.questions.question import SPEAKER_ATTRIBUTES, TOKEN_TARGETS
 from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 PRINTED_KS = (1, 5, 10, 20, 50)
 """The k of the table of accuracies over k: fixed beforehand too."""
 
+_TARGETS = {
+    "height-cm": "height",
+    "f1": "first formant",
+    "f2": "second formant",
+    "f3": "third formant",
+    "f0": "pitch",
+    "voiced": "share of voiced time",
+    "tilt": "spectral tilt",
+    "centroid": "spectral centroid",
+}
 _METHODS = {
     "knn": "k nearest neighbours",
     "lda": "a linear discriminant classifier",
@@ -73,8 +83,10 @@ def _html_table(table: list[list[str]]) -> str:
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
-    """Accuracy of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
+    """Accuracy (or R²) of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
     rows = at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
+    if "mae" in rows:
+        return _wide(rows[rows["gender"] == ""], ["speaker"], "r2")
     return _wide(rows, ["speaker"], "accuracy")
 
 
@@ -92,13 +104,21 @@ def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
     """Heads and cells at the reported k, without empty columns and without rows that have nothing but a name."""
     names = {"table": lambda row: str(row["table"])} if len(set(rows["table"])) > 1 else {}
-    names |= _NAMES | ({"gender": lambda row: row["gender"] or "both"} if "mae_cm" in rows else {})
+    names |= _NAMES | (_GENDER if _of_attribute(rows) else {})
     records = at_reported_k(rows).to_dict("records")
     cells = [([name(row) for name in names.values()], [cell(row) for cell in columns.values()]) for row in records]
     lines = [[*named, *values] for named, values in cells if any(values)]
     heads = [*names, *columns]
     used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
     return [[line[i] for i in used] for line in [heads, *lines]]
+
+
+_GENDER: _Columns = {"gender": lambda row: row["gender"] or "both"}
+
+
+def _of_attribute(rows: pd.DataFrame) -> bool:
+    """Whether the results are numbers of speakers, which are predicted within the gender."""
+    return "mae" in rows and rows.iloc[0]["target"] in SPEAKER_ATTRIBUTES
 
 
 def _over_k(rows: pd.DataFrame) -> list[str]:
@@ -135,14 +155,14 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", with {contexts} ms of context on either side"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
-    height = "mae_cm" in rows
-    target = "height" if height else first["target"]
-    count = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
+    numbers = "mae" in rows
+    target = _TARGETS.get(first["target"], first["target"])
+    count = f"{first['n']:,} {first['rows']}s" + ("" if numbers else f" in {first['n_classes']} classes")
     alone = len(set(rows["speaker"])) == 1 and first["speaker"]
     who = f"speaker {first['speaker']}" if alone else f"{first['speakers']:.0f} speakers"
     count += "" if first["rows"] == "speaker" else f" of {who}"
     protocols = [_protocol(rows[rows["protocol"] == name].iloc[0]) for name in dict.fromkeys(rows["protocol"])]
-    unit = "errors in cm" if height else "accuracies in per cent"
+    unit = f"errors in {first['unit']}" if numbers else "accuracies in per cent"
     return f"Predicting the {target} by {method}: {count}; {'; '.join(protocols)}; {unit}."
 
 
@@ -175,14 +195,18 @@ _NAMES: _Columns = {
 
 def _columns(rows: pd.DataFrame) -> _Columns:
     """What is printed of accuracies or errors, by the heads."""
-    if "mae_cm" in rows:
+    if "mae" in rows:
         return {
-            "error": lambda row: as_cm(row["mae_cm"]),
-            "95 % interval": lambda row: as_range(as_cm(row["mae_low"]), as_cm(row["mae_high"])),
-            "gender mean": lambda row: as_cm(row["baseline_mae_cm"]),
-            "null": lambda row: as_cm(row["null_mae_cm"]),
+            "R²": lambda row: as_number(row["r2"]),
+            "interval of R²": lambda row: as_signed_range(as_number(row["r2_low"]), as_number(row["r2_high"])),
+            "R² within speakers": lambda row: as_number(row["r2_within"]),
+            "R² of null": lambda row: as_number(row["null_r2"]),
+            "error": lambda row: as_number(row["mae"]),
+            "95 % interval": lambda row: as_range(as_number(row["mae_low"]), as_number(row["mae_high"])),
+            "gender mean" if _of_attribute(rows) else "mean": lambda row: as_number(row["baseline_mae"]),
+            "null": lambda row: as_number(row["null_mae"]),
             "p (null)": lambda row: as_p(row["p_null"]),
-            "untrained": lambda row: as_cm(row["untrained_mae_cm"]),
+            "untrained": lambda row: as_number(row["untrained_mae"]),
         }
     return {
         "accuracy": lambda row: as_percent(row["accuracy"]),
@@ -199,20 +223,16 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     }
 
 
-_DIFFERENCE_COLUMNS: _Columns = {
-    "difference to": lambda row: row["compared_with"],
-    "points": lambda row: as_points(row["difference"]),
-    "95 % interval": lambda row: as_signed_range(as_points(row["difference_low"]), as_points(row["difference_high"])),
-    "effect": lambda row: as_effect(row["effect"]),
-    "p": lambda row: as_p(row["p_holm"]),
-}
-_DIFFERENCE_COLUMNS_CM: _Columns = {
-    "difference to": lambda row: row["compared_with"],
-    "cm": lambda row: as_cm(row["difference"], "+"),
-    "95 % interval": lambda row: as_signed_range(as_cm(row["difference_low"], "+"), as_cm(row["difference_high"], "+")),
-    "effect": lambda row: as_effect(row["effect"]),
-    "p": lambda row: as_p(row["p_holm"]),
-}
+def _difference_columns(unit: str | None) -> _Columns:
+    """What is printed of differences: in the unit of a number, or in points of accuracy."""
+    text = as_points if unit is None else lambda value: as_number(value, "+")
+    return {
+        "difference to": lambda row: row["compared_with"],
+        unit or "points": lambda row: text(row["difference"]),
+        "95 % interval": lambda row: as_signed_range(text(row["difference_low"]), text(row["difference_high"])),
+        "effect": lambda row: as_effect(row["effect"]),
+        "p": lambda row: as_p(row["p_holm"]),
+    }
 
 
 def _differences(rows: pd.DataFrame) -> list[list[str]]:
@@ -220,12 +240,17 @@ def _differences(rows: pd.DataFrame) -> list[list[str]]:
     every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _DIFFERENCE_COLUMNS_CM if "mae_cm" in rows else _DIFFERENCE_COLUMNS)
+    return _table(every, _difference_columns(_unit(rows)))
+
+
+def _unit(rows: pd.DataFrame) -> str | None:
+    """The unit of targets that are numbers."""
+    return str(rows.iloc[0]["unit"]) if "mae" in rows else None
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
-    unit = "cm (less is better)" if "mae_cm" in rows else "points"
+    unit = f"{_unit(rows)} of error (less is better)" if "mae" in rows else "points"
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
@@ -257,12 +282,12 @@ def _in_two(head: str) -> tuple[str, str]:
 
 def _verdicts(rows: pd.DataFrame) -> list[str]:
     """What the results say: first where the untrained model is as good."""
-    return _of_untrained(rows) + (_height_verdicts(rows) if "mae_cm" in rows else _accuracy_verdicts(rows))
+    return _of_untrained(rows) + (_number_verdicts(rows) if "mae" in rows else _accuracy_verdicts(rows))
 
 
 def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
     """How the figures are to be read, and what was left out."""
-    said = _height_remarks(rows) if "mae_cm" in rows else _accuracy_remarks(rows)
+    said = _number_remarks(rows) if "mae" in rows else _accuracy_remarks(rows)
     return said + [f"Note: {note}." for note in notes]
 
 
@@ -274,9 +299,9 @@ def _where(rows: pd.DataFrame, row: pd.Series) -> str:
 
 def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then those on the others."""
-    height = "mae_cm" in rows
-    ours, theirs, number = (
-        ("mae_cm", "untrained_mae_cm", as_cm) if height else ("accuracy", "untrained_accuracy", as_percent)
+    numbers = "mae" in rows
+    ours, theirs, text = (
+        ("mae", "untrained_mae", as_number) if numbers else ("accuracy", "untrained_accuracy", as_percent)
     )
     shown = at_reported_k(rows)
     heads = [
@@ -286,10 +311,10 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     ]
     said: list[list[str]] = [[], [], []]
     for _, row in shown[shown[theirs].notna()].iterrows():
-        if height and row["gender"]:
+        if numbers and row["gender"]:
             continue
-        gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
-        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
+        gain, p = (row[theirs] - row[ours]) * (1 if numbers else -1), row["p_minus_untrained_holm"]
+        figures = f"{text(row[ours])} against {text(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
     return [f"{head} {'; '.join(cases)}." for head, cases in zip(heads, said, strict=True) if cases]
@@ -386,23 +411,55 @@ def _against_null(row: pd.Series) -> str:
     )
 
 
-def _height_verdicts(rows: pd.DataFrame) -> list[str]:
+def _number_verdicts(rows: pd.DataFrame) -> list[str]:
+    attribute, unit = _of_attribute(rows), _unit(rows)
     said = []
-    for row in rows[rows["gender"] == ""].to_dict("records"):
-        gap, p = row["minus_baseline_cm"], row["p_baseline_holm"]
-        verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than that of the gender's mean height"
+    for _, row in rows[rows["gender"] == ""].iterrows():
+        where = _where(rows, row)
+        if not attribute:
+            if row["minus_mel"] == row["minus_mel"]:
+                said.append(f"{where}: {_error_against_mel(row)}")
+            continue
+        gap, p = row["minus_baseline"], row["p_baseline_holm"]
+        usual = f"that of the gender's mean {_TARGETS.get(row['target'], row['target'])}"
+        verdict = f"{abs(gap):.2f} {unit} {'less' if gap < 0 else 'more'} than {usual}"
         if p != p:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:
             verdict += f" ({as_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
-        said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
+        said.append(f"{where}: the error of {row['feature']} is {row['mae']:.2f} {unit}, {verdict}.")
     return said
 
 
-def _height_remarks(rows: pd.DataFrame) -> list[str]:
+def _error_against_mel(row: pd.Series) -> str:
+    """R² and error of a number of tokens, and whether the error differs from Mel's."""
+    gap, p, unit = row["minus_mel"], row["p_minus_mel_holm"], row["unit"]
+    if p != p:
+        verdict = f"{gap:+.2f} {unit} to Mel, with too few speakers for a test"
+    elif p < 0.05:
+        verdict = f"{abs(gap):.2f} {unit} {'less' if gap < 0 else 'more'} than Mel ({as_p(p, 'p=')})"
+    else:
+        verdict = f"not significantly different from Mel ({gap:+.2f} {unit}, p={p:.2f})"
+    explained = f"{row['feature']} explains {as_percent(row['r2'])} % of the variance"
+    return f"{explained}; its error is {row['mae']:.2f} {unit}, {verdict}."
+
+
+def _number_remarks(rows: pd.DataFrame) -> list[str]:
+    if not _of_attribute(rows):
+        said = [
+            "R²: one minus the squared errors over those of the mean of the training rows. Error: mean absolute error. "
+            f"{_interval_sentence(rows)}{_null_sentence(rows)}"
+        ]
+        if "speaker" in set(rows["protocol"]):
+            said.append(
+                "Under speaker the null permutes the numbers of each speaker, so what it reaches comes from "
+                "recognising the voice; R² within speakers is about each speaker's own mean."
+            )
+        return said
     said = [f"Errors are mean absolute errors within the gender. {_interval_sentence(rows)}"]
     if set(rows["protocol"]) & {"paper", "nested"}:
+        target = _TARGETS.get(rows.iloc[0]["target"], rows.iloc[0]["target"])
         said.append(
-            "Under paper and nested the training rows include the same speaker: their errors say nothing of height."
+            f"Under paper and nested the training rows include the same speaker: their errors say nothing of {target}."
         )
     return said

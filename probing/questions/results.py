@@ -30,14 +30,24 @@ MORE_COLUMNS = [
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 
-HEIGHT_COLUMNS = [
-    "gender", "mae_cm", "mae_low", "mae_high", "baseline_mae_cm", "null_mae_cm", "untrained_mae_cm", "correlation",
-    "minus_baseline_cm", "minus_baseline_cm_low", "minus_baseline_cm_high", "effect_minus_baseline",
+NUMBER_COLUMNS = [
+    "gender", "unit", "r2", "r2_low", "r2_high", "null_r2", "r2_within", "r2_within_low", "r2_within_high",
+    "mae", "mae_low", "mae_high", "baseline_mae", "null_mae", "untrained_mae", "correlation",
+    "minus_baseline", "minus_baseline_low", "minus_baseline_high", "effect_minus_baseline",
     "p_baseline", "p_baseline_holm",
-    "minus_mel_cm", "minus_mel_cm_low", "minus_mel_cm_high", "minus_mfcc_cm", "minus_mfcc_cm_low", "minus_mfcc_cm_high",
-    "minus_untrained_cm", "minus_untrained_cm_low", "minus_untrained_cm_high",
 ]  # fmt: skip
-"""Columns of `height-cm` only, in centimetres; its accuracies are empty."""
+"""Columns of targets that are numbers only: R², mean absolute errors and their differences, in `unit`. Accuracies are
+then empty, and the differences to Mel and others are of the error."""
+
+HEIGHT_COLUMNS = {
+    f"{name}_cm{end}": f"{name}{end}"
+    for name, ends in {
+        "mae": ("",), "baseline_mae": ("",), "null_mae": ("",), "untrained_mae": ("",),
+        **{f"minus_{other}": ("", "_low", "_high") for other in ("baseline", "mel", "mfcc", "untrained")},
+    }.items()
+    for end in ends
+}  # fmt: skip
+"""Copies of columns for `height-cm`, by the names that say the unit."""
 
 CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
 
@@ -106,13 +116,15 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     def column(name: str) -> np.ndarray:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
-    columns = COLUMNS + MORE_COLUMNS + (HEIGHT_COLUMNS if "mae_cm" in rows[0] else [])
-    frame = pd.DataFrame({name: column(name) for name in columns})
+    numbers = "mae" in rows[0]
+    frame = pd.DataFrame({name: column(name) for name in COLUMNS + MORE_COLUMNS + NUMBER_COLUMNS * numbers})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
     tests = frame.columns.intersection([*TESTS, "p_null"])
     frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
+    if numbers and rows[0]["target"] == "height-cm":
+        frame = frame.assign(**{name: frame[source] for name, source in HEIGHT_COLUMNS.items()})
     return with_adjusted_p(frame)
 
 
@@ -133,12 +145,11 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
-        `difference_high`, `effect`, `p` and `p_holm`; fractions, or centimetres for `height-cm`.
+        `difference_high`, `effect`, `p` and `p_holm`; fractions of accuracies, or errors in the unit of a number.
     """
-    unit = "_cm" if "mae_cm" in frame else ""
     tables = []
     for name, other in COMPARED_WITH.items():
-        column, p = f"minus_{name}{unit}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
+        column, p = f"minus_{name}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
         if column in frame:
             columns = {"difference": column, "difference_low": f"{column}_low", "difference_high": f"{column}_high"}
             columns |= {"effect": f"effect_minus_{name}", "p": p, "p_holm": f"{p}_holm"}
