@@ -169,8 +169,8 @@ def ask(
         target: "phoneme", its classes "manner", "place", "voicing", "vowel-height" and "vowel-backness", "word",
             "speaker", "gender", "dialect", "height" (in classes); or a number: "height-cm", "age", and of tokens "f0",
             "voiced", "intensity", "f1", "f2", "f3", "tilt", "centroid" and "duration".
-        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for numbers) or
-            "abx".
+        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "mdl" (online code length),
+            "ridge" (for numbers) or "abx".
         protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
             ABX "within" or "across" speakers. By default the strictest that the target allows.
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).

@@ -21,7 +21,7 @@ Target = Literal[
     "age", "dialect", "speaker",
     "f0", "voiced", "intensity", "f1", "f2", "f3", "tilt", "centroid", "duration",
 ]  # fmt: skip
-Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
+Method = Literal["knn", "lda", "logistic", "mdl", "ridge", "abx"]
 Protocol = Literal[
     "paper", "nested", "utterance", "speaker", "speaker+prompt", "transfer", "within", "across", "across+prompt"
 ]
@@ -47,6 +47,7 @@ TARGETS_OF: dict[Method, tuple[Target, ...]] = {
     "knn": CLASS_TARGETS,
     "lda": CLASS_TARGETS,
     "logistic": CLASS_TARGETS,
+    "mdl": CLASS_TARGETS,
     "ridge": tuple(UNITS),
     "abx": TOKEN_CLASSES,
 }
@@ -57,6 +58,7 @@ PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
     "knn": PROTOCOLS,
     "lda": PROTOCOLS,
     "logistic": PROTOCOLS,
+    "mdl": ("nested", "utterance", "speaker", "speaker+prompt"),
     "ridge": ("paper", "nested", "utterance", "speaker"),
     "abx": ("within", "across", "across+prompt"),
 }
@@ -78,9 +80,10 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "lda_dims": ("knn",),
     "ks": ("knn",),
     "shrinkage": ("knn", "lda"),
-    "control": ("knn", "lda", "logistic"),
-    "match_dims": ("knn", "lda", "logistic", "ridge"),
-    "permutations": ("knn", "lda", "logistic", "ridge"),
+    "control": ("knn", "lda", "logistic", "mdl"),
+    "match_dims": ("knn", "lda", "logistic", "mdl", "ridge"),
+    "permutations": ("knn", "lda", "logistic", "mdl", "ridge"),
+    "orders": ("mdl",),
     "distance": ("abx",),
 }
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
@@ -108,7 +111,7 @@ ROWS: dict[str, type | UnionType] = {
 }  # fmt: skip
 """Fields of `Question` that say which rows are asked, and whether with their context, by every method alike."""
 
-_COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
+_COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "orders", "seed")
 
 
 def uses(method: Method, field: str) -> bool:
@@ -152,7 +155,8 @@ class Question:
 
     Args:
         target: what to predict. `height` is in classes; those of `UNITS` are numbers.
-        method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (numbers) or `abx`.
+        method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `mdl` (online code length by
+            logistic regression), `ridge` (numbers) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
             row alone. `utterance`: whole utterances. `speaker`: whole speakers. `speaker+prompt`: whole speakers, and
             the sentence that is judged is not trained on as read by others. `transfer`, of questions with a test table
@@ -182,6 +186,7 @@ class Question:
         distance: between tokens, for ABX.
         permutations: of the labels, for the null; None takes `default_permutations`.
         control: number of control tasks (Hewitt and Liang 2019).
+        orders: random orders of utterances, speakers or rows that a code length is the mean of.
         seed: of everything random.
 
     Raises:
@@ -215,6 +220,7 @@ class Question:
     distance: Distance = "cosine"
     permutations: int | None = None
     control: int = 0
+    orders: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -248,6 +254,8 @@ class Question:
         for name in _COUNTS:
             if (value := getattr(self, name)) is not None and value < 0:
                 raise InputError(f"{name} is {value}; give 0 or more")
+        if self.orders < 1:
+            raise InputError(f"orders is {self.orders}; give 1 or more")
         if self.ks is not None and (not self.ks or min(self.ks) < 1):
             raise InputError(f"ks are {list(self.ks)}; give one number of neighbours or more, each 1 or more")
         edges = self.height_edges
@@ -339,19 +347,19 @@ class Question:
         """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
         100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
-        logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token. Ridge regression
-        fits all of them at once, so 20 for tokens too.
+        logistic regression and code lengths, and 2 for tokens under `nested` with LDA, which fits for every token.
+        Ridge regression fits all of them at once, so 20 for tokens too.
         """
         match self.row_unit:
             case "speaker":
-                return 20 if self.method == "logistic" else 100
+                return 20 if self.method in ("logistic", "mdl") else 100
             case "utterance":
                 return 10
             case "token":
                 if self.method == "ridge":
                     return 20
                 refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
-                return 2 if self.method == "logistic" or refits else 5
+                return 2 if self.method in ("logistic", "mdl") or refits else 5
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""

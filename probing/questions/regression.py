@@ -158,7 +158,7 @@ class _Judged:
             compared["untrained"] = _means(self.untrained, self.speakers)
         compared |= {name: _means(errors, self.speakers) for name, errors in self.baselines.items()}
         for name, theirs in compared.items():
-            row |= difference_columns(name, paired_difference(ours, theirs, shared_training=shared))
+            row |= difference_columns(name, paired_difference(ours, theirs, shared_training=shared), "_error")
         if attribute:
             row["p_baseline"] = row.pop("p_minus_baseline")
         return row

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.formatting import (
+    as_bits,
     as_effect,
     as_number,
     as_p,
@@ -16,7 +18,7 @@ from lvm_probe.probing.questions.formatting import (
     as_signed_range,
 )
 from lvm_probe.probing.questions.question import SPEAKER_ATTRIBUTES, TOKEN_TARGETS
-from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled
+from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +40,7 @@ _METHODS = {
     "knn": "k nearest neighbours",
     "lda": "a linear discriminant classifier",
     "logistic": "logistic regression",
+    "mdl": "logistic regression",
     "ridge": "ridge regression",
     "abx cosine": "ABX with cosine distance",
     "abx euclidean": "ABX with Euclidean distance",
@@ -83,11 +86,11 @@ def _html_table(table: list[list[str]]) -> str:
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
-    """Accuracy (or R²) of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
+    """Accuracy or R² in per cent, or bits per label, at one k: a row per speaker, a column per feature."""
     rows = at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
     if "mae" in rows:
         return _wide(rows[rows["gender"] == ""], ["speaker"], "r2")
-    return _wide(rows, ["speaker"], "accuracy")
+    return _wide(rows, ["speaker"], "bits" if "bits" in frame else "accuracy")
 
 
 def by_class(recall: pd.DataFrame) -> str:
@@ -97,8 +100,9 @@ def by_class(recall: pd.DataFrame) -> str:
 
 def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
     columns = ["table", "protocol", "feature"] if len(set(rows["table"])) > 1 else ["protocol", "feature"]
-    wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False) * 100
-    return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
+    wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False)
+    form = as_bits if values == "bits" else as_percent
+    return wide.to_string(float_format=form, na_rep="-")
 
 
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
@@ -155,13 +159,16 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", with {contexts} ms of context on either side"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
-    numbers = "mae" in rows
+    numbers, code = "mae" in rows, "bits" in rows
     target = _TARGETS.get(first["target"], first["target"])
     count = f"{first['n']:,} {first['rows']}s" + ("" if numbers else f" in {first['n_classes']} classes")
     alone = len(set(rows["speaker"])) == 1 and first["speaker"]
     who = f"speaker {first['speaker']}" if alone else f"{first['speakers']:.0f} speakers"
     count += "" if first["rows"] == "speaker" else f" of {who}"
     protocols = [_protocol(rows[rows["protocol"] == name].iloc[0]) for name in dict.fromkeys(rows["protocol"])]
+    if code:
+        unit = f"in bits per label, the mean over {first['orders']:.0f} orders"
+        return f"Coding the {target} online by {method}: {count}; {'; '.join(protocols)}; {unit}."
     unit = f"errors in {first['unit']}" if numbers else "accuracies in per cent"
     return f"Predicting the {target} by {method}: {count}; {'; '.join(protocols)}; {unit}."
 
@@ -208,6 +215,18 @@ def _columns(rows: pd.DataFrame) -> _Columns:
             "p (null)": lambda row: as_p(row["p_null"]),
             "untrained": lambda row: as_number(row["untrained_mae"]),
         }
+    if "bits" in rows:
+        return {
+            "bits per label": lambda row: as_bits(row["bits"]),
+            "95 % interval": lambda row: as_range(as_bits(row["bits_low"]), as_bits(row["bits_high"])),
+            "compression": lambda row: as_bits(row["compression"]),
+            "class shares": lambda row: as_bits(row["baseline_bits"]),
+            "null": lambda row: as_bits(row["null_bits"]),
+            "p (null)": lambda row: as_p(row["p_null"]),
+            "untrained": lambda row: as_bits(row["untrained_bits"]),
+            "control labels": lambda row: as_bits(row["control_bits"]),
+            "online accuracy": lambda row: as_percent(row["accuracy"]),
+        }
     return {
         "accuracy": lambda row: as_percent(row["accuracy"]),
         "95 % interval": lambda row: as_range(as_percent(row["ci_low"]), as_percent(row["ci_high"])),
@@ -223,12 +242,16 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     }
 
 
-def _difference_columns(unit: str | None) -> _Columns:
-    """What is printed of differences: in the unit of a number, or in points of accuracy."""
-    text = as_points if unit is None else lambda value: as_number(value, "+")
+def _difference_columns(rows: pd.DataFrame) -> _Columns:
+    """What is printed of differences, in points, bits or the unit of a number, by the heads."""
+    head, text = "points", as_points
+    if "mae" in rows:
+        head, text = str(rows.iloc[0]["unit"]), partial(as_number, sign="+")
+    elif "bits" in rows:
+        head, text = "bits", partial(as_bits, sign="+")
     return {
         "difference to": lambda row: row["compared_with"],
-        unit or "points": lambda row: text(row["difference"]),
+        head: lambda row: text(row["difference"]),
         "95 % interval": lambda row: as_signed_range(text(row["difference_low"]), text(row["difference_high"])),
         "effect": lambda row: as_effect(row["effect"]),
         "p": lambda row: as_p(row["p_holm"]),
@@ -240,17 +263,13 @@ def _differences(rows: pd.DataFrame) -> list[list[str]]:
     every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _difference_columns(_unit(rows)))
-
-
-def _unit(rows: pd.DataFrame) -> str | None:
-    """The unit of targets that are numbers."""
-    return str(rows.iloc[0]["unit"]) if "mae" in rows else None
+    return _table(every, _difference_columns(rows))
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
-    unit = f"{_unit(rows)} of error (less is better)" if "mae" in rows else "points"
+    unit = {"": "points", "_bits": "bits per label (less is better)"}.get(unit_of(rows))
+    unit = unit or f"{rows.iloc[0]['unit']} of error (less is better)"
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
@@ -282,13 +301,14 @@ def _in_two(head: str) -> tuple[str, str]:
 
 def _verdicts(rows: pd.DataFrame) -> list[str]:
     """What the results say: first where the untrained model is as good."""
-    return _of_untrained(rows) + (_number_verdicts(rows) if "mae" in rows else _accuracy_verdicts(rows))
+    verdicts = {"": _accuracy_verdicts, "_bits": _code_verdicts}.get(unit_of(rows), _number_verdicts)
+    return _of_untrained(rows) + verdicts(rows)
 
 
 def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
     """How the figures are to be read, and what was left out."""
-    said = _number_remarks(rows) if "mae" in rows else _accuracy_remarks(rows)
-    return said + [f"Note: {note}." for note in notes]
+    remarks = {"": _accuracy_remarks, "_bits": _code_remarks}.get(unit_of(rows), _number_remarks)
+    return remarks(rows) + [f"Note: {note}." for note in notes]
 
 
 def _where(rows: pd.DataFrame, row: pd.Series) -> str:
@@ -299,10 +319,11 @@ def _where(rows: pd.DataFrame, row: pd.Series) -> str:
 
 def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then those on the others."""
-    numbers = "mae" in rows
-    ours, theirs, text = (
-        ("mae", "untrained_mae", as_number) if numbers else ("accuracy", "untrained_accuracy", as_percent)
-    )
+    columns: dict[str, tuple[str, str, Callable[[float], str]]] = {
+        "": ("accuracy", "untrained_accuracy", as_percent),
+        "_bits": ("bits", "untrained_bits", as_bits),
+    }
+    ours, theirs, text = columns.get(unit_of(rows), ("mae", "untrained_mae", as_number))
     shown = at_reported_k(rows)
     heads = [
         "The trained model is not better than the untrained one for",
@@ -311,9 +332,9 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     ]
     said: list[list[str]] = [[], [], []]
     for _, row in shown[shown[theirs].notna()].iterrows():
-        if numbers and row["gender"]:
+        if "mae" in rows and row["gender"]:
             continue
-        gain, p = (row[theirs] - row[ours]) * (1 if numbers else -1), row["p_minus_untrained_holm"]
+        gain, p = (row[theirs] - row[ours]) * (1 if unit_of(rows) else -1), row["p_minus_untrained_holm"]
         figures = f"{text(row[ours])} against {text(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
@@ -412,15 +433,15 @@ def _against_null(row: pd.Series) -> str:
 
 
 def _number_verdicts(rows: pd.DataFrame) -> list[str]:
-    attribute, unit = _of_attribute(rows), _unit(rows)
+    attribute, unit = _of_attribute(rows), rows.iloc[0]["unit"]
     said = []
     for _, row in rows[rows["gender"] == ""].iterrows():
         where = _where(rows, row)
         if not attribute:
-            if row["minus_mel"] == row["minus_mel"]:
+            if row["minus_mel_error"] == row["minus_mel_error"]:
                 said.append(f"{where}: {_error_against_mel(row)}")
             continue
-        gap, p = row["minus_baseline"], row["p_baseline_holm"]
+        gap, p = row["minus_baseline_error"], row["p_baseline_holm"]
         usual = f"that of the gender's mean {_TARGETS.get(row['target'], row['target'])}"
         verdict = f"{abs(gap):.2f} {unit} {'less' if gap < 0 else 'more'} than {usual}"
         if p != p:
@@ -433,7 +454,7 @@ def _number_verdicts(rows: pd.DataFrame) -> list[str]:
 
 def _error_against_mel(row: pd.Series) -> str:
     """R² and error of a number of tokens, and whether the error differs from Mel's."""
-    gap, p, unit = row["minus_mel"], row["p_minus_mel_holm"], row["unit"]
+    gap, p, unit = row["minus_mel_error"], row["p_minus_mel_holm"], row["unit"]
     if p != p:
         verdict = f"{gap:+.2f} {unit} to Mel, with too few speakers for a test"
     elif p < 0.05:
@@ -463,3 +484,36 @@ def _number_remarks(rows: pd.DataFrame) -> list[str]:
             f"Under paper and nested the training rows include the same speaker: their errors say nothing of {target}."
         )
     return said
+
+
+def _code_verdicts(rows: pd.DataFrame) -> list[str]:
+    return [f"{row['protocol']}: {_in_bits(row)}" for _, row in rows.iterrows()]
+
+
+def _in_bits(row: pd.Series) -> str:
+    """Whether a feature shortens the code at all, and whether by more than Mel."""
+
+    def tested(gap: float, p: float, other: str) -> str:
+        if p != p:
+            return (
+                f"{as_bits(gap, '+')} to {other}, with too few {'utterances' if row['speaker'] else 'speakers'} to test"
+            )
+        if p < 0.05:
+            return f"{as_bits(abs(gap))} {'fewer' if gap < 0 else 'more'} than {other} ({as_p(p, 'p=')})"
+        return f"not significantly different from {other} ({as_bits(gap, '+')}, {as_p(p, 'p=')})"
+
+    said = [tested(row["minus_baseline_bits"], row["p_baseline_holm"], "class shares alone")]
+    if row["minus_mel_bits"] == row["minus_mel_bits"]:
+        said.append(tested(row["minus_mel_bits"], row["p_minus_mel_holm"], "Mel"))
+    return f"{row['feature']} takes {as_bits(row['bits'])} bits per label, {', '.join(said)}."
+
+
+def _code_remarks(rows: pd.DataFrame) -> list[str]:
+    first = rows.iloc[0]
+    return [
+        f"The labels of the first block take log2 of {2 ** first['uniform_bits']:.0f} classes, "
+        f"{as_bits(first['uniform_bits'])} bits each; compression is that over the bits per label. Class shares: the "
+        "same blocks coded by how often each class occurred, without features.",
+        "Online accuracy: of probes that were fitted to the blocks before, so lower than where all but one fold train.",
+        _interval_sentence(rows) + _null_sentence(rows),
+    ]

@@ -33,21 +33,36 @@ MORE_COLUMNS = [
 NUMBER_COLUMNS = [
     "gender", "unit", "r2", "r2_low", "r2_high", "null_r2", "r2_within", "r2_within_low", "r2_within_high",
     "mae", "mae_low", "mae_high", "baseline_mae", "null_mae", "untrained_mae", "correlation",
-    "minus_baseline", "minus_baseline_low", "minus_baseline_high", "effect_minus_baseline",
+    "minus_baseline_error", "minus_baseline_error_low", "minus_baseline_error_high", "effect_minus_baseline",
     "p_baseline", "p_baseline_holm",
+    "minus_mel_error", "minus_mel_error_low", "minus_mel_error_high",
+    "minus_mfcc_error", "minus_mfcc_error_low", "minus_mfcc_error_high",
+    "minus_untrained_error", "minus_untrained_error_low", "minus_untrained_error_high",
 ]  # fmt: skip
-"""Columns of targets that are numbers only: R², mean absolute errors and their differences, in `unit`. Accuracies are
-then empty, and the differences to Mel and others are of the error."""
+"""Columns of targets that are numbers only: R², and mean absolute errors and their differences in `unit`. Accuracies
+are then empty."""
 
-HEIGHT_COLUMNS = {
-    f"{name}_cm{end}": f"{name}{end}"
-    for name, ends in {
-        "mae": ("",), "baseline_mae": ("",), "null_mae": ("",), "untrained_mae": ("",),
-        **{f"minus_{other}": ("", "_low", "_high") for other in ("baseline", "mel", "mfcc", "untrained")},
-    }.items()
-    for end in ends
-}  # fmt: skip
+HEIGHT_COLUMNS = {f"{name}_cm": name for name in ("mae", "baseline_mae", "null_mae", "untrained_mae")} | {
+    name.replace("_error", "_cm"): name for name in NUMBER_COLUMNS if "_error" in name
+}
 """Copies of columns for `height-cm`, by the names that say the unit."""
+
+CODE_COLUMNS = [
+    "bits", "bits_low", "bits_high", "code_length", "uniform_bits", "compression", "baseline_bits", "null_bits",
+    "untrained_bits", "control_bits", "orders",
+    "minus_baseline_bits", "minus_baseline_bits_low", "minus_baseline_bits_high", "effect_minus_baseline",
+    "p_baseline", "p_baseline_holm",
+    "minus_mel_bits", "minus_mel_bits_low", "minus_mel_bits_high",
+    "minus_mfcc_bits", "minus_mfcc_bits_low", "minus_mfcc_bits_high",
+    "minus_untrained_bits", "minus_untrained_bits_low", "minus_untrained_bits_high",
+]  # fmt: skip
+"""Columns of `mdl` only: bits per label, but for the total `code_length`. The baseline is the code of class shares."""
+
+CURVE_COLUMNS = [
+    "table", "feature", "target", "method", "protocol", "groups", "fitted", "n", "bits", "share_bits", "accuracy",
+]  # fmt: skip
+"""Of a learning curve: the groups and rows (on average) that a probe was fitted to, the labels judged, and per label
+the bits given the feature and given class shares alone."""
 
 CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
 
@@ -59,7 +74,8 @@ SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
 
 COMPARED_WITH = {"baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained"}
-"""What results are compared with, in print, by its name in the columns of the differences."""
+"""What results are compared with, in print, by its name in the columns of the differences; the baseline of a code
+length is that of the class shares."""
 
 TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline"]
 """Columns of p values of differences. Each has one beside it that ends in `_holm`, adjusted for all differences that a
@@ -80,6 +96,7 @@ class Answer:
         notes: what was left out, and why.
         predictions: what each row was taken for, at the same ks as the confusions; see `PREDICTION_COLUMNS`. Empty for
             methods that do not predict classes, and where an answer was read from a file.
+        curve: of `mdl`, how many bits a label takes with the rows that the probe was fitted to; see `CURVE_COLUMNS`.
     """
 
     question: Question
@@ -87,6 +104,7 @@ class Answer:
     confusion: pd.DataFrame
     notes: tuple[str, ...] = ()
     predictions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PREDICTION_COLUMNS))
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVE_COLUMNS))
 
     @cached_property
     def recall(self) -> pd.DataFrame:
@@ -116,14 +134,15 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     def column(name: str) -> np.ndarray:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
-    numbers = "mae" in rows[0]
-    frame = pd.DataFrame({name: column(name) for name in COLUMNS + MORE_COLUMNS + NUMBER_COLUMNS * numbers})
+    more = NUMBER_COLUMNS if "mae" in rows[0] else CODE_COLUMNS if "bits" in rows[0] else []
+    columns = COLUMNS + MORE_COLUMNS + more
+    frame = pd.DataFrame({name: column(name) for name in columns})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
     tests = frame.columns.intersection([*TESTS, "p_null"])
     frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
-    if numbers and rows[0]["target"] == "height-cm":
+    if "mae" in rows[0] and rows[0]["target"] == "height-cm":
         frame = frame.assign(**{name: frame[source] for name, source in HEIGHT_COLUMNS.items()})
     return with_adjusted_p(frame)
 
@@ -145,17 +164,24 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
-        `difference_high`, `effect`, `p` and `p_holm`; fractions of accuracies, or errors in the unit of a number.
+        `difference_high`, `effect`, `p` and `p_holm`; fractions, bits for `mdl`, or errors in the unit of a number.
     """
+    unit = unit_of(frame)
     tables = []
     for name, other in COMPARED_WITH.items():
-        column, p = f"minus_{name}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
+        column, p = f"minus_{name}{unit}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
         if column in frame:
             columns = {"difference": column, "difference_low": f"{column}_low", "difference_high": f"{column}_high"}
             columns |= {"effect": f"effect_minus_{name}", "p": p, "p_holm": f"{p}_holm"}
             known = frame[frame[column].notna()]
+            other = "class shares" if (name, unit) == ("baseline", "_bits") else other
             tables.append(known.assign(compared_with=other, **{new: known[old] for new, old in columns.items()}))
     return pd.concat(tables)
+
+
+def unit_of(frame: pd.DataFrame) -> str:
+    """What the names of columns in another unit than fractions end in: `_cm`, `_error`, `_bits`, or nothing."""
+    return next((end for name, end in (("mae_cm", "_cm"), ("mae", "_error"), ("bits", "_bits")) if name in frame), "")
 
 
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:
