@@ -36,6 +36,7 @@ from lvm_probe.app.commands import (
     knn,
     lda,
     logistic,
+    mdl,
     models,
     rate,
     ridge,
@@ -51,7 +52,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),
     "diagnostics": (rate, convergence),
     "pictures": (figures, explore, export),
 }
