@@ -12,8 +12,8 @@ from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
 
 NAMES = (
-    "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic", "mdl",
-    "ridge", "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
+    "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
+    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
