@@ -153,7 +153,7 @@ def make_plan(
         table.matrix(feature, slice(0))  # refuses what the table lacks
     there = {"baseline": not {"height-cm", "age"}.isdisjoint(probes), "untrained": untrained}
     there |= {name: Feature((name,)) in asked for name in BASELINES}
-    compared_with = tuple(name for column, name in COMPARED_WITH.items() if there[column])
+    compared_with = tuple(name for column, name in COMPARED_WITH.items() if there.get(column))
     settings: dict[str, Any] = {"k": k, "lda_dims": lda_dims, "seed": seed}
     start = Plan({}, (), table=identity(table)) if beyond is None else beyond
     return replace(
