@@ -9,20 +9,22 @@ Layers of latents are numbered from the one with the shortest stride, z1, upward
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, assert_never, get_args
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Int16, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions, Domain
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
 from lvm_probe.models.trajectory import Trajectory
 
@@ -40,12 +42,12 @@ class ModelConfig:
         inputs: the compandings of each audio sample that the encoder sees. Havtorn et al. (2022) use 16-bit μ-law
             alone, which amplifies quiet noise; with 8-bit μ-law and ten times the waveform besides, it does not mask
             the speech.
-        output: the distribution of an audio sample.
+        output: the domain: what the elements of a sequence are, and the distribution of one.
         sample_rate: in Hz.
     """
 
     inputs: tuple[Companding, ...] = ("mulaw16", "mulaw8", "linear")
-    output: OutputConfig = field(default_factory=OutputConfig)
+    output: Domain = field(default_factory=Waveform)
     sample_rate: int = 16_000
 
     def check(self, positive: Sequence[object], not_negative: Sequence[object] = ()) -> None:
@@ -59,6 +61,23 @@ class ModelConfig:
         if not self.inputs or any(how not in known for how in self.inputs):
             raise InputError(f"inputs must be some of {', '.join(known)}; got {self.inputs}")
 
+    @property
+    def element_channels(self) -> int:
+        """Numbers that a network sees of each element; for waveforms one for each companding."""
+        return len(self.inputs) if isinstance(self.output, Waveform) else 1
+
+    def element_features(
+        self, x: Shaped[Tensor, "batch elements"], dtype: torch.dtype
+    ) -> Float[Tensor, "batch elements _c"]:
+        """What a network sees of each element.
+
+        Raises:
+            InputError: if the elements are not of the domain.
+        """
+        if isinstance(self.output, Waveform):
+            return compand(x, self.inputs, dtype)
+        return self.output.features(x, dtype)
+
 
 @dataclass(frozen=True)
 class ForwardPass:
@@ -66,12 +85,12 @@ class ForwardPass:
 
     Attributes:
         layers: a trajectory for each layer of latents, lowest first.
-        output: p(x | latents, past audio) of every audio sample.
+        output: p(x | latents, past elements) of every element.
         waveform: the auxiliary linear estimate of 2·μlaw255(x), for training only; deterministic models have none.
     """
 
     layers: tuple[Trajectory, ...]
-    output: Output
+    output: Distributions
     waveform: Float[Tensor, "batch samples"] | None
 
 
@@ -170,7 +189,7 @@ class SpeechModel(nn.Module, ABC):
         encoded: Sequence[Float[Tensor, "_time batch _features"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """The distribution of every audio sample, and the auxiliary waveform if the model has one.
 
         Args:
@@ -249,8 +268,8 @@ class SpeechModel(nn.Module, ABC):
 
     @property
     def coarsest_stride(self) -> int:
-        """The longest stride; utterances are padded to a multiple of it."""
-        return max((self.stride, *self.strides))
+        """The longest stride, in whole steps of the domain; utterances are padded to a multiple of it."""
+        return math.lcm(max((self.stride, *self.strides)), self.config.output.step)
 
     @property
     def deterministic(self) -> bool:

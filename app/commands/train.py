@@ -306,10 +306,10 @@ def _train(
     from lvm_probe.models.likelihood.summary import collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import Trainer, normalised_output
+    from lvm_probe.models.training.trainer import Trainer
 
     if start is None:
-        output = normalised_output(preset.config.output, training.recordings)
+        output = preset.config.output.normalised(training.recordings)
         model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     else:
         model = start.model.train()

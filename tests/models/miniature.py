@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.model import ModelConfig, SpeechModel
 from lvm_probe.models.registry import family
 
-OUTPUT = OutputConfig(components=3)
+OUTPUT = Waveform(components=3)
 SHAPES = {1: ((6,), (64,)), 2: ((6, 4), (64, 512)), 3: ((6, 4, 3), (16, 64, 256))}
 """Latent sizes and strides of a CW-VAE by number of layers."""
 

@@ -8,10 +8,10 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import batches_by_length, collate, sample_mask, step_counts, step_mask
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.vrnn import VRNN
 from lvm_probe.models.layers.blocks import mask
 from lvm_probe.models.likelihood.elbo import Evaluation, elbo, evaluate
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.noise import batch_noise, utterance_seed
 from tests import reference_models as reference
 from tests.models import miniature
@@ -144,7 +144,7 @@ def test_a_layer_that_is_not_inferred_has_collapsed() -> None:
 
 @torch.no_grad()
 def test_gaussians_are_densities_and_their_code_length_is_one_all_the_same() -> None:
-    output = OutputConfig(likelihood="gaussian", components=2, target="linear", min_std=0.05, shift=0.01, scale=0.2)
+    output = Waveform(likelihood="gaussian", components=2, target="linear", min_std=0.05, shift=0.01, scale=0.2)
     model = VRNN.seeded(miniature.vrnn(output=output), 0)
     takes = [miniature.take("a", 60), miniature.take("b", 33)]
     ours = evaluate(model, takes)
