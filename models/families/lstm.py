@@ -86,7 +86,7 @@ class LSTM(SpeechModel):
         return self.decoder(shifted(encoded[0]))
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
         """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         h, state = where.new_zeros(1, rows, self.config.hidden), None

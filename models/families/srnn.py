@@ -134,7 +134,7 @@ class SRNN(SpeechModel):
         return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
         """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))

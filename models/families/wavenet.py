@@ -110,7 +110,7 @@ class WaveNet(SpeechModel):
         return self.decoder(F.relu(shifted(encoded[0])))
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
         """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         memory = self.stack.memory(rows)

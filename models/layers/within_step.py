@@ -220,8 +220,8 @@ class StepRNN(WithinStep):
         self.element = nn.Linear(config.element_channels, width, bias=False)
         self.place = nn.Parameter(0.1 * torch.randn(self.stride, 1, width))
         self.lstm = nn.LSTM(width, width)
-        self.head = output_head(width, 1, self.domain)
-        self.bias = nn.Parameter(self.domain.start(self.stride) - self.domain.start(self.stride)[:1])
+        self.head = nn.Linear(width, self.domain.size, bias=False)
+        self.bias = nn.Parameter(self.domain.start(self.stride))
 
     def parameters_given(
         self, h: Float[Tensor, "rows width"], x: Float[Tensor, "rows stride channels"]

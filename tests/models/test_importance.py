@@ -32,7 +32,7 @@ def log_normal(x: float, mean: float, std: float) -> float:
 
 def slow_log_weight(model, recording, path: int, seed: int, bins) -> float:
     """One path on its own, by loops over samples, steps and dimensions."""
-    pcm, lengths = collate([recording])
+    pcm, lengths = collate([recording], Waveform())
     noise = path_noise(model, recording.name, recording.samples, range(path, path + 1), seed)
     passed = model(model.pad(pcm), lengths, noise)
     total = 0.0
@@ -105,7 +105,7 @@ def test_one_draw_is_the_elbo_in_expectation(name) -> None:
     model, paths = miniature.model(name).double(), 500
     recording = take("a", 150)
     weights = log_weights(model, recording, paths, seed=0)[0]
-    pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording]))
+    pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording], Waveform()))
     closed = elbo(model, pcm, lengths, path_noise(model, recording.name, recording.samples, range(paths), 0))
     gaps = weights - (closed.reconstruction - sum(closed.kl))
     assert gaps.std() > 0.01  # the ratio is a sampled one

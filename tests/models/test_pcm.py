@@ -30,7 +30,7 @@ class FloatRecording:
 wave, lengths = torch.zeros(1, 8192), torch.tensor([8192])
 output = Output(Waveform(components=1), torch.zeros(1, 8192, 2))
 models = {name: family.seeded(preset(name, "tiny").config, 0) for name, family in FAMILIES.items()}
-calls = [("collate", collate, [FloatRecording()]), ("histogram", pcm_histogram, [FloatRecording()])]
+calls = [("collate", collate, [FloatRecording()], Waveform()), ("histogram", pcm_histogram, [FloatRecording()])]
 calls += [("log_prob", output.log_prob, wave), ("log_mass", output.log_mass, wave)]
 for name, model in models.items():
     noise = model.noise(8192, 1, torch.Generator())
