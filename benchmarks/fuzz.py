@@ -12,6 +12,7 @@ libsndfile 1.2.2.
 """
 
 import argparse
+import io
 import json
 import os
 import random
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -44,9 +46,11 @@ from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import SUFFIXES
 from lvm_probe.probing.corpora.recordings import read_pcm_file
+from lvm_probe.probing.corpora.sequences import open_sequences
 from lvm_probe.probing.corpora.summary import as_text, describe
 from lvm_probe.probing.features import token_table
 from tests.probing.miniature import MINIATURES, text_grid
+from tests.probing.sequence_miniatures import MINIATURES as SEQUENCES
 from tests.probing.textgrid_agreement import assert_agreement
 
 # fmt: off
@@ -211,9 +215,22 @@ def _text(draw: random.Random, text: str) -> str:
         return str(draw.choice((*LEAVES, *FAMILIES)))
 
 
+def damaged_arrays(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """An .npz with damaged arrays in an archive that is whole, or with damaged bytes, which its checksums betray."""
+    if draw.random() < 0.2:
+        return damaged(draw, seeds)
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(draw.choice(seeds))) as whole, zipfile.ZipFile(content, "w") as archive:
+        arrays = {name: whole.read(name) for name in whole.namelist()}
+        hit = draw.choice(list(arrays))
+        for name, array in arrays.items():
+            archive.writestr(name, damaged(draw, [array, *arrays.values()]) if name == hit else array)
+    return content.getvalue()
+
+
 def readers(work: Path) -> list[Reader]:
     """Every reader of files that users supply; `work` is an empty folder."""
-    every = [*_corpora(work), _text_grid(work), *_audio(work), _checkpoint(work), *_tables(work)]
+    every = [*_corpora(work), *_sequences(work), _text_grid(work), *_audio(work), _checkpoint(work), *_tables(work)]
     return [replace(reader, seeds=tuple(dict.fromkeys(reader.seeds))) for reader in every]
 
 
@@ -244,6 +261,28 @@ def _corpora(work: Path) -> list[Reader]:
             kind = f"{miniature.layout} {path.suffix if path.stem in recordings else path.name}".lower()
             first = found.setdefault(kind, Reader(kind, (), path, _corpus_reader(root), damaged))
             found[kind] = replace(first, seeds=(*first.seeds, path.read_bytes()))
+    return list(found.values())
+
+
+def _sequences(work: Path) -> list[Reader]:
+    """For every format of sequences, a reader of the largest file of each kind in its miniatures."""
+    found: dict[str, Reader] = {}
+    for name, miniature in SEQUENCES.items():
+        (work / name).mkdir()
+        path = miniature.write(work / name)
+        files = sorted(path.rglob("*") if path.is_dir() else [path], key=lambda file: (-file.stat().st_size, file.name))
+        for file in files:
+            kind = f"{miniature.format}{file.suffix}"
+
+            def read(path: Path = path, domain: str = miniature.domain) -> object:
+                corpus = open_sequences(path, domain)
+                if any("\n" in notice for notice in corpus.notices):
+                    raise AssertionError(f"a notice has several lines: {corpus.notices}")
+                return corpus.fingerprint()
+
+            damage = damaged_arrays if file.suffix == ".npz" else damaged
+            first = found.setdefault(kind, Reader(kind, (), file, read, damage))
+            found[kind] = replace(first, seeds=(*first.seeds, file.read_bytes()))
     return list(found.values())
 
 

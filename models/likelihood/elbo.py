@@ -16,7 +16,6 @@ from lvm_probe.models.batches import Recording, batches_by_length, collate, samp
 from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
-from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import batch_noise
 from lvm_probe.models.trajectory import Trajectory
@@ -127,8 +126,7 @@ def layer_kl(
 ) -> list[Float[Tensor, "_time batch _latent"]]:
     """KL(q || p) in nats of every step and dimension of each layer; zero beyond the end of the utterance."""
     return [
-        kl_divergence(layer.posterior, layer.prior) * step_mask(lengths, stride, len(layer.z))
-        for layer, stride in zip(layers, strides, strict=True)
+        layer.kl() * step_mask(lengths, stride, len(layer.z)) for layer, stride in zip(layers, strides, strict=True)
     ]
 
 

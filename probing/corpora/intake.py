@@ -93,7 +93,7 @@ class Tree:
         if not root.is_dir():
             problem = "a file, not a folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {problem}; give the folder that holds the corpus")
-        files = tuple(sorted(_walk(root)))
+        files = tuple(sorted(walk(root)))
         tree = cls(root, files, {path: FileState.now(path) for path in files})
         if not tree.audio and not tree.by_name("wav.scp"):
             problem = f"{len(tree.files)} files but no audio" if tree.files else "the folder is empty"
@@ -146,7 +146,7 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def walk(root: Path) -> Iterator[Path]:
     """Files below root, also in linked folders; each folder is visited once, even if links form a loop."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -264,13 +264,13 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     return [(n, line) for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with `\\n` as line ends.
+def read_text(path: Path, most_bytes: int = _MAX_BYTES) -> str:
+    """The text of a UTF-8 file of at most so many bytes, with `\\n` as line ends.
 
     Raises:
         InvalidFile: naming the line, if the file holds NUL bytes or is not UTF-8; or if it is unreadable or huge.
     """
-    raw = read_bytes(path)
+    raw = read_bytes(path, most_bytes)
     if (nul := raw.find(b"\0")) >= 0:
         line = raw.count(b"\n", 0, nul) + 1
         raise InvalidFile(path, line, "contains NUL bytes; restore the file or save it as UTF-8 text")
@@ -282,10 +282,11 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of an annotation; raises InvalidFile if it is unreadable, or so large that it may fill the memory."""
-    if (size := FileState.now(path).size) > _MAX_BYTES:
-        raise InvalidFile(path, None, f"{size:,} bytes are too many for an annotation; restore the file")
+def read_bytes(path: Path, most_bytes: int = _MAX_BYTES) -> bytes:
+    """The content of a file; raises InvalidFile if it is unreadable, or so large that it may fill the memory."""
+    if (size := FileState.now(path).size) > most_bytes:
+        what = "an annotation" if most_bytes == _MAX_BYTES else "such a file"
+        raise InvalidFile(path, None, f"{size:,} bytes are too many for {what}; restore the file")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -226,6 +226,6 @@ def test_the_centre_is_the_expectation_of_the_draws_on_the_targets_axis(config: 
     n = 40_000
     drawn = Output(config, one.expand(1, n, -1)).sample(torch.Generator().manual_seed(9))
     values = torch.tensor([on_target(config, 32_768 * x) for x in drawn[0].tolist()])
-    centre = on_target(config, 32_768 * Output(config, one).centre().item())
+    centre = on_target(config, 32_768 * config.centre(one).item())
     # Four standard errors of the mean, and draws of one in 1e5 that the sampler cuts.
     assert abs(values.mean().item() - centre) < 4 * values.std().item() / n**0.5 + 1e-4
