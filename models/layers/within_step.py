@@ -290,8 +290,10 @@ class _Masked(nn.Module):
         mask = before[None] <= after[:, None] if allowed == "<=" else before[None] < after[:, None]
         self.mask: Tensor
         self.register_buffer("mask", torch.from_numpy(mask).float(), persistent=False)
-        seen = np.maximum(mask.sum(1, keepdims=True), 1)
-        self.weight = nn.Parameter(torch.randn(mask.shape) / torch.from_numpy(seen).float().sqrt())
+        seen = torch.from_numpy(np.maximum(mask.sum(1, keepdims=True), 1)).float()
+        self.weight = nn.Parameter(torch.empty(mask.shape))
+        with torch.no_grad():  # copied, for on the meta device the others would not be there
+            self.weight.copy_(torch.randn(mask.shape, device="cpu") / seen.sqrt())
 
     def forward(self, x: Float[Tensor, "rows before"]) -> Float[Tensor, "rows after"]:
         return F.linear(x, self.weight * self.mask)
