@@ -10,11 +10,26 @@ from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Domain
 from lvm_probe.models.domains.pianoroll import PianoRoll
 from lvm_probe.models.domains.strokes import Strokes
-from lvm_probe.models.domains.tokens import Characters, Words
+from lvm_probe.models.domains.tokens import Characters, Tokens, Words
 from lvm_probe.models.domains.waveform import Waveform
 
 DOMAINS: dict[str, type[Domain]] = {domain.name: domain for domain in (Waveform, Strokes, PianoRoll, Words, Characters)}
 """Every domain's class by the domain's name."""
+
+
+def domain_of(name: str, vocabulary: tuple[str, ...] = ()) -> Domain:
+    """A domain by its name, with its defaults.
+
+    Args:
+        name: of the domain.
+        vocabulary: of words and characters.
+
+    Example:
+        >>> domain_of("words", ("<unk>", "<eos>", "dog")).size
+        3
+    """
+    cls = DOMAINS[name]
+    return cls(vocabulary) if issubclass(cls, Tokens) else cls()
 
 
 def domain_to_dict(domain: Domain) -> dict[str, Any]:
