@@ -160,7 +160,7 @@ DRAWINGS = {
     "valid": [[(1, 0, 0), (0, 1, 1)]],
     "test": [[(3, 3, 0), (1, -8, 1)]],
 }
-"""Points (dx, dy, pen) of every drawing, in the order of sketch-rnn."""
+"""Rows (dx, dy, pen) of the positions of every drawing, in the order of sketch-rnn."""
 
 
 def save_npz(path: Path, arrays: Mapping[str, Any], protocol: int = 2) -> Path:

@@ -224,7 +224,18 @@ def points(path: Path) -> dict[str, list[list[tuple[float, ...]]]]:
 
 def test_sketches_have_the_pen_first(tmp_path: Path) -> None:
     found = points(mini.sketches(tmp_path))
-    assert found["train"][0] == [(pen, dx, dy) for dx, dy, pen in mini.DRAWINGS["train"][0]]
+    assert found["train"][0] == [(pen, dx, dy) for dx, dy, pen in mini.DRAWINGS["train"][0][1:]]
+
+
+def test_dots_that_come_first_are_left_out(tmp_path: Path) -> None:
+    rows = [(9, 9, 1), (1, 1, 1), (2, 2, 0), (3, 3, 1), (4, 4, 1)]
+    drawings = [np.array(rows), np.array(rows[2:]), np.array(rows[:2])]
+    corpus = open_sequences(mini.save_npz(tmp_path / "a.npz", {"train": mini.objects(drawings)}))
+    assert [one.values.tolist() for one in corpus.recordings("train")] == [[1, 3, 3, 1, 4, 4]] * 2
+    assert corpus.notices == (
+        "left out 1 empty sequences of train: 3",
+        "left out 4 strokes of a single position that come first in a drawing",
+    )
 
 
 @pytest.mark.parametrize("name", ["handwriting", "handwriting_positions"])
@@ -270,7 +281,7 @@ def test_whiteboard_with_lists_of_the_database(tmp_path: Path) -> None:
         ("<Stroke><Point x='1'/></Stroke>", "is no XML of strokes"),
         ("<Stroke><Point x='a' y='1'/></Stroke>", "is no XML of strokes"),
         ("<Stroke><Point x='nan' y='1'/><Point x='1' y='1'/></Stroke>", "no finite numbers"),
-        ("<Stroke><Point x='1' y='1'/></Stroke>", "a single point"),
+        ("<Stroke><Point x='1' y='1'/></Stroke>", "no stroke of several positions"),
         ("<StrokeSet/>", "holds no points"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "it defines entities"),
         ("<?xml version='1.0' encoding='klingon'?><a/>", "is no XML of strokes"),
@@ -292,7 +303,7 @@ def test_damaged_lines_are_left_out(content: str, message: str, tmp_path: Path) 
     ("arrays", "message"),
     [
         ({"drawings": np.zeros(3)}, "has no arrays train, valid or test, but drawings"),
-        ({"train": np.zeros(3)}, "a drawing of train is a float64, not a matrix of points x 3"),
+        ({"train": np.zeros(3)}, "a drawing of train is a float64, not a matrix of positions x 3"),
         ({"train": np.zeros((4, 2, 2))}, r"is shape \(2, 2\)"),
         ({"train": mini.objects([np.full((2, 3), 0.5)])}, "pen states other than 0 and 1"),
         ({"train": mini.objects([np.full((2, 3), np.inf)])}, "no finite numbers"),

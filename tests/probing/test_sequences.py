@@ -182,10 +182,9 @@ def test_strokes_in_full(name: str, sizes: tuple[int, ...]) -> None:
     drawings = open_sequences(path)
     assert tuple(len(drawings.recordings(split)) for split in ("train", "valid", "test")) == sizes
     believed = np.load(path, allow_pickle=True, encoding="latin1")["test"]  # this file may be unpickled
-    begins = int(name == "omniglot")  # with a point at 0, 0 in every drawing
-    assert bool(drawings.notices) == (name == "omniglot")
-    for recording, points in zip(drawings.recordings("test"), believed, strict=True):
-        assert np.array_equal(recording.values.reshape(-1, 3), points[begins:, [2, 0, 1]])
+    for recording, rows in zip(drawings.recordings("test"), believed, strict=True):
+        start = np.argmin(rows[:, 2])  # the first position that is no dot
+        assert np.array_equal(recording.values.reshape(-1, 3), rows[start + 1 :, [2, 0, 1]])
 
 
 def test_novels_in_full() -> None:

@@ -3,8 +3,8 @@
 E. Aksan, F. Pece, O. Hilliges, "DeepWriting: making digital ink editable via deep generative modeling", CHI 2018.
 https://ait.ethz.ch/deepwriting (for research; it extends IAM-OnDB, whose terms hold too). Files:
 `deepwriting_training.npz` and `deepwriting_validation.npz`, each with an array of objects `strokes` (or `samples`), an
-array of text `preprocessing`, and the statistics that this used. A drawing is a matrix of points x (x, y, pen), where
-pen is 1 at the last point of a stroke.
+array of text `preprocessing`, and the statistics that this used. A drawing is a matrix of positions x (x, y, pen);
+pen is 1 at the last position of a stroke.
 
 What `preprocessing` names is undone, so that points are in units of the tablet as in other corpora: `normalization`
 (by `mean` and `std`), and `scale` (by `min` and `max`). Without `relative_representation` the points are positions.
@@ -23,7 +23,7 @@ from lvm_probe.probing.corpora.intake import InvalidFile
 from lvm_probe.probing.corpora.sequences import npz
 from lvm_probe.probing.corpora.sequences.registry import Options
 from lvm_probe.probing.corpora.sequences.sequence_corpus import EVERYTHING, SequenceCorpus
-from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_points, from_positions, point_matrix
+from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, from_positions, position_matrix
 
 DOMAINS = ("strokes",)
 
@@ -52,9 +52,9 @@ def read(path: Path, options: Options) -> SequenceCorpus:
         if len({split for split, _ in files}) < len(files):
             names = ", ".join(file.name for _, file in files)
             raise InvalidFile(path, None, f"holds {names}, several of a split; remove those that do not count")
-        return corpus_of_points(path, {split: _drawings(file) for split, file in files})
+        return corpus_of_drawings(path, {split: _drawings(file) for split, file in files})
     match = _FILE.fullmatch(path.name)
-    return corpus_of_points(path, {_SPLITS[match[1].lower()] if match else EVERYTHING: _drawings(path)})
+    return corpus_of_drawings(path, {_SPLITS[match[1].lower()] if match else EVERYTHING: _drawings(path)})
 
 
 def _drawings(path: Path) -> list[np.ndarray]:
@@ -65,7 +65,7 @@ def _drawings(path: Path) -> list[np.ndarray]:
     if not isinstance(named, np.ndarray) or named.dtype.kind != "U":
         raise InvalidFile(path, None, "preprocessing is no array of names; restore the file")
     done = set(named.ravel().tolist())
-    drawings = [point_matrix(path, "strokes", drawing).astype(np.float64) for drawing in raw]
+    drawings = [position_matrix(path, "strokes", drawing).astype(np.float64) for drawing in raw]
     scale, shift = np.ones(2), np.zeros(2)
     if "normalization" in done:
         scale, shift = _pair(path, arrays, "std"), _pair(path, arrays, "mean")

@@ -28,7 +28,7 @@ from lvm_probe.probing.corpora.audio import SUFFIXES
 from lvm_probe.probing.corpora.intake import InvalidFile, read_bytes, read_lines, walk
 from lvm_probe.probing.corpora.sequences.registry import Options
 from lvm_probe.probing.corpora.sequences.sequence_corpus import EVERYTHING, SequenceCorpus, SequenceRecording
-from lvm_probe.probing.corpora.sequences.stroke_points import elements, from_positions
+from lvm_probe.probing.corpora.sequences.stroke_points import dots_notice, elements, from_positions, leading_dots
 
 DOMAINS = ("strokes",)
 
@@ -59,7 +59,7 @@ def read(path: Path, options: Options) -> SequenceCorpus:
     notices: list[str] = []
     split_of = _splits(path, files, notices)
     splits: dict[str, list[SequenceRecording]] = {}
-    unlisted = 0
+    unlisted = dots = 0
     for file in files:
         if not _is_line(file):
             continue
@@ -69,16 +69,19 @@ def read(path: Path, options: Options) -> SequenceCorpus:
             unlisted += 1
             continue
         try:
-            values = elements(file, "the line", from_positions(positions(file)))
+            rows = from_positions(positions(file))
+            values = elements(file, "the line", rows)
         except InvalidFile as error:
             notices.append(f"left out: {error}")
             continue
+        dots += leading_dots(rows)
         if len(values):
             splits.setdefault(split, []).append(SequenceRecording(file.stem, values))
         else:
-            notices.append(f"left out: {file}: a single point")
+            notices.append(f"left out: {file}: no stroke of several positions")
     if unlisted:
         notices.append(f"left out {unlisted:,} lines of forms that no list names")
+    notices += dots_notice(dots)
     if not splits:
         raise InvalidFile(path, None, f"none of its lines can be read; {notices[0] if notices else 'restore it'}")
     ordered = {split: tuple(splits[split]) for split in ("train", "valid", EVERYTHING) if split in splits}

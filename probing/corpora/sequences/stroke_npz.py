@@ -2,8 +2,8 @@
 
 D. Ha, D. Eck, "A neural representation of sketch drawings", ICLR 2018. Files:
 https://github.com/hardmaru/sketch-rnn-datasets (Omniglot MIT; Kanji from KanjiVG, CC BY-SA 3.0), and QuickDraw's
-(CC BY 4.0). Arrays of objects `train`, `valid` and `test`; a drawing is a matrix of points x (dx, dy, pen), where pen
-is 1 if the pen is lifted after the point, and y grows downwards. Only the columns are reordered here, to pen, dx, dy.
+(CC BY 4.0). Arrays of objects `train`, `valid` and `test`; a drawing is a matrix of positions x (dx, dy, pen), where
+pen is 1 if the pen is lifted after the position, and y grows downwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lvm_probe.probing.corpora.intake import InvalidFile
 from lvm_probe.probing.corpora.sequences import npz
 from lvm_probe.probing.corpora.sequences.registry import Options
 from lvm_probe.probing.corpora.sequences.sequence_corpus import SequenceCorpus
-from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_points, point_matrix
+from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, position_matrix
 
 DOMAINS = ("strokes",)
 
@@ -32,5 +32,5 @@ def read(path: Path, options: Options) -> SequenceCorpus:
     if not arrays:
         found = ", ".join(sorted(npz.names(path))[:5]) or "nothing"
         raise InvalidFile(path, None, f"has no arrays train, valid or test, but {found}; give a file of sketch-rnn")
-    drawings = {split: [point_matrix(path, split, one) for one in part] for split, part in arrays.items()}
-    return corpus_of_points(path, drawings)
+    drawings = {split: [position_matrix(path, split, one) for one in part] for split, part in arrays.items()}
+    return corpus_of_drawings(path, drawings)
