@@ -101,8 +101,10 @@ def logistic_classify(
         fitted[fold.excluded] = protocol == "paper"
         inside = None if units is None else units[fitted]
         strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, inside_rng)
-        train, others = _scaled_as_first(data.points[fitted], data.points[fold.judged], size)
-        predictions[order[fold.judged]] = data.classes[_predicted(train, data.codes[fitted], others, strength)]
+        names, scores = class_log_probabilities(
+            data.points[fitted], data.codes[fitted], data.points[fold.judged], size, strength
+        )
+        predictions[order[fold.judged]] = data.classes[names[scores.argmax(axis=1)]]
     outcome = Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
     return outcome if protocol != "transfer" else outcome.of_rows(np.sort(order[folds[0].judged]))
 
@@ -148,7 +150,7 @@ def chosen_strength(
     """
     if units is not None and len(np.unique(units)) < 2:
         units = None
-    fold = _assigned(codes, units, INNER_FOLDS, rng)
+    fold = assigned(codes, units, INNER_FOLDS, rng)
     paths = [_losses(points, codes, fold == f, size) for f in np.unique(fold)]
     least, chosen = np.inf, STRENGTHS[0]
     for strength in STRENGTHS:
@@ -161,6 +163,34 @@ def chosen_strength(
     return chosen
 
 
+def class_log_probabilities(
+    points: Float[np.ndarray, "points dims"],
+    codes: Int[np.ndarray, " points"],
+    others: Float[np.ndarray, "others dims"],
+    size: int,
+    strength: float,
+) -> tuple[Int[np.ndarray, " classes"], Float[np.ndarray, "others classes"]]:
+    """The classes of some points, and the natural logarithms of the probabilities that a fit to these gives to others.
+
+    Args:
+        points: fitted to; scales and components too.
+        codes: classes.
+        others: points whose classes are predicted.
+        size: number of principal components; the features themselves where there are no more.
+        strength: C.
+    """
+    names, place = np.unique(codes, return_inverse=True)
+    if len(names) == 1:
+        return names, np.zeros((len(others), 1))
+    train, judged = _scaled_as_first(points, others, size)
+    rough = SoftmaxRegression(train.astype(np.float32), place, _ROUGH)
+    rough.fit(strength)
+    model = SoftmaxRegression(train, place, _FINE)
+    model.start_from(rough)
+    model.fit(strength)
+    return names, model.log_probabilities(judged)
+
+
 def _folds(
     data: LabelledPoints, protocol: Protocol, prompts: Int[np.ndarray, " points"] | None, rng: np.random.Generator
 ) -> list[Fold]:
@@ -171,15 +201,15 @@ def _folds(
             every = np.arange(n)
             return [Fold(every, every)]
         case "nested":
-            return held_out("grouped", n, _assigned(codes, None, OUTER_FOLDS, rng))
+            return held_out("grouped", n, assigned(codes, None, OUTER_FOLDS, rng))
     if protocol == "grouped" and groups is not None and len(np.unique(groups)) > MAX_SINGLE_GROUPS:
-        groups = _assigned(codes, groups, OUTER_FOLDS, rng)
+        groups = assigned(codes, groups, OUTER_FOLDS, rng)
     if prompts is not None:
-        prompts = _assigned(codes, prompts, PROMPT_BLOCKS, rng)
+        prompts = assigned(codes, prompts, PROMPT_BLOCKS, rng)
     return held_out(protocol, n, groups, prompts)
 
 
-def _assigned(
+def assigned(
     codes: Int[np.ndarray, " points"],
     units: Int[np.ndarray, " points"] | None,
     folds: int,
@@ -188,6 +218,12 @@ def _assigned(
     """The fold of every point: shuffled units in turn, class by class, so that each class is spread evenly.
 
     A unit counts as the class that most of its points have. Fewer units than folds fill the first folds.
+
+    Args:
+        codes: classes, in [0, n).
+        units: points of one unit share a fold; None: each point is its own.
+        folds: how many.
+        rng: source of the order.
     """
     index = np.arange(len(codes)) if units is None else np.unique(units, return_inverse=True)[1]
     if units is not None:
@@ -214,18 +250,6 @@ def _losses(points: np.ndarray, codes: np.ndarray, held_out: np.ndarray, size: i
     for strength in STRENGTHS:
         model.fit(strength)
         yield -float(model.log_probabilities(others)[np.arange(len(column)), column].sum())
-
-
-def _predicted(train: np.ndarray, codes: np.ndarray, others: np.ndarray, strength: float) -> np.ndarray:
-    names, place = np.unique(codes, return_inverse=True)
-    if len(names) == 1:
-        return np.full(len(others), codes[0])
-    rough = SoftmaxRegression(train.astype(np.float32), place, _ROUGH)
-    rough.fit(strength)
-    model = SoftmaxRegression(train, place, _FINE)
-    model.start_from(rough)
-    model.fit(strength)
-    return names[model.log_probabilities(others).argmax(axis=1)]
 
 
 def _scaled_as_first(train: np.ndarray, others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.knn import vote
-from lvm_probe.analysis.predictions import Outcome
+from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.analysis.statistics import group_means
 
@@ -70,7 +70,7 @@ def permuted_null(
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
     groups = outcome.groups
-    shuffle = shuffle or _default_shuffle(outcome)
+    shuffle = shuffle or default_shuffle(outcome.labels, groups, outcome.protocol)
     accuracies, of_groups = [], []
     for _ in range(rounds):
         labels = permuted(outcome.labels, shuffle=shuffle, groups=groups, rng=rng)
@@ -127,12 +127,25 @@ def permuted(
     return relabelled
 
 
-def _default_shuffle(outcome: Outcome) -> Shuffle:
-    if outcome.groups is None:
+def default_shuffle(
+    labels: Int[np.ndarray, " points"], groups: Int[np.ndarray, " points"] | None, protocol: Protocol
+) -> Shuffle:
+    """How `permuted_null` permutes labels where nothing else is asked.
+
+    Args:
+        labels: one per token.
+        groups: one per token, or None.
+        protocol: how tokens are held out.
+
+    Example:
+        >>> default_shuffle(np.array([0, 0, 1, 1]), np.array([7, 7, 8, 8]), "grouped")
+        'across-groups'
+    """
+    if groups is None:
         return "tokens"
-    if _one_label_each(outcome.labels, outcome.groups):
+    if _one_label_each(labels, groups):
         return "across-groups"
-    return "within-groups" if outcome.protocol == "grouped" else "tokens"
+    return "within-groups" if protocol == "grouped" else "tokens"
 
 
 def _one_label_each(labels: np.ndarray, groups: np.ndarray) -> bool:

@@ -22,6 +22,7 @@ from typing import NoReturn
 from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
+    align,
     compare,
     convergence,
     corpus,
@@ -35,6 +36,7 @@ from lvm_probe.app.commands import (
     knn,
     lda,
     logistic,
+    mdl,
     models,
     rate,
     ridge,
@@ -47,10 +49,10 @@ from lvm_probe.models.io.provenance import package_version
 
 COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "start here": (demo,),
-    "corpora": (corpus,),
+    "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),
     "diagnostics": (rate, convergence),
     "pictures": (figures, explore, export),
 }

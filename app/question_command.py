@@ -1,4 +1,4 @@
-"""The commands that ask a token table (knn, lda, logistic, ridge, abx): their options, and how they ask and answer."""
+"""The commands that ask a token table (knn, lda, logistic, mdl, ridge, abx): their options, and how they ask."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ FLAGS = {
     "normalise": "--normalise",
     "permutations": "--permutations",
     "control": "--control",
+    "orders": "--orders",
     "keep_closures": "--closures",
     "keep_sa": "--sa",
     "keep_silence": "--silence",
@@ -135,6 +136,9 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     add(settings, "context", action="store_true", help=context)
     normalise = "centre and scale features over each speaker's or utterance's own rows first"
     add(settings, "normalise", choices=get_args(Normalise), default="none", help=normalise)
+
+    orders = "random orders of speakers, utterances or rows that the code length is the mean of"
+    add(settings, "orders", type=int, default=3, metavar="N", help=orders)
 
     baselines = parser.add_argument_group("baselines")
     baselines.add_argument(
@@ -261,6 +265,10 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
             write_csv(wrote[-1], joined(part))
         document["recall"] = rows_as_json(joined("recall")) if args.json else []
         texts += [by_class(joined("recall"))] if args.by_class else []
+    if method == "mdl":
+        wrote.append(out.with_name(f"{out.stem}-curve.csv"))
+        write_csv(wrote[-1], joined("curve"))
+        document["curve"] = rows_as_json(joined("curve")) if args.json else []
     texts += [by_speaker(frame)] if args.by_speaker else []
     if as_seeds:
         spread = over_trainings(frame)

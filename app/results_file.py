@@ -38,6 +38,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "distance": str,
     "permutations": lambda n: f"null{n}",
     "control": lambda n: f"{n}controls",
+    "orders": lambda n: f"{n}orders",
     "seed": lambda n: f"seed{n}",
 }
 """A word for every field of `Question`. Beyond the first three it stands in the name where it is not the default."""

@@ -168,8 +168,8 @@ def ask(
         table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
         target: "phoneme", its classes "manner", "place", "voicing", "vowel-height" and "vowel-backness", "word",
             "speaker", "gender", "dialect", "height" (in classes) or "height-cm".
-        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "ridge" (for "height-cm") or
-            "abx".
+        method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "mdl" (online code length),
+            "ridge" (for "height-cm") or "abx".
         protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
             ABX "within" or "across" speakers. By default the strictest that the target allows.
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).

@@ -13,7 +13,8 @@ from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
 from lvm_probe.app.question_command import add_rows, in_options, open_tables
 from lvm_probe.app.results_file import results_file
 from lvm_probe.models.io.files import write_csv
-from lvm_probe.probing.questions.question import PROTOCOLS_OF, ROWS, TARGETS, Question
+from lvm_probe.probing.questions.probe import METHOD_NAMES
+from lvm_probe.probing.questions.question import ROWS, TARGETS, Question
 from lvm_probe.probing.questions.untrained import SUFFIX
 
 SUMMARY = "the first question: is a feature better than Mel, by every method at once"
@@ -30,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     features = "columns of the table, z1+z2 joins two; mel and mfcc are asked too where the table has them (default: "
     features += "each layer, the layers joined, and these with the lowest layer pooled by log mean square)"
     question.add_argument("--features", type=names, default=(), metavar="NAME,NAME", help=features)
-    methods = f"{', '.join(PROTOCOLS_OF)} (default: knn, lda and abx; ridge for height-cm; logistic is slow)"
+    methods = f"{', '.join(METHOD_NAMES)} (default: knn, lda and abx; ridge for height-cm; logistic is slow)"
     question.add_argument("--method", type=names, default=(), metavar="NAME,NAME", help=methods)
     protocols = "see `probe knn` and `probe abx` (default for tokens: utterance and within, speaker and across; for "
     protocols += "words within, speaker+prompt and across+prompt; for attributes of speakers speaker)"

@@ -123,6 +123,9 @@ ERROR_CM = Quantity(
     "mae_cm", "mae_low", "mae_high", "null_mae_cm", "baseline_mae_cm", "mean height of the gender",
     "mean absolute error", 1, " cm",
 )  # fmt: skip
+BITS = Quantity(
+    "bits", "bits_low", "bits_high", "null_bits", "baseline_bits", "class shares alone", "bits per label", 1, " bits"
+)  # fmt: skip
 
 
 def dots(

@@ -13,11 +13,13 @@ from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.comparison_report import LEVEL
 from lvm_probe.probing.questions.probe import Probe
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, TARGETS_OF, Method, Protocol, Question, Target
+from lvm_probe.probing.questions.results import unit_of
 
 METHODS: dict[Method, str] = {
     "knn": "k nearest neighbours",
     "lda": "linear discriminants (LDA)",
     "logistic": "logistic regression",
+    "mdl": "online code length",
     "ridge": "ridge regression (height in cm)",
     "abx": "ABX discrimination",
 }
@@ -89,30 +91,38 @@ def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def result_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Results at one k for the page: accuracies in per cent, errors in cm; columns without a value are left out."""
-    height = "mae_cm" in rows
-    factor, low, high = (1, "mae_low", "mae_high") if height else (100, "ci_low", "ci_high")
-    columns = (
-        {"Error": "mae_cm", "Gender's mean": "baseline_mae_cm", "Null": "null_mae_cm", "Untrained": "untrained_mae_cm"}
-        if height
-        else {
+    """Results at one k for the page: accuracies in per cent, errors in cm, codes in bits; no empty columns."""
+    unit = unit_of(rows)
+    factor, low, high = {"": (100, "ci_low", "ci_high"), "_cm": (1, "mae_low", "mae_high")}.get(
+        unit, (1, "bits_low", "bits_high")
+    )
+    columns = {
+        "": {
             "Accuracy": "accuracy", "Balanced": "balanced_accuracy", "Chance": "chance", "Null": "null_accuracy",
             "Untrained": "untrained_accuracy", "Paper protocol": "paper_accuracy",
-        }
-    )  # fmt: skip
+        },
+        "_cm": {
+            "Error": "mae_cm", "Gender's mean": "baseline_mae_cm", "Null": "null_mae_cm",
+            "Untrained": "untrained_mae_cm",
+        },
+        "_bits": {
+            "Bits per label": "bits", "Class shares": "baseline_bits", "Null": "null_bits",
+            "Untrained": "untrained_bits", "Control labels": "control_bits", "Compression": "compression",
+        },
+    }[unit]  # fmt: skip
     table = _named(rows)
     for title, name in columns.items():
         table[title] = factor * rows[name]
-        if name in ("accuracy", "mae_cm"):
+        if name in ("accuracy", "mae_cm", "bits"):
             table["95 % interval"] = _ranges(rows, low, high, factor)
     table["p (null)"] = rows["p_null"].map(_p)
     return _without_empty(table)
 
 
 def difference_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Differences at one k to Mel, the untrained model and the gender's mean height, in points or cm."""
-    height = "mae_cm" in rows
-    unit, factor = ("_cm", 1) if height else ("", 100)
+    """Differences at one k to Mel, the untrained model and the baseline, in points, cm or bits."""
+    unit = unit_of(rows)
+    factor = 1 if unit else 100
     parts = []
     for difference, effect, p, other in _COMPARED.values():
         column = difference + unit
@@ -120,8 +130,8 @@ def difference_table(rows: pd.DataFrame) -> pd.DataFrame:
             continue
         some = rows[rows[column].notna()]
         part = _named(some)
-        part["Compared with"] = other
-        part["Difference"] = (factor * some[column]).round(2 if height else 1) + 0.0  # never -0.0
+        part["Compared with"] = "class shares" if (difference, unit) == ("minus_baseline", "_bits") else other
+        part["Difference"] = (factor * some[column]).round(2 if unit else 1) + 0.0  # never -0.0
         part["95 % interval"] = _ranges(some, f"{column}_low", f"{column}_high", factor, sign="+")
         part["Effect"] = some[effect]
         part["p"] = some[f"{p}_holm"].map(_p)

@@ -16,12 +16,13 @@ from lvm_probe.probing import parallel
 from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions import abx, classification, regression
+from lvm_probe.probing.questions import abx, classification, code_length, regression
 from lvm_probe.probing.questions.jobs import Job, Jobs
 from lvm_probe.probing.questions.judgeable_rows import features_to_judge, rows_to_judge
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import (
     CONFUSION_COLUMNS,
+    CURVE_COLUMNS,
     PREDICTION_COLUMNS,
     Answer,
     confusion_frame,
@@ -66,7 +67,7 @@ def ask(
         >>> table = token_table.load("latents/cwvae")                                    # doctest: +SKIP
         >>> print(ask(table, Question(target="gender", features=("z1", "mel"))))         # doctest: +SKIP
     """
-    method: Any = {"ridge": regression, "abx": abx}.get(question.method, classification)
+    method: Any = {"ridge": regression, "abx": abx, "mdl": code_length}.get(question.method, classification)
     if (question.protocol == "transfer") != (test is not None):
         raise InputError("protocol transfer is for a test table, and a test table for protocol transfer; give both")
     rows, notes = rows_to_judge(table, question, test)
@@ -102,18 +103,20 @@ def ask(
     if not features:
         raise InputError(f"{table.path}: {'; '.join(map(str, refused.values()))}")
     notes += tuple(f"left out, {reason}" for reason in refused.values())
-    joined = {
+    joined: dict[Feature, list[Any]] = {
         feature: [classification.merged(parts) if method is classification else parts[0] for parts in some.values()]
         for feature, some in runs.items()
         if feature in features
     }
-    result_rows, confusions, predictions = [], [], []
+    result_rows, confusions, predictions, curves = [], [], [], []
     for feature in features:
         common = _common_columns(question, table.name, feature, sizes[feature])
         common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         common["test"] = "" if test is None else test.name
         baselines = {before.name: joined[before] for before in _baselines_of(feature) if before in features}
         result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], baselines)]
+        if method is code_length:
+            curves.append(code_length.curve_frame(common, joined[feature]))
         if method is classification:
             outcome = classification.joined(joined[feature])
             places = np.concatenate([run.rows for run in joined[feature]])
@@ -122,7 +125,8 @@ def ask(
             predictions.append(predictions_frame(common, outcome, judged, rows.classes.names))
     confusion = pd.concat(confusions, ignore_index=True) if confusions else pd.DataFrame(columns=CONFUSION_COLUMNS)
     said = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame(columns=PREDICTION_COLUMNS)
-    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said)
+    curve = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
+    return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said, curve)
 
 
 def _baselines_of(feature: Feature) -> tuple[Feature, ...]:
@@ -172,4 +176,5 @@ def _common_columns(question: Question, table: str, feature: Feature, size: int)
         "match_dims": question.match_dims or 0,
         "normalise": question.normalise,
         "permutations": question.permutations or 0,
+        "orders": question.orders,
     }

@@ -21,6 +21,10 @@ def as_cm(value: float, sign: str = "") -> str:
     return "" if value != value else f"{value:{sign}.2f}"
 
 
+def as_bits(value: float, sign: str = "") -> str:
+    return "" if value != value else f"{round(value, 3) + 0.0:{sign}.3f}"  # never -0.000
+
+
 def as_range(low: str, high: str) -> str:
     return f"{low}-{high}" if low else ""
 

@@ -36,6 +36,7 @@ class Job:
         prompts: see `Rows.prompts`.
         types: see `Rows.types`.
         genders: codes of the genders.
+        n_classes: how many classes all rows have, those of other pools among them.
     """
 
     question: Question
@@ -51,6 +52,7 @@ class Job:
     prompts: Int[np.ndarray, " rows"] | None
     types: Int[np.ndarray, " rows"]
     genders: Int[np.ndarray, " rows"]
+    n_classes: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Jobs(Sequence[Job]):
         points = rows.points(feature, pool)
         parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)
         mine: list[Any] = [_some(column, pool.rows) for column in columns]
-        return Job(self.question, feature, pool, fold, points, parts, untrained, *mine)
+        return Job(self.question, feature, pool, fold, points, parts, untrained, *[*mine, len(rows.classes.names)])
 
 
 def _some(column: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

@@ -131,7 +131,7 @@ def _speakers_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     if question.method == "knn":
         rows, note = _without_few_neighbours(rows)
         notes += note
-    if question.protocol != "paper" or question.method == "knn":
+    if (question.protocol != "paper" or question.method == "knn") and question.method != "mdl":
         notes += _certain_errors(rows)
     return rows, tuple(notes)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 METHOD_NAMES: dict[Method, str] = {
     "knn": "kNN", "lda": "LDA", "logistic": "logistic", "ridge": "ridge", "abx": "ABX",
 }  # fmt: skip
+"""The methods that are compared: those with an accuracy or an error, not a code length."""
 _WITHIN: tuple[Protocol, ...] = ("paper", "nested", "utterance", "within")
 
 
@@ -47,8 +48,8 @@ class Probe:
     protocol: Protocol
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise InputError(f"method is {self.method!r}; choose one of {', '.join(get_args(Method))}")
+        if self.method not in METHOD_NAMES:
+            raise InputError(f"method is {self.method!r}; choose one of {', '.join(METHOD_NAMES)}")
         if self.protocol not in PROTOCOLS_OF[self.method]:
             known = ", ".join(PROTOCOLS_OF[self.method])
             raise InputError(f"method {self.method} has no protocol {self.protocol!r}; choose one of {known}")
@@ -87,7 +88,7 @@ def probes_for(
     Raises:
         InputError: none of the methods has one of the protocols, or can predict the target.
     """
-    for what, names, known in (("method", methods, get_args(Method)), ("protocol", protocols, get_args(Protocol))):
+    for what, names, known in (("method", methods, tuple(METHOD_NAMES)), ("protocol", protocols, get_args(Protocol))):
         if unknown := [name for name in names if name not in known]:
             raise InputError(f"{what} is {unknown[0]!r}; choose one of {', '.join(known)}")
     quick: tuple[Method, ...] = ("ridge",) if target == "height-cm" else ("knn", "lda", "abx")

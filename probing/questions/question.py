@@ -20,7 +20,7 @@ Target = Literal[
     "phoneme", "manner", "place", "voicing", "vowel-height", "vowel-backness", "word", "gender", "height", "height-cm",
     "dialect", "speaker",
 ]  # fmt: skip
-Method = Literal["knn", "lda", "logistic", "ridge", "abx"]
+Method = Literal["knn", "lda", "logistic", "mdl", "ridge", "abx"]
 Protocol = Literal[
     "paper", "nested", "utterance", "speaker", "speaker+prompt", "transfer", "within", "across", "across+prompt"
 ]
@@ -39,6 +39,7 @@ TARGETS_OF: dict[Method, tuple[Target, ...]] = {
     "knn": CLASS_TARGETS,
     "lda": CLASS_TARGETS,
     "logistic": CLASS_TARGETS,
+    "mdl": CLASS_TARGETS,
     "ridge": ("height-cm",),
     "abx": TOKEN_TARGETS,
 }
@@ -49,6 +50,7 @@ PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
     "knn": PROTOCOLS,
     "lda": PROTOCOLS,
     "logistic": PROTOCOLS,
+    "mdl": ("nested", "utterance", "speaker", "speaker+prompt"),
     "ridge": ("paper", "nested", "speaker"),
     "abx": ("within", "across", "across+prompt"),
 }
@@ -70,10 +72,11 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "lda_dims": ("knn",),
     "ks": ("knn",),
     "shrinkage": ("knn", "lda"),
-    "control": ("knn", "lda", "logistic"),
-    "match_dims": ("knn", "lda", "logistic", "ridge"),
-    "permutations": ("knn", "lda", "logistic", "ridge"),
-    "normalise": ("knn", "lda", "logistic", "abx"),
+    "control": ("knn", "lda", "logistic", "mdl"),
+    "match_dims": ("knn", "lda", "logistic", "mdl", "ridge"),
+    "permutations": ("knn", "lda", "logistic", "mdl", "ridge"),
+    "normalise": ("knn", "lda", "logistic", "mdl", "abx"),
+    "orders": ("mdl",),
     "distance": ("abx",),
 }
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
@@ -101,7 +104,7 @@ ROWS: dict[str, type | UnionType] = {
 }  # fmt: skip
 """Fields of `Question` that say which rows are asked, and whether with their context, by every method alike."""
 
-_COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "seed")
+_COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "orders", "seed")
 
 
 def uses(method: Method, field: str) -> bool:
@@ -145,8 +148,8 @@ class Question:
 
     Args:
         target: what to predict. `height` is in classes, `height-cm` in centimetres.
-        method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `ridge` (height in
-            centimetres) or `abx`.
+        method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `mdl` (online code length by
+            logistic regression), `ridge` (height in centimetres) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
             row alone. `utterance`: whole utterances. `speaker`: whole speakers. `speaker+prompt`: whole speakers, and
             the sentence that is judged is not trained on as read by others. `transfer`, of questions with a test table
@@ -175,6 +178,7 @@ class Question:
         distance: between tokens, for ABX.
         permutations: of the labels, for the null; None takes `default_permutations`.
         control: number of control tasks (Hewitt and Liang 2019).
+        orders: random orders of utterances, speakers or rows that a code length is the mean of.
         seed: of everything random.
 
     Raises:
@@ -208,6 +212,7 @@ class Question:
     distance: Distance = "cosine"
     permutations: int | None = None
     control: int = 0
+    orders: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -241,6 +246,8 @@ class Question:
         for name in _COUNTS:
             if (value := getattr(self, name)) is not None and value < 0:
                 raise InputError(f"{name} is {value}; give 0 or more")
+        if self.orders < 1:
+            raise InputError(f"orders is {self.orders}; give 1 or more")
         if self.ks is not None and (not self.ks or min(self.ks) < 1):
             raise InputError(f"ks are {list(self.ks)}; give one number of neighbours or more, each 1 or more")
         edges = self.height_edges
@@ -327,16 +334,16 @@ class Question:
         """Permutations of the null where none are given: the fewer, the more rows each of them judges.
 
         100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
-        logistic regression, and 2 for tokens under `nested` with LDA, which fits for every token.
+        logistic regression and code lengths, and 2 for tokens under `nested` with LDA, which fits for every token.
         """
         match self.row_unit:
             case "speaker":
-                return 20 if self.method == "logistic" else 100
+                return 20 if self.method in ("logistic", "mdl") else 100
             case "utterance":
                 return 10
             case "token":
                 refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
-                return 2 if self.method == "logistic" or refits else 5
+                return 2 if self.method in ("logistic", "mdl") or refits else 5
 
     def features_of(self, table: TokenTable) -> tuple[Feature, ...]:
         """The features to ask for of this table."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.formatting import (
+    as_bits,
     as_cm,
     as_effect,
     as_p,
@@ -16,7 +18,7 @@ from lvm_probe.probing.questions.formatting import (
     as_signed_range,
 )
 from lvm_probe.probing.questions.question import TOKEN_TARGETS
-from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled
+from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,7 @@ _METHODS = {
     "knn": "k nearest neighbours",
     "lda": "a linear discriminant classifier",
     "logistic": "logistic regression",
+    "mdl": "logistic regression",
     "ridge": "ridge regression",
     "abx cosine": "ABX with cosine distance",
     "abx euclidean": "ABX with Euclidean distance",
@@ -73,9 +76,9 @@ def _html_table(table: list[list[str]]) -> str:
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
-    """Accuracy of every speaker in per cent at one k: a row per speaker, a column per protocol and feature."""
+    """Accuracy of every speaker in per cent at one k, or bits per label: a row per speaker, a column per feature."""
     rows = at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
-    return _wide(rows, ["speaker"], "accuracy")
+    return _wide(rows, ["speaker"], "bits" if "bits" in frame else "accuracy")
 
 
 def by_class(recall: pd.DataFrame) -> str:
@@ -85,8 +88,9 @@ def by_class(recall: pd.DataFrame) -> str:
 
 def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
     columns = ["table", "protocol", "feature"] if len(set(rows["table"])) > 1 else ["protocol", "feature"]
-    wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False) * 100
-    return wide.to_string(float_format=lambda value: f"{value:.1f}", na_rep="-")
+    wide = rows.pivot_table(index=index, columns=columns, values=values, sort=False)
+    form = as_bits if values == "bits" else as_percent
+    return wide.to_string(float_format=form, na_rep="-")
 
 
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
@@ -135,13 +139,16 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", with {contexts} ms of context on either side"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
-    height = "mae_cm" in rows
+    height, code = "mae_cm" in rows, "bits" in rows
     target = "height" if height else first["target"]
     count = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
     alone = len(set(rows["speaker"])) == 1 and first["speaker"]
     who = f"speaker {first['speaker']}" if alone else f"{first['speakers']:.0f} speakers"
     count += "" if first["rows"] == "speaker" else f" of {who}"
     protocols = [_protocol(rows[rows["protocol"] == name].iloc[0]) for name in dict.fromkeys(rows["protocol"])]
+    if code:
+        unit = f"in bits per label, the mean over {first['orders']:.0f} orders"
+        return f"Coding the {target} online by {method}: {count}; {'; '.join(protocols)}; {unit}."
     unit = "errors in cm" if height else "accuracies in per cent"
     return f"Predicting the {target} by {method}: {count}; {'; '.join(protocols)}; {unit}."
 
@@ -184,6 +191,18 @@ def _columns(rows: pd.DataFrame) -> _Columns:
             "p (null)": lambda row: as_p(row["p_null"]),
             "untrained": lambda row: as_cm(row["untrained_mae_cm"]),
         }
+    if "bits" in rows:
+        return {
+            "bits per label": lambda row: as_bits(row["bits"]),
+            "95 % interval": lambda row: as_range(as_bits(row["bits_low"]), as_bits(row["bits_high"])),
+            "compression": lambda row: as_bits(row["compression"]),
+            "class shares": lambda row: as_bits(row["baseline_bits"]),
+            "null": lambda row: as_bits(row["null_bits"]),
+            "p (null)": lambda row: as_p(row["p_null"]),
+            "untrained": lambda row: as_bits(row["untrained_bits"]),
+            "control labels": lambda row: as_bits(row["control_bits"]),
+            "online accuracy": lambda row: as_percent(row["accuracy"]),
+        }
     return {
         "accuracy": lambda row: as_percent(row["accuracy"]),
         "95 % interval": lambda row: as_range(as_percent(row["ci_low"]), as_percent(row["ci_high"])),
@@ -199,20 +218,21 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     }
 
 
-_DIFFERENCE_COLUMNS: _Columns = {
-    "difference to": lambda row: row["compared_with"],
-    "points": lambda row: as_points(row["difference"]),
-    "95 % interval": lambda row: as_signed_range(as_points(row["difference_low"]), as_points(row["difference_high"])),
-    "effect": lambda row: as_effect(row["effect"]),
-    "p": lambda row: as_p(row["p_holm"]),
-}
-_DIFFERENCE_COLUMNS_CM: _Columns = {
-    "difference to": lambda row: row["compared_with"],
-    "cm": lambda row: as_cm(row["difference"], "+"),
-    "95 % interval": lambda row: as_signed_range(as_cm(row["difference_low"], "+"), as_cm(row["difference_high"], "+")),
-    "effect": lambda row: as_effect(row["effect"]),
-    "p": lambda row: as_p(row["p_holm"]),
-}
+def _difference_columns(unit: str) -> _Columns:
+    """What is printed of differences in points, or in cm or bits where their columns end so, by the heads."""
+    forms: dict[str, tuple[str, Callable[[float], str]]] = {
+        "": ("points", as_points),
+        "_cm": ("cm", partial(as_cm, sign="+")),
+        "_bits": ("bits", partial(as_bits, sign="+")),
+    }
+    head, number = forms[unit]
+    return {
+        "difference to": lambda row: row["compared_with"],
+        head: lambda row: number(row["difference"]),
+        "95 % interval": lambda row: as_signed_range(number(row["difference_low"]), number(row["difference_high"])),
+        "effect": lambda row: as_effect(row["effect"]),
+        "p": lambda row: as_p(row["p_holm"]),
+    }
 
 
 def _differences(rows: pd.DataFrame) -> list[list[str]]:
@@ -220,12 +240,12 @@ def _differences(rows: pd.DataFrame) -> list[list[str]]:
     every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _DIFFERENCE_COLUMNS_CM if "mae_cm" in rows else _DIFFERENCE_COLUMNS)
+    return _table(every, _difference_columns(unit_of(rows)))
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
-    unit = "cm (less is better)" if "mae_cm" in rows else "points"
+    unit = {"": "points", "_cm": "cm (less is better)", "_bits": "bits per label (less is better)"}[unit_of(rows)]
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
@@ -257,13 +277,14 @@ def _in_two(head: str) -> tuple[str, str]:
 
 def _verdicts(rows: pd.DataFrame) -> list[str]:
     """What the results say: first where the untrained model is as good."""
-    return _of_untrained(rows) + (_height_verdicts(rows) if "mae_cm" in rows else _accuracy_verdicts(rows))
+    verdicts = {"": _accuracy_verdicts, "_cm": _height_verdicts, "_bits": _code_verdicts}[unit_of(rows)]
+    return _of_untrained(rows) + verdicts(rows)
 
 
 def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
     """How the figures are to be read, and what was left out."""
-    said = _height_remarks(rows) if "mae_cm" in rows else _accuracy_remarks(rows)
-    return said + [f"Note: {note}." for note in notes]
+    remarks = {"": _accuracy_remarks, "_cm": _height_remarks, "_bits": _code_remarks}[unit_of(rows)]
+    return remarks(rows) + [f"Note: {note}." for note in notes]
 
 
 def _where(rows: pd.DataFrame, row: pd.Series) -> str:
@@ -274,10 +295,13 @@ def _where(rows: pd.DataFrame, row: pd.Series) -> str:
 
 def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then those on the others."""
-    height = "mae_cm" in rows
-    ours, theirs, number = (
-        ("mae_cm", "untrained_mae_cm", as_cm) if height else ("accuracy", "untrained_accuracy", as_percent)
-    )
+    unit = unit_of(rows)
+    columns: dict[str, tuple[str, str, Callable[[float], str]]] = {
+        "": ("accuracy", "untrained_accuracy", as_percent),
+        "_cm": ("mae_cm", "untrained_mae_cm", as_cm),
+        "_bits": ("bits", "untrained_bits", as_bits),
+    }
+    ours, theirs, number = columns[unit]
     shown = at_reported_k(rows)
     heads = [
         "The trained model is not better than the untrained one for",
@@ -286,9 +310,9 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     ]
     said: list[list[str]] = [[], [], []]
     for _, row in shown[shown[theirs].notna()].iterrows():
-        if height and row["gender"]:
+        if unit == "_cm" and row["gender"]:
             continue
-        gain, p = (row[theirs] - row[ours]) * (1 if height else -1), row["p_minus_untrained_holm"]
+        gain, p = (row[theirs] - row[ours]) * (1 if unit else -1), row["p_minus_untrained_holm"]
         figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
@@ -406,3 +430,36 @@ def _height_remarks(rows: pd.DataFrame) -> list[str]:
             "Under paper and nested the training rows include the same speaker: their errors say nothing of height."
         )
     return said
+
+
+def _code_verdicts(rows: pd.DataFrame) -> list[str]:
+    return [f"{row['protocol']}: {_in_bits(row)}" for _, row in rows.iterrows()]
+
+
+def _in_bits(row: pd.Series) -> str:
+    """Whether a feature shortens the code at all, and whether by more than Mel."""
+
+    def tested(gap: float, p: float, other: str) -> str:
+        if p != p:
+            return (
+                f"{as_bits(gap, '+')} to {other}, with too few {'utterances' if row['speaker'] else 'speakers'} to test"
+            )
+        if p < 0.05:
+            return f"{as_bits(abs(gap))} {'fewer' if gap < 0 else 'more'} than {other} ({as_p(p, 'p=')})"
+        return f"not significantly different from {other} ({as_bits(gap, '+')}, {as_p(p, 'p=')})"
+
+    said = [tested(row["minus_baseline_bits"], row["p_baseline_holm"], "class shares alone")]
+    if row["minus_mel_bits"] == row["minus_mel_bits"]:
+        said.append(tested(row["minus_mel_bits"], row["p_minus_mel_holm"], "Mel"))
+    return f"{row['feature']} takes {as_bits(row['bits'])} bits per label, {', '.join(said)}."
+
+
+def _code_remarks(rows: pd.DataFrame) -> list[str]:
+    first = rows.iloc[0]
+    return [
+        f"The labels of the first block take log2 of {2 ** first['uniform_bits']:.0f} classes, "
+        f"{as_bits(first['uniform_bits'])} bits each; compression is that over the bits per label. Class shares: the "
+        "same blocks coded by how often each class occurred, without features.",
+        "Online accuracy: of probes that were fitted to the blocks before, so lower than where all but one fold train.",
+        _interval_sentence(rows) + _null_sentence(rows),
+    ]

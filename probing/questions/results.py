@@ -39,6 +39,23 @@ HEIGHT_COLUMNS = [
 ]  # fmt: skip
 """Columns of `height-cm` only, in centimetres; its accuracies are empty."""
 
+CODE_COLUMNS = [
+    "bits", "bits_low", "bits_high", "code_length", "uniform_bits", "compression", "baseline_bits", "null_bits",
+    "untrained_bits", "control_bits", "orders",
+    "minus_baseline_bits", "minus_baseline_bits_low", "minus_baseline_bits_high", "effect_minus_baseline",
+    "p_baseline", "p_baseline_holm",
+    "minus_mel_bits", "minus_mel_bits_low", "minus_mel_bits_high",
+    "minus_mfcc_bits", "minus_mfcc_bits_low", "minus_mfcc_bits_high",
+    "minus_untrained_bits", "minus_untrained_bits_low", "minus_untrained_bits_high",
+]  # fmt: skip
+"""Columns of `mdl` only: bits per label, but for the total `code_length`. The baseline is the code of class shares."""
+
+CURVE_COLUMNS = [
+    "table", "feature", "target", "method", "protocol", "groups", "fitted", "n", "bits", "share_bits", "accuracy",
+]  # fmt: skip
+"""Of a learning curve: the groups and rows (on average) that a probe was fitted to, the labels judged, and per label
+the bits given the feature and given class shares alone."""
+
 CONFUSION_COLUMNS = ["table", "feature", "target", "method", "protocol", "k", "label", "predicted", "count"]
 
 PREDICTION_COLUMNS = [
@@ -49,7 +66,8 @@ SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
 
 COMPARED_WITH = {"baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained"}
-"""What results are compared with, in print, by its name in the columns of the differences."""
+"""What results are compared with, in print, by its name in the columns of the differences; the baseline of a code
+length is that of the class shares."""
 
 TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline"]
 """Columns of p values of differences. Each has one beside it that ends in `_holm`, adjusted for all differences that a
@@ -70,6 +88,7 @@ class Answer:
         notes: what was left out, and why.
         predictions: what each row was taken for, at the same ks as the confusions; see `PREDICTION_COLUMNS`. Empty for
             methods that do not predict classes, and where an answer was read from a file.
+        curve: of `mdl`, how many bits a label takes with the rows that the probe was fitted to; see `CURVE_COLUMNS`.
     """
 
     question: Question
@@ -77,6 +96,7 @@ class Answer:
     confusion: pd.DataFrame
     notes: tuple[str, ...] = ()
     predictions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PREDICTION_COLUMNS))
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVE_COLUMNS))
 
     @cached_property
     def recall(self) -> pd.DataFrame:
@@ -106,7 +126,8 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     def column(name: str) -> np.ndarray:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
-    columns = COLUMNS + MORE_COLUMNS + (HEIGHT_COLUMNS if "mae_cm" in rows[0] else [])
+    more = HEIGHT_COLUMNS if "mae_cm" in rows[0] else CODE_COLUMNS if "bits" in rows[0] else []
+    columns = COLUMNS + MORE_COLUMNS + more
     frame = pd.DataFrame({name: column(name) for name in columns})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]
@@ -133,9 +154,9 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
-        `difference_high`, `effect`, `p` and `p_holm`; fractions, or centimetres for `height-cm`.
+        `difference_high`, `effect`, `p` and `p_holm`; fractions, centimetres for `height-cm`, or bits for `mdl`.
     """
-    unit = "_cm" if "mae_cm" in frame else ""
+    unit = unit_of(frame)
     tables = []
     for name, other in COMPARED_WITH.items():
         column, p = f"minus_{name}{unit}", "p_baseline" if name == "baseline" else f"p_minus_{name}"
@@ -143,8 +164,14 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
             columns = {"difference": column, "difference_low": f"{column}_low", "difference_high": f"{column}_high"}
             columns |= {"effect": f"effect_minus_{name}", "p": p, "p_holm": f"{p}_holm"}
             known = frame[frame[column].notna()]
+            other = "class shares" if (name, unit) == ("baseline", "_bits") else other
             tables.append(known.assign(compared_with=other, **{new: known[old] for new, old in columns.items()}))
     return pd.concat(tables)
+
+
+def unit_of(frame: pd.DataFrame) -> str:
+    """What the names of columns in another unit than fractions end in: `_cm`, `_bits`, or nothing."""
+    return "_cm" if "mae_cm" in frame else "_bits" if "bits" in frame else ""
 
 
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:

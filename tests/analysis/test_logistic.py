@@ -47,7 +47,7 @@ def test_the_strength_is_that_of_least_loss_over_the_folds(drowned, monkeypatch)
     points = points / points.std(axis=0) + drowned * np.random.default_rng(0).normal(size=(60, 3))
     _, codes = np.unique(labels, return_inverse=True)
     fold = np.arange(60) % 5
-    monkeypatch.setattr(logistic, "_assigned", lambda *_: fold)
+    monkeypatch.setattr(logistic, "assigned", lambda *_: fold)
     losses = []
     for strength in grid:
         loss = 0.0
@@ -99,12 +99,12 @@ def test_labels_of_the_held_out_group_change_nothing_in_its_fold(monkeypatch) ->
 def test_classes_and_units_are_spread_evenly() -> None:
     rng = np.random.default_rng(0)
     codes = rng.permutation(np.repeat([0, 1, 2], [47, 20, 3]))
-    fold = logistic._assigned(codes, None, 10, rng)
+    fold = logistic.assigned(codes, None, 10, rng)
     assert np.bincount(fold).tolist() == [7] * 10
     for code in range(3):
         assert np.ptp(np.bincount(fold[codes == code], minlength=10)) <= 1
     units = rng.permutation(np.arange(70) // 2)
-    fold = logistic._assigned((units % 2), units, 5, rng)
+    fold = logistic.assigned((units % 2), units, 5, rng)
     for f in range(5):
         assert set(units[fold == f]).isdisjoint(units[fold != f])
         assert (fold == f).sum() == 14

@@ -42,14 +42,16 @@ def asked(latents: Path, method: str, target: str) -> AppTest:
         ("knn", "phoneme", ["Accuracy over k", "Recall of every phoneme", "Confusions"]),
         ("lda", "manner", ["Accuracy", "Recall of every manner", "Confusions"]),
         ("logistic", "voicing", ["Accuracy", "Recall of every voicing", "Confusions"]),
+        ("mdl", "voicing", ["Bits per label"]),
         ("abx", "manner", ["Accuracy"]),
     ],
 )
 def test_every_method_is_asked_and_answered(latents: Path, method: str, target: str, sections: list[str]) -> None:
     test = asked(latents, method, target)
     assert [section.value for section in test.subheader] == ["Comparison", "Results", *sections]
-    assert "Accuracy" in test.dataframe[0].value
-    assert f"Predicting the {target} by" in test.markdown[0].value.replace("\\", "")
+    assert sections[0].removesuffix(" over k") in test.dataframe[0].value
+    said = f"Coding the {target} online by" if method == "mdl" else f"Predicting the {target} by"
+    assert said in test.markdown[0].value.replace("\\", "")
     if "Confusions" in sections:
         listed = test.dataframe[-1].value
         (true,) = [box.value for box in test.selectbox if box.label == "True class"]

@@ -12,8 +12,8 @@ from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
 
 NAMES = (
-    "demo", "models", "corpus", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic", "ridge",
-    "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
+    "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
+    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -30,6 +30,7 @@ QUICK = {
     "compare": ["--method", "lda", "--features", "z1"],
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel", "--match-dims", "4"],
+    "mdl": ["--permutations", "0", "--features", "mel", "--match-dims", "4", "--orders", "1"],
 }
 """Options added to an example so that the test is short."""
 
@@ -66,7 +67,7 @@ def test_help_has_groups_defaults_and_an_example(name: str, capsys: pytest.Captu
     assert f"\nexamples:\n  probe {name}" in text
 
 
-@pytest.mark.parametrize("name", ["knn", "lda", "logistic", "ridge", "abx"])
+@pytest.mark.parametrize("name", ["knn", "lda", "logistic", "mdl", "ridge", "abx"])
 def test_help_explains_every_protocol(name: Method, capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(capsys, name)
     for protocol in PROTOCOLS_OF[name]:

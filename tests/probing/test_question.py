@@ -43,7 +43,7 @@ def test_phone_sets_are_those_of_the_corpora() -> None:
     ("fields", "says"),
     [
         ({"target": "phonemes"}, "target is 'phonemes'; choose one of phoneme, manner, place, voicing, vowel-height, "),
-        ({"method": "svm"}, "method is 'svm'; choose one of knn, lda, logistic, ridge, abx"),
+        ({"method": "svm"}, "method is 'svm'; choose one of knn, lda, logistic, mdl, ridge, abx"),
         ({"protocol": "grouped"}, "protocol is 'grouped'; choose one of paper, nested, utterance, speaker"),
         ({"phones": "timit40"}, "phones is 'timit40'; choose one of timit61"),
         ({"phone_set": "sampa", "target": "manner"}, "phone_set is 'sampa'; choose one of timit, arpabet, ipa"),
@@ -59,11 +59,14 @@ def test_phone_sets_are_those_of_the_corpora() -> None:
             "lda_dims: only for the methods knn",
         ),
         ({"method": "ridge"}, "ridge cannot predict phoneme, only height-cm; for phoneme use knn or lda"),
-        ({"method": "abx", "target": "gender"}, "abx cannot predict gender, .*; for gender use knn or lda or logistic"),
+        (
+            {"method": "abx", "target": "gender"},
+            "abx cannot predict gender, .*; for gender use knn or lda or logistic or mdl",
+        ),
         ({"method": "abx", "protocol": "nested"}, "abx has no protocol nested; choose within or across"),
         ({"protocol": "within"}, "knn has no protocol within; choose paper or nested or utterance or speaker"),
         ({"method": "lda", "ks": (5,)}, "ks: only for the methods knn, not for lda; leave it out"),
-        ({"method": "abx", "permutations": 5}, "permutations: only for the methods knn, lda, logistic, ridge"),
+        ({"method": "abx", "permutations": 5}, "permutations: only for the methods knn, lda, logistic, mdl, ridge"),
         ({"distance": "euclidean"}, "distance: only for the methods abx, not for knn"),
         (
             {"target": "gender", "protocol": "utterance"},

@@ -44,7 +44,7 @@ from lvm_probe.probing.questions.question import (
     default_protocol,
 )
 from lvm_probe.probing.questions.report import as_text
-from lvm_probe.probing.questions.results import SHOWN_KS, TESTS, Answer, recall_of, with_adjusted_p
+from lvm_probe.probing.questions.results import SHOWN_KS, TESTS, Answer, recall_of, unit_of, with_adjusted_p
 
 PERMUTATIONS = 3
 """Of the labels of tokens, for the null: enough to see where it lies; the command makes more."""
@@ -256,28 +256,32 @@ def _pooled(results: pd.DataFrame) -> pd.DataFrame:
 def _show_tables(rows: pd.DataFrame, printed: str) -> None:
     """The results at one k and their differences to others, and what the command prints."""
     number = st.column_config.NumberColumn
-    height = "mae_cm" in rows
-    percent = number(format="%.2f cm" if height else "%.1f %%")
+    unit = unit_of(rows)
+    form = {"": "%.1f %%", "_cm": "%.2f cm", "_bits": "%.2f"}[unit]
+    percent = number(format=form)
     p = st.column_config.TextColumn(help="After Holm, for all tests of this page's tables")
     columns: dict[str, Any] = {
         name: percent
-        for name in ("Accuracy", "Error", "Balanced", "Chance", "Null", "Untrained", "Paper protocol", "Gender's mean")
-    }
+        for name in (
+            "Accuracy", "Error", "Balanced", "Chance", "Null", "Untrained", "Paper protocol", "Gender's mean",
+            "Bits per label", "Class shares", "Control labels", "Compression",
+        )
+    }  # fmt: skip
     columns["Balanced"] = number("Balanced accuracy", format="%.1f %%", help="Mean over the classes of their recall")
     columns["Chance"] = number("Chance", format="%.1f %%", help="Always naming the most frequent class; 50 % in ABX")
-    columns["Null"] = number("Null", format="%.2f cm" if height else "%.1f %%", help="The same on permuted labels")
-    unit = "cm" if height else "points"
+    columns["Null"] = number("Null", format=form, help="The same on permuted labels")
+    name = {"": "points", "_cm": "cm", "_bits": "bits"}[unit]
     columns |= {
-        "95 % interval": st.column_config.TextColumn(f"95 % interval ({'cm' if height else '%'})"),
+        "95 % interval": st.column_config.TextColumn(f"95 % interval ({name if unit else '%'})"),
         "p (null)": p, "p": p, "n": number(format="localized"),
-        "Difference": number(f"Difference ({unit})", format="%+.2f" if height else "%+.1f"),
+        "Difference": number(f"Difference ({name})", format="%+.2f" if unit else "%+.1f"),
         "Effect": number(format="%+.1f", help="The difference in standard deviations between speakers"),
     }  # fmt: skip
     st.dataframe(result_table(rows), hide_index=True, column_config=columns, placeholder="")
     differences = difference_table(rows)
     if len(differences):
-        st.markdown(f"**Differences**{' (less is better)' if height else ''}")
-        columns["95 % interval"] = st.column_config.TextColumn(f"95 % interval ({unit})")
+        st.markdown(f"**Differences**{' (less is better)' if unit else ''}")
+        columns["95 % interval"] = st.column_config.TextColumn(f"95 % interval ({name})")
         st.dataframe(differences, hide_index=True, column_config=columns, placeholder="")
         if not rows[rows.columns.intersection(TESTS)].notna().any(axis=None):
             st.caption(
@@ -301,10 +305,10 @@ def _show_picture(
         st.download_button("Save as print figure (PDF)", lambda: style.pdf(accuracy_over_k.panels(results)),
                            f"{view.target}-over-k.pdf", "application/pdf", on_click="ignore")  # fmt: skip
         return
-    height = "mae_cm" in pooled
-    quantity = question_plots.ERROR_CM if height else question_plots.ACCURACY
-    st.subheader("Error" if height else "Accuracy")
-    if height:
+    unit = unit_of(pooled)
+    quantity = {"": question_plots.ACCURACY, "_cm": question_plots.ERROR_CM, "_bits": question_plots.BITS}[unit]
+    st.subheader({"": "Accuracy", "_cm": "Error", "_bits": "Bits per label"}[unit])
+    if unit == "_cm":
         pooled = pooled[pooled["gender"] == ""]
     st.plotly_chart(question_plots.dots(pooled, quantity, protocols, titles, dark=dark), key="questions-dots",
                     config={"displayModeBar": False}, alt=quantity.title)  # fmt: skip
