@@ -265,7 +265,7 @@ def _on_sequences(args: argparse.Namespace) -> Output:
     provenance = {
         "preset": args.preset,
         "corpus": str(corpus.root),
-        "corpus_fingerprint": corpus.fingerprint,
+        "corpus_fingerprint": corpus.fingerprint(),
         "domain": corpus.domain,
         "splits": {name: [r.name for r in part] if name != "train" else len(part) for name, part in parts.items()},
         "versions": package_versions(),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lvm_probe.models.batches import Recording
 
 
+@dataclass(frozen=True)
 class Domain(ABC):
     """The kind of elements of a sequence, and the distribution of one; a frozen dataclass.
 

@@ -35,7 +35,7 @@ def domain_of(name: str, vocabulary: tuple[str, ...] = ()) -> Domain:
 def domain_to_dict(domain: Domain) -> dict[str, Any]:
     """A domain as JSON types; without a name it is a waveform, as in checkpoints from before there were others."""
     named = {} if isinstance(domain, Waveform) else {"domain": domain.name}
-    return named | asdict(domain)  # type: ignore[call-overload]
+    return named | asdict(domain)
 
 
 def domain_from_dict(data: Mapping[str, Any]) -> Domain:

@@ -141,8 +141,8 @@ SEQUENCES = Recipe(
     free_nats=(0.0, 0.0, 1.0),
     validate_every=200,
 )
-"""For other data than speech, after Dai et al. (2019, appendix D): Adam at 0.001 that falls as a cosine, and a weight of
-the KL divergence that rises from 0.2. Its segment is in steps of the domain."""
+"""For other data than speech, after Dai et al. (2019, appendix D): Adam at 0.001 that falls as a cosine, and a weight
+of the KL divergence that rises from 0.2. Its segment is in steps of the domain."""
 
 PAPER = Recipe(
     updates=600_000,
