@@ -220,17 +220,18 @@ def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
 
 def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tuple[Preset, Recipe]:
     """The preset on another domain than waveforms, and its recipe, whose segments are steps of the domain."""
+    from lvm_probe.models.domains.strokes import Strokes
     from lvm_probe.models.registry import FAMILIES
     from lvm_probe.models.training.recipe import RECIPES
 
     if not hasattr(chosen.config, "within_step"):
         able = [n for n, cls in FAMILIES.items() if hasattr(cls.presets["small"].config, "within_step")]
         raise InputError(f"{args.family} is for waveforms; {domain.name} can be modelled by {', '.join(able)}")
-    own = type(chosen.config.output) is type(domain)  # a preset that was made for this domain keeps its components
+    own = isinstance(chosen.config.output, type(domain))  # a preset that was made for this domain keeps its components
     recipe = RECIPES[args.recipe] if args.recipe else chosen.recipe if own else RECIPES["sequences"]
     recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0))
-    if own and hasattr(domain, "components"):
-        domain = replace(domain, components=chosen.config.output.components)
+    if isinstance(domain, Strokes) and isinstance(chosen.config.output, Strokes):
+        domain = chosen.config.output
     return replace(chosen, config=replace(chosen.config, output=domain, stride=domain.step)), recipe
 
 
