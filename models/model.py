@@ -208,6 +208,17 @@ class SpeechModel(nn.Module, ABC):
         """The parts that infer the layers of latents, lowest first; none without latents."""
         return ()
 
+    def prior_draw(
+        self, prior: Gaussian, noise: Float[Tensor, "*time rows _latent"]
+    ) -> Float[Tensor, "*time rows _latent"]:
+        """Latents that are drawn from a layer's prior, as a trajectory's `z` has them.
+
+        Args:
+            prior: the trajectory's.
+            noise: standard normal.
+        """
+        return torch.addcmul(prior.mean, prior.std, noise)
+
     def without_inference(self, layer: int) -> SpeechModel:
         """A copy that draws one layer from its prior instead of its posterior.
 

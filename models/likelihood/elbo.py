@@ -14,7 +14,6 @@ from torch import Tensor
 from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, batches_by_length, collate, sample_mask, step_counts, step_mask
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
-from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import batch_noise
@@ -117,8 +116,7 @@ def layer_kl(
 ) -> list[Float[Tensor, "_time batch _latent"]]:
     """KL(q || p) in nats of every step and dimension of each layer; zero beyond the end of the utterance."""
     return [
-        kl_divergence(layer.posterior, layer.prior) * step_mask(lengths, stride, len(layer.z))
-        for layer, stride in zip(layers, strides, strict=True)
+        layer.kl() * step_mask(lengths, stride, len(layer.z)) for layer, stride in zip(layers, strides, strict=True)
     ]
 
 

@@ -41,6 +41,10 @@ class Gaussian:
         """Part of the first axis."""
         return Gaussian(self.mean[part], self.log_precision[part])
 
+    def double(self) -> Gaussian:
+        """In double precision."""
+        return Gaussian(self.mean.double(), self.log_precision.double())
+
     @staticmethod
     def stack(steps: Sequence[Gaussian]) -> Gaussian:
         """Join along a new first axis."""

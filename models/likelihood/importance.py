@@ -22,7 +22,6 @@ from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, collate, sample_mask, step_mask
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, Chunk, chunks
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT
-from lvm_probe.models.likelihood.gaussian import Gaussian, log_density
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import path_noise
 
@@ -142,10 +141,7 @@ def _log_weights(model: SpeechModel, chunk: Chunk) -> Float64[Tensor, "2 rows"]:
     output = chunk.output
     ratio = torch.zeros(len(chunk.lengths), dtype=torch.float64, device=chunk.pcm.device)
     for layer, stride in zip(chunk.layers, model.strides, strict=True):
-        prior, posterior = (Gaussian(g.mean.double(), g.log_precision.double()) for g in (layer.prior, layer.posterior))
-        z = layer.z.double()
-        step = log_density(prior, z) - log_density(posterior, z)
-        ratio += (step * step_mask(chunk.lengths, stride, len(z))).sum((0, 2))
+        ratio += (layer.log_ratio() * step_mask(chunk.lengths, stride, len(layer.z))).sum((0, 2))
     likelihoods = (output.log_prob(chunk.pcm), output.log_mass(chunk.pcm))
     return torch.stack([_summed(likelihood, chunk.lengths) + ratio for likelihood in likelihoods])
 

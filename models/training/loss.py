@@ -99,8 +99,9 @@ def training_loss(
 ) -> Loss:
     """-log p(x|z) + β Σ max(KL, floor) + the weighted auxiliary error, per audio sample.
 
-    The floor of a dimension is its share of the free nats per step. The auxiliary error is the squared distance of the
-    auxiliary waveform to 2·μlaw255(x); in the recipes its weight falls to zero.
+    The floor of a dimension is its share of the free nats per step. With a flow, whose divergence is estimated from
+    single draws, the floor is that of a layer's mean over the batch (Kingma et al. 2016, equation 15). The auxiliary
+    error is the squared distance of the auxiliary waveform to 2·μlaw255(x); in the recipes its weight falls to zero.
 
     Args:
         result: of the model on the batch.
@@ -118,7 +119,11 @@ def training_loss(
     for layer, (kl, stride, latent) in enumerate(zip(kls, model.strides, model.latents, strict=True)):
         floor = schedule.free_nats / latent * (stride / model.stride if recipe.scale_free_nats else 1)
         floor *= recipe.upper_free_nats if layer else 1
-        bounded = bounded + (kl.clamp(min=floor) * step_mask(lengths, stride, len(kl))).sum()
+        inside = step_mask(lengths, stride, len(kl))
+        if result.layers[layer].flow is None:
+            bounded = bounded + (kl.clamp(min=floor) * inside).sum()
+        else:  # single draws scatter about the divergence, so the floor is one of their mean
+            bounded = bounded + kl.sum().clamp(min=floor * latent * inside.sum())
     total = (schedule.beta * bounded - reconstruction) / samples
     if result.waveform is not None and (isinstance(schedule.auxiliary, Tensor) or schedule.auxiliary > 0):
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)

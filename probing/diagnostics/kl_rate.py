@@ -22,7 +22,6 @@ from lvm_probe.analysis.mel import log_mel
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.analysis.statistics import Interval, Jackknife, mean_interval
 from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT
-from lvm_probe.models.likelihood.gaussian import kl_divergence
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.corpora.articulation import Manner
@@ -231,7 +230,7 @@ def layer_kl(
     for paths in sampler.batches(range(draws), memory_gb):
         for stretch in sampler.draw(paths):
             for l, (first, layer) in enumerate(stretch):
-                kl = kl_divergence(layer.posterior, layer.prior).double() / NATS_PER_BIT
+                kl = layer.kl().double() / NATS_PER_BIT
                 here = slice(first, first + len(kl))
                 bits[l][here] += kl.sum((1, 2)).cpu().numpy()
                 by_dimension[l] += kl.sum((0, 1)).cpu().numpy()

@@ -177,4 +177,4 @@ def _common_columns(question: Question, table: str, feature: Feature, size: int)
         "normalise": question.normalise,
         "permutations": question.permutations or 0,
         "orders": question.orders,
-    }
+    } | ({"erase": question.erase} if question.erase else {})

@@ -26,6 +26,7 @@ Protocol = Literal[
 ]
 RowUnit = Literal["token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
+Concept = Literal["speaker", "gender", "phoneme"]
 Distance = Literal["cosine", "euclidean"]
 
 PHONE_CLASSES: tuple[PhoneClass, ...] = get_args(PhoneClass)
@@ -77,6 +78,7 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "permutations": ("knn", "lda", "logistic", "mdl", "ridge"),
     "normalise": ("knn", "lda", "logistic", "mdl", "abx"),
     "orders": ("mdl",),
+    "erase": ("knn", "lda", "logistic", "mdl"),
     "distance": ("abx",),
 }
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
@@ -95,6 +97,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "phones": get_args(PhoneSet),
     "phone_set": get_args(LabelSet),
     "normalise": get_args(Normalise),
+    "erase": get_args(Concept),
     "distance": get_args(Distance),
 }
 ROWS: dict[str, type | UnionType] = {
@@ -175,6 +178,8 @@ class Question:
             the smallest feature.
         context: ask every feature together with its context, the columns that end in `_before` and `_after`.
         normalise: centre and scale features over each speaker's or utterance's own rows first. It uses no labels.
+        erase: erase a concept from the features inside the fold, by LEACE (Belrose et al. 2023): what tells the
+            `speaker`, the `gender`, or the `phoneme` as it is labelled.
         distance: between tokens, for ABX.
         permutations: of the labels, for the null; None takes `default_permutations`.
         control: number of control tasks (Hewitt and Liang 2019).
@@ -209,6 +214,7 @@ class Question:
     match_dims: int | None = None
     context: bool = False
     normalise: Normalise = "none"
+    erase: Concept | None = None
     distance: Distance = "cosine"
     permutations: int | None = None
     control: int = 0
@@ -313,6 +319,26 @@ class Question:
             raise InputError(
                 f"normalise: over each {self.normalise}'s rows it removes what tells {self.row_unit}s apart; "
                 f"leave it out for the target {self.target}"
+            )
+
+        if self.erase is not None:
+            self._check_erasure(self.erase)
+
+    def _check_erasure(self, concept: Concept) -> None:
+        """Refuse to erase what rows do not have or what is the same for all that are judged together."""
+        if self.one_speaker_at_a_time and concept != "phoneme":
+            raise InputError(
+                f"erase: under {self.protocol} each speaker is asked alone, so there is no {concept} to erase; use "
+                "protocol='speaker'"
+            )
+        if concept == "speaker" and self.row_unit == "speaker":
+            raise InputError("erase: with one row per speaker nothing would be left; use rows='utterance' or 'token'")
+        if concept == "phoneme" and self.target == "word":
+            raise InputError("erase: a word is no phoneme; erase the speaker or the gender")
+        if concept == "phoneme" and self.row_unit != "token":
+            raise InputError(
+                f"erase: a row that is the mean over a{'n' * (self.row_unit == 'utterance')} {self.row_unit} has no "
+                "phoneme; use rows='token'"
             )
 
     @property

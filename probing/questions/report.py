@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.formatting import (
@@ -18,7 +19,7 @@ from lvm_probe.probing.questions.formatting import (
     as_signed_range,
 )
 from lvm_probe.probing.questions.question import TOKEN_TARGETS
-from lvm_probe.probing.questions.results import TESTS, at_reported_k, differences, pooled, unit_of
+from lvm_probe.probing.questions.results import COMPARED_WITH, TESTS, at_reported_k, differences, pooled, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,8 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", with {contexts} ms of context on either side"
     if first["normalise"] != "none":
         method += f", features normalised by {first['normalise']}"
+    if "erase" in rows:
+        method += f", after what tells the {first['erase']} was erased inside the fold (LEACE)"
     height, code = "mae_cm" in rows, "bits" in rows
     target = "height" if height else first["target"]
     count = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
@@ -201,6 +204,8 @@ def _columns(rows: pd.DataFrame) -> _Columns:
             "p (null)": lambda row: as_p(row["p_null"]),
             "untrained": lambda row: as_bits(row["untrained_bits"]),
             "control labels": lambda row: as_bits(row["control_bits"]),
+            "nothing erased": lambda row: as_bits(row.get("unerased_bits", nan)),
+            "sham erased": lambda row: as_bits(row.get("sham_bits", nan)),
             "online accuracy": lambda row: as_percent(row["accuracy"]),
         }
     return {
@@ -215,6 +220,8 @@ def _columns(rows: pd.DataFrame) -> _Columns:
         "untrained": lambda row: as_percent(row["untrained_accuracy"]),
         "selectivity": lambda row: as_points(row["selectivity"]),
         "paper protocol": lambda row: as_percent(row["paper_accuracy"]),
+        "nothing erased": lambda row: as_percent(row.get("unerased_accuracy", nan)),
+        "sham erased": lambda row: as_percent(row.get("sham_accuracy", nan)),
     }
 
 
@@ -278,7 +285,7 @@ def _in_two(head: str) -> tuple[str, str]:
 def _verdicts(rows: pd.DataFrame) -> list[str]:
     """What the results say: first where the untrained model is as good."""
     verdicts = {"": _accuracy_verdicts, "_cm": _height_verdicts, "_bits": _code_verdicts}[unit_of(rows)]
-    return _of_untrained(rows) + verdicts(rows)
+    return _of_untrained(rows) + _of_erasure(rows) + verdicts(rows)
 
 
 def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
@@ -317,6 +324,31 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
     return [f"{head} {'; '.join(cases)}." for head, cases in zip(heads, said, strict=True) if cases]
+
+
+def _of_erasure(rows: pd.DataFrame) -> list[str]:
+    """What the erasure of a concept did to every feature, and how that differs from a sham erasure."""
+    if "erase" not in rows:
+        return []
+    unit = unit_of(rows)
+    form, name = (partial(as_bits, sign="+"), "bits") if unit else (as_points, "points")
+
+    def change(row: pd.Series, other: str) -> str:
+        p = row[f"p_minus_{other}_holm"]
+        return f"{form(row[f'minus_{other}{unit}'])} {name} to {COMPARED_WITH[other]}" + (
+            f" ({as_p(p, 'p=')})" if p == p else ""
+        )
+
+    return [
+        f"{_where(rows, row)}: without what tells the {row['erase']}, {row['feature']} differs by "
+        + " and by ".join(
+            change(row, other)
+            for other in ("unerased", "sham")
+            if row[f"minus_{other}{unit}"] == row[f"minus_{other}{unit}"]
+        )
+        + "."
+        for _, row in at_reported_k(rows).iterrows()
+    ]
 
 
 def _accuracy_verdicts(rows: pd.DataFrame) -> list[str]:

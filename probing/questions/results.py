@@ -39,6 +39,18 @@ HEIGHT_COLUMNS = [
 ]  # fmt: skip
 """Columns of `height-cm` only, in centimetres; its accuracies are empty."""
 
+ERASURE_COLUMNS = ["erase", *(
+    f"{name}_{unit}" for unit in ("accuracy", "bits") for name in ("unerased", "sham")
+), *(
+    column for name in ("unerased", "sham") for column in (
+        f"minus_{name}", f"minus_{name}_low", f"minus_{name}_high",
+        f"minus_{name}_bits", f"minus_{name}_bits_low", f"minus_{name}_bits_high",
+        f"effect_minus_{name}", f"p_minus_{name}", f"p_minus_{name}_holm",
+    )
+)]  # fmt: skip
+"""Columns where a concept was erased from the features: the same with nothing erased, and after erasing the concept's
+labels in permuted order (sham)."""
+
 CODE_COLUMNS = [
     "bits", "bits_low", "bits_high", "code_length", "uniform_bits", "compression", "baseline_bits", "null_bits",
     "untrained_bits", "control_bits", "orders",
@@ -65,11 +77,14 @@ PREDICTION_COLUMNS = [
 SHOWN_KS = (1, 5, 10, 20, 50)
 """The ks that are printed, and whose confusions are kept: fixed beforehand, so that no result chooses them."""
 
-COMPARED_WITH = {"baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained"}
+COMPARED_WITH = {
+    "baseline": "gender mean", "mel": "Mel", "mfcc": "MFCC", "untrained": "untrained", "unerased": "nothing erased",
+    "sham": "sham erased",
+}  # fmt: skip
 """What results are compared with, in print, by its name in the columns of the differences; the baseline of a code
 length is that of the class shares."""
 
-TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_baseline"]
+TESTS = ["p_minus_mel", "p_minus_mfcc", "p_minus_untrained", "p_minus_unerased", "p_minus_sham", "p_baseline"]
 """Columns of p values of differences. Each has one beside it that ends in `_holm`, adjusted for all differences that a
 command prints. `p_null` is not adjusted: its smallest value is set by the number of permutations."""
 
@@ -127,7 +142,7 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
     more = HEIGHT_COLUMNS if "mae_cm" in rows[0] else CODE_COLUMNS if "bits" in rows[0] else []
-    columns = COLUMNS + MORE_COLUMNS + more
+    columns = COLUMNS + MORE_COLUMNS + more + (ERASURE_COLUMNS if "erase" in rows[0] else [])
     frame = pd.DataFrame({name: column(name) for name in columns})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
     frame["null_n"] = frame["permutations"] * frame["n"]

@@ -138,6 +138,35 @@ class Rows:
             return_inverse=True,
         )[1]
 
+    @cached_property
+    def erased(self) -> Int[np.ndarray, " rows"] | None:
+        """Codes of the concept that is erased from the features, or None.
+
+        Raises:
+            InputError: a row lacks it.
+        """
+        match self.question.erase:
+            case None:
+                return None
+            case "speaker":
+                return self.speakers.codes
+            case "gender":
+                known = _is_known(self.table.columns["gender"])
+                if not known.all():
+                    raise InputError(
+                        f"{self.table.path}: the gender of {(~known).sum()} rows is unknown, so it cannot be erased; "
+                        "choose speakers of known gender"
+                    )
+                return self.genders.codes
+            case "phoneme":
+                units = sorted(set(self.table.columns["unit"]))
+                if units != ["phoneme"]:
+                    raise InputError(
+                        f"{self.table.path}: rows are of {', '.join(units)}s, which have no phoneme to erase; extract "
+                        "phonemes"
+                    )
+                return Categories.of(self.table.columns["label"]).codes
+
     def where(self, chosen: Bool[np.ndarray, " rows"]) -> Rows:
         """The rows where `chosen` is true."""
         if chosen.all():

@@ -44,6 +44,11 @@ def wavenet(**changes: object) -> ModelConfig:
     return stacked("wavenet", **({"channels": 10, "cycles": 2, "layers": 3} | changes))
 
 
+def wavevae(**changes: object) -> ModelConfig:
+    shape = {"latent": 5, "stride": 64, "channels": 4, "ratios": (2, 4), "flow_width": 8, "output": OUTPUT}
+    return family("wavevae").Config(**(shape | changes))
+
+
 MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-1": lambda: cwvae(1),
     "cwvae-2": lambda: cwvae(2),
@@ -56,6 +61,12 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "storn": lambda: stacked("storn", latent=5, hidden=10),
     "stcn": stcn,
     "stcn-dense": lambda: stcn(dense=True),
+    "wavevae": wavevae,
+    "wavevae-uneven": lambda: wavevae(stride=60, upsampling="uneven", activation="leaky-relu", weight_norm=False),
+    "wavevae-bands": lambda: wavevae(bands=4, amplitude_modulation=True),
+    "wavevae-series": lambda: wavevae(series=True, stride=32, bands=4, posterior_flow=2, prior_flow=2),
+    "wavevae-linear": lambda: wavevae(series=True, stride=8, upsampling="linear"),
+    "wavevae-flows": lambda: wavevae(posterior_flow=3, prior_flow=2),
     "wavenet": wavenet,
     "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
     "lstm": lambda: stacked("lstm", hidden=10),

@@ -329,7 +329,7 @@ def test_generation_draws_from_what_the_model_says_of_the_drawn(name, monkeypatc
     pcm, lengths = to_pcm(waveform), torch.tensor([samples, samples])
     encoded = model.encode(pcm, lengths)
     drawn = draws[0] if draws else ()  # a deterministic model draws none
-    layers = steered(model, encoded, drawn, lambda l, t: t.prior.mean + t.prior.std * drawn[l])
+    layers = steered(model, encoded, drawn, lambda l, t: model.prior_draw(t.prior, drawn[l]))
     parameters = model.decode(encoded, layers, lengths)[0].parameters
     # Double precision, through the rounding of steering at every step.
     torch.testing.assert_close(torch.cat(drawn_from, 1)[:, :samples], parameters, rtol=1e-7, atol=1e-7)
