@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.erasure import erased
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.logistic import PROMPT_BLOCKS, assigned, chosen_strength, class_log_probabilities
 from lvm_probe.analysis.principal_components import checked_match_dims
@@ -101,6 +102,7 @@ def code_length(
     n_classes: int | None = None,
     orders: int = DEFAULT_ORDERS,
     match_dims: int | None = None,
+    erase: Int[np.ndarray, " points"] | None = None,
     rng: np.random.Generator | None = None,
 ) -> CodeLength:
     """The online code length of labels given features.
@@ -116,6 +118,8 @@ def code_length(
         n_classes: classes that the receiver knows of; None: those that occur.
         orders: random orders of the groups that the code length is the mean of.
         match_dims: reduce the features to this many principal components, fitted to the blocks before.
+        erase: the class of every point in a concept that is erased from the features by an eraser that is fitted to the
+            blocks before; None erases nothing.
         rng: of orders and folds; None is a generator seeded with 0.
 
     Raises:
@@ -154,7 +158,8 @@ def code_length(
             said = np.full(n, -1)
             for some, fitted in _without_prompts(block, of_prompts):
                 inside = units[fitted] if data.groups is not None else None
-                where = data.points[fitted], data.codes[fitted], data.points[some]
+                space = data.points if erase is None or not len(fitted) else erased(data.points, erase[order], fitted)
+                where = space[fitted], data.codes[fitted], space[some]
                 probabilities = _log2_probabilities(*where, known, inside, size, draws)
                 now[some] = -probabilities[np.arange(len(some)), data.codes[some]]
                 said[some] = probabilities.argmax(axis=1) if len(fitted) else -1

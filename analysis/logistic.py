@@ -18,6 +18,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from lvm_probe import InputError
+from lvm_probe.analysis.erasure import erased
 from lvm_probe.analysis.labelled_points import LabelledPoints
 from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.principal_components import checked_match_dims
@@ -50,6 +51,7 @@ def logistic_classify(
     groups: Int[np.ndarray, " points"] | None = None,
     prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
+    erase: Int[np.ndarray, " points"] | None = None,
     rng: np.random.Generator | None = None,
     only_fold: int | None = None,
 ) -> Outcome:
@@ -69,6 +71,7 @@ def logistic_classify(
         groups: the group of every point, for `grouped`; otherwise only passed on to the outcome.
         prompts: as in `classify`. More than five are joined at random to five blocks, each of which is left out whole.
         match_dims: as in `classify`.
+        erase: as in `classify`; the folds in which C is chosen share the eraser of their outer fold.
         rng: assigns points to folds; None is a generator seeded with 0.
         only_fold: predict the points of this fold only, of `fold_count`; the others get a label that does not occur.
             So folds can be computed side by side.
@@ -100,10 +103,9 @@ def logistic_classify(
         fitted = np.full(len(order), True)
         fitted[fold.excluded] = protocol == "paper"
         inside = None if units is None else units[fitted]
-        strength = chosen_strength(data.points[fitted], data.codes[fitted], inside, size, inside_rng)
-        names, scores = class_log_probabilities(
-            data.points[fitted], data.codes[fitted], data.points[fold.judged], size, strength
-        )
+        space = erased(data.points, None if erase is None else erase[order], np.flatnonzero(fitted))
+        strength = chosen_strength(space[fitted], data.codes[fitted], inside, size, inside_rng)
+        names, scores = class_log_probabilities(space[fitted], data.codes[fitted], space[fold.judged], size, strength)
         predictions[order[fold.judged]] = data.classes[names[scores.argmax(axis=1)]]
     outcome = Outcome(protocol, 0, 0.0, (0,), labels, predictions[:, None], groups)
     return outcome if protocol != "transfer" else outcome.of_rows(np.sort(order[folds[0].judged]))

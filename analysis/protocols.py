@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.erasure import erased
 from lvm_probe.analysis.joined_features import of_equal_size, of_equal_variance_without
 from lvm_probe.analysis.knn import checked_ks, vote
 from lvm_probe.analysis.labelled_points import LabelledPoints
@@ -45,6 +46,7 @@ def classify(
     prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
     parts: Sequence[int] = (),
+    erase: Int[np.ndarray, " points"] | None = None,
 ) -> Outcome:
     """Predict every point's label from its k nearest neighbours among linear discriminants.
 
@@ -67,6 +69,8 @@ def classify(
             matters where `lda_dims` is 0.
         parts: dimensions of the parts of a joined feature. Where nothing else is fitted (`lda_dims` 0, `match_dims`
             None), each is scaled to variance 1 over the training points of the fold.
+        erase: the class of every point in a concept, such as the speaker, that is erased from the features before
+            anything else, by an eraser that is fitted to the training points of the fold; None erases nothing.
 
     Returns:
         The predictions for every k, and the neighbours.
@@ -90,10 +94,10 @@ def classify(
     ks = checked_ks(ks, n - max(len(fold.excluded) for fold in folds))
     most, amount = max(ks), 0.0
     unfitted = dims == 0 and size == n_features
-    if unfitted and len(parts) > 1:
-        neighbours = _neighbours_of_parts(data.points, folds, parts, most, protocol)
+    if unfitted and (len(parts) > 1 or erase is not None):
+        neighbours = _neighbours_by_fold(data.points, folds, parts, most, protocol, erase)
     elif protocol == "paper":
-        space = _paper_space(data, size, dims)
+        space = _paper_space(data, size, dims, erase)
         neighbours = neighbours_of_each(space, most)
     elif unfitted and protocol == "nested":
         neighbours = neighbours_of_each(data.points, most)
@@ -102,7 +106,7 @@ def classify(
         for fold in folds:
             neighbours[fold.judged] = neighbours_without(data.points, fold.judged, fold.excluded, most)
     else:
-        neighbours, amount = _refitted_neighbours(data, folds, size, dims, shrinkage, most)
+        neighbours, amount = _refitted_neighbours(data, folds, size, dims, shrinkage, most, erase)
     codes = vote(data.codes[neighbours], len(data.classes), ks)
     outcome = Outcome(protocol, dims, amount, ks, data.labels, data.classes[codes], data.groups, neighbours)
     return outcome if protocol != "transfer" else outcome.of_rows(folds[0].judged)
@@ -117,6 +121,7 @@ def lda_classify(
     groups: Int[np.ndarray, " points"] | None = None,
     prompts: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
+    erase: Int[np.ndarray, " points"] | None = None,
 ) -> Outcome:
     """Predict every point's label by LDA: the nearest class mean among all discriminants, with log priors.
 
@@ -138,9 +143,9 @@ def lda_classify(
     codes, amount = np.zeros_like(data.codes), 0.0
     folds = held_out(protocol, len(codes), groups, prompts)
     if protocol == "paper":
-        codes[:] = _nearest_mean(_paper_space(data, size, dims), data.codes, len(data.classes))
+        codes[:] = _nearest_mean(_paper_space(data, size, dims, erase), data.codes, len(data.classes))
     else:
-        for some, space, fold in _refits(data, folds, size):
+        for some, space, fold in _refits(data, folds, size, erase):
             amounts = intensity(fold, shrinkage)
             rule = gaussian_rule(fold, amounts)
             for one, weights, biases in zip(some, rule.weights, rule.biases, strict=True):
@@ -217,11 +222,20 @@ def _by_prompt(group: Rows, prompts: Int[np.ndarray, " points"]) -> Iterator[Fol
 
 
 def _refits(
-    data: LabelledPoints, folds: list[Fold], size: int
+    data: LabelledPoints, folds: list[Fold], size: int, erase: Int[np.ndarray, " points"] | None
 ) -> Iterator[tuple[Sequence[Fold], Float[np.ndarray, "points features"], Moments]]:
     """Some folds at a time: the folds, all points as these folds see them, and the moments of those not excluded."""
     space, codes, n_classes = standardised(data.points), data.codes, len(data.classes)
     begin = 0
+    if erase is not None:
+        for one in folds:
+            seen = erased(space, erase, _kept(len(space), one))
+            ((_, fold),) = moments_without(seen, codes, n_classes, [one.excluded])
+            if size < space.shape[1]:
+                seen = seen @ principal_axes(fold, size)[0]
+                ((_, fold),) = moments_without(seen, codes, n_classes, [one.excluded])
+            yield [one], seen, fold
+        return
     for some, fold in moments_without(space, codes, n_classes, [fold.excluded for fold in folds]):
         those = folds[begin : begin + len(some)]
         begin += len(some)
@@ -235,12 +249,18 @@ def _refits(
 
 
 def _refitted_neighbours(
-    data: LabelledPoints, folds: list[Fold], size: int, dims: int, shrinkage: Shrinkage, k: int
+    data: LabelledPoints,
+    folds: list[Fold],
+    size: int,
+    dims: int,
+    shrinkage: Shrinkage,
+    k: int,
+    erase: Int[np.ndarray, " points"] | None,
 ) -> tuple[Int[np.ndarray, "points k"], float]:
     """The neighbours of every point in the discriminants of its fold, and the mean intensity of the shrinkage."""
     neighbours, amount = np.zeros((len(data.points), k), dtype=np.intp), 0.0
     first = _first_copies(data.points)
-    for some, space, fold in _refits(data, folds, size):
+    for some, space, fold in _refits(data, folds, size, erase):
         spaces = space.T[None]
         if dims:
             amounts = intensity(fold, shrinkage)
@@ -253,22 +273,47 @@ def _refitted_neighbours(
     return neighbours, float(amount)
 
 
-def _neighbours_of_parts(
-    points: Float[np.ndarray, "points dims"], folds: list[Fold], parts: Sequence[int], k: int, protocol: Protocol
+def _neighbours_by_fold(
+    points: Float[np.ndarray, "points dims"],
+    folds: list[Fold],
+    parts: Sequence[int],
+    k: int,
+    protocol: Protocol,
+    erase: Int[np.ndarray, " points"] | None,
 ) -> Int[np.ndarray, "points k"]:
-    """The neighbours of every point, the parts scaled over the training points of its fold (all points for `paper`)."""
+    """The neighbours of every point, a concept erased and the parts scaled over the training points of its fold.
+
+    For `paper` these are all points.
+    """
     if protocol == "paper":
-        return neighbours_of_each(of_equal_size(points, parts, about_mean=True), k)
+        return neighbours_of_each(of_equal_size(_erased_from_all(points, erase), parts, about_mean=True), k)
     neighbours = np.zeros((len(points), k), dtype=np.intp)
-    scales = of_equal_variance_without(points, parts, [fold.excluded for fold in folds])
-    for fold, scale in zip(folds, scales, strict=True):
-        neighbours[fold.judged] = neighbours_without(points / scale, fold.judged, fold.excluded, k)
+    scales = of_equal_variance_without(points, parts, [fold.excluded for fold in folds]) if erase is None else None
+    for i, fold in enumerate(folds):
+        seen = erased(points, erase, _kept(len(points), fold))
+        if len(parts) > 1:
+            scale = of_equal_variance_without(seen, parts, [fold.excluded])[0] if scales is None else scales[i]
+            seen = seen / scale
+        neighbours[fold.judged] = neighbours_without(seen, fold.judged, fold.excluded, k)
     return neighbours
 
 
-def _paper_space(data: LabelledPoints, size: int, dims: int) -> Float[np.ndarray, "points dims"]:
+def _kept(n: int, fold: Fold) -> Rows:
+    """The rows that a fold does not exclude."""
+    return np.delete(np.arange(n), fold.excluded)
+
+
+def _erased_from_all(
+    points: Float[np.ndarray, "points dims"], erase: Int[np.ndarray, " points"] | None
+) -> Float[np.ndarray, "points dims"]:
+    return erased(points, erase, np.arange(len(points)))
+
+
+def _paper_space(
+    data: LabelledPoints, size: int, dims: int, erase: Int[np.ndarray, " points"] | None
+) -> Float[np.ndarray, "points dims"]:
     """All points in the components and discriminants that were fitted to all of them."""
-    n_classes, space = len(data.classes), data.points
+    n_classes, space = len(data.classes), _erased_from_all(data.points, erase)
     if size < space.shape[1]:
         space = standardised(space)
         space = space @ principal_axes(moments(space, data.codes, n_classes), size)

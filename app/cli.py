@@ -22,6 +22,7 @@ from typing import NoReturn
 from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
+    align,
     compare,
     convergence,
     corpus,
@@ -48,7 +49,7 @@ from lvm_probe.models.io.provenance import package_version
 
 COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "start here": (demo,),
-    "corpora": (corpus,),
+    "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
     "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),

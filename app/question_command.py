@@ -21,6 +21,7 @@ from lvm_probe.probing.questions.question import (
     ABX_PROTOCOLS,
     PROTOCOLS_OF,
     TARGETS_OF,
+    Concept,
     Distance,
     Method,
     Normalise,
@@ -63,6 +64,7 @@ FLAGS = {
     "match_dims": "--match-dims",
     "context": "--context",
     "normalise": "--normalise",
+    "erase": "--erase",
     "permutations": "--permutations",
     "control": "--control",
     "orders": "--orders",
@@ -136,6 +138,8 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     add(settings, "context", action="store_true", help=context)
     normalise = "centre and scale features over each speaker's or utterance's own rows first"
     add(settings, "normalise", choices=get_args(Normalise), default="none", help=normalise)
+    erase = "erase what tells the speaker, the gender or the phoneme from the features, inside the fold (LEACE)"
+    add(settings, "erase", choices=get_args(Concept), help=erase)
 
     orders = "random orders of speakers, utterances or rows that the code length is the mean of"
     add(settings, "orders", type=int, default=3, metavar="N", help=orders)

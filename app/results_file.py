@@ -35,6 +35,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "match_dims": lambda n: f"matched{n or ''}",
     "context": lambda _: "context",
     "normalise": lambda unit: f"by-{unit}",
+    "erase": lambda concept: f"no-{concept}",
     "distance": str,
     "permutations": lambda n: f"null{n}",
     "control": lambda n: f"{n}controls",

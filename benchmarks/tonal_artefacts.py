@@ -3,9 +3,9 @@
     python benchmarks/tonal_artefacts.py OUT.png RUN [RUN ...]
 
 Each way decodes latents drawn from the prior (noise) and a latent of zeros (silence), by untrained weights of one seed
-and by those of the runs whose checkpoints have that way. A decoder that repeats a pattern with every step has lines in its
-spectrum at multiples of the rates it passes through. The figure is the power in the bins at these multiples above the
-median of their neighbours, in dB, and the spectra are drawn (Pons et al. 2021 compare the ways by ear).
+and by those of the runs whose checkpoints have that way. A decoder that repeats a pattern with every step has lines in
+its spectrum at multiples of the rates it passes through. The figure is the power in the bins at these multiples above
+the median of their neighbours, in dB, and the spectra are drawn (Pons et al. 2021 compare the ways by ear).
 """
 
 from __future__ import annotations
@@ -69,12 +69,15 @@ def main() -> None:
 @torch.no_grad()
 def spectrum(model: WaveVAE, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean power of frames of the decoded expectation, in dB; the ends of segments are left out."""
-    w = torch.randn(SEGMENTS, 1, model.config.latent, generator=torch.Generator().manual_seed(0))
-    waves = model.decode_latents(model.from_base(w if kind == "noise" else 0 * w[:1])).centre()
+    model = model.double()  # the patterns of untrained weights are below the rounding of single precision
+    w = torch.randn(SEGMENTS, 1, model.config.latent, generator=torch.Generator().manual_seed(0)).double()
+    waves = model.config.output.centre(
+        model.decode_latents(model.from_base(w if kind == "noise" else 0 * w[:1])).parameters
+    )
     frames = waves.view(-1, model.config.stride)[:, 200 : 200 + WINDOW].double().numpy()
     frames = frames - frames.mean(1, keepdims=True)
     power = np.square(np.abs(np.fft.rfft(frames))).mean(0)
-    return np.fft.rfftfreq(WINDOW, 1 / model.config.sample_rate), 10 * np.log10(power + 1e-12)
+    return np.fft.rfftfreq(WINDOW, 1 / model.config.sample_rate), 10 * np.log10(power + 1e-30)
 
 
 def excess(model: WaveVAE, level: np.ndarray) -> float:

@@ -49,5 +49,5 @@ def walk(model: SpeechModel, first: Sound, last: Sound, line: Line, steps: int) 
             z = model.from_base(torch.lerp(w[0], w[1], shares))
         case _:
             assert_never(line)
-    waves: np.ndarray = model.decode_latents(z.unsqueeze(0)).centre().cpu().numpy()
+    waves: np.ndarray = model.config.output.centre(model.decode_latents(z.unsqueeze(0)).parameters).cpu().numpy()
     return waves

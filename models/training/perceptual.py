@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import collate, sample_mask
+from lvm_probe.models.domains.domain import Distributions, Output
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
 from lvm_probe.models.likelihood.elbo import Evaluation, layer_kl, log_likelihood
@@ -103,7 +104,10 @@ class PerceptualTrainer(Trainer):
         with autocast(self.device, self.precision):
             result = self.model(pcm, lengths, noise)
         inside = sample_mask(lengths, pcm.shape[1])
-        wanted, ours = mulaw.from_pcm(pcm) * inside, result.output.centre().float() * inside
+        wanted, ours = (
+            mulaw.from_pcm(pcm) * inside,
+            self.model.config.output.centre(_parameters(result.output)).float() * inside,
+        )
         parts = {"spectral": spectral_distance(ours, wanted)}
         total = parts["spectral"]
         if self.perception.adversarial > 0:
@@ -142,10 +146,12 @@ class PerceptualTrainer(Trainer):
         """The spectral distance of the validation recordings, each weighted by its length."""
         total = 0.0
         for recording in self.validation:
-            pcm, lengths = (t.to(self.device) for t in collate([recording]))
+            pcm, lengths = (t.to(self.device) for t in collate([recording], self.average.config.output))
             noise = batch_noise(self.average, [recording], recording.samples, self.seed)
             found = chunks(self.average, self.average.pad(pcm), lengths, noise, MOST_SAMPLES)
-            ours = torch.cat([chunk.output.centre() for chunk in found], 1)[:, : recording.samples]
+            ours = torch.cat([self.average.config.output.centre(_parameters(chunk.output)) for chunk in found], 1)[
+                :, : recording.samples
+            ]
             total += float(spectral_distance(ours, mulaw.from_pcm(pcm))) * recording.samples
         distance = total / sum(recording.samples for recording in self.validation)
         events.add_scalar("validation/spectral", distance, self.update)
@@ -169,6 +175,12 @@ class PerceptualTrainer(Trainer):
 
     def _identity_parts(self) -> tuple[Any, ...]:
         return (*super()._identity_parts(), asdict(self.perception))
+
+
+def _parameters(output: Distributions) -> Tensor:
+    """Those of a decoder that states all distributions at once."""
+    assert isinstance(output, Output)
+    return output.parameters
 
 
 def _decoder(model: SpeechModel) -> list[nn.Parameter]:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int, Int16, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int16, Int64, Shaped
 from torch import Tensor
 
 from lvm_probe.models.batches import Recording, collate
-from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
+from lvm_probe.models.domains.domain import Domain
+from lvm_probe.models.io.pcm import FULL_SCALE
 from lvm_probe.models.training.augmentation import changed, draw_changes
 from lvm_probe.models.training.recipe import Recipe
 
@@ -38,6 +39,7 @@ def draw_segments(
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
+    step: int = 1,
     ratios: Float64[np.ndarray, " rows"] | float = 1.0,
 ) -> Segments:
     """Segments from uniformly random positions in all the audio.
@@ -48,6 +50,7 @@ def draw_segments(
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; equally without.
+        step: elements that belong together; segments begin and end with a step.
         ratios: of the length that is taken to that of the segment.
 
     Example:
@@ -58,8 +61,8 @@ def draw_segments(
     random = np.random.default_rng((seed, update))
     shares = sizes if weights is None else sizes * weights
     chosen = random.choice(len(sizes), recipe.batch, p=shares / shares.sum())
-    lengths = np.minimum(sizes[chosen], np.ceil(recipe.segment * ratios).astype(np.int64))
-    starts = random.integers(sizes[chosen] - lengths + 1)
+    lengths = np.minimum(sizes[chosen], np.ceil(max(1, recipe.segment // step) * step * ratios).astype(np.int64))
+    starts = random.integers((sizes[chosen] - lengths) // step + 1) * step
     decibels = random.uniform(0, recipe.quieter, recipe.batch)
     return Segments(chosen, starts, lengths, (10 ** (-decibels / 20)).astype(np.float32))
 
@@ -72,16 +75,18 @@ def with_gain(pcm: Int16[Tensor, "rows samples"], gains: Float[Tensor, " rows"])
 
 def training_batch(
     recordings: Sequence[Recording],
+    domain: Domain,
     recipe: Recipe,
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
     sample_rate: int = 16_000,
-) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
+) -> tuple[Shaped[Tensor, "batch elements"], Int[Tensor, " batch"], list[str]]:
     """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
 
     Args:
         recordings: to train on.
+        domain: what they are made of.
         recipe: its batch size, length of segments and how they are changed.
         seed: of the run.
         update: the number of this update.
@@ -89,7 +94,7 @@ def training_batch(
         sample_rate: of the recordings, in Hz.
 
     Returns:
-        Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
+        Zero-padded elements, such as 16-bit PCM, the length of each row in elements, and the names of the recordings.
     """
     sizes = np.array([r.samples for r in recordings])
     if recipe.segment == 0:
@@ -97,23 +102,25 @@ def training_batch(
         order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
-        return *collate(chosen), [r.name for r in chosen]
+        return *collate(chosen, domain), [r.name for r in chosen]
     changes = draw_changes(recipe, seed, update)
-    drawn = draw_segments(sizes, recipe, seed, update, weights, changes.ratios)
+    drawn = draw_segments(sizes, recipe, seed, update, weights, domain.step, changes.ratios)
     stretches = [
-        check_pcm(recordings[i].read(int(start), int(start + length)))
+        domain.check(recordings[i].read(int(start), int(start + length)))
         for i, start, length in zip(*drawn[:3], strict=True)
     ]
     names = [recordings[i].name for i in drawn.recordings]
-    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
+    elements = torch.zeros(recipe.batch, max(1, recipe.segment // domain.step) * domain.step, dtype=domain.dtype)
+    lengths = drawn.lengths
     if recipe.augmented:
-        lengths = np.minimum(np.floor(drawn.lengths / changes.ratios).astype(np.int64), recipe.segment).clip(min=1)
+        lengths = np.minimum(np.floor(lengths / changes.ratios).astype(np.int64), recipe.segment).clip(min=1)
         random = np.random.default_rng((seed, update, 2))
-        for i, (row, stretch, length) in enumerate(zip(pcm, stretches, lengths, strict=True)):
+        for i, (stretch, length) in enumerate(zip(stretches, lengths, strict=True)):
             noise = random.uniform(-0.5, 0.5, len(stretch)) if recipe.dequantise else None
-            own = changed(stretch, int(length), changes, i, float(drawn.gains[i]), sample_rate=sample_rate, noise=noise)
-            row[:length] = torch.from_numpy(own)
-        return pcm, torch.from_numpy(lengths), names
-    for row, stretch in zip(pcm, stretches, strict=True):
+            gain = float(drawn.gains[i])
+            stretches[i] = changed(stretch, int(length), changes, i, gain, sample_rate=sample_rate, noise=noise)
+    for row, stretch in zip(elements, stretches, strict=True):
         row[: len(stretch)] = torch.from_numpy(stretch)
-    return with_gain(pcm, torch.from_numpy(drawn.gains)), torch.from_numpy(drawn.lengths), names
+    if recipe.quieter and not recipe.augmented:
+        elements = with_gain(elements, torch.from_numpy(drawn.gains))
+    return elements, torch.from_numpy(lengths), names

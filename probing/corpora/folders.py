@@ -42,8 +42,8 @@ from lvm_probe.probing.corpora.speakers import (
     speaker_rule,
 )
 
-_SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
-_COLUMNS = ("speaker", "gender", "height_cm", "dialect", "age")
+SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
+SPEAKER_COLUMNS = ("speaker", "gender", "height_cm", "dialect", "age")
 
 
 class Annotation(NamedTuple):
@@ -151,7 +151,7 @@ def read_recordings(
             audio=path,
             samples=header.samples,
             sample_rate=header.sample_rate,
-            split=next((_SPLITS[part] for part in _folders(path, tree.root) if part in _SPLITS), None),
+            split=next((SPLITS[part] for part in _folders(path, tree.root) if part in SPLITS), None),
             phonemes=annotation.phonemes,
             words=annotation.words,
             text=annotation.text,
@@ -227,17 +227,17 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Speaker] | 
         problems.append(Problem(path, line, message, "notice"))
 
     if path not in tree.files:
-        note(None, f"no such file: genders and heights unknown; write it with the columns {','.join(_COLUMNS)}")
+        note(None, f"no such file: genders and heights unknown; write it with the columns {','.join(SPEAKER_COLUMNS)}")
         return None
     described: dict[str, Speaker] = {}
     try:
         reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
         if "speaker" not in (reader.fieldnames or ()):
-            note(1, f"no column `speaker` in the first line; the columns are {','.join(_COLUMNS)}")
+            note(1, f"no column `speaker` in the first line; the columns are {','.join(SPEAKER_COLUMNS)}")
             return {}
         for row in reader:
             try:
-                speaker = _parse_speaker({name: (row.get(name) or "").strip() for name in _COLUMNS})
+                speaker = _parse_speaker({name: (row.get(name) or "").strip() for name in SPEAKER_COLUMNS})
             except InputError as error:
                 note(reader.line_num, f"{error}; nothing is known about this speaker until this is fixed")
                 continue

@@ -163,7 +163,7 @@ def _usual_name(tier: Tier) -> str:
 
 def _could_be(tier: Tier, content: _Content) -> bool:
     parts = re.findall(r"[^\W\d_]+", tier.name.casefold())
-    return _usual_name(tier) in content.names or not content.similar.isdisjoint(parts)
+    return _usual_name(tier) in content.names or not (content.similar.isdisjoint(parts) or "confidence" in parts)
 
 
 def _check_same_talker(path: Path, phoneme_tier: Tier, word_tier: Tier) -> None:

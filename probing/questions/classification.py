@@ -7,7 +7,7 @@ MFCC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,12 +20,12 @@ from lvm_probe.analysis.knn import checked_ks
 from lvm_probe.analysis.lda import checked_dims
 from lvm_probe.analysis.logistic import logistic_classify
 from lvm_probe.analysis.nulls import permuted_null
-from lvm_probe.analysis.predictions import Outcome
+from lvm_probe.analysis.predictions import Outcome, Protocol
 from lvm_probe.analysis.protocols import classify, lda_classify
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.comparisons import Units, difference_columns, units_of
-from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.jobs import Job, generator, naming, sham_erasures
 from lvm_probe.probing.questions.judgeable_rows import neighbours_of_pools
 from lvm_probe.probing.questions.question import (
     DEFAULT_LDA_DIMS,
@@ -36,6 +36,9 @@ from lvm_probe.probing.questions.question import (
 )
 from lvm_probe.probing.questions.results import MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
+
+_BY_ROW = ("paper", "untrained", "unerased", "sham")
+"""What a run compares its predictions with, row by row."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Run:
         null: accuracy of every permutation of the labels, or None.
         null_of_groups: its mean over the permutations for each group of rows held out together.
         control: accuracy on control tasks, or None.
+        unerased: which rows were right with nothing erased; None where nothing is.
+        sham: the share of the erasures of permuted labels after which each row was right, or None.
     """
 
     rows: Int[np.ndarray, " rows"]
@@ -59,6 +64,8 @@ class Run:
     null: Float[np.ndarray, "rounds ks"] | None = None
     null_of_groups: Float[np.ndarray, "groups ks"] | None = None
     control: Float[np.ndarray, " ks"] | None = None
+    unerased: Bool[np.ndarray, "rows ks"] | None = None
+    sham: Float[np.ndarray, "rows ks"] | None = None
 
 
 def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
@@ -110,16 +117,19 @@ def run(job: Job) -> Run:
             groups=groups,
             prompts=job.prompts,
             question=question,
+            protocol=analysis_protocol(question.protocol),
             fold=job.fold,
+            erase=job.erased,
         )
         outcome = predict(labels)
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if question.protocol != "paper":
-            compared["paper"] = predict(labels, question=replace(question, protocol="paper")).correct
+            compared["paper"] = predict(labels, protocol="paper").correct
         if job.untrained is not None:
             compared["untrained"] = predict(labels, points=job.untrained).correct
+        compared |= _without_erasure(job, lambda erase: predict(labels, erase=erase))
         if question.control and len(np.unique(job.types)) < len(labels):
             compared["control"] = control_accuracy(
                 labels, job.types, predict, rng=rng, rounds=question.control
@@ -132,8 +142,9 @@ def _transferred(job: Job) -> Run:
     tested = np.flatnonzero(job.groups == 1)
     speakers = job.speakers[tested]
 
-    def predicted(points: np.ndarray) -> Outcome:
+    def predicted(points: np.ndarray, erase: np.ndarray | None = job.erased) -> Outcome:
         how: dict[str, Any] = {"groups": job.groups, "prompts": None, "question": job.question, "fold": None}
+        how |= {"protocol": "transfer", "erase": erase}
         outcome = _predictions(job.labels, points=points, parts=job.parts, **how)
         return replace(outcome, protocol="grouped", groups=speakers, neighbours=None)
 
@@ -146,7 +157,19 @@ def _transferred(job: Job) -> Run:
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
         if job.untrained is not None:
             compared["untrained"] = predicted(job.untrained).correct
+        compared |= _without_erasure(job, lambda erase: predicted(job.points, erase))
     return Run(job.pool.rows[tested], outcome, **compared)
+
+
+def _without_erasure(job: Job, predict: Callable[[np.ndarray | None], Outcome]) -> dict[str, np.ndarray]:
+    """Which rows are right with nothing erased, and the share of sham erasures after which each is."""
+    if job.erased is None:
+        return {}
+    compared = {"unerased": predict(None).correct}
+    shams = sham_erasures(job, generator(job.question, f"{job.pool.speaker}/sham"))
+    if correct := [predict(erase).correct for erase in shams]:
+        compared["sham"] = np.mean(correct, axis=0)
+    return compared
 
 
 def merged(parts: Sequence[Run]) -> Run:
@@ -160,9 +183,9 @@ def merged(parts: Sequence[Run]) -> Run:
 
     predictions = np.max([part.outcome.predictions for part in parts], axis=0)
     right: dict[str, Any] = {
-        name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained")
+        name: None if (n := total(name)) is None else n.astype(bool) for name in ("paper", "untrained", "unerased")
     }
-    shares: dict[str, Any] = {name: total(name) for name in ("null", "null_of_groups", "control")}
+    shares: dict[str, Any] = {name: total(name) for name in ("null", "null_of_groups", "control", "sham")}
     return replace(parts[0], outcome=replace(parts[0].outcome, predictions=predictions), **right, **shares)
 
 
@@ -210,7 +233,7 @@ def _of_each_speaker(run: Run, codes: Int[np.ndarray, " rows"]) -> list[Run]:
     parts = []
     for place, code in enumerate(np.unique(codes)):
         mine = codes == code
-        correct = {name: values[mine] for name in ("paper", "untrained") if (values := getattr(run, name)) is not None}
+        correct = {name: values[mine] for name in _BY_ROW if (values := getattr(run, name)) is not None}
         null = None if run.null_of_groups is None else run.null_of_groups[place : place + 1]
         parts.append(Run(run.rows[mine], run.outcome.of_rows(mine), null=null, **correct))
     return parts
@@ -222,9 +245,10 @@ def _differences(runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]], un
     columns: dict[str, Any] = {}
     for name, theirs in baselines.items():
         columns |= difference_columns(name, units.difference(correct, joined(theirs).correct))
-    if all(run.untrained is not None for run in runs):
-        untrained = np.concatenate([run.untrained for run in runs if run.untrained is not None])
-        columns |= difference_columns("untrained", units.difference(correct, untrained))
+    for name in ("untrained", "unerased", "sham"):
+        if all(getattr(run, name) is not None for run in runs):
+            other = np.concatenate([getattr(run, name) for run in runs])
+            columns |= difference_columns(name, units.difference(correct, other))
     return columns
 
 
@@ -243,7 +267,7 @@ def _row(runs: Sequence[Run], units: Units) -> dict[str, Any]:
         "lda_dims": outcome.dims,
         "shrinkage": outcome.shrinkage,
     }
-    for name in ("paper", "untrained"):
+    for name in _BY_ROW:
         if all(getattr(run, name) is not None for run in runs):
             row[f"{name}_accuracy"] = np.concatenate([getattr(run, name) for run in runs]).mean(axis=0)
     if all(run.control is not None for run in runs):
@@ -264,14 +288,17 @@ def _predictions(
     groups: np.ndarray,
     prompts: np.ndarray | None,
     question: Question,
+    protocol: Protocol,
     fold: int | None,
+    erase: np.ndarray | None,
 ) -> Outcome:
-    """Predictions by the question's method and protocol."""
+    """Predictions by the question's method."""
     how: dict[str, Any] = {
-        "protocol": analysis_protocol(question.protocol),
+        "protocol": protocol,
         "groups": groups,
-        "prompts": None if question.protocol == "paper" else prompts,
+        "prompts": None if protocol == "paper" else prompts,
         "match_dims": question.match_dims,
+        "erase": erase,
     }
     match question.method:
         case "knn":

@@ -28,10 +28,13 @@ from lvm_probe.analysis.statistics import (
 )
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.comparisons import Units, difference_columns, units_of
-from lvm_probe.probing.questions.jobs import Job, generator, naming
+from lvm_probe.probing.questions.jobs import Job, generator, naming, sham_erasures
 from lvm_probe.probing.questions.question import TOKEN_TARGETS, Question, analysis_protocol
 from lvm_probe.probing.questions.results import CURVE_COLUMNS, MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
+
+_BY_ROW = ("untrained", "control", "unerased", "sham")
+"""What a run compares its bits with, row by row."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Run:
         null: bits of every row's label in every permutation, or None.
         untrained: bits of every row's label given the untrained model's feature, or None.
         control: bits of every row's control label, the mean over the draws, or None.
+        unerased: bits of every row's label with nothing erased; None where nothing is.
+        sham: the same after erasures of permuted labels, the mean over these, or None.
     """
 
     rows: Int[np.ndarray, " rows"]
@@ -51,6 +56,8 @@ class Run:
     null: Float[np.ndarray, "rounds rows"] | None = None
     untrained: Float[np.ndarray, " rows"] | None = None
     control: Float[np.ndarray, " rows"] | None = None
+    unerased: Float[np.ndarray, " rows"] | None = None
+    sham: Float[np.ndarray, " rows"] | None = None
 
 
 def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
@@ -66,7 +73,7 @@ def run(job: Job) -> Run:
     rng = generator(question, f"{job.pool.speaker}/{job.feature}")
     compared: dict[str, Any] = {}
 
-    def coded(points: np.ndarray, labels: np.ndarray) -> CodeLength:
+    def coded(points: np.ndarray, labels: np.ndarray, erase: np.ndarray | None = job.erased) -> CodeLength:
         return code_length(
             points,
             labels,
@@ -75,6 +82,7 @@ def run(job: Job) -> Run:
             n_classes=job.n_classes,
             orders=question.orders,
             match_dims=question.match_dims,
+            erase=erase,
             rng=generator(question, f"{job.pool.speaker}/orders"),
         )
 
@@ -86,6 +94,11 @@ def run(job: Job) -> Run:
             compared["null"] = np.stack([coded(job.points, shuffled(groups=job.groups)).bits for _ in rounds])
         if job.untrained is not None:
             compared["untrained"] = coded(job.untrained, labels).bits
+        if job.erased is not None:
+            compared["unerased"] = coded(job.points, labels, None).bits
+            shams = sham_erasures(job, generator(question, f"{job.pool.speaker}/sham"))
+            if bits := [coded(job.points, labels, erase).bits for erase in shams]:
+                compared["sham"] = np.mean(bits, axis=0)
         if question.control and len(np.unique(job.types)) < len(labels):
             controls = [control_labels(labels, job.types, rng=rng) for _ in range(question.control)]
             compared["control"] = np.mean([coded(job.points, labels).bits for labels in controls], axis=0)
@@ -144,6 +157,8 @@ class _Bits:
     null: Float[np.ndarray, "rounds rows"] | None
     untrained: Float[np.ndarray, " rows"] | None
     control: Float[np.ndarray, " rows"] | None
+    unerased: Float[np.ndarray, " rows"] | None
+    sham: Float[np.ndarray, " rows"] | None
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> _Bits:
@@ -156,11 +171,11 @@ class _Bits:
             np.concatenate([getattr(code, name) for code in codes])
             for name in ("labels", "bits", "share_bits", "accuracy")
         )
-        compared = (joined(name) for name in ("null", "untrained", "control"))
+        compared = (joined(name) for name in ("null", *_BY_ROW))
         return cls(joined("rows"), labels, codes[0].uniform_bits, bits, shares, accuracy, *compared)
 
     def where(self, chosen: Bool[np.ndarray, " rows"]) -> _Bits:
-        names = ("rows", "labels", "bits", "share_bits", "accuracy", "null", "untrained", "control")
+        names = ("rows", "labels", "bits", "share_bits", "accuracy", "null", *_BY_ROW)
         some = {name: value[..., chosen] for name in names if (value := getattr(self, name)) is not None}
         return replace(self, **some)
 
@@ -189,11 +204,10 @@ def _row(ours: _Bits, units: Units, baselines: Mapping[str, _Bits], *, tested: b
         row |= {"accuracy": right.value, "balanced_accuracy": by_class.mean(axis=0)}
         row |= {"ci_low": interval.low, "ci_high": interval.high}
     compared = {"baseline": ours.share_bits}
-    if ours.untrained is not None:
-        row["untrained_bits"] = ours.untrained.mean()
-        compared["untrained"] = ours.untrained
-    if ours.control is not None:
-        row["control_bits"] = ours.control.mean()
+    for name in _BY_ROW:
+        if (other := getattr(ours, name)) is not None:
+            row[f"{name}_bits"] = other.mean()
+            compared |= {name: other} if name != "control" else {}  # whose labels are others
     if ours.null is not None:
         null = ours.null.mean(axis=1)
         row["null_bits"] = null.mean()

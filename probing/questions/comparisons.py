@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lvm_probe.analysis.shape_annotations import Bool, Int
+from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.analysis.statistics import (
     MIN_GROUPS,
     Difference,
@@ -47,9 +47,11 @@ class Units:
             interval = share_interval(Jackknife.of_means(correct, self.codes), shared_training=self.shared_training)
         return interval_columns(interval, self.name)
 
-    def difference(self, ours: Bool[np.ndarray, "rows ks"], theirs: Bool[np.ndarray, "rows ks"]) -> Difference:
-        """The difference between two shares of correct rows."""
-        if self.are_rows:
+    def difference(
+        self, ours: Bool[np.ndarray, "rows ks"], theirs: Bool[np.ndarray, "rows ks"] | Float[np.ndarray, "rows ks"]
+    ) -> Difference:
+        """The difference between two shares of correct rows; theirs may be correct in a share of several runs."""
+        if self.are_rows and theirs.dtype == bool:
             return independent_difference(ours, theirs)
         one, other = Jackknife.of_means(ours, self.codes), Jackknife.of_means(theirs, self.codes)
         return paired_difference(one, other, shared_training=self.shared_training)

@@ -12,9 +12,10 @@ import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.analysis.logistic import fold_count
+from lvm_probe.analysis.nulls import permuted
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.question import Question, analysis_protocol
+from lvm_probe.probing.questions.question import UNITS, Question, analysis_protocol
 from lvm_probe.probing.questions.rows import Pool, Rows, differs
 
 
@@ -30,12 +31,13 @@ class Job:
         points: the feature's values.
         parts: dimensions of the columns that they are joined from.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
-        labels: codes of the classes, or heights in centimetres.
+        labels: codes of the classes, or numbers in the target's unit.
         speakers: codes of the speakers.
         groups: see `Rows.groups`.
         prompts: see `Rows.prompts`.
         types: see `Rows.types`.
         genders: codes of the genders.
+        erased: see `Rows.erased`.
         n_classes: how many classes all rows have, those of other pools among them.
     """
 
@@ -52,6 +54,7 @@ class Job:
     prompts: Int[np.ndarray, " rows"] | None
     types: Int[np.ndarray, " rows"]
     genders: Int[np.ndarray, " rows"]
+    erased: Int[np.ndarray, " rows"] | None
     n_classes: int
 
 
@@ -100,8 +103,8 @@ class Jobs(Sequence[Job]):
         untrained = None
         if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
             untrained = self.untrained.points(feature, pool)
-        labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
-        columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes)
+        labels = rows.labels if self.question.target in UNITS else rows.classes.codes
+        columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes, rows.erased)
         points = rows.points(feature, pool)
         parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)
         mine: list[Any] = [_some(column, pool.rows) for column in columns]
@@ -110,6 +113,21 @@ class Jobs(Sequence[Job]):
 
 def _some(column: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if column is None else column[rows]
+
+
+def sham_erasures(job: Job, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " rows"]]:
+    """What is erased for comparison, one for every permutation of the null: the concept's labels, permuted.
+
+    Genders are permuted among speakers, so that each still has one; speakers and phonemes among tokens.
+    """
+    question = job.question
+    if job.erased is None:
+        return
+    how: dict[str, Any] = {"shuffle": "tokens"}
+    if question.erase == "gender":
+        how = {"shuffle": "across-groups", "groups": job.speakers}
+    for _ in range(question.permutations or 0):
+        yield permuted(job.erased, rng=rng, **how)
 
 
 def generator(question: Question, name: str) -> np.random.Generator:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.training.augmentation import RADIUS, all_pass, changed, draw_changes, resampled
 from lvm_probe.models.training.recipe import PAPER, SMALL
 from lvm_probe.models.training.segments import training_batch
@@ -16,7 +17,7 @@ ALL = {"mangle": 0.8, "dequantise": True, "flip": True, "pitch": 4.0, "quieter":
 
 
 def batch(update: int = 0, **changes: object):
-    return training_batch(TAKES, replace(SMALL, segment=4_096, **changes), 3, update)
+    return training_batch(TAKES, Waveform(), replace(SMALL, segment=4_096, **changes), 3, update)
 
 
 def test_the_all_pass_filter_is_its_difference_equation_and_keeps_every_amplitude() -> None:

@@ -1,0 +1,1 @@
+"""Forced alignment: recordings with transcripts become phones and words with times."""
