@@ -41,6 +41,7 @@ from lvm_probe.app.commands import (
     rate,
     ridge,
     sample,
+    similarity,
     train,
 )
 from lvm_probe.app.options import add_general
@@ -52,7 +53,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, similarity),
     "diagnostics": (rate, convergence),
     "pictures": (figures, explore, export),
 }

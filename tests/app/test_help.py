@@ -13,7 +13,7 @@ from tests.app.conftest import quietly
 
 NAMES = (
     "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
-    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
+    "mdl", "ridge", "abx", "similarity", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -31,6 +31,7 @@ QUICK = {
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel", "--match-dims", "4"],
     "mdl": ["--permutations", "0", "--features", "mel", "--match-dims", "4", "--orders", "1"],
+    "similarity": ["--permutations", "1"],
 }
 """Options added to an example so that the test is short."""
 
