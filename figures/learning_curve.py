@@ -107,8 +107,8 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     orders = _question(inputs, "speaker").orders
     return (
         f"Bits of each phoneme label that is coded next, over the tokens that the logistic regression was fitted to "
-        f"({inputs.table.name}); mean over {orders} orders. Dotted: coded by class shares, without features. Whole code "
-        f"in bits per label, the uniform code of the first block included: {'; '.join(parts)}."
+        f"({inputs.table.name}); mean over {orders} orders. Dotted: coded by class shares, without features. Whole "
+        f"code in bits per label, the uniform code of the first block included: {'; '.join(parts)}."
     )
 
 
