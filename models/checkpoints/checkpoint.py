@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, resolve
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.registry import config_from_dict, config_to_dict, family
@@ -127,16 +128,24 @@ def save(
         "format": FORMAT,
         "family": model.family,
         "config": config_to_dict(model.config),
-        "preprocessing": {
-            "audio": "16-bit PCM, mono",
-            "sample_rate": model.config.sample_rate,
-            "target": model.config.output.target,
-            "shift": model.config.output.shift,
-            "scale": model.config.output.scale,
-        },
+        "preprocessing": _preprocessing(model),
         "provenance": dict(provenance),
     }
     save_tensors(path, tensors, metadata)
+
+
+def _preprocessing(model: SpeechModel) -> dict[str, Any]:
+    """What the model's input is, for readers of the file; loading takes it from the configuration."""
+    domain = model.config.output
+    if not isinstance(domain, Waveform):
+        return {"domain": domain.name}
+    return {
+        "audio": "16-bit PCM, mono",
+        "sample_rate": model.config.sample_rate,
+        "target": domain.target,
+        "shift": domain.shift,
+        "scale": domain.scale,
+    }
 
 
 def load(name: str | Path) -> Checkpoint:

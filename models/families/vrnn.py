@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import Cell
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -68,7 +68,7 @@ class VRNN(SpeechModel):
             PAPER,
             "s=64, z=256 as in the paper, with its schedule",
         ),
-        tiny=Preset(VRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+        tiny=Preset(VRNNConfig(latent=8, hidden=16, width=16, output=Waveform(components=3)), TINY, "for tests"),
     )
 
     def __init__(self, config: VRNNConfig) -> None:
@@ -86,10 +86,10 @@ class VRNN(SpeechModel):
         return (self.cell,)
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch width"]]:
         """The features of every step's predecessor (zeros before the first) and of the step itself."""
-        features = self.frames(self.pad(pcm))
+        features = self.frames(self.pad(x))
         return shifted(features), features
 
     def infer(
@@ -107,24 +107,24 @@ class VRNN(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch width"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
         z, h = where.new_zeros(rows, self.config.latent), where.new_zeros(rows, self.config.hidden)
         features = where.new_zeros(1, rows, self.config.width)
         stacks: list[Tensor] = []
-        for eps in noise:
+        for step, eps in enumerate(noise):
             h = self.cell.state(self.cell.gate_inputs(features, features)[0], z, h)
             prior = self.cell.prior_of(h)
             z = prior.mean + prior.std * eps
             output, _ = self.decoder(torch.cat((z, h), -1).unsqueeze(0), z.unsqueeze(0))
             stacks.append(output.sample(generator))
-            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+            features = self.frames.of_drawn(stacks[-1], step)
         return torch.cat(stacks, 1)[:, :samples]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jaxtyping import Int, Int16
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from lvm_probe.models.batches import sample_mask, step_mask
@@ -91,7 +91,7 @@ def schedule_at(recipe: Recipe, update: int) -> Schedule:
 def training_loss(
     result: ForwardPass,
     model: SpeechModel,
-    pcm: Int16[Tensor, "batch samples"],
+    pcm: Shaped[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     recipe: Recipe,
     schedule: Schedule,

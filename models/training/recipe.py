@@ -128,6 +128,22 @@ CONTINUE = replace(
 )
 """A recipe for weights that are trained already: no ramps, which would make them forget their latents."""
 
+SEQUENCES = Recipe(
+    updates=4_000,
+    batch=16,
+    segment=128,
+    learning_rate=1e-3,
+    warm_up=100,
+    cosine=True,
+    clip=1.0,
+    ema=0.998,
+    beta=(0.2, 1.0, 0.5),
+    free_nats=(0.0, 0.0, 1.0),
+    validate_every=200,
+)
+"""For other data than speech, after Dai et al. (2019, appendix D): Adam at 0.001 that falls as a cosine, and a weight
+of the KL divergence that rises from 0.2. Its segment is in steps of the domain."""
+
 PAPER = Recipe(
     updates=600_000,
     batch=4,
@@ -143,5 +159,5 @@ PAPER = Recipe(
 TINY = replace(SMALL, updates=40, batch=2, segment=4_096, warm_up=5, validate_every=20)
 """For tests: seconds."""
 
-RECIPES = {"cpu": SMALL, "gpu": GPU, "continue": CONTINUE, "paper": PAPER, "tiny": TINY}
+RECIPES = {"cpu": SMALL, "gpu": GPU, "continue": CONTINUE, "sequences": SEQUENCES, "paper": PAPER, "tiny": TINY}
 """By their names on the command line."""
