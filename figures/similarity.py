@@ -90,7 +90,8 @@ def draw(ax: Axes, data: pd.DataFrame, *, rows: bool = True) -> None:
         ax.set(xlabel="", ylabel="")
         ax.tick_params(length=0)
         ax.set_xticks(ax.get_xticks(), labels, rotation=90)
-        ax.set_yticks(ax.get_yticks(), ax.get_yticklabels(), rotation=0)
+        if rows:
+            ax.set_yticks(ax.get_yticks(), labels, rotation=0)
 
 
 def figure(data: pd.DataFrame) -> Figure:
@@ -98,7 +99,7 @@ def figure(data: pd.DataFrame) -> Figure:
     check_columns(data, COLUMNS, "similarities")
     measures, names = list(dict.fromkeys(data["measure"])), _names(data)
     with style.theme():
-        room = max(layout.text_width(_label(name), style.SMALL) for name in names) / 72 + 0.14
+        room = max(layout.text_width(_label(name), style.SMALL) for name in names) + 0.14
         head, between = 0.22, 0.14
         most = (style.TWO_COLUMNS - room - between * len(measures)) / len(measures)
         side = min(max(_CELL * len(names), _LEAST_SIDE), most)
@@ -114,9 +115,9 @@ def figure(data: pd.DataFrame) -> Figure:
 def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     """What is compared, over which tokens, and what independent inputs score."""
     nulls = [
-        f"{_TITLES[measure]} {some['null'].abs().max():.3f}"
-        for measure, some in data.groupby("measure", sort=False)
-        if some["null"].notna().any()
+        f"{_TITLES[measure]} {some.abs().max():.3f}"
+        for measure in dict.fromkeys(data["measure"])
+        if (some := data.loc[data["measure"] == measure, "null"]).notna().any()
     ]
     rsa = data.loc[data["measure"] == "rsa", "n"]
     speakers = int(data["speakers"].iloc[0])

@@ -122,8 +122,8 @@ def similarities(
     wanted = tuple(dict.fromkeys(map(Feature.parse, features)))
     question = Question(method="lda", protocol="speaker", features=wanted, **(rows or {}))
     selected = [select_rows(table, question) for table in tables]
-    for other in selected[1:]:
-        check_same_tokens(other.table, selected[0].table)
+    for rest in selected[1:]:
+        check_same_tokens(rest.table, selected[0].table)
     found, notes = _representations(selected, wanted, variances="shape" in measures)
     first = selected[0]
     speakers = len(first.speakers.names)
@@ -173,7 +173,8 @@ def _representations(
     selected: Sequence[Rows], wanted: tuple[Feature, ...], *, variances: bool
 ) -> tuple[list[_Representation], tuple[str, ...]]:
     """Every feature of every table, named after it and after its table where there are several; layers in order."""
-    found, baselines, notes = [], {}, list[str]()
+    found, notes = list[_Representation](), list[str]()
+    baselines: dict[str, _Representation] = {}
     for rows in selected:
         table = rows.table
         usual = (*(f for f in default_features(table) if len(f.parts) == 1 and "_" not in str(f)), Feature(("mfcc",)))
@@ -251,10 +252,10 @@ def matrix(found: Similarities, measure: str) -> pd.DataFrame:
 def as_text(found: Similarities) -> str:
     """A table for each measure, and a line for each pair with its interval and null."""
     frame = found.frame
-    first = frame.iloc[0]
+    speakers = int(frame["speakers"].iloc[0])
     parts = [
-        f"Similarity of {', '.join(found.names)} over {frame['n'].max():,} phonemes of {first['speakers']} "
-        f"speaker{'s' * (first['speakers'] != 1)}."
+        f"Similarity of {', '.join(found.names)} over {frame['n'].max():,} phonemes of {speakers} "
+        f"speaker{'s' * (speakers != 1)}."
     ]
     for measure in dict.fromkeys(frame["measure"]):
         rows = frame[frame["measure"] == measure]
@@ -273,7 +274,7 @@ def as_text(found: Similarities) -> str:
             shown["biased CKA"] = rows["biased"].map(_number)
         shown = shown.loc[:, [(shown[name] != "").any() for name in shown]]
         parts.append(
-            f"{MEASURE_NAMES[measure]}:\n{matrix(found, measure).to_string(float_format=_number, na_rep='')}\n\n"  # type: ignore[index]
+            f"{MEASURE_NAMES[measure]}:\n{matrix(found, measure).to_string(float_format=_number, na_rep='')}\n\n"
             f"{shown.to_string(index=False)}"
         )
     remarks = ["Null: the mean of independent inputs, the tokens of the one permuted."]
