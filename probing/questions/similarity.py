@@ -125,6 +125,8 @@ def similarities(
     for rest in selected[1:]:
         check_same_tokens(rest.table, selected[0].table)
     found, notes = _representations(selected, wanted, variances="shape" in measures)
+    if "shape" in measures and (without := [one.name for one in found if one.variances is None]):
+        notes += (f"no shape distance of {', '.join(without)}: no variances are known",)
     first = selected[0]
     speakers = len(first.speakers.names)
     unit, groups = ("speakers", first.speakers.codes) if speakers > 1 else ("utterances", first.utterances.codes)

@@ -44,6 +44,7 @@ def test_the_rows_are_what_the_measures_say() -> None:
     assert 0 < shape["value"] < shape["null"] < 2**0.5
     assert len(found.frame[found.frame["measure"] == "shape"]) == 1  # Mel has no variances
     assert "unbiased linear CKA" in str(found)
+    assert found.notes == ("no shape distance of mel: no variances are known",)
     assert matrix(found, "shape").to_numpy()[0, 0] == 0
     same = shape_distance(z1, table.features["z1_var"].astype(float), z1, table.features["z1_var"].astype(float))
     assert same == pytest.approx(0, abs=1e-5)
