@@ -13,7 +13,7 @@ from tests.app.conftest import quietly
 
 NAMES = (
     "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
-    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "figures", "explore", "export",
+    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "zerospeech", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -92,6 +92,7 @@ def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copytree(CORPUS, tmp_path / "TIMIT", ignore=all_but_two_sentences)
     shutil.copy(tiny, tmp_path / "cwvae-small")  # a file comes before a shipped name
     monkeypatch.chdir(tmp_path)
+    quietly("export", "--frames", "frames/timit", "--ckpt", "cwvae-small", "--corpus", "TIMIT", "--samples", "1")
     for name in (name for name in BY_NAME if name not in ("explore", "demo")):
         for example in BY_NAME[name].EXAMPLES:
             quietly(*shlex.split(example)[1:], *QUICK.get(name, []))
