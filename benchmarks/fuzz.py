@@ -265,14 +265,14 @@ def _corpora(work: Path) -> list[Reader]:
 
 
 def _sequences(work: Path) -> list[Reader]:
-    """For every format of sequences, a reader of the largest file of each kind in its miniatures."""
+    """For every format of sequences, a reader of each kind of file in its miniatures, such as "midi.mid"."""
     found: dict[str, Reader] = {}
     for name, miniature in SEQUENCES.items():
         (work / name).mkdir()
         path = miniature.write(work / name)
-        files = sorted(path.rglob("*") if path.is_dir() else [path], key=lambda file: (-file.stat().st_size, file.name))
-        for file in files:
-            kind = f"{miniature.format}{file.suffix}"
+        for file in sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]:
+            is_list = miniature.format != "text" and file.suffix == ".txt"  # each list of names is another one
+            kind = f"{miniature.format}.{file.name}" if is_list else f"{miniature.format}{file.suffix}"
 
             def read(path: Path = path, domain: str = miniature.domain) -> object:
                 corpus = open_sequences(path, domain)

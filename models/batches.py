@@ -1,22 +1,28 @@
-"""Recordings as batches of 16-bit PCM: padding, lengths, and masks for what lies beyond the end of an utterance."""
+"""Recordings as batches of elements, such as 16-bit PCM: padding, lengths, masks for what lies beyond the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int16, Int64
+from jaxtyping import Float, Int, Int64, Shaped
 from torch import Tensor
 
 from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.likelihood import mulaw
 
+if TYPE_CHECKING:
+    from lvm_probe.models.domains.domain import Domain
+
 
 @runtime_checkable
 class Recording(Protocol):
-    """What training and evaluation need of a recording. Corpora (`lvm_probe.probing.corpora`) provide it."""
+    """What training and evaluation need of a recording, or of a sequence of another domain than waveforms.
+
+    Corpora (`lvm_probe.probing.corpora`) provide it.
+    """
 
     @property
     def name(self) -> str:
@@ -24,26 +30,32 @@ class Recording(Protocol):
 
     @property
     def samples(self) -> int:
-        """Length in audio samples, at the model's sample rate."""
+        """Length in elements: audio samples, at the model's sample rate."""
 
-    def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
-        """16-bit PCM of samples [start, stop)."""
+    def read(self, start: int, stop: int) -> Shaped[np.ndarray, " n"]:
+        """Elements [start, stop), such as 16-bit PCM."""
 
 
-def collate(recordings: Sequence[Recording]) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"]]:
+def collate(
+    recordings: Sequence[Recording], domain: Domain
+) -> tuple[Shaped[Tensor, "batch elements"], Int[Tensor, " batch"]]:
     """Read whole recordings into one batch.
 
     Args:
         recordings: the rows of the batch.
+        domain: what they are made of.
 
     Returns:
-        16-bit PCM, zero-padded at the end, and the length of every row in samples.
+        Their elements, such as 16-bit PCM, zero-padded at the end, and the length of every row in elements.
+
+    Raises:
+        InputError: if a recording is of another domain.
     """
     lengths = torch.tensor([recording.samples for recording in recordings])
-    pcm = torch.zeros(len(recordings), int(lengths.max()), dtype=torch.int16)
-    for row, recording in zip(pcm, recordings, strict=True):
-        row[: recording.samples] = torch.from_numpy(check_pcm(recording.read(0, recording.samples)))
-    return pcm, lengths
+    elements = torch.zeros(len(recordings), int(lengths.max()), dtype=domain.dtype)
+    for row, recording in zip(elements, recordings, strict=True):
+        row[: recording.samples] = torch.from_numpy(domain.check(recording.read(0, recording.samples)))
+    return elements, lengths
 
 
 def batches_by_length(recordings: Sequence[Recording], most_samples: int) -> Iterator[list[Recording]]:

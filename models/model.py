@@ -1,28 +1,31 @@
-"""The contract of all models: encode an utterance, infer latents, decode them to a distribution of every audio sample.
+"""The contract of all models: encode an utterance, infer latents, decode them to a distribution of every element.
 
 A model states distributions. Losses, metrics and training live elsewhere.
 
-Waveforms are 16-bit PCM of shape (batch, samples), zero-padded at the end. Sequences of time steps have time first.
+Data are elements of shape (batch, elements), zero-padded at the end: 16-bit PCM, or those of another domain (see
+`models.domains`). What follows speaks of audio and means any of them. Sequences of time steps have time first.
 Layers of latents are numbered from the one with the shortest stride, z1, upwards.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, assert_never, get_args
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Int16, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions, Domain
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.training.recipe import Preset
 from lvm_probe.models.trajectory import Trajectory
 
@@ -40,12 +43,12 @@ class ModelConfig:
         inputs: the compandings of each audio sample that the encoder sees. Havtorn et al. (2022) use 16-bit μ-law
             alone, which amplifies quiet noise; with 8-bit μ-law and ten times the waveform besides, it does not mask
             the speech.
-        output: the distribution of an audio sample.
+        output: the domain: what the elements of a sequence are, and the distribution of one.
         sample_rate: in Hz.
     """
 
     inputs: tuple[Companding, ...] = ("mulaw16", "mulaw8", "linear")
-    output: OutputConfig = field(default_factory=OutputConfig)
+    output: Domain = field(default_factory=Waveform)
     sample_rate: int = 16_000
 
     def check(self, positive: Sequence[object], not_negative: Sequence[object] = ()) -> None:
@@ -59,6 +62,23 @@ class ModelConfig:
         if not self.inputs or any(how not in known for how in self.inputs):
             raise InputError(f"inputs must be some of {', '.join(known)}; got {self.inputs}")
 
+    @property
+    def element_channels(self) -> int:
+        """Numbers that a network sees of each element; for waveforms one for each companding."""
+        return len(self.inputs) if isinstance(self.output, Waveform) else 1
+
+    def element_features(
+        self, x: Shaped[Tensor, "batch elements"], dtype: torch.dtype
+    ) -> Float[Tensor, "batch elements _c"]:
+        """What a network sees of each element.
+
+        Raises:
+            InputError: if the elements are not of the domain.
+        """
+        if isinstance(self.output, Waveform):
+            return compand(x, self.inputs, dtype)
+        return self.output.features(x, dtype)
+
 
 @dataclass(frozen=True)
 class ForwardPass:
@@ -66,12 +86,12 @@ class ForwardPass:
 
     Attributes:
         layers: a trajectory for each layer of latents, lowest first.
-        output: p(x | latents, past audio) of every audio sample.
+        output: p(x | latents, past elements) of every element.
         waveform: the auxiliary linear estimate of 2·μlaw255(x), for training only; deterministic models have none.
     """
 
     layers: tuple[Trajectory, ...]
-    output: Output
+    output: Distributions
     waveform: Float[Tensor, "batch samples"] | None
 
 
@@ -104,13 +124,13 @@ class SpeechModel(nn.Module, ABC):
         family: name in the registry, in checkpoints and on the command line.
         Config: its configuration, a frozen dataclass that extends `ModelConfig`.
         presets: by name; "small" and "tiny" at least.
-        decoder_sees_audio: whether p(x_t | ...) depends on past audio other than through the latents.
-        prior_sees_audio: whether p(z_t | ...) depends on past audio other than through the latents.
+        decoder_sees_audio: whether p(x_t | ...) depends on past elements other than through the latents.
+        prior_sees_audio: whether p(z_t | ...) depends on past elements other than through the latents.
         config: of this model.
-        stride: audio samples per step of the lowest layer.
-        strides: audio samples per step of each layer of latents, lowest first; empty without latents.
+        stride: elements per step of the lowest layer, such as audio samples.
+        strides: elements per step of each layer of latents, lowest first; empty without latents.
         latents: size of each layer of latents, lowest first; empty without latents.
-        encode_reach: audio samples before and after a step that `encode` looks at; None for the whole utterance.
+        encode_reach: elements before and after a step that `encode` looks at; None for the whole utterance.
             Evaluation in chunks relies on it.
         decode_reach: the same for `decode`, in what it looks at of encoding and latents.
     """
@@ -118,8 +138,8 @@ class SpeechModel(nn.Module, ABC):
     family: ClassVar[str]
     Config: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Preset]]
-    decoder_sees_audio: ClassVar[bool]
-    prior_sees_audio: ClassVar[bool]
+    decoder_sees_audio: bool
+    prior_sees_audio: bool
 
     config: Any
     stride: int
@@ -130,19 +150,19 @@ class SpeechModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
-        """Everything that depends on the audio alone, so that Monte Carlo draws of an utterance can share it.
+        """Everything that depends on the data alone, so that Monte Carlo draws of an utterance can share it.
 
         Args:
-            pcm: zero-padded 16-bit PCM.
-            lengths: audio samples of each row before the padding.
+            x: elements, such as 16-bit PCM, zero-padded.
+            lengths: elements of each row before the padding.
 
         Returns:
             Sequences of features, time first.
 
         Raises:
-            InputError: if `pcm` is not int16.
+            InputError: if the elements are not of the domain, as floating-point audio.
         """
 
     def infer(
@@ -170,36 +190,36 @@ class SpeechModel(nn.Module, ABC):
         encoded: Sequence[Float[Tensor, "_time batch _features"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
-        """The distribution of every audio sample, and the auxiliary waveform if the model has one.
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
+        """The distribution of every element, and the auxiliary waveform if the model has one.
 
         Args:
             encoded: what `encode` returns.
             layers: what `infer` returns.
-            lengths: audio samples of each row before the padding.
+            lengths: elements of each row before the padding.
         """
 
     @abstractmethod
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate audio from the prior, with the same conditioning as in training.
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows samples"]:
+        """Generate sequences from the prior, with the same conditioning as in training.
 
         Args:
-            samples: audio samples of a waveform.
-            rows: waveforms.
+            samples: elements of a sequence, such as audio samples.
+            rows: sequences.
             generator: on the CPU; all randomness comes from it.
 
         Returns:
-            Waveforms in [-1, 1].
+            Waveforms in [-1, 1], or elements of another domain.
         """
 
     def forward(
         self,
-        pcm: Int16[Tensor, "batch samples"],
+        x: Shaped[Tensor, "batch elements"],
         lengths: Int[Tensor, " batch"],
         noise: Sequence[Float[Tensor, "_time batch _latent"]],
     ) -> ForwardPass:
         """Encode, draw the latents once and decode."""
-        encoded = self.encode(pcm, lengths)
+        encoded = self.encode(x, lengths)
         layers = self.infer(encoded, noise)
         return ForwardPass(layers, *self.decode(encoded, layers, lengths))
 
@@ -260,8 +280,8 @@ class SpeechModel(nn.Module, ABC):
 
     @property
     def coarsest_stride(self) -> int:
-        """The longest stride; utterances are padded to a multiple of it."""
-        return max((self.stride, *self.strides))
+        """The longest stride, in whole steps of the domain; utterances are padded to a multiple of it."""
+        return math.lcm(max((self.stride, *self.strides)), self.config.output.step)
 
     @property
     def deterministic(self) -> bool:
@@ -273,9 +293,9 @@ class SpeechModel(nn.Module, ABC):
         """Some parameter, for its device and type."""
         return next(self.parameters())
 
-    def pad(self, pcm: Int16[Tensor, "batch samples"]) -> Int16[Tensor, "batch padded"]:
+    def pad(self, x: Shaped[Tensor, "batch elements"]) -> Shaped[Tensor, "batch padded"]:
         """Add zeros at the end, to whole steps of the layer with the longest stride."""
-        return F.pad(pcm, (0, -pcm.shape[1] % self.coarsest_stride))
+        return F.pad(x, (0, -x.shape[1] % self.coarsest_stride))
 
     def noise(
         self, samples: int, rows: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
@@ -283,7 +303,7 @@ class SpeechModel(nn.Module, ABC):
         """Standard normal noise of every layer, lowest first, on the CPU.
 
         Args:
-            samples: audio samples before padding.
+            samples: elements before padding.
             rows: sequences.
             generator: on the CPU.
             dtype: of the noise.

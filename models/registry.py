@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from lvm_probe import InputError
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.domains.registry import domain_from_dict, domain_to_dict
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import Preset
 
@@ -78,7 +78,7 @@ def preset(family_name: str, name: str) -> Preset:
 
 def config_to_dict(config: Any) -> dict[str, Any]:
     """A configuration as JSON types."""
-    return asdict(config)
+    return asdict(config) | {"output": domain_to_dict(config.output)}
 
 
 def config_from_dict(family_name: str, data: Any) -> Any:
@@ -95,7 +95,7 @@ def config_from_dict(family_name: str, data: Any) -> Any:
     try:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         if "output" in values:
-            values["output"] = OutputConfig(**values["output"])
+            values["output"] = domain_from_dict(values["output"])
         return model.Config(**values)
     except (TypeError, AttributeError) as error:
         raise InputError(f"not a configuration of {family_name}: {error}") from None
@@ -110,7 +110,7 @@ def override_config(
         config: of any family.
         strides: audio samples per step of each layer, lowest first; empty to keep them.
         latents: size of each layer of latents, lowest first; empty to keep them.
-        output: fields of `OutputConfig` to change.
+        output: fields of `Waveform` to change.
 
     Raises:
         InputError: if the family has no such values, or not that many.

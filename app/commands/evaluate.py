@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, rea
 from lvm_probe.app.output import Output, plural
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
+from lvm_probe.probing.corpora.sequences import is_sequences
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.figures.table_format import Column, Table
+    from lvm_probe.models.batches import Recording
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
     from lvm_probe.probing.corpora.corpus import Corpus
-    from lvm_probe.probing.corpora.recordings import LoadedRecordings
     from lvm_probe.probing.corpora.training_corpora import Parts
 
 SUMMARY = "likelihood of a corpus under one or several models, in bits per frame"
@@ -84,8 +86,10 @@ def run(args: argparse.Namespace) -> Output:
         if layer not in LAYERS:
             raise InputError(f"--without {layer}: name a layer of latents, such as z2")
     names = list(dict.fromkeys(args.ckpt))
-    loaded = {name: None if name in BASELINES else checkpoint.load(name) for name in names}
+    loaded = {name: None if name in BASELINES else checkpoint.load(name, any_domain=True) for name in names}
     models = [found for found in loaded.values() if found is not None]
+    if any(found.model.config.output.name != "waveform" for found in models) or is_sequences(args.corpus):
+        return _on_sequences(args, loaded, files)
     rates = sorted({found.model.config.sample_rate for found in models}) or [16_000]
     if len(rates) > 1:
         raise InputError(
@@ -95,23 +99,88 @@ def run(args: argparse.Namespace) -> Output:
     whole = open_corpus(args, rates[0])
     parts = {found.path: speakers_of(whole, found.provenance) for found in models}
     reading = read_recordings(_select(whole, args.split, parts), rates[0], args)
-    documents, texts = zip(*(_evaluate(name, loaded[name], reading, rates[0], args) for name in names), strict=True)
+    data = _Data(reading.recordings, reading.corpus.seconds, rates[0], len(reading.corpus.speakers))
+    documents, texts = zip(*(_evaluate(name, loaded[name], data, args) for name in names), strict=True)
     for name, document in zip(names, documents, strict=True):
         if found := loaded[name]:
             document["warnings"] += _warnings(reading.corpus, parts[found.path], args.split)
-    speakers, several = len(reading.corpus.speakers), len(documents) > 1
+    return _report(documents, texts, files, {"speakers": data.speakers, "left_out": list(reading.left_out)}, args)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What is evaluated.
+
+    Attributes:
+        recordings: their elements.
+        length: in seconds, or in steps where the data are not waveforms.
+        rate: elements of a unit of length.
+        speakers: of how many persons they are; none of other data.
+        several: what the recordings are called.
+    """
+
+    recordings: Sequence[Recording]
+    length: float
+    rate: int
+    speakers: int = 0
+    several: str = "utterances"
+
+
+def _report(
+    documents: Sequence[dict[str, Any]],
+    texts: Sequence[str],
+    files: Sequence[Path],
+    about: dict[str, Any],
+    args: argparse.Namespace,
+) -> Output:
+    """One document and text, or a table if there are several models."""
+    several = len(documents) > 1
     lines = [texts[0]]
     if several or files:
-        table = _table(documents, speakers)
+        table = _table(documents, about["speakers"])
         lines = [table.as_text()] if several else lines
         for file in files:
             _write(file, table, documents)
     document = {"results": list(documents)} if several else documents[0]
-    document |= {"speakers": speakers, "left_out": list(reading.left_out), "seed": args.seed}
+    document |= about | {"seed": args.seed}
     for d in documents:
         lines += [f"warning: {d['name'] + ': ' if several else ''}{warning}" for warning in d["warnings"]]
     lines += [f"wrote {file}" for file in files]
     return Output(document | {"wrote": [str(file) for file in files]}, "\n".join(lines))
+
+
+def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | None], files: Sequence[Path]) -> Output:
+    """`run` for models of piano rolls, pen strokes and text."""
+    from lvm_probe.probing.corpora.sequences import open_sequences
+
+    if baselines := [name for name, found in loaded.items() if found is None]:
+        raise InputError(f"{', '.join(baselines)}: a baseline of waveforms; name a checkpoint")
+    domains = {found.model.config.output.name for found in loaded.values() if found is not None}
+    vocabularies = {getattr(f.model.config.output, "vocabulary", ()) for f in loaded.values() if f is not None}
+    if len(domains) > 1 or len(vocabularies) > 1 or domains == {"waveform"}:
+        kinds = ", ".join(sorted(domains)) + (" with different vocabularies" if len(vocabularies) > 1 else "")
+        raise InputError(f"{args.corpus}: these checkpoints model {kinds}; evaluate on data of their kind, one by one")
+    corpus = open_sequences(args.corpus, domains.pop(), vocabularies.pop() or None)
+    present = [name for name in corpus.splits if corpus.splits[name]]
+    if args.split is None and len(present) > 1:
+        raise InputError(f"{corpus.root}: splits {', '.join(present)}; choose with --split")
+    recordings = corpus.recordings(args.split or present[0])
+    for notice in corpus.notices:
+        print(f"notice: {notice}", file=sys.stderr)
+    steps = sum(recording.samples for recording in recordings) // corpus.step
+    data = _Data(recordings, steps, corpus.step, several="sequences")
+    documents, texts = zip(*(_evaluate(name, found, data, args) for name, found in loaded.items()), strict=True)
+    for document, found in zip(documents, loaded.values(), strict=True):
+        if found is not None and found.provenance.get("corpus_fingerprint") == corpus.fingerprint():
+            document["warnings"] += _sequence_warnings(found, args.split or present[0])
+    return _report(documents, texts, files, {"speakers": 0, "left_out": []}, args)
+
+
+def _sequence_warnings(found: Checkpoint, split: str) -> list[str]:
+    """What makes the figures of a model better than they would be for other sequences of the corpus."""
+    if split in ("train", "everything"):
+        return ["trained on these sequences, or most of them"]
+    return ["its checkpoint was chosen by these sequences"] if split == "valid" else []
 
 
 def _select(corpus: Corpus, split: str | None, parts: Mapping[Path, Parts]) -> Corpus:
@@ -160,14 +229,14 @@ def _warnings(corpus: Corpus, of: Parts, split: str | None) -> list[str]:
 
 
 def _evaluate(
-    name: str, loaded: Checkpoint | None, reading: LoadedRecordings, rate: int, args: argparse.Namespace
+    name: str, loaded: Checkpoint | None, data: _Data, args: argparse.Namespace
 ) -> tuple[dict[str, Any], str]:
     """One model's figures, as a document and as text; `loaded` is None for a baseline."""
     from lvm_probe.models.likelihood import baselines, elbo
     from lvm_probe.models.likelihood.importance import importance_bound
     from lvm_probe.models.likelihood.summary import collapse_warnings, summary
 
-    recordings, seconds = reading.recordings, reading.corpus.seconds
+    recordings, seconds, rate = data.recordings, data.length, data.rate
     chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
     model = loaded.model.to(pick_device(args.device)) if loaded else None
     with bar(seconds, f"evaluate {name}") as advance:
@@ -189,6 +258,8 @@ def _evaluate(
         "pcm_bits_per_frame": result.pcm_bits_per_frame,
         "elbo_nats": result.elbo,
         "nats_per_utterance": result.nats_per_utterance,
+        "domain": result.domain,
+        "nats_per_step": result.nats_per_step,
         "kl_bits_per_frame": result.kl_bits_per_frame,
         "active_units": result.active_units,
         "kl_nats_per_step": {layer: kl.tolist() for layer, kl in result.kl_nats_per_step.items()},
@@ -198,10 +269,12 @@ def _evaluate(
         "warnings": collapse_warnings(result.active_units, model.latents) if model else [],
     }
     kind = "one-sample ELBO" if result.kl else "log likelihood"
+    of = f", {data.speakers} speakers" if data.speakers else ""
+    unit = "frames" if result.domain == "waveform" else "elements"
     lines = [
         summary(result),
-        f"{kind} {result.elbo:,.0f} nats over {result.samples:,} frames of {result.utterances} utterances, "
-        f"{len(reading.corpus.speakers)} speakers ({result.nats_per_utterance:,.0f} nats per utterance)",
+        f"{kind} {result.elbo:,.0f} nats over {result.samples:,} {unit} of {result.utterances:,} {data.several}"
+        f"{of} ({result.nats_per_utterance:,.0f} nats per {data.several[:-1]})",
     ]
     if model is None:
         return document, "\n".join(lines)
@@ -237,7 +310,7 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
         row = {key: d[key] for key in ("name", "family", "parameters", "bits_per_frame", "bound", "density")}
         row["strides"] = " ".join(map(str, d["strides"]))
         row |= {f"bits_without_{layer}": bits for layer, bits in d.get("bits_per_frame_without", {}).items()}
-        row["pcm_bits_per_frame"], row["nats_per_utterance"] = d["pcm_bits_per_frame"], d["nats_per_utterance"]
+        row |= {key: d[key] for key in ("domain", "pcm_bits_per_frame", "nats_per_utterance", "nats_per_step")}
         if any("iwae_bits_per_frame" in other for other in documents):
             row["iwae_bits_per_frame"] = d.get("iwae_bits_per_frame")
         for layer in layers:
@@ -245,6 +318,8 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
             row[f"active_{layer}"] = d["active_units"].get(layer)
         rows.append(row | {"frames": d["frames"], "utterances": d["utterances"], "checkpoint": d["checkpoint"]})
     frame = pd.DataFrame(rows).astype({f"active_{layer}": "Int64" for layer in layers})
+
+    speech = documents[0]["domain"] == "waveform"
 
     def bits(row: Mapping[Any, Any], key: str) -> str:
         return ("≤ " if row["bound"] else "") + number(row[key], ".3f")
@@ -258,6 +333,11 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
         ("nats per utterance", lambda row: number(row["nats_per_utterance"], ",.0f")),
         *((f"KL {layer}", lambda row, key=f"kl_{layer}": number(row[key], ".4f")) for layer in layers),
     ]
+    if not speech:
+        columns[3:5] = [
+            ("nats per step", lambda row: ("≥ " if row["bound"] else "") + number(row["nats_per_step"], ".3f"))
+        ]
+        columns[4] = ("nats per sequence", lambda row: number(row["nats_per_utterance"], ",.1f"))
     if "iwae_bits_per_frame" in frame:
         columns.insert(4, ("IWAE", lambda row: number(row["iwae_bits_per_frame"], ".3f")))
     caption = (
@@ -265,6 +345,11 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
         "frame: equation 11 of Havtorn et al. (2022), in uniform bins of 16-bit μ-law; ≤: one-sample ELBO, an upper "
         "bound. PCM code length: bits per frame of the 16-bit recording itself, the only column to compare with FLAC."
     )
+    if not speech:
+        caption = (
+            f"{documents[0]['frames']:,} elements of {documents[0]['utterances']:,} sequences "
+            f"({documents[0]['domain']}). Log likelihood, higher is better; ≥: one-sample ELBO, a lower bound."
+        )
     caption += " *: a density, not a code length." if frame["density"].any() else ""
     return Table.of("Likelihoods", frame, columns, caption, text_columns=2)
 

@@ -85,8 +85,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=names,
         default="",
         metavar="WHAT,WHAT",
-        help="more features: mfcc; stats (frame statistics); states (h1, ... of a model with latents); halves (means "
-        "over a token's first and second half) (default: none)",
+        help="more features: mfcc; stats (frame statistics); measures (pitch, formants, ... to be predicted by probe "
+        "ridge); states (h1, ... of a model with latents); halves (means over a token's first and second half) "
+        "(default: none)",
     )
     rows.add_argument(
         "--context",

@@ -1,4 +1,4 @@
-"""`probe sample`: WAV files drawn from a model's prior, or a model's reconstruction of recordings."""
+"""`probe sample`: files drawn from a model's prior, or a model's reconstruction of recordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from lvm_probe.models.io.files import check_writable, write_atomically
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from lvm_probe.models.model import SpeechModel
 
 SUMMARY = "write audio drawn from a model's prior, or reconstructions of recordings"
 EXAMPLES = ("probe sample --ckpt cwvae-small --seconds 2 --count 3 --out samples",)
@@ -27,12 +30,20 @@ def options(parser: argparse.ArgumentParser) -> None:
     add_device(model)
     what = parser.add_argument_group("what to write")
     what.add_argument("--seconds", type=float, default=3.0, help="length of each file")
+    what.add_argument(
+        "--steps", type=int, default=200, metavar="N", help="length of each piano roll, drawing or text, in steps"
+    )
     what.add_argument("--count", type=int, default=4, metavar="N", help="number of files")
     what.add_argument(
         "--reconstruct", action="append", metavar="FILE", help="encode and decode this recording instead; repeatable"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--out", default="samples", metavar="DIR", help="folder for the WAV files")
+    output.add_argument(
+        "--out",
+        default="samples",
+        metavar="DIR",
+        help="folder for the files: WAV; MIDI and WAV of piano rolls, SVG and PNG of strokes, text",
+    )
 
 
 def run(args: argparse.Namespace) -> Output:
@@ -40,6 +51,7 @@ def run(args: argparse.Namespace) -> Output:
     import torch
 
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.domains.waveform import Waveform
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -50,9 +62,13 @@ def run(args: argparse.Namespace) -> Output:
         raise InputError(f"--count {args.count}: give 1 or more")
     out = Path(args.out)
     check_writable(out)
-    model = checkpoint.load(args.ckpt).model.to(pick_device(args.device))
+    model = checkpoint.load(args.ckpt, any_domain=True).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     generator = torch.Generator().manual_seed(args.seed)
+    if isinstance(model.config.output, Waveform) and not model.config.output.whole:
+        raise InputError(f"{args.ckpt}: a model of thinned or permuted waveforms, which cannot be listened to")
+    if model.config.output.name != "waveform":
+        return _sequences(model, args, out, generator)
     waves: dict[str, Tensor] = {}
     for name in args.reconstruct or []:
         pcm, stem = torch.from_numpy(read_pcm_file(Path(name), rate)), Path(name).stem
@@ -65,6 +81,30 @@ def run(args: argparse.Namespace) -> Output:
         waves = {f"sample-{i}": to_pcm(wave) for i, wave in enumerate(samples, 1)}
     wrote = [str(_write_wav(out / f"{stem}.wav", wave, rate)) for stem, wave in waves.items()]
     document = {"wrote": wrote, "sample_rate": rate, "seed": args.seed}
+    return Output(document, "\n".join(f"wrote {path}" for path in wrote))
+
+
+ENDINGS = {"pianoroll": (".mid", ".wav"), "strokes": (".svg", ".png"), "words": (".txt",), "characters": (".txt",)}
+"""Of the files that are written of a sequence."""
+
+
+def _sequences(model: SpeechModel, args: argparse.Namespace, out: Path, generator: torch.Generator) -> Output:
+    """Write `sample-N` of a model of piano rolls, pen strokes or text."""
+    from lvm_probe.probing.corpora.sequences.writers import write_sequence
+
+    domain = model.config.output
+    if args.reconstruct:
+        raise InputError("--reconstruct is for waveforms; leave it out")
+    if not 1 <= args.steps <= 100_000:
+        raise InputError(f"--steps {args.steps}: give a length from 1 to 100,000")
+    drawn = domain.quantise(model.sample(args.steps * domain.step, args.count, generator)).numpy()
+    wrote = []
+    for number, values in enumerate(drawn, 1):
+        for ending in ENDINGS[domain.name]:
+            path = out / f"sample-{number}{ending}"
+            write_sequence(path, domain.name, values, getattr(domain, "vocabulary", ()))
+            wrote.append(str(path))
+    document = {"wrote": wrote, "domain": domain.name, "seed": args.seed}
     return Output(document, "\n".join(f"wrote {path}" for path in wrote))
 
 

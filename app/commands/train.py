@@ -25,12 +25,14 @@ from lvm_probe.app.output import Output, exclusive_output_folder, plural, print_
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
+from lvm_probe.probing.corpora.sequences import is_sequences
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
     from lvm_probe.models.batches import Recording
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-    from lvm_probe.models.training.recipe import Preset
+    from lvm_probe.models.domains.domain import Domain
+    from lvm_probe.models.training.recipe import Preset, Recipe
     from lvm_probe.models.training.trainer import Progress
     from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
@@ -45,6 +47,12 @@ EXAMPLES = (
 def options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("family", metavar="FAMILY", help="model family (`probe models` lists them)")
+    model.add_argument(
+        "--within-step",
+        metavar="HOW",
+        help="how the elements of a step depend on each other: factorised, interleave:U, random:V, rnn, masked-mlp "
+        "(default: factorised)",
+    )
     model.add_argument("--preset", default="small", help="size and training recipe (`probe models` lists them)")
     model.add_argument(
         "--start-from", metavar="CKPT", help="begin with the weights of this checkpoint, of the same family and sizes"
@@ -59,6 +67,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         parser,
         repeatable=True,
         help="folder of the corpus; repeatable, to train on several, all of which the options here apply to",
+    )
+    corpus.add_argument(
+        "--domain",
+        choices=("waveform", "strokes", "pianoroll", "words", "characters"),
+        help="what the corpus holds (default: what its files are, and speech for folders)",
     )
     corpus.add_argument(
         "--split",
@@ -95,14 +108,28 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--components", type=int, metavar="N", help="mixture components; 1 gaussian: plain Gaussian")
     output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
+    output.add_argument("--every", type=int, metavar="M", help="keep one of M audio samples (stride-TIMIT)")
+    output.add_argument(
+        "--permute",
+        type=int,
+        metavar="N",
+        help="put the audio samples of each block of N in another order (Perm-TIMIT)",
+    )
     output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
     training = parser.add_argument_group("training (defaults: the preset's)")
-    training.add_argument("--recipe", choices=("cpu", "gpu", "paper", "tiny"), help="recipe of another preset")
+    training.add_argument(
+        "--recipe",
+        choices=("cpu", "gpu", "continue", "sequences", "paper", "tiny"),
+        help="another recipe; continue: for --start-from, without ramps",
+    )
     training.add_argument("--updates", type=int, metavar="N", help="length of the training")
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
     training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
+    training.add_argument(
+        "--kl-weight", type=float, metavar="X", help="final weight of the KL divergence; 0: autoencode without it"
+    )
     training.add_argument(
         "--upper-free-nats", type=float, metavar="X", help="multiply the free nats of the layers above the lowest by X"
     )
@@ -126,6 +153,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 @exclusive_output_folder
 def run(args: argparse.Namespace) -> Output:
     """Train, or continue a run; the document has the best checkpoint and its validation figures."""
+    if args.domain not in (None, "waveform") or any(is_sequences(path) for path in args.corpus):
+        return _on_sequences(args)
     preset, out = _preset(args), Path(args.out)
     from lvm_probe.models.families.dmol import Unconditional
     from lvm_probe.models.training.trainer import autocast
@@ -159,7 +188,7 @@ def run(args: argparse.Namespace) -> Output:
         further = []
     else:
         about = [*_parts(opened, splits), *notices]
-        document, text = _train(args, preset, start, training, validation, provenance, about)
+        document, text = _train(args, preset, start, training.recordings, validation.recordings, provenance, about)
         further = [f"next: probe extract --ckpt {out} --corpus ... --out latents/{out.name}"]
     tested, lines = _test(document["checkpoint"], tests, args)
     document |= tested
@@ -169,8 +198,8 @@ def run(args: argparse.Namespace) -> Output:
     return Output(document, "\n".join([text, *lines, *further]))
 
 
-def _preset(args: argparse.Namespace) -> Preset:
-    """The preset with the changes that the options ask for."""
+def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
+    """The preset with the changes that the options ask for; `domain` is that of a corpus that is not speech."""
     from lvm_probe.models.registry import override_config, preset
     from lvm_probe.models.training.recipe import RECIPES
 
@@ -182,15 +211,98 @@ def _preset(args: argparse.Namespace) -> Preset:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
     if args.quieter is not None:
         recipe["quieter"] = args.quieter
+    if args.kl_weight is not None and not 0 <= args.kl_weight < math.inf:
+        raise InputError(f"--kl-weight {args.kl_weight}: give a number from 0")
     basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
-    output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
+    if domain is not None:
+        chosen, basis = _of_domain(args, chosen, domain)
+    output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std", "every")}
+    output["permuted"] = args.permute
     config = override_config(
         chosen.config,
         strides=args.strides or (),
         latents=args.latents or (),
         output={name: value for name, value in output.items() if value is not None},
     )
+    if args.within_step is not None:
+        if not hasattr(config, "within_step"):
+            raise InputError(f"--within-step: {args.family} has no such choice; leave it out")
+        config = replace(config, within_step=args.within_step)
+    if args.kl_weight is not None:
+        first, _, share = basis.beta
+        recipe["beta"] = (min(first, args.kl_weight), args.kl_weight, share)
     return replace(chosen, config=config, recipe=replace(basis, **recipe))
+
+
+def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tuple[Preset, Recipe]:
+    """The preset on another domain than waveforms, and its recipe, whose segments are steps of the domain."""
+    from lvm_probe.models.domains.strokes import Strokes
+    from lvm_probe.models.registry import FAMILIES
+    from lvm_probe.models.training.recipe import RECIPES
+
+    if not hasattr(chosen.config, "within_step"):
+        able = [n for n, cls in FAMILIES.items() if hasattr(cls.presets["small"].config, "within_step")]
+        raise InputError(f"{args.family} is for waveforms; {domain.name} can be modelled by {', '.join(able)}")
+    own = isinstance(chosen.config.output, type(domain))  # a preset that was made for this domain keeps its components
+    recipe = RECIPES[args.recipe] if args.recipe else chosen.recipe if own else RECIPES["sequences"]
+    recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0))
+    if isinstance(domain, Strokes) and isinstance(chosen.config.output, Strokes):
+        domain = chosen.config.output
+    return replace(chosen, config=replace(chosen.config, output=domain, stride=domain.step)), recipe
+
+
+SPEECH_ONLY = ("speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights", "quieter")
+"""Options that mean nothing for other data."""
+
+
+def _on_sequences(args: argparse.Namespace) -> Output:
+    """`run` for piano rolls, pen strokes and text; training, validation and test splits are those of the files."""
+    from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.domains.registry import domain_of
+    from lvm_probe.models.likelihood.elbo import evaluate
+    from lvm_probe.models.likelihood.summary import summary
+    from lvm_probe.models.training.trainer import autocast
+    from lvm_probe.probing.corpora.sequences import open_sequences
+
+    out = Path(args.out)
+    _check_run_folder(out, args.resume)
+    given = [f"--{name.replace('_', '-')}" for name in SPEECH_ONLY if getattr(args, name)]
+    given += ["--layout"] * (args.layout != "auto")
+    if given:
+        raise InputError(f"{', '.join(given)}: for speech only; leave out")
+    if len(args.corpus) > 1:
+        raise InputError("several --corpus are for speech; give one")
+    started = checkpoint.load(args.start_from, any_domain=True) if args.start_from else None
+    vocabulary = getattr(started.model.config.output, "vocabulary", None) if started else None
+    corpus = open_sequences(args.corpus[0], args.domain, vocabulary)
+    preset = _preset(args, domain_of(corpus.domain, corpus.vocabulary))
+    start = _starting_point(args, preset)
+    autocast(pick_device(args.device), args.precision)
+    parts = corpus.divided(args.split, args.hold_out, args.test, args.seed)
+    provenance = {
+        "preset": args.preset,
+        "corpus": str(corpus.root),
+        "corpus_fingerprint": corpus.fingerprint(),
+        "domain": corpus.domain,
+        "splits": {name: [r.name for r in part] if name != "train" else len(part) for name, part in parts.items()},
+        "versions": package_versions(),
+    }
+    if start is not None:
+        provenance["started_from"] = {"name": start.name, "sha256": start.sha256} | start.provenance
+    steps = {name: sum(r.samples for r in part) // corpus.step for name, part in parts.items()}
+    counts = [f"{plural(len(part), 'sequence')} ({steps[name]:,} steps) for {name}" for name, part in parts.items()]
+    about = [f"{corpus.root} ({corpus.domain}): {', '.join(counts)}", *(f"notice: {n}" for n in corpus.notices)]
+    document, text = _train(args, preset, start, parts["train"], parts["valid"], provenance, about)
+    lines = []
+    document["test_nats_per_step"] = None
+    if parts["test"]:
+        model = checkpoint.load(document["checkpoint"], any_domain=True).model.to(pick_device(args.device))
+        result = evaluate(model, parts["test"], seed=args.seed)
+        document["test_nats_per_step"] = result.nats_per_step
+        lines = [f"test split, which chose nothing: {summary(result)}"]
+    lines += [f"warning: {warning}" for warning in document["warnings"]]
+    lines.append(f"next: probe evaluate --ckpt {out} --corpus {corpus.root} --split test")
+    return Output(document, "\n".join([text, *lines]))
 
 
 def _check_run_folder(out: Path, resume: bool) -> None:
@@ -211,7 +323,7 @@ def _starting_point(args: argparse.Namespace, preset: Preset) -> Checkpoint | No
         return None
     from lvm_probe.models.checkpoints import checkpoint
 
-    start = checkpoint.load(args.start_from)
+    start = checkpoint.load(args.start_from, any_domain=True)
     if start.model.family != args.family:
         raise InputError(f"{start.path}: is of the family {start.model.family}, not {args.family}")
     own, asked = asdict(start.model.config), asdict(preset.config)
@@ -268,7 +380,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
 
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
-    model = checkpoint.load(path).model.to(pick_device(args.device))
+    model = checkpoint.load(path, any_domain=True).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     rows: list[dict[str, Any]] = []
     lines = []
@@ -297,19 +409,19 @@ def _train(
     args: argparse.Namespace,
     preset: Preset,
     start: Checkpoint | None,
-    training: LoadedRecordings,
-    validation: LoadedRecordings,
+    training: Sequence[Recording],
+    validation: Sequence[Recording],
     provenance: dict[str, Any],
     about: Sequence[str],
 ) -> tuple[dict[str, Any], str]:
     """Train by gradient descent, on several processes where asked; `about` is printed when training begins."""
-    from lvm_probe.models.likelihood.summary import collapse_warnings
+    from lvm_probe.models.likelihood.summary import bits_text, collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
-    from lvm_probe.models.training.trainer import Trainer, normalised_output
+    from lvm_probe.models.training.trainer import Trainer
 
     if start is None:
-        output = normalised_output(preset.config.output, training.recordings)
+        output = preset.config.output.normalised(training)
         model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     else:
         model = start.model.train()
@@ -318,8 +430,8 @@ def _train(
     trainer = Trainer(
         model,
         preset.recipe,
-        training.recordings,
-        validation.recordings,
+        training,
+        validation,
         Path(args.out),
         seed=args.seed,
         device=ranks.device or device,
@@ -327,7 +439,7 @@ def _train(
         compile=args.compile,
         group=ranks,
         provenance=provenance,
-        weights=_weights(args, training.recordings),
+        weights=_weights(args, training),
     )
     if args.resume:
         trainer.resume()
@@ -336,7 +448,7 @@ def _train(
         sys.exit(0)
     for line in about:
         print(line, file=sys.stderr)
-    with _training_bar(trainer.update, preset.recipe.updates) as report:
+    with _training_bar(trainer.update, preset.recipe.updates, model.config.output) as report:
         best = trainer.run(report)
     document = {
         "checkpoint": str(best),
@@ -347,9 +459,10 @@ def _train(
         "seconds": round(trainer.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+    unit = bits_text(model.config.output, trainer.best)
     text = (
-        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound "
-        f"{trainer.best:.3f} bits per frame\ncheckpoint: {best}"
+        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound {unit}\n"
+        f"checkpoint: {best}"
     )
     return document, text
 
@@ -388,11 +501,11 @@ def _fit(
 
 
 @contextlib.contextmanager
-def _training_bar(first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+def _training_bar(first: int, last: int, domain: Domain) -> Iterator[Callable[[Progress], None]]:
     """Progress with smoothed bits per frame, and a line for every validation."""
     from tqdm import tqdm
 
-    from lvm_probe.models.likelihood.summary import summary
+    from lvm_probe.models.likelihood.summary import bits_text, summary
 
     smooth = 0.0
     with bar(last, "train", unit="update", initial=first) as advance:
@@ -401,7 +514,7 @@ def _training_bar(first: int, last: int) -> Iterator[Callable[[Progress], None]]
             nonlocal smooth
             advance(progress.update - advance.done)
             smooth = 0.98 * smooth + 0.02 * progress.bits_per_frame if smooth else progress.bits_per_frame
-            advance.note = f"{smooth:.2f} bits per frame"
+            advance.note = bits_text(domain, smooth, 2)
             if progress.validation is not None:
                 tqdm.write(f"update {progress.update}: validation {summary(progress.validation)}", file=sys.stderr)
 

@@ -67,10 +67,12 @@ def reconstruct(
     generator = utterance_generator(seed, name)
     noise = model.noise(len(pcm), 1, generator)
     lengths = torch.tensor([len(pcm)])
-    encoded = model.encode(model.pad(torch.from_numpy(pcm).unsqueeze(0)), lengths)
+    padded = model.pad(torch.from_numpy(pcm).unsqueeze(0))
+    encoded = model.encode(padded, lengths)
     layers = model.infer(encoded, noise)
     output, _ = model.decode(encoded, layers, lengths)
-    expectation, draw = (x[0, : len(pcm)].numpy() for x in (output.centre(), output.sample(generator)))
+    waveforms = model.config.output.centre(output.given(padded).parameters), output.sample(generator)
+    expectation, draw = (x[0, : len(pcm)].numpy() for x in waveforms)
     return Reconstruction(expectation, draw, tuple(layer.z[:, 0].numpy() for layer in layers))
 
 

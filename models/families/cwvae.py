@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Output, output_head
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualStack, Upsample, mask
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -118,7 +119,7 @@ _PRESETS = {
             hidden=16,
             front_width=8,
             depth=1,
-            output=OutputConfig(components=3),
+            output=Waveform(components=3),
         ),
         recipe=TINY,
         note="for tests: seconds of training, no useful latents",

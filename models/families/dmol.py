@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, pcm_histogram
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.logistic_mixture import MIN_LOG_SCALE
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import ModelConfig, SpeechModel
 from lvm_probe.models.training.recipe import SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -37,7 +38,7 @@ NARROW = MIN_LOG_SCALE + 0.5
 class UnconditionalConfig(ModelConfig):
     """The output, with two components as in the paper; `inputs` are not used."""
 
-    output: OutputConfig = field(default_factory=lambda: OutputConfig(components=2))
+    output: Waveform = field(default_factory=lambda: Waveform(components=2))
 
     def __post_init__(self) -> None:
         self.check(())
@@ -117,7 +118,7 @@ def fit(
     Raises:
         InputError: if there are no samples, or no optimum is found.
     """
-    return fit_histogram(config, pcm_histogram(recordings, progress))
+    return fit_histogram(config, pcm_histogram(config.output.seen(recordings), progress))
 
 
 def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536"]) -> Unconditional:
@@ -138,7 +139,7 @@ def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536
 
 
 def _descend(
-    config: OutputConfig, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"], start: Float[Tensor, " size"]
+    config: Waveform, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"], start: Float[Tensor, " size"]
 ) -> tuple[float, Float[Tensor, " size"]]:
     """Mean negative log likelihood in nats (infinite if no optimum was found) and parameters, starting from `start`."""
     ours = start.clone().requires_grad_()
@@ -168,7 +169,7 @@ def _descend(
 
 
 def _starts(
-    config: OutputConfig, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"]
+    config: Waveform, pcm: Int16[Tensor, " values"], shares: Float[Tensor, " values"]
 ) -> list[Float[Tensor, " size"]]:
     """Starting points, in double precision, for the shapes that the histogram of speech may have.
 
@@ -193,7 +194,7 @@ def _starts(
     ]
 
 
-def _spread(config: OutputConfig) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"]]:
+def _spread(config: Waveform) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"]]:
     """Means and log scales as `output_head` initialises them."""
     k = config.components
     means = torch.linspace(-0.8, 0.8, k, dtype=torch.float64) if k > 1 else torch.zeros(1, dtype=torch.float64)

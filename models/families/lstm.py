@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -55,7 +55,7 @@ class LSTM(SpeechModel):
             PAPER,
             "s=64, d=256 as in the paper, with its schedule",
         ),
-        tiny=Preset(LSTMConfig(hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+        tiny=Preset(LSTMConfig(hidden=16, width=16, output=Waveform(components=3)), TINY, "for tests"),
     )
 
     def __init__(self, config: LSTMConfig) -> None:
@@ -68,11 +68,11 @@ class LSTM(SpeechModel):
         self.decoder = StackDecoder(c.hidden, 0, c)
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch hidden"]]:
         """The state of the topmost layer after each stack, in the precision of the weights under autocast."""
-        features = self.frames(self.pad(pcm))
-        with torch.autocast(pcm.device.type, enabled=False):
+        features = self.frames(self.pad(x))
+        with torch.autocast(x.device.type, enabled=False):
             states, _ = self.lstm(features.to(self.parameter.dtype))
         return (states,)
 
@@ -81,19 +81,19 @@ class LSTM(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch hidden"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
         return self.decoder(shifted(encoded[0]))
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         h, state = where.new_zeros(1, rows, self.config.hidden), None
         stacks: list[Tensor] = []
-        for _ in range(-(-samples // self.stride)):
+        for step in range(-(-samples // self.stride)):
             output, _ = self.decoder(h)
             stack = output.sample(generator)
             stacks.append(stack)
-            h, state = self.lstm(self.frames(to_pcm(stack).to(where.device)), state)
+            h, state = self.lstm(self.frames.of_drawn(stack, step), state)
         return torch.cat(stacks, 1)[:, :samples]

@@ -18,17 +18,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import step_counts
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.gru import GRU, reverse, run
 from lvm_probe.models.layers.srnn_chain import Chain
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -77,7 +77,7 @@ class SRNN(SpeechModel):
             PAPER,
             "s=64, z=256 as in the paper, with its schedule",
         ),
-        tiny=Preset(SRNNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+        tiny=Preset(SRNNConfig(latent=8, hidden=16, width=16, output=Waveform(components=3)), TINY, "for tests"),
     )
 
     def __init__(self, config: SRNNConfig) -> None:
@@ -102,10 +102,10 @@ class SRNN(SpeechModel):
         return (self.chain,)
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch hidden"], Float[Tensor, "time batch hidden"]]:
         """d, which has seen the audio before every step, and a, what the posterior sees at it."""
-        features = self.frames(self.pad(pcm))
+        features = self.frames(self.pad(x))
         states, _ = run(self.states, shifted(features))
         both = torch.cat((features, states), -1)
         if not isinstance(self.summary, nn.GRU):
@@ -128,24 +128,24 @@ class SRNN(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch hidden"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
         z, features = where.new_zeros(rows, self.config.latent), where.new_zeros(1, rows, self.config.width)
         carried = where.new_zeros(1, rows, self.config.hidden)
         stacks: list[Tensor] = []
-        for eps in noise:
+        for step, eps in enumerate(noise):
             state, carried = run(self.states, features, carried)
             prior = self.chain.prior_of(state[0], z)
             z = prior.mean + prior.std * eps
             output, _ = self.decoder(torch.cat((z, state[0]), -1).unsqueeze(0), z.unsqueeze(0))
             stacks.append(output.sample(generator))
-            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+            features = self.frames.of_drawn(stacks[-1], step)
         return torch.cat(stacks, 1)[:, :samples]

@@ -23,17 +23,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.layers.stacked_samples import StackedConfig, StackEncoder, shifted
 from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
+from lvm_probe.models.layers.within_step import distributions, step_head
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import PosteriorModule, SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -88,7 +89,7 @@ def _with(like: Preset, note: str, **changes: object) -> Preset:
 
 
 _TINY = Preset(
-    config=STCNConfig(latents=(8, 4), filters=12, blocks=2, width=16, output=OutputConfig(components=3)),
+    config=STCNConfig(latents=(8, 4), filters=12, blocks=2, width=16, output=Waveform(components=3)),
     recipe=TINY,
     note="for tests",
 )
@@ -150,9 +151,10 @@ class STCN(SpeechModel):
         seen = sum(c.latents) if c.dense else c.latents[0]
         self.back_in = nn.Linear(seen, c.filters)
         self.back = GatedStack(c.filters, (1,) * c.output_blocks)
-        self.head = output_head(c.filters, c.stride, c.output)
-        self.aux_features = nn.Linear(c.filters, c.stride)
-        self.aux_latent = nn.Linear(seen, c.stride)
+        self.head = step_head(c.filters, c)
+        waveform = isinstance(c.output, Waveform)
+        self.aux_features = nn.Linear(c.filters, c.stride) if waveform else None
+        self.aux_latent = nn.Linear(seen, c.stride) if waveform else None
         self.encode_reach = (self.receptive_field * c.stride, 0)
         self.decode_reach = (c.output_blocks * c.stride, 0)
 
@@ -167,10 +169,10 @@ class STCN(SpeechModel):
         return tuple(e for e in self.evidence if isinstance(e, Conditional))
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch filters"], ...]:
         """d^l of every step's predecessor (zeros before the first), lowest layer first; then d^l of the step itself."""
-        x = self.first(self.frames(self.pad(pcm)))
+        x = self.first(self.frames(self.pad(x)))
         d: list[Tensor] = []
         for stack in self._stacks():
             x, _ = stack(x)
@@ -208,32 +210,34 @@ class STCN(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch filters"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"]]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | z_{≤t}) for every audio sample, and the auxiliary waveform."""
         z = self._seen([layer.z for layer in layers])
         y, _ = self.back(self.back_in(z))
         y = F.relu(y).transpose(0, 1)
         batch = y.shape[0]
+        if self.aux_features is None or self.aux_latent is None:
+            return self._output(y), None
         waveform = self.aux_features(y) + self.aux_latent(z.transpose(0, 1))
         return self._output(y), waveform.reshape(batch, -1)
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
         memories = [stack.memory(rows) for stack in self._stacks()]
         back = self.back.memory(rows)
         d = [where.new_zeros(rows, self.config.filters) for _ in self.latents]
         stacks: list[Tensor] = []
-        for eps in zip(*noise, strict=True):
+        for step, eps in enumerate(zip(*noise, strict=True)):
             z: list[Tensor] = []
             for l in reversed(range(len(eps))):
                 prior = self.priors[l](d[l], z[-1] if z else None)
                 z.append(torch.addcmul(prior.mean, prior.std, eps[l]))
             y, _ = self.back.step(self.back_in(self._seen(z[::-1])), back)
             stacks.append(self._output(F.relu(y).unsqueeze(1)).sample(generator))
-            x = self.first(self.frames(to_pcm(stacks[-1]).to(where.device))[0])
+            x = self.first(self.frames.of_drawn(stacks[-1], step)[0])
             for l, (stack, memory) in enumerate(zip(self._stacks(), memories, strict=True)):
                 x, _ = stack.step(x, memory)
                 d[l] = x
@@ -243,8 +247,8 @@ class STCN(SpeechModel):
         """The latents that the output depends on."""
         return torch.cat(list(z), -1) if self.config.dense else z[0]
 
-    def _output(self, y: Float[Tensor, "batch time filters"]) -> Output:
-        return Output(self.config.output, self.head(y).reshape(y.shape[0], -1, self.config.output.size))
+    def _output(self, y: Float[Tensor, "batch time filters"]) -> Distributions:
+        return distributions(self.head, y, self.config.output)
 
     def _stacks(self) -> list[GatedStack]:
         return [stack for stack in self.stacks if isinstance(stack, GatedStack)]

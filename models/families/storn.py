@@ -19,16 +19,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.layers.gru import GRU, run
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Gaussian, gaussian_of, posterior_of
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import PosteriorModule, SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -86,7 +86,7 @@ class STORN(SpeechModel):
             PAPER,
             "s=64, z=256, in the sizes and with the schedule of Havtorn et al. (2022)",
         ),
-        tiny=Preset(STORNConfig(latent=8, hidden=16, width=16, output=OutputConfig(components=3)), TINY, "for tests"),
+        tiny=Preset(STORNConfig(latent=8, hidden=16, width=16, output=Waveform(components=3)), TINY, "for tests"),
     )
 
     def __init__(self, config: STORNConfig) -> None:
@@ -106,10 +106,10 @@ class STORN(SpeechModel):
         return (self.recognition,)
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch hidden"]]:
         """The features of every step's predecessor (zeros before the first), and a."""
-        features = self.frames(self.pad(pcm))
+        features = self.frames(self.pad(x))
         return shifted(features), run(self.summary, features)[0]
 
     def infer(
@@ -134,21 +134,21 @@ class STORN(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch _features"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         return self.decoder(layer.h, layer.z)
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
         features, h = where.new_zeros(1, rows, self.config.width), where.new_zeros(1, rows, self.config.hidden)
         stacks: list[Tensor] = []
-        for z in noise:
+        for step, z in enumerate(noise):
             _, h = run(self.states, torch.cat((features, z.unsqueeze(0)), -1), h)
             output, _ = self.decoder(h, z.unsqueeze(0))
             stacks.append(output.sample(generator))
-            features = self.frames(to_pcm(stacks[-1]).to(where.device))
+            features = self.frames.of_drawn(stacks[-1], step)
         return torch.cat(stacks, 1)[:, :samples]

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
 from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
-from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
-from lvm_probe.models.model import SpeechModel, compand
+from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
@@ -49,6 +49,8 @@ class WaveNetConfig(StackedConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check((self.channels, self.cycles, self.layers))
+        if not self.perceptron and (self.output.categories or self.stride < self.output.step):
+            raise InputError("without a perceptron a WaveNet sees numbers, whole steps of them; leave it on")
         if not isinstance(self.perceptron, bool) or self.layers > 20:
             raise InputError(f"perceptron is true or false, and at most 20 layers double their dilation; got {self}")
 
@@ -68,7 +70,7 @@ class WaveNet(SpeechModel):
             "s=64, 96 channels as in the paper, with its schedule; needs a GPU",
         ),
         tiny=Preset(
-            WaveNetConfig(channels=8, cycles=2, layers=3, width=16, output=OutputConfig(components=3)),
+            WaveNetConfig(channels=8, cycles=2, layers=3, width=16, output=Waveform(components=3)),
             TINY,
             "for tests",
         ),
@@ -79,7 +81,7 @@ class WaveNet(SpeechModel):
         self.config = c = config
         self.stride, self.strides, self.latents = c.stride, (), ()
         self.frames = StackEncoder(c) if c.perceptron else None
-        features = c.width if c.perceptron else c.stride * len(c.inputs)
+        features = c.width if c.perceptron else c.stride * c.element_channels
         self.first = nn.Linear(2 * features, c.channels)
         self.stack = GatedStack(c.channels, doubling_dilations(c.layers, c.cycles), skip=c.channels)
         self.decoder = StackDecoder(c.channels, 0, c)
@@ -91,10 +93,10 @@ class WaveNet(SpeechModel):
         return self.stack.receptive_field + 1
 
     def encode(
-        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch channel"]]:
         """The state after each stack: the sum of the skips."""
-        x = self._features(self.pad(pcm))
+        x = self._features(self.pad(x))
         _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
         return (skips,)
 
@@ -103,30 +105,30 @@ class WaveNet(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch channel"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
         return self.decoder(F.relu(shifted(encoded[0])))
 
     @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
-        """Generate step by step: a stack is drawn, rounded to 16 bits and fed back."""
+    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
+        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         memory = self.stack.memory(rows)
         state = where.new_zeros(rows, self.config.channels)
         before: Tensor | None = None
         stacks: list[Tensor] = []
-        for _ in range(-(-samples // self.stride)):
+        for step in range(-(-samples // self.stride)):
             output, _ = self.decoder(F.relu(state).unsqueeze(0))
             stack = output.sample(generator)
             stacks.append(stack)
-            (x,) = self._features(to_pcm(stack).to(where.device))
+            (x,) = self._features(self.config.output.quantise(stack).to(where.device), step)
             before = torch.zeros_like(x) if before is None else before
             _, state = self.stack.step(self.first(torch.cat((x, before), -1)), memory)
             before = x
         return torch.cat(stacks, 1)[:, :samples]
 
-    def _features(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "time batch features"]:
+    def _features(self, x: Shaped[Tensor, "batch elements"], step: int = 0) -> Float[Tensor, "time batch features"]:
         if self.frames is not None:
-            return self.frames(pcm)
-        x = compand(pcm, self.config.inputs, self.parameter.dtype)
+            return self.frames(x, step)
+        x = self.config.element_features(x, self.parameter.dtype)
         return x.unflatten(1, (-1, self.stride)).flatten(2).transpose(0, 1)

@@ -30,6 +30,8 @@ from jaxtyping import Float, Int, Int16
 from torch import Tensor, nn
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Output, output_head
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.layers.real_nvp import RealNVP
 from lvm_probe.models.layers.waveform_coder import (
@@ -43,7 +45,6 @@ from lvm_probe.models.layers.waveform_coder import (
     kept,
 )
 from lvm_probe.models.likelihood.gaussian import Gaussian, gaussian_of, posterior_of
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
 from lvm_probe.models.model import ModelConfig, PosteriorModule, SpeechModel, compand
 from lvm_probe.models.training.recipe import GPU, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
@@ -132,7 +133,7 @@ _SMALL = Preset(
 _TINY = Preset(
     WaveVAEConfig(
         latent=8, stride=1_024, channels=8, ratios=(4, 4), bands=4, posterior_flow=2, prior_flow=2, flow_width=16,
-        output=OutputConfig(components=3),
+        output=Waveform(components=3),
     ),
     replace(TINY, auxiliary=(0.0, 0.0, 0.0)),
     "for tests",

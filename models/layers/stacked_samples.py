@@ -1,8 +1,8 @@
-"""Encoder and decoder of the models that take `stride` consecutive samples as one vector, a stack.
+"""Encoder and decoder of the models that take `stride` consecutive elements as one vector, a stack.
 
 Havtorn et al. (2022, section 3) call the samples of a stack stacked frames: a multilayer perceptron maps a stack to
 features, and another maps states and latents to the output parameters of all samples of a stack. A step sees no other
-step's samples, so padding changes nothing.
+step's elements, so padding changes nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int16
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvm_probe.models.likelihood.output_distribution import Output, output_head
-from lvm_probe.models.model import ModelConfig, compand
+from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.layers.within_step import FACTORISED, check_within_step, distributions, step_head
+from lvm_probe.models.model import ModelConfig
 from lvm_probe.models.training.recipe import Preset
 
 
@@ -25,17 +28,24 @@ class StackedConfig(ModelConfig):
     """Shape of a model on stacks of samples.
 
     Attributes:
-        stride: samples per stack, which is one time step.
+        stride: elements per stack, which is one time step. Where the elements of a domain are all of one kind, it may
+            also be a divisor of the domain's step.
         width: units in each layer of the perceptrons.
         depth: layers of each perceptron.
+        within_step: how the elements of a step depend on each other; see `layers.within_step`.
     """
 
     stride: int = 64
     width: int = 256
     depth: int = 2
+    within_step: str = FACTORISED
 
     def __post_init__(self) -> None:
         self.check((self.stride, self.width, self.depth))
+        step = self.output.step
+        if self.stride % step and (step % self.stride or not self.output.uniform):
+            raise InputError(f"a step of {self.output.name} has {step} elements; a stride of {self.stride} cuts it")
+        check_within_step(self)
 
 
 def stacked_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Preset]:
@@ -51,24 +61,53 @@ def stacked_presets(small: Preset, paper: Preset, tiny: Preset) -> dict[str, Pre
 
 
 class StackEncoder(nn.Module):
-    """A perceptron from the companded samples of a stack to features: (batch, samples) to (time, batch, width)."""
+    """A perceptron from the elements of a stack to features: (batch, elements) to (time, batch, width).
+
+    Tokens are embedded. Where a stack is less than a step of the domain, its place in the step is an input too.
+    """
 
     def __init__(self, config: StackedConfig) -> None:
         super().__init__()
-        self.inputs, self.stride = config.inputs, config.stride
-        sizes = (config.stride * len(config.inputs), *[config.width] * config.depth)
+        self.config, self.stride, domain = config, config.stride, config.output
+        first = domain.categories or config.stride * config.element_channels
+        sizes = (first, *[config.width] * config.depth)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        if domain.categories:
+            self.layers[0] = nn.Embedding(config.stride * domain.categories, config.width)
+        self.places = max(1, domain.step // config.stride)
+        self.place = nn.Embedding(self.places, config.width) if self.places > 1 else None
 
-    def forward(self, pcm: Int16[Tensor, "batch samples"]) -> Float[Tensor, "time batch width"]:
-        x = compand(pcm, self.inputs, next(self.parameters()).dtype)
-        x = x.unflatten(1, (-1, self.stride)).flatten(2).transpose(0, 1)
-        for layer in self.layers:
-            x = F.relu(layer(x))
-        return x
+    def forward(self, x: Shaped[Tensor, "batch elements"], step: int = 0) -> Float[Tensor, "time batch width"]:
+        """The features of stacks.
+
+        Args:
+            x: whole stacks.
+            step: number of the first one.
+        """
+        first, *others = self.layers
+        if isinstance(first, nn.Embedding):
+            stacks = self.config.output.check(x).unflatten(1, (-1, self.stride)).transpose(0, 1)
+            places = torch.arange(self.stride, device=x.device) * self.config.output.categories
+            y = first(stacks + places).sum(2)
+        else:
+            y = self.config.element_features(x, next(self.parameters()).dtype)
+            y = first(y.unflatten(1, (-1, self.stride)).flatten(2).transpose(0, 1))
+        if self.place is not None:
+            y = y + self.place(torch.arange(step, step + len(y), device=x.device) % self.places).unsqueeze(1)
+        y = F.relu(y)
+        for layer in others:
+            y = F.relu(layer(y))
+        return y
+
+    def of_drawn(self, drawn: Tensor, step: int) -> Float[Tensor, "1 batch width"]:
+        """The features of a stack that has been drawn, on the device of the weights."""
+        device = next(self.parameters()).device
+        features: Tensor = self(self.config.output.quantise(drawn).to(device), step)
+        return features
 
 
 class StackDecoder(nn.Module):
-    """A perceptron from features to the output parameters of a stack, and to the auxiliary waveform.
+    """A perceptron from features to the distributions of a stack's elements, and to the auxiliary waveform.
 
     Args:
         features: size of the input.
@@ -78,25 +117,25 @@ class StackDecoder(nn.Module):
 
     def __init__(self, features: int, latent: int, config: StackedConfig) -> None:
         super().__init__()
-        self.config = config.output
+        self.domain = config.output
         sizes = (features, *[config.width] * config.depth)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.head = output_head(config.width, config.stride, config.output)
-        self.aux_features = nn.Linear(config.width, config.stride) if latent else None
-        self.aux_latent = nn.Linear(latent, config.stride) if latent else None
+        self.head = step_head(config.width, config)
+        auxiliary = latent > 0 and isinstance(config.output, Waveform)
+        self.aux_features = nn.Linear(config.width, config.stride) if auxiliary else None
+        self.aux_latent = nn.Linear(latent, config.stride) if auxiliary else None
 
     def forward(
         self, features: Float[Tensor, "time batch features"], z: Float[Tensor, "time batch latent"] | None = None
-    ) -> tuple[Output, Float[Tensor, "batch samples"] | None]:
+    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         y = features.transpose(0, 1)
         for layer in self.layers:
             y = F.relu(layer(y))
-        batch = y.shape[0]
-        output = Output(self.config, self.head(y).reshape(batch, -1, self.config.size))
+        output = distributions(self.head, y, self.domain)
         if self.aux_features is None or self.aux_latent is None or z is None:
             return output, None
         waveform = self.aux_features(y) + self.aux_latent(z.transpose(0, 1))
-        return output, waveform.reshape(batch, -1)
+        return output, waveform.reshape(len(y), -1)
 
 
 def shifted(x: Float[Tensor, "time rows channel"], steps: int = 1) -> Float[Tensor, "time rows channel"]:

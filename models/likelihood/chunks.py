@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from lvm_probe.models.likelihood.output_distribution import Output
+from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.trajectory import Trajectory
 
@@ -33,15 +33,15 @@ class Chunk:
         output: its distributions.
     """
 
-    pcm: Int16[Tensor, "batch samples"]
+    pcm: Shaped[Tensor, "batch samples"]
     lengths: Int[Tensor, " batch"]
     layers: tuple[Trajectory, ...]
-    output: Output
+    output: Distributions
 
 
 def chunks(
     model: SpeechModel,
-    pcm: Int16[Tensor, "batch samples"],
+    pcm: Shaped[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     noise: Sequence[Float[Tensor, "_time batch _latent"]],
     size: int,
@@ -113,7 +113,7 @@ def _decode(
         return tuple(layer.steps((a - origin) // s, (b - origin) // s) for layer, s in spans)
 
     output, _ = model.decode(encoded, steps(first, last), (lengths - first).clamp(0, last - first))
-    output = Output(output.config, output.parameters[:, start - first : stop - first])
+    output = output.elements(start - first, stop - first)
     return Chunk(pcm[:, start:stop], (lengths - start).clamp(0, stop - start), steps(start, stop), output)
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import Recording, batches_by_length, collate, sample_mask, step_counts, step_mask
+from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood.chunks import MOST_SAMPLES, chunks
-from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import ForwardPass, SpeechModel
 from lvm_probe.models.noise import batch_noise
 from lvm_probe.models.trajectory import Trajectory
@@ -56,6 +57,8 @@ class Evaluation:
         kl: for each layer, lowest first, the KL divergence of each dimension.
         steps: for each layer, its time steps.
         density: whether the likelihood is a density, whose bits per frame are no code length.
+        domain: of the data.
+        step: elements of a step of the data, or of the model where data have no steps, as waveforms.
     """
 
     samples: int
@@ -65,6 +68,8 @@ class Evaluation:
     kl: tuple[Float[np.ndarray, " _latent"], ...]
     steps: tuple[int, ...]
     density: bool = False
+    domain: str = "waveform"
+    step: int = 1
 
     @property
     def elbo(self) -> float:
@@ -85,6 +90,11 @@ class Evaluation:
     def nats_per_utterance(self) -> float:
         """The mean ELBO of an utterance, the unit of Havtorn et al.'s (2022) table 4."""
         return self.elbo / self.utterances
+
+    @property
+    def nats_per_step(self) -> float:
+        """The mean ELBO of a step, higher is better: of a moment of a piano roll, a point of a drawing, a token."""
+        return self.elbo * self.step / self.samples
 
     @property
     def kl_bits_per_frame(self) -> dict[str, float]:
@@ -121,22 +131,22 @@ def layer_kl(
 
 
 def log_likelihood(
-    output: Output, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    output: Distributions, pcm: Shaped[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
     """log p(x | z) by the paper's likelihood, in nats per utterance."""
-    return (output.log_prob(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
+    return (output.given(pcm).log_prob(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
 
 
 def code_length(
-    output: Output, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    output: Distributions, pcm: Shaped[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
     """log p of the 16-bit PCM values given z, in nats per utterance."""
-    return (output.log_mass(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
+    return (output.given(pcm).log_mass(pcm) * sample_mask(lengths, pcm.shape[1])).sum(1)
 
 
 def elbo(
     model: SpeechModel,
-    pcm: Int16[Tensor, "batch samples"],
+    pcm: Shaped[Tensor, "batch samples"],
     lengths: Int[Tensor, " batch"],
     noise: Sequence[Float[Tensor, "_time batch _latent"]],
 ) -> Elbo:
@@ -191,16 +201,18 @@ def evaluate(
     """
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
+    recordings = model.config.output.seen(recordings)
     device = model.parameter.device
     samples, likelihoods = 0, np.zeros(2)
     kl = [np.zeros(z) for z in model.latents]
     counts = [0] * len(model.latents)
     for batch in batches_by_length(recordings, most_samples):
-        pcm, lengths = collate(batch)
+        pcm, lengths = collate(batch, model.config.output)
         noise = batch_noise(model, batch, pcm.shape[1], seed)
         pcm, lengths = model.pad(pcm).to(device), lengths.to(device)
         for piece in chunks(model, pcm, lengths, noise, most_samples):
-            sums = [f(piece.output, piece.pcm, piece.lengths).double().sum() for f in (log_likelihood, code_length)]
+            output = piece.output.given(piece.pcm)
+            sums = [f(output, piece.pcm, piece.lengths).double().sum() for f in (log_likelihood, code_length)]
             parts = [k.double().sum((0, 1)) for k in layer_kl(piece.layers, model.strides, piece.lengths)]
             if not all(bool(x.isfinite().all()) for x in (*sums, *parts)):
                 names = ", ".join(r.name for r in batch[:3])
@@ -212,5 +224,7 @@ def evaluate(
             samples += int(piece.lengths.sum())
             progress(int(piece.lengths.sum()))
     paper, coded = map(float, likelihoods)
-    density = model.config.output.is_density()
-    return Evaluation(samples, len(recordings), paper, coded, tuple(kl), tuple(counts), density)
+    domain = model.config.output
+    step = model.stride if isinstance(domain, Waveform) else domain.step
+    counted = (tuple(kl), tuple(counts), domain.is_density(), domain.name, step)
+    return Evaluation(samples, len(recordings), paper, coded, *counted)

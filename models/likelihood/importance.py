@@ -101,6 +101,7 @@ def importance_bound(
     if draws < 1:
         raise InputError(f"{draws} Monte Carlo draws: give 1 or more")
     draws = 1 if model.deterministic else draws
+    recordings = model.config.output.seen(recordings)
     sums, effective = torch.zeros(4, dtype=torch.float64), 0.0
     for recording in recordings:
         weights = log_weights(model, recording, draws, seed=seed, most_samples=most_samples)
@@ -122,7 +123,7 @@ def log_weights(
     model: SpeechModel, recording: Recording, draws: int, *, seed: int = 0, most_samples: int = MOST_SAMPLES
 ) -> Float64[Tensor, "2 draws"]:
     """log p(x, z_k) / q(z_k | x) in nats of every draw k, for the paper's likelihood and for the code length."""
-    pcm, lengths = collate([recording])
+    pcm, lengths = collate([recording], model.config.output)
     pcm = model.pad(pcm)
     rows = max(1, min(draws, most_samples // pcm.shape[1]))
     device = model.parameter.device
@@ -138,7 +139,7 @@ def log_weights(
 
 def _log_weights(model: SpeechModel, chunk: Chunk) -> Float64[Tensor, "2 rows"]:
     """A chunk's part of the log weights, summed in double precision over the steps that touch its audio."""
-    output = chunk.output
+    output = chunk.output.given(chunk.pcm)
     ratio = torch.zeros(len(chunk.lengths), dtype=torch.float64, device=chunk.pcm.device)
     for layer, stride in zip(chunk.layers, model.strides, strict=True):
         ratio += (layer.log_ratio() * step_mask(chunk.lengths, stride, len(layer.z))).sum((0, 2))

@@ -31,7 +31,8 @@ def reconstruct(
     lengths = torch.tensor([len(pcm)])
     padded = model.pad(pcm.unsqueeze(0)).to(device)
     noise = [n.to(device) for n in model.noise(len(pcm), 1, generator)]
-    outputs = [chunk.output for chunk in chunks(model, padded, lengths.to(device), noise, MOST_SAMPLES)]
-    expectation = torch.cat([output.centre().cpu() for output in outputs], 1)
-    drawn = torch.cat([output.sample(generator) for output in outputs], 1)
+    parts = list(chunks(model, padded, lengths.to(device), noise, MOST_SAMPLES))
+    outputs = [part.output.given(part.pcm) for part in parts]
+    expectation = torch.cat([model.config.output.centre(output.parameters).cpu() for output in outputs], 1)
+    drawn = torch.cat([part.output.sample(generator) for part in parts], 1)
     return expectation[0, : len(pcm)], drawn[0, : len(pcm)]

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, Evaluation
+from lvm_probe.models.domains.domain import Domain
+from lvm_probe.models.domains.tokens import Characters, Words
+from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.likelihood.elbo import ACTIVE_NATS, NATS_PER_BIT, Evaluation
 
 
 def summary(evaluation: Evaluation) -> str:
-    """Bits per frame, the KL and active units of each layer, and the PCM code length, on one line."""
+    """The likelihood, the KL and active units of each layer, on one line.
+
+    Of waveforms in bits per frame, with the PCM code length; of other data in nats per step; text has a perplexity.
+    """
     layers = [
         f"{layer} {kl:.4f} with {evaluation.active_units[layer]} of {len(dimensions)} active"
         for (layer, kl), dimensions in zip(evaluation.kl_bits_per_frame.items(), evaluation.kl, strict=True)
     ]
     kl = f" (KL {', '.join(layers)})" if layers else ""
+    if evaluation.domain in (Words.name, Characters.name):
+        nats, bits = -evaluation.nats_per_step, evaluation.bits_per_frame
+        return f"{nats:.3f} nats and {bits:.3f} bits per token, perplexity {math.exp(min(nats, 700)):.2f}{kl}"
+    if evaluation.domain != Waveform.name:
+        return f"{evaluation.nats_per_step:.3f} nats per step{kl}"
     return f"{evaluation.bits_per_frame:.3f} bits per frame{kl}, PCM code length {evaluation.pcm_bits_per_frame:.3f}"
+
+
+def bits_text(domain: Domain, bits: float, digits: int = 3) -> str:
+    """Bits per element in the unit of the domain: of waveforms bits per frame, of other data nats per step.
+
+    Example:
+        >>> from lvm_probe.models.domains.waveform import Waveform
+        >>> bits_text(Waveform(), 12.0684)
+        '12.068 bits per frame'
+    """
+    if isinstance(domain, Waveform):
+        return f"{bits:.{digits}f} bits per frame"
+    return f"{-bits * NATS_PER_BIT * domain.step:.{digits}f} nats per step"
 
 
 def collapse_warnings(active_units: Mapping[str, int], latents: Sequence[int]) -> list[str]:

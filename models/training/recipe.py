@@ -23,6 +23,7 @@ class Recipe:
         learning_rate: the highest.
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
+        decay: factor on the learning rate every 1,000 updates, by powers in between (Aksan and Hilliges 2019: 0.94).
         betas: of Adam.
         clip: the largest norm of the gradient; 0 for none.
         ema: decay of the moving average of the weights, which is what is validated and saved; 0 for none.
@@ -50,6 +51,7 @@ class Recipe:
     quieter: float = 0.0
     warm_up: int = 0
     cosine: bool = False
+    decay: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
     ema: float = 0.0
@@ -63,6 +65,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.updates, self.batch, self.validate_every) < 1 or self.segment < 0 or self.learning_rate <= 0:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"the learning rate decays by a factor above 0 and up to 1; got {self}")
         if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):
             raise InputError(f"quieter lies between 0 and 96 dB, and applies to segments only; got {self}")
 
@@ -128,6 +132,22 @@ CONTINUE = replace(
 )
 """A recipe for weights that are trained already: no ramps, which would make them forget their latents."""
 
+SEQUENCES = Recipe(
+    updates=4_000,
+    batch=16,
+    segment=128,
+    learning_rate=1e-3,
+    warm_up=100,
+    cosine=True,
+    clip=1.0,
+    ema=0.998,
+    beta=(0.2, 1.0, 0.5),
+    free_nats=(0.0, 0.0, 1.0),
+    validate_every=200,
+)
+"""For other data than speech, after Dai et al. (2019, appendix D): Adam at 0.001 that falls as a cosine, and a weight
+of the KL divergence that rises from 0.2. Its segment is in steps of the domain."""
+
 PAPER = Recipe(
     updates=600_000,
     batch=4,
@@ -143,5 +163,5 @@ PAPER = Recipe(
 TINY = replace(SMALL, updates=40, batch=2, segment=4_096, warm_up=5, validate_every=20)
 """For tests: seconds."""
 
-RECIPES = {"cpu": SMALL, "gpu": GPU, "continue": CONTINUE, "paper": PAPER, "tiny": TINY}
+RECIPES = {"cpu": SMALL, "gpu": GPU, "continue": CONTINUE, "sequences": SEQUENCES, "paper": PAPER, "tiny": TINY}
 """By their names on the command line."""

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int, Int16, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int16, Int64, Shaped
 from torch import Tensor
 
 from lvm_probe.models.batches import Recording, collate
-from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
+from lvm_probe.models.domains.domain import Domain
+from lvm_probe.models.io.pcm import FULL_SCALE
 from lvm_probe.models.training.recipe import Recipe
 
 
@@ -37,6 +38,7 @@ def draw_segments(
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
+    step: int = 1,
 ) -> Segments:
     """Segments from uniformly random positions in all the audio.
 
@@ -46,6 +48,7 @@ def draw_segments(
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; equally without.
+        step: elements that belong together; segments begin and end with a step.
 
     Example:
         >>> from lvm_probe.models.training.recipe import SMALL
@@ -55,8 +58,8 @@ def draw_segments(
     random = np.random.default_rng((seed, update))
     shares = sizes if weights is None else sizes * weights
     chosen = random.choice(len(sizes), recipe.batch, p=shares / shares.sum())
-    lengths = np.minimum(sizes[chosen], recipe.segment)
-    starts = random.integers(sizes[chosen] - lengths + 1)
+    lengths = np.minimum(sizes[chosen], max(1, recipe.segment // step) * step)
+    starts = random.integers((sizes[chosen] - lengths) // step + 1) * step
     decibels = random.uniform(0, recipe.quieter, recipe.batch)
     return Segments(chosen, starts, lengths, (10 ** (-decibels / 20)).astype(np.float32))
 
@@ -69,22 +72,24 @@ def with_gain(pcm: Int16[Tensor, "rows samples"], gains: Float[Tensor, " rows"])
 
 def training_batch(
     recordings: Sequence[Recording],
+    domain: Domain,
     recipe: Recipe,
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
-) -> tuple[Int16[Tensor, "batch samples"], Int[Tensor, " batch"], list[str]]:
+) -> tuple[Shaped[Tensor, "batch elements"], Int[Tensor, " batch"], list[str]]:
     """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
 
     Args:
         recordings: to train on.
+        domain: what they are made of.
         recipe: its batch size, length of segments and how much quieter they get.
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; only of segments.
 
     Returns:
-        Zero-padded 16-bit PCM, the length of each row in audio samples, and the names of the recordings.
+        Zero-padded elements, such as 16-bit PCM, the length of each row in elements, and the names of the recordings.
     """
     sizes = np.array([r.samples for r in recordings])
     if recipe.segment == 0:
@@ -92,10 +97,11 @@ def training_batch(
         order = np.argsort(sizes * random.uniform(0.9, 1.1, len(sizes)))
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
-        return *collate(chosen), [r.name for r in chosen]
-    drawn = draw_segments(sizes, recipe, seed, update, weights)
-    pcm = torch.zeros(recipe.batch, recipe.segment, dtype=torch.int16)
-    for row, i, start, length in zip(pcm, *drawn[:3], strict=True):
-        row[:length] = torch.from_numpy(check_pcm(recordings[i].read(int(start), int(start + length))))
-    names = [recordings[i].name for i in drawn.recordings]
-    return with_gain(pcm, torch.from_numpy(drawn.gains)), torch.from_numpy(drawn.lengths), names
+        return *collate(chosen, domain), [r.name for r in chosen]
+    drawn = draw_segments(sizes, recipe, seed, update, weights, domain.step)
+    elements = torch.zeros(recipe.batch, max(1, recipe.segment // domain.step) * domain.step, dtype=domain.dtype)
+    for row, i, start, length in zip(elements, *drawn[:3], strict=True):
+        row[:length] = torch.from_numpy(domain.check(recordings[i].read(int(start), int(start + length))))
+    if recipe.quieter:
+        elements = with_gain(elements, torch.from_numpy(drawn.gains))
+    return elements, torch.from_numpy(drawn.lengths), [recordings[i].name for i in drawn.recordings]

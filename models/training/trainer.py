@@ -15,23 +15,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int, Int16
+from jaxtyping import Float64, Int, Shaped
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.batches import Recording, pcm_histogram
+from lvm_probe.models.batches import Recording
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
-from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import utterance_generator
 from lvm_probe.models.training.csv_log import CsvLog
@@ -65,30 +63,6 @@ class Progress:
     updates: int
     bits_per_frame: float
     validation: Evaluation | None = None
-
-
-def normalised_output(config: OutputConfig, recordings: Sequence[Recording]) -> OutputConfig:
-    """The output normalised by the mean and standard deviation of the training audio, on the axis of its target.
-
-    A discretized mixture of logistics is defined on [-1, 1] and stays as it is.
-
-    Args:
-        config: of the output.
-        recordings: to train on, read whole.
-
-    Raises:
-        InputError: if the audio is constant.
-    """
-    if config.likelihood == "dmol":
-        return config
-    counts = pcm_histogram(recordings)
-    values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
-    y = (mulaw.encode(values) if config.target == "mulaw" else values).numpy()
-    mean = float(counts @ y / counts.sum())
-    std = math.sqrt(float(counts @ (y - mean) ** 2 / counts.sum()))
-    if std == 0:
-        raise InputError("the training audio is constant: there is nothing to normalise a Gaussian output by")
-    return replace(config, shift=mean, scale=std)
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -169,7 +143,7 @@ class Trainer:
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision
-        self.train, self.validation = train, validation
+        self.train, self.validation = model.config.output.seen(train), validation
         self.provenance = dict(provenance or {})
         self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.average = copy.deepcopy(model)
@@ -189,8 +163,10 @@ class Trainer:
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
         # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
-        whole = cuda and recipe.segment > 0 and self.group.size == 1
-        self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed, self.weights) if whole else None
+        whole = cuda and recipe.segment > 0 and self.group.size == 1 and model.config.output.name == "waveform"
+        self._graphed = (
+            GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
+        )
 
     def step(self) -> float:
         """Make one update.
@@ -212,7 +188,9 @@ class Trainer:
             found, samples, chosen = self._graphed(self.update, schedule)
             names = [self.train[i].name for i in chosen]
         else:
-            pcm, lengths, names = training_batch(self.train, self.recipe, self.seed, self.update, self.weights)
+            pcm, lengths, names = training_batch(
+                self.train, self.model.config.output, self.recipe, self.seed, self.update, self.weights
+            )
             samples = int(lengths.sum())
             generator = utterance_generator(self.seed, f"update {self.update}")
             noise = self.model.noise(pcm.shape[1], len(pcm), generator)
@@ -236,7 +214,7 @@ class Trainer:
 
     def _descend(
         self,
-        pcm: Int16[Tensor, "rows samples"],
+        pcm: Shaped[Tensor, "rows samples"],
         lengths: Int[Tensor, " rows"],
         noise: Sequence[Tensor],
         schedule: Schedule,
@@ -263,7 +241,7 @@ class Trainer:
 
     def _whole_update(
         self,
-        pcm: Int16[Tensor, "rows samples"],
+        pcm: Shaped[Tensor, "rows samples"],
         lengths: Int[Tensor, " rows"],
         noise: Sequence[Tensor],
         schedule: Schedule,

@@ -22,7 +22,7 @@ from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.features import extraction, token_table
 from tests.app.conftest import TINY, Probe, Refusal, quietly
-from tests.probing import miniature
+from tests.probing import miniature, sequence_miniatures
 
 RESULT = {
     "feature", "target", "protocol", "speaker", "k", "n", "n_classes", "accuracy", "balanced_accuracy",
@@ -72,6 +72,24 @@ def test_corpus(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
     assert document["seconds"] > 0
     quietly("corpus", CORPUS)
     assert "10 (5 F, 5 M" in capsys.readouterr().out
+
+
+def test_corpus_of_sequences(
+    probe: Probe, refused: Refusal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs, text = sequence_miniatures.mat(tmp_path), sequence_miniatures.lines(tmp_path)
+    document = probe("corpus", songs)
+    assert (document["domain"], document["step"]) == ("pianoroll", 88)
+    assert document["splits"]["train"] == {"sequences": 2, "steps": 5, "shortest": 2, "longest": 3}
+    assert document["notes_per_step"] == 11 / 9
+    assert probe("corpus", text, "--domain", "words")["vocabulary"] == 10
+    quietly("corpus", sequence_miniatures.sketches(tmp_path))
+    assert "dx -0.2 ± 3.19, dy 2.2 ± 2.48" in capsys.readouterr().out
+    quietly("corpus", text, "--domain", "characters")
+    assert re.search("vocabulary  [0-9]+: <unk> <eos> .*space", capsys.readouterr().out)
+    assert "choose with --domain" in refused("corpus", text)
+    assert "--strict: " in refused("corpus", songs, "--strict")
+    assert "--domain words: " in refused("corpus", CORPUS, "--domain", "words")
 
 
 # From training to a result
@@ -422,7 +440,7 @@ def test_bad_extractions(tiny: Path, small: Path, latents: Path, refused: Refusa
 def test_no_corpus(tiny: Path, refused: Refusal, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "notes.txt").touch()
+    (tmp_path / "text" / "notes.md").touch()
     for name, says in (
         ("missing", "no such folder"), ("empty", "the folder is empty"), ("text", "1 files but no audio"),
     ):  # fmt: skip

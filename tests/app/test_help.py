@@ -10,6 +10,7 @@ from lvm_probe.app.cli import COMMANDS, main, make_parser
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
+from tests.probing import sequence_miniatures
 
 NAMES = (
     "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
@@ -91,6 +92,8 @@ def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     shutil.copytree(CORPUS, tmp_path / "TIMIT", ignore=all_but_two_sentences)
     shutil.copy(tiny, tmp_path / "cwvae-small")  # a file comes before a shipped name
+    sequence_miniatures.mat(tmp_path).rename(tmp_path / "Nottingham.mat")
+    sequence_miniatures.novel(tmp_path)
     monkeypatch.chdir(tmp_path)
     quietly("export", "--frames", "frames/timit", "--ckpt", "cwvae-small", "--corpus", "TIMIT", "--samples", "1")
     for name in (name for name in BY_NAME if name not in ("explore", "demo")):

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.domains.domain import Domain
+from lvm_probe.models.domains.pianoroll import PianoRoll
+from lvm_probe.models.domains.strokes import Strokes
+from lvm_probe.models.domains.tokens import Characters, Words
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.model import ModelConfig, SpeechModel
 from lvm_probe.models.registry import family
 
-OUTPUT = OutputConfig(components=3)
+OUTPUT = Waveform(components=3)
 SHAPES = {1: ((6,), (64,)), 2: ((6, 4), (64, 512)), 3: ((6, 4, 3), (16, 64, 256))}
 """Latent sizes and strides of a CW-VAE by number of layers."""
 
@@ -55,6 +59,8 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-3": lambda: cwvae(3),
     "vrnn": vrnn,
     "vrnn-product": lambda: vrnn(posterior="product"),
+    "vrnn-no-output-state": lambda: vrnn(output_sees_state=False),
+    "vrnn-no-state-data": lambda: vrnn(output_sees_state=False, state_sees_data=False),
     "srnn": srnn,
     "srnn-filtering": lambda: srnn(smoothing=False),
     "srnn-residual": lambda: srnn(posterior="residual"),
@@ -74,6 +80,51 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "dmol": lambda: family("dmol").Config(),
 }
 """Everything that the contract of models is tested on, by a name that begins with the family's. A model is one line."""
+
+
+DOMAINS: dict[str, Domain] = {
+    "waveform": OUTPUT,
+    "strokes": Strokes(components=3, scale=2.0),
+    "pianoroll": PianoRoll(),
+    "words": Words(("<eos>", "<unk>", "a", "dog", "barks")),
+    "characters": Characters(tuple("ab c")),
+}
+"""Every domain."""
+
+
+@dataclass(frozen=True)
+class Elements:
+    """A sequence in memory, of any domain."""
+
+    name: str
+    elements: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        return len(self.elements)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        assert 0 <= start < stop <= len(self.elements)
+        return self.elements[start:stop]
+
+
+def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
+    """Random elements, in whole steps."""
+    rng = np.random.default_rng((seed, elements))
+    match domain.name:
+        case "strokes":
+            x = np.column_stack((rng.random(elements // 3) < 0.2, rng.normal(size=(elements // 3, 2)) * 2)).ravel()
+        case "pianoroll":
+            x = rng.random(elements) < 0.2
+        case "words" | "characters":
+            x = rng.integers(domain.size, size=elements)
+        case _:
+            x = take("sequence", elements, seed).pcm
+    return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
+
+
+ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet")
+"""Families that combine with every domain and within-step factorisation."""
 
 
 def config(name: str) -> ModelConfig:

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint, shipped_checkpoints
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.vrnn import VRNN
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.registry import FAMILIES, config_to_dict
 from tests.models import miniature
 
@@ -66,7 +66,7 @@ def test_another_familys_file_loads_as_that_family(tmp_path, name) -> None:
 
 
 def test_the_normalisation_comes_back_and_stands_under_preprocessing(tmp_path) -> None:
-    output = OutputConfig(likelihood="gaussian", components=2, target="linear", min_std=0.02, shift=0.125, scale=0.1)
+    output = Waveform(likelihood="gaussian", components=2, target="linear", min_std=0.02, shift=0.125, scale=0.1)
     model = VRNN.seeded(miniature.vrnn(output=output), 0)
     checkpoint.save(tmp_path / "m.safetensors", model, {})
     assert checkpoint.load(tmp_path / "m.safetensors").model.config.output == output

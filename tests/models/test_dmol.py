@@ -9,10 +9,10 @@ from scipy.stats import logistic
 from lvm_probe import InputError
 from lvm_probe.models.batches import pcm_histogram
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig, fit, fit_histogram
 from lvm_probe.models.likelihood.elbo import evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.recordings import load_recordings
 from tests import reference_models as reference
@@ -20,7 +20,7 @@ from tests.models.miniature import Take, take
 
 
 def config(components: int = 2, target: str = "mulaw") -> UnconditionalConfig:
-    return UnconditionalConfig(output=OutputConfig(components=components, target=target))
+    return UnconditionalConfig(output=Waveform(components=components, target=target))
 
 
 def with_parameters(parameters: list[float], of: UnconditionalConfig | None = None) -> Unconditional:
@@ -179,7 +179,7 @@ def test_nothing_to_fit_and_gaussians_are_refused() -> None:
     with pytest.raises(InputError, match="no samples to fit"):
         fit(config(), [])
     with pytest.raises(InputError, match="mixture of logistics"):
-        UnconditionalConfig(output=OutputConfig(likelihood="gaussian"))
+        UnconditionalConfig(output=Waveform(likelihood="gaussian"))
 
 
 def test_the_optimum_on_timit(timit_sample) -> None:

@@ -8,10 +8,10 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import batches_by_length, collate, sample_mask, step_counts, step_mask
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.vrnn import VRNN
 from lvm_probe.models.layers.blocks import mask
 from lvm_probe.models.likelihood.elbo import Evaluation, elbo, evaluate
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.noise import batch_noise, utterance_seed
 from tests import reference_models as reference
 from tests.models import miniature
@@ -82,7 +82,7 @@ def test_evaluation_is_equation_11_over_unequal_recordings(layers) -> None:
     kl_of_each = [[0.0] * z for z in model.latents]
     double = miniature.model(f"cwvae-{layers}").double()
     for one in recordings:
-        pcm, lengths = collate([one])
+        pcm, lengths = collate([one], Waveform())
         noise = [n.double() for n in batch_noise(model, [one], one.samples, 3)]
         reconstruction, kl = slow_parts(double, pcm, lengths, noise, reference.uniform_bin)
         coded, _ = slow_parts(double, pcm, lengths, noise, reference.pcm_bin)
@@ -144,14 +144,14 @@ def test_a_layer_that_is_not_inferred_has_collapsed() -> None:
 
 @torch.no_grad()
 def test_gaussians_are_densities_and_their_code_length_is_one_all_the_same() -> None:
-    output = OutputConfig(likelihood="gaussian", components=2, target="linear", min_std=0.05, shift=0.01, scale=0.2)
+    output = Waveform(likelihood="gaussian", components=2, target="linear", min_std=0.05, shift=0.01, scale=0.2)
     model = VRNN.seeded(miniature.vrnn(output=output), 0)
     takes = [miniature.take("a", 60), miniature.take("b", 33)]
     ours = evaluate(model, takes)
     assert ours.density
     density, mass = 0.0, 0.0
     for one in takes:
-        pcm, lengths = collate([one])
+        pcm, lengths = collate([one], Waveform())
         passed = model(model.pad(pcm), lengths, batch_noise(model, [one], one.samples, 0))
         for t, value in enumerate(one.pcm.tolist()):
             own = passed.output.parameters[0, t].double().tolist()
@@ -211,7 +211,7 @@ def test_an_utterances_noise_is_its_own() -> None:
 
 def test_collate_pads_behind() -> None:
     a, b = miniature.take("a", 90), miniature.take("b", 200)
-    pcm, lengths = collate([a, b])
+    pcm, lengths = collate([a, b], Waveform())
     assert lengths.tolist() == [90, 200]
     assert pcm.shape == (2, 200)
     assert pcm[0, :90].tolist() == a.pcm.tolist()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.domains.domain import Output
 from lvm_probe.models.likelihood.chunks import chunks
 from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.training.loss import schedule_at, training_loss
 from lvm_probe.models.training.recipe import TINY
@@ -59,7 +59,7 @@ def test_shapes_and_strides_are_exact(name, samples) -> None:
     padded = -(-samples // model.coarsest_stride) * model.coarsest_stride
     assert model.pad(pcm).shape == (2, padded)
     assert all(padded % len(e) == 0 and e.shape[1] == 2 for e in encoded)
-    assert passed.output.config == model.config.output
+    assert passed.output.domain == model.config.output
     assert passed.output.parameters.shape == (2, padded, model.config.output.size)
     assert len(passed.layers) == len(model.latents) == len(model.strides)
     for layer, stride, latent in zip(passed.layers, model.strides, model.latents, strict=True):

@@ -10,11 +10,12 @@ from scipy.stats import multivariate_normal
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import collate
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.dmol import Unconditional, UnconditionalConfig
 from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.likelihood.importance import importance_bound, log_weights
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import path_noise
 from lvm_probe.models.trajectory import Trajectory
@@ -31,7 +32,7 @@ def log_normal(x: float, mean: float, std: float) -> float:
 
 def slow_log_weight(model, recording, path: int, seed: int, bins) -> float:
     """One path on its own, by loops over samples, steps and dimensions."""
-    pcm, lengths = collate([recording])
+    pcm, lengths = collate([recording], Waveform())
     noise = path_noise(model, recording.name, recording.samples, range(path, path + 1), seed)
     passed = model(model.pad(pcm), lengths, noise)
     total = 0.0
@@ -104,7 +105,7 @@ def test_one_draw_is_the_elbo_in_expectation(name) -> None:
     model, paths = miniature.model(name).double(), 500
     recording = take("a", 150)
     weights = log_weights(model, recording, paths, seed=0)[0]
-    pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording]))
+    pcm, lengths = (x.expand(paths, *x.shape[1:]) for x in collate([recording], Waveform()))
     closed = elbo(model, pcm, lengths, path_noise(model, recording.name, recording.samples, range(paths), 0))
     gaps = weights - (closed.reconstruction - sum(closed.kl))
     assert gaps.std() > 0.01  # the ratio is a sampled one
@@ -126,7 +127,7 @@ class Chain(SpeechModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config = SimpleNamespace(output=OutputConfig("gaussian", 1, "linear", 0.01))
+        self.config = SimpleNamespace(output=Waveform("gaussian", 1, "linear", 0.01))
         self.stride, self.strides, self.latents = 4, (4, 8), (1, 1)
         self.encode_reach, self.decode_reach = (0, 0), (0, 0)
         self.nothing = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.lstm import LSTM, LSTMConfig
 from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.registry import config_from_dict, config_to_dict
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
@@ -18,7 +19,7 @@ STRIDE = 16
 
 
 def config(**changes: object) -> LSTMConfig:
-    shape = {"stride": STRIDE, "width": 7, "depth": 2, "hidden": 5, "output": OutputConfig(components=3)}
+    shape = {"stride": STRIDE, "width": 7, "depth": 2, "hidden": 5, "output": Waveform(components=3)}
     return LSTMConfig(**(shape | changes))
 
 

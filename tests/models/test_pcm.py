@@ -18,7 +18,8 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.models.batches import collate, pcm_histogram
 from lvm_probe.models.likelihood import elbo
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.registry import FAMILIES, preset
 
 class FloatRecording:
@@ -27,9 +28,9 @@ class FloatRecording:
         return np.zeros(stop - start, np.float32)
 
 wave, lengths = torch.zeros(1, 8192), torch.tensor([8192])
-output = Output(OutputConfig(components=1), torch.zeros(1, 8192, 2))
+output = Output(Waveform(components=1), torch.zeros(1, 8192, 2))
 models = {name: family.seeded(preset(name, "tiny").config, 0) for name, family in FAMILIES.items()}
-calls = [("collate", collate, [FloatRecording()]), ("histogram", pcm_histogram, [FloatRecording()])]
+calls = [("collate", collate, [FloatRecording()], Waveform()), ("histogram", pcm_histogram, [FloatRecording()])]
 calls += [("log_prob", output.log_prob, wave), ("log_mass", output.log_mass, wave)]
 for name, model in models.items():
     noise = model.noise(8192, 1, torch.Generator())

@@ -7,7 +7,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import shipped_checkpoints
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.registry import FAMILIES, config_from_dict, config_to_dict, family, override_config, preset
 from tests.models import miniature
 from tests.models.miniature import run_unchecked
@@ -27,7 +27,7 @@ def test_a_configuration_survives_json(family_name, name) -> None:
 @pytest.mark.parametrize("name", ["cwvae-2", "vrnn"])
 def test_an_output_survives_json_inside_its_configuration(name) -> None:
     config = miniature.config(name)
-    output = OutputConfig(likelihood="gaussian", components=2, target="linear", min_std=0.02, shift=0.1, scale=0.3)
+    output = Waveform(likelihood="gaussian", components=2, target="linear", min_std=0.02, shift=0.1, scale=0.3)
     config = replace(config, output=output)
     data = json.loads(json.dumps(config_to_dict(config)))
     assert data["output"]["likelihood"] == "gaussian"

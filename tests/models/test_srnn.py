@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.srnn import SRNN, SRNNConfig
 from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.likelihood.elbo import evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import config_from_dict, config_to_dict
 from lvm_probe.models.trajectory import Trajectory
@@ -36,7 +36,7 @@ def name(kind: dict[str, Any]) -> str:
 
 
 def config(**changes: Any) -> SRNNConfig:
-    shape = {"stride": STRIDE, "width": 12, "latent": LATENT, "hidden": HIDDEN, "output": OutputConfig(components=3)}
+    shape = {"stride": STRIDE, "width": 12, "latent": LATENT, "hidden": HIDDEN, "output": Waveform(components=3)}
     return SRNNConfig(**(shape | changes))
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.stcn import STCN, STCNConfig
 from lvm_probe.models.likelihood.elbo import elbo, evaluate, layer_kl
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.registry import config_from_dict, config_to_dict
 from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
@@ -23,7 +24,7 @@ VARIANTS = pytest.mark.parametrize("dense", [False, True], ids=["stcn", "dense"]
 
 def config(**changes: object) -> STCNConfig:
     shape = {"stride": STRIDE, "width": 9, "latents": LATENTS, "filters": 8, "blocks": 3, "output_blocks": 2}
-    return STCNConfig(**(shape | {"output": OutputConfig(components=3)} | changes))
+    return STCNConfig(**(shape | {"output": Waveform(components=3)} | changes))
 
 
 def make(**changes: object) -> STCN:

@@ -12,15 +12,15 @@ import torch
 
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood.elbo import evaluate
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
 from lvm_probe.models.training import trainer as trainer_module
 from lvm_probe.models.training.csv_log import LOG
 from lvm_probe.models.training.loss import learning_rate, ramp_value, schedule_at, training_loss
 from lvm_probe.models.training.recipe import TINY as SHIPPED_TINY
 from lvm_probe.models.training.recipe import Recipe
 from lvm_probe.models.training.segments import training_batch
-from lvm_probe.models.training.trainer import LAST, Progress, Trainer, normalised_output
+from lvm_probe.models.training.trainer import LAST, Progress, Trainer
 from tests import reference_models as reference
 from tests.models import miniature
 
@@ -121,11 +121,11 @@ def test_the_floor_stops_the_gradient_of_kl_below_it() -> None:
 
 
 def test_segments_are_a_function_of_seed_and_update() -> None:
-    first, again = (training_batch(TRAIN, TINY, 3, 5) for _ in range(2))
+    first, again = (training_batch(TRAIN, Waveform(), TINY, 3, 5) for _ in range(2))
     assert all(torch.equal(x, y) for x, y in zip(first[:2], again[:2], strict=True))
     assert first[2] == again[2]
-    assert not torch.equal(first[0], training_batch(TRAIN, TINY, 3, 6)[0])
-    assert not torch.equal(first[0], training_batch(TRAIN, TINY, 4, 5)[0])
+    assert not torch.equal(first[0], training_batch(TRAIN, Waveform(), TINY, 3, 6)[0])
+    assert not torch.equal(first[0], training_batch(TRAIN, Waveform(), TINY, 4, 5)[0])
 
 
 def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> None:
@@ -138,7 +138,7 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
     recipe = replace(TINY, segment=500, batch=4)
     counts, starts = [0, 0, 0], []
     for update in range(1000):
-        pcm, lengths, names = training_batch(takes, recipe, 0, update)
+        pcm, lengths, names = training_batch(takes, Waveform(), recipe, 0, update)
         assert pcm.shape == (4, 500)
         for row, length, name in zip(pcm.tolist(), lengths.tolist(), names, strict=True):
             which = row[0] // 10_000
@@ -160,7 +160,7 @@ def test_segments_are_uniform_over_audio_and_short_recordings_are_padded() -> No
 def test_weights_change_how_often_a_recording_is_drawn(tmp_path) -> None:
     takes = [miniature.take("a", 2000), miniature.take("b", 1000)]
     recipe, weights = replace(TINY, segment=500, batch=4), np.array([1.0, 6.0])
-    names = [name for update in range(500) for name in training_batch(takes, recipe, 0, update, weights)[2]]
+    names = [name for update in range(500) for name in training_batch(takes, Waveform(), recipe, 0, update, weights)[2]]
     # b has a third of the audio and six times the weight: 6 / 8 of the draws, within four standard errors
     assert abs(names.count("b") / 2000 - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 2000)
     whole = replace(TINY, segment=0)
@@ -169,7 +169,7 @@ def test_weights_change_how_often_a_recording_is_drawn(tmp_path) -> None:
 
 
 def test_a_segment_as_long_as_its_recording_is_the_recording() -> None:
-    pcm, lengths, names = training_batch([miniature.take("a", 1024)], TINY, 0, 0)
+    pcm, lengths, names = training_batch([miniature.take("a", 1024)], Waveform(), TINY, 0, 0)
     assert names == ["a", "a"]
     assert lengths.tolist() == [1024, 1024]
     assert pcm[0].tolist() == miniature.take("a", 1024).pcm.tolist()
@@ -179,7 +179,7 @@ def test_whole_recordings_come_in_batches_of_similar_length() -> None:
     takes = [miniature.take(f"r{i}", 100 * (i + 1)) for i in range(20)]
     recipe, seen, spreads = replace(TINY, segment=0, batch=4), set(), []
     for update in range(60):
-        pcm, lengths, names = training_batch(takes, recipe, 0, update)
+        pcm, lengths, names = training_batch(takes, Waveform(), recipe, 0, update)
         assert len(set(lengths.tolist())) == 4
         assert names == [f"r{length // 100 - 1}" for length in lengths.tolist()]
         assert pcm.shape == (4, int(lengths.max()))
@@ -189,7 +189,7 @@ def test_whole_recordings_come_in_batches_of_similar_length() -> None:
         assert pcm[0, : lengths[0]].tolist() == own.tolist()
     assert len(seen) == 20
     assert np.mean(spreads) < 700  # random fours of 100 to 2000 spread over 1260
-    assert training_batch(takes[:2], recipe, 0, 0)[0].shape[0] == 2
+    assert training_batch(takes[:2], Waveform(), recipe, 0, 0)[0].shape[0] == 2
 
 
 def trainer(out: Path, recipe: Recipe = TINY, seed: int = 0, layers: int = 2) -> Trainer:
@@ -404,8 +404,8 @@ def test_every_family_trains_and_resumes_after_an_interruption(tmp_path, name) -
 
 def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
     for target in ("mulaw", "linear"):
-        config = OutputConfig(likelihood="gaussian", target=target, components=1)
-        found = normalised_output(config, TRAIN)
+        config = Waveform(likelihood="gaussian", target=target, components=1)
+        found = config.normalised(TRAIN)
         values = [int(x) / 32_768 for take in TRAIN for x in take.pcm]
         values = [reference.mulaw(x) for x in values] if target == "mulaw" else values
         mean = math.fsum(values) / len(values)
@@ -413,9 +413,9 @@ def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
         variance = math.fsum((x - mean) ** 2 for x in values) / len(values)
         assert found.scale == pytest.approx(math.sqrt(variance), rel=1e-9)
         assert replace(found, shift=0.0, scale=1.0) == config
-    assert normalised_output(OutputConfig(), TRAIN) == OutputConfig()
+    assert Waveform().normalised(TRAIN) == Waveform()
     with pytest.raises(InputError, match="constant"):
-        normalised_output(config, [miniature.Take("silence", np.zeros(100, dtype=np.int16))])
+        config.normalised([miniature.Take("silence", np.zeros(100, dtype=np.int16))])
 
 
 def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:

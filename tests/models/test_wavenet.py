@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.domains.domain import Output
+from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.wavenet import WaveNet, WaveNetConfig
 from lvm_probe.models.layers.tcn import doubling_dilations
 from lvm_probe.models.likelihood.elbo import elbo, evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig
 from lvm_probe.models.registry import config_from_dict, config_to_dict
 from tests import reference_models as reference
 from tests.models.miniature import batch, take
@@ -26,7 +27,7 @@ EVERY = pytest.mark.parametrize("kind", KINDS, ids=["stacks", "stacks-linear", "
 
 
 def config(**changes: object) -> WaveNetConfig:
-    shape = {"width": 9, "depth": 2, "channels": 12, "cycles": 2, "layers": 3, "output": OutputConfig(components=3)}
+    shape = {"width": 9, "depth": 2, "channels": 12, "cycles": 2, "layers": 3, "output": Waveform(components=3)}
     return WaveNetConfig(**(shape | changes))
 
 

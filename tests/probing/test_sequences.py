@@ -32,7 +32,7 @@ def test_contract(miniature: Miniature, tmp_path: Path) -> None:
     assert is_sequences(path)
     corpus = open_sequences(path, miniature.domain)
     assert corpus.domain == miniature.domain
-    assert set(corpus.splits) in ({"train", "valid", "test"}, {"everything"})
+    assert set(corpus.splits) in ({"train", "valid", "test"}, {"train", "valid"}, {"everything"})
     recordings = [one for split in corpus.splits for one in corpus.recordings(split)]
     assert len({one.name for one in recordings}) == len(recordings)
     for recording in recordings:
@@ -182,8 +182,9 @@ def test_strokes_in_full(name: str, sizes: tuple[int, ...]) -> None:
     drawings = open_sequences(path)
     assert tuple(len(drawings.recordings(split)) for split in ("train", "valid", "test")) == sizes
     believed = np.load(path, allow_pickle=True, encoding="latin1")["test"]  # this file may be unpickled
-    for recording, points in zip(drawings.recordings("test"), believed, strict=True):
-        assert np.array_equal(recording.values.reshape(-1, 3), points[:, [2, 0, 1]])
+    for recording, rows in zip(drawings.recordings("test"), believed, strict=True):
+        start = np.argmin(rows[:, 2])  # the first position that is no dot
+        assert np.array_equal(recording.values.reshape(-1, 3), rows[start + 1 :, [2, 0, 1]])
 
 
 def test_novels_in_full() -> None:

@@ -36,7 +36,7 @@ def read_arrays(path: Path, wanted: Collection[str]) -> dict[str, Any]:
         wanted: names of arrays; others are not looked at, and those that it lacks are left out.
 
     Returns:
-        By name an array of numbers, or for an array of objects a (nested) list of numbers, strings and arrays.
+        By name an array of numbers or text, or for an array of objects a (nested) list of numbers, strings and arrays.
 
     Raises:
         InvalidFile: the archive is damaged, or one of these arrays holds anything else.
@@ -69,6 +69,6 @@ def _array(path: Path, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInf
             return loads(content)
         except RefusedPickle as error:
             raise InvalidFile(path, None, f"array {name}: refused, {error}; give a file of plain arrays") from error
-    if kind.kind not in "biuf" or kind.itemsize * math.prod(shape) != len(content):
-        raise InvalidFile(path, None, f"array {name} does not hold the numbers that it announces; restore the file")
+    if kind.kind not in "biufU" or kind.itemsize * math.prod(shape) != len(content):
+        raise InvalidFile(path, None, f"array {name} does not hold what it announces; restore the file")
     return np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C").copy()

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 FORMATS: dict[str, str] = {
     "pianoroll_mat": "piano rolls as .mat with traindata, validdata and testdata (Boulanger-Lewandowski et al.)",
+    "pianoroll_pickle": "piano rolls as .pickle of MIDI numbers (Boulanger-Lewandowski et al.)",
+    "midi": "piano rolls from MIDI files, a folder or one",
+    "deepwriting": "pen strokes as .npz of DeepWriting, a folder or one file",
     "stroke_npz": "pen strokes as .npz of sketch-rnn: train, valid and test",
-    "text": "text, as .txt: words or characters",
+    "iam_ondb": "pen strokes as XML of IAM-OnDB, in a folder",
+    "text": "text, as .txt or the Penn Treebank's folder: words or characters",
 }
 """Every format, named like the module of this folder that reads it, and what it is.
 

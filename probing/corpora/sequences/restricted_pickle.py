@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import re
+import struct
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,7 @@ _OPCODES = (
 )
 
 
+_DEEPEST = 8
 _NUMBER_TYPE = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
 
 
@@ -92,6 +94,26 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    """Stands in for `bytes`, by which Python 3 writes empty bytes in old protocols."""
+    if arguments:
+        raise RefusedPickle("bytes made of something else")
+    return b""
+
+
+def _from_buffer(buffer: Any, kind: Any, shape: Any, order: Any) -> _Array:
+    """Stands in for the function by which NumPy writes arrays in protocol 5."""
+    array = _Array()
+    array.__setstate__((1, shape, kind, order == "F", buffer))
+    return array
+
+
+def _load_bytes(unpickler: Any) -> None:
+    """A writable array's bytes in protocol 5; Python's own method reserves as much memory as the file asks for."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytes(unpickler.read(size)))
+
+
 def _numbers(kind: _Type, data: Any) -> np.ndarray:
     raw = data.encode("latin1") if isinstance(data, str) else data
     if not isinstance(raw, bytes):
@@ -103,17 +125,20 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Name(),
     ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _NAMES[_module, "_reconstruct"] = _reconstruct
-    _NAMES[_module, "scalar"] = _scalar
+for _core in ("numpy.core", "numpy._core"):
+    _NAMES[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
+    _NAMES[f"{_core}.multiarray", "scalar"] = _scalar
+    _NAMES[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 
 
 class _Unpickler(pickle._Unpickler):
     """The unpickler in Python: unlike that in C, it reserves no memory because a number in the file says so."""
 
     dispatch: ClassVar[dict[int, Any]] = {
-        code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _OPCODES.split())
+        **{code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _OPCODES.split())},
+        pickle.BYTEARRAY8[0]: _load_bytes,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -121,7 +146,7 @@ class _Unpickler(pickle._Unpickler):
         try:
             return _NAMES[module, name]
         except (KeyError, TypeError):
-            raise RefusedPickle(f"names {str(module)[:40]}.{str(name)[:40]}, which is not executed") from None
+            raise RefusedPickle(f"names {f'{module}.{name}'[:80]!r}, which is not executed") from None
 
 
 def loads(content: bytes) -> Any:
@@ -139,30 +164,40 @@ def loads(content: bytes) -> Any:
     Example:
         >>> loads(pickle.dumps({"train": [[(60, 64), ()]]}))
         {'train': [[(60, 64), ()]]}
-        >>> loads(pickle.dumps(print))
+        >>> loads(b"cos\\nsystem\\n.")
         Traceback (most recent call last):
-        lvm_probe.probing.corpora.sequences.restricted_pickle.RefusedPickle: names builtins.print, which is not executed
+        lvm_probe.probing.corpora.sequences.restricted_pickle.RefusedPickle: names 'os.system', which is not executed
     """
     try:
-        return _plain(_Unpickler(io.BytesIO(content), encoding="latin1").load())
+        return _Plain(len(content))(_Unpickler(io.BytesIO(content), encoding="latin1").load())
     except RefusedPickle:
         raise
     except Exception as error:  # a damaged program may fail anywhere
         raise RefusedPickle(f"damaged ({type(error).__name__})") from error
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """The value with arrays in place of their stand-ins."""
-    if depth > 8:
-        raise RefusedPickle("containers nested too deeply")
-    if isinstance(value, _Array):
-        value = value.content
-    match value:
-        case list() | tuple():
-            return type(value)(_plain(part, depth + 1) for part in value)
-        case dict():
-            return {_plain(key, depth + 1): _plain(part, depth + 1) for key, part in value.items()}
-        case None | bool() | int() | float() | str() | bytes() | np.ndarray():
-            return value
-        case _:
-            raise RefusedPickle(f"holds a {type(value).__name__}")
+class _Plain:
+    """Puts arrays in place of their stand-ins.
+
+    A pickle can refer to one list many times, also from within lists that it refers to many times, and so seem to hold
+    far more than it could; more than is plausible for its size is refused.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = 1000 + 20 * size
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if depth > _DEEPEST or self._left < 0:
+            raise RefusedPickle("containers within containers without end")
+        if isinstance(value, _Array):
+            value = value.content
+        match value:
+            case list() | tuple():
+                return type(value)(self(part, depth + 1) for part in value)
+            case dict():
+                return {self(key, depth + 1): self(part, depth + 1) for key, part in value.items()}
+            case None | bool() | int() | float() | str() | bytes() | np.ndarray():
+                return value
+            case _:
+                raise RefusedPickle(f"holds a {type(value).__name__}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,48 @@ class SequenceCorpus:
             known = ", ".join(name for name in self.splits if self.splits[name])
             raise InputError(f"{self.root}: no split {split!r}; it has {known}")
         return self.splits[split]
+
+    def divided(
+        self, split: str | None, validation_share: float, test_share: float, seed: int
+    ) -> dict[str, tuple[SequenceRecording, ...]]:
+        """What training uses: `train`, `valid`, which chooses the checkpoint, and `test`, which chooses nothing.
+
+        They are the splits of the files where these have them. Otherwise whole sequences are held out at random.
+
+        Args:
+            split: to train on; None for `train`, or for everything where there is one split.
+            validation_share: of the training sequences, held out where there is no split `valid`.
+            test_share: of them, held out where there is no split `test`; none for 0.
+            seed: of the choice.
+
+        Raises:
+            InputError: if there is no such split, or nothing would be left to train on or to validate with.
+
+        Example:
+            >>> songs = tuple(SequenceRecording(str(i), np.zeros(88, np.uint8)) for i in range(20))
+            >>> corpus = SequenceCorpus(Path("songs.mat"), "pianoroll", {"everything": songs})
+            >>> {name: len(part) for name, part in corpus.divided(None, 0.1, 0.2, 0).items()}
+            {'train': 14, 'valid': 2, 'test': 4}
+        """
+        present = [name for name in self.splits if self.splits[name]]
+        if split is None and "train" not in present and len(present) > 1:
+            raise InputError(f"{self.root}: splits {', '.join(present)}; name the one to train on with --split")
+        chosen = split or ("train" if "train" in present else present[0])
+        train = list(self.recordings(chosen))
+        parts: dict[str, tuple[SequenceRecording, ...]] = {}
+        order = np.random.default_rng(seed).permutation(len(train))
+        for name, share in (("valid", validation_share), ("test", test_share)):
+            if name in present and name != chosen:
+                parts[name] = self.splits[name]
+                continue
+            size = math.ceil(share * len(train)) if share else 0
+            held, order = order[:size], order[size:]
+            parts[name] = tuple(train[i] for i in sorted(held))
+        kept = tuple(train[i] for i in sorted(order))
+        if not kept or not parts["valid"]:
+            few = f"{self.root}: {len(train):,} sequences of {chosen}"
+            raise InputError(f"{few} leave none to train on or to validate with; hold fewer out")
+        return {"train": kept} | parts
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the domain, the vocabulary, and the split, name and values of every sequence."""

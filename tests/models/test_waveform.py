@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from lvm_probe import InputError
-from lvm_probe.models.likelihood.output_distribution import Output, OutputConfig, output_head
+from lvm_probe.models.domains.domain import Output, output_head
+from lvm_probe.models.domains.waveform import Waveform
 from tests import reference_models as reference
 from tests.models.miniature import run_unchecked
 
 KINDS = [
-    OutputConfig(likelihood=likelihood, target=target, components=components, **more)
+    Waveform(likelihood=likelihood, target=target, components=components, **more)
     for (likelihood, more), target, components in itertools.product(
         (("dmol", {}), ("gaussian", {"min_std": 0.05, "shift": 0.02, "scale": 0.3})), ("mulaw", "linear"), (1, 3, 10)
     )
@@ -25,7 +26,7 @@ PCM = torch.tensor([-32_768, -32_767, -9_000, -321, -1, 0, 1, 2, 77, 4_000, 20_0
 ALL_PCM = torch.arange(-32_768, 32_768).short()
 
 
-def parameters(config: OutputConfig, rows: int, samples: int, seed: int = 0) -> torch.Tensor:
+def parameters(config: Waveform, rows: int, samples: int, seed: int = 0) -> torch.Tensor:
     """Random numbers of the size of a network's, some log-scales of Gaussians under the floor."""
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randn(rows, samples, config.size, generator=generator, dtype=torch.float64)
@@ -33,16 +34,16 @@ def parameters(config: OutputConfig, rows: int, samples: int, seed: int = 0) -> 
     return numbers
 
 
-def with_logits(config: OutputConfig, own: list[float]) -> list[float]:
+def with_logits(config: Waveform, own: list[float]) -> list[float]:
     """The parameters of one sample with a logit for each component."""
     return [0.0, *own] if config.components == 1 else own
 
 
-def on_target(config: OutputConfig, pcm: float) -> float:
+def on_target(config: Waveform, pcm: float) -> float:
     return reference.mulaw(pcm / 32_768) if config.target == "mulaw" else pcm / 32_768
 
 
-def slow_log_prob(config: OutputConfig, own: list[float], pcm: int) -> float:
+def slow_log_prob(config: Waveform, own: list[float], pcm: int) -> float:
     """The paper's figure: the mass of the uniform bin around the value, or the density of the normalised value."""
     if config.likelihood == "dmol" and config.target == "linear":
         return slow_log_mass(config, own, pcm)
@@ -55,7 +56,7 @@ def slow_log_prob(config: OutputConfig, own: list[float], pcm: int) -> float:
     return reference.mixture_log_mass_exactly(own, lower, upper, 400)
 
 
-def slow_log_mass(config: OutputConfig, own: list[float], pcm: int) -> float:
+def slow_log_mass(config: Waveform, own: list[float], pcm: int) -> float:
     """The mass between the midpoints to the neighbouring PCM values."""
     lower = -1e30 if pcm == -32_768 else on_target(config, pcm - 0.5)
     upper = 1e30 if pcm == 32_767 else on_target(config, pcm + 0.5)
@@ -71,9 +72,9 @@ def slow_log_mass(config: OutputConfig, own: list[float], pcm: int) -> float:
     ("ours", "slow"), [(Output.log_prob, slow_log_prob), (Output.log_mass, slow_log_mass)], ids=["log_prob", "log_mass"]
 )
 def test_likelihoods_agree_with_loops(
-    config: OutputConfig,
+    config: Waveform,
     ours: Callable[[Output, torch.Tensor], torch.Tensor],
-    slow: Callable[[OutputConfig, list[float], int], float],
+    slow: Callable[[Waveform, list[float], int], float],
 ) -> None:
     numbers = parameters(config, 2, len(PCM))
     said = ours(Output(config, numbers), PCM.expand(2, -1))
@@ -86,7 +87,7 @@ def test_likelihoods_agree_with_loops(
 
 
 @EVERY
-def test_the_probabilities_of_all_pcm_values_sum_to_one(config: OutputConfig) -> None:
+def test_the_probabilities_of_all_pcm_values_sum_to_one(config: Waveform) -> None:
     for seed in range(3):
         one = parameters(config, 1, 1, seed).expand(1, 65_536, -1)
         # 65,536 roundings of 1e-16 each, of cells whose edges are rounded alike: what one loses its neighbour has.
@@ -94,14 +95,14 @@ def test_the_probabilities_of_all_pcm_values_sum_to_one(config: OutputConfig) ->
 
 
 @EVERY
-def test_likelihoods_pass_gradcheck(config: OutputConfig) -> None:
+def test_likelihoods_pass_gradcheck(config: Waveform) -> None:
     numbers = parameters(config, 1, 4, seed=3).requires_grad_()
     pcm = PCM[[2, 5, 8, 10]][None]
     assert torch.autograd.gradcheck(lambda p: Output(config, p).log_prob(pcm), (numbers,), atol=1e-4)
 
 
 @EVERY
-def test_samples_follow_the_probabilities(config: OutputConfig) -> None:
+def test_samples_follow_the_probabilities(config: Waveform) -> None:
     one = parameters(config, 1, 1, seed=5)
     n = 20_000
     waveform = Output(config, one.expand(4, n // 4, -1)).sample(torch.Generator().manual_seed(6))
@@ -115,7 +116,7 @@ def test_samples_follow_the_probabilities(config: OutputConfig) -> None:
 
 
 @EVERY
-def test_samples_repeat_by_generator(config: OutputConfig) -> None:
+def test_samples_repeat_by_generator(config: Waveform) -> None:
     output = Output(config, parameters(config, 3, 50).float())
     first, again, other = (output.sample(torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
@@ -123,7 +124,7 @@ def test_samples_repeat_by_generator(config: OutputConfig) -> None:
 
 
 @EVERY
-def test_half_precision_parameters_are_scored_in_single(config: OutputConfig) -> None:
+def test_half_precision_parameters_are_scored_in_single(config: Waveform) -> None:
     numbers = parameters(config, 1, len(PCM)).bfloat16()
     half, single = (Output(config, n).log_prob(PCM[None]) for n in (numbers, numbers.float()))
     assert half.dtype == torch.float32
@@ -131,7 +132,7 @@ def test_half_precision_parameters_are_scored_in_single(config: OutputConfig) ->
 
 
 @EVERY
-def test_a_head_starts_spread_over_the_range_within_reach_of_any_sample(config: OutputConfig) -> None:
+def test_a_head_starts_spread_over_the_range_within_reach_of_any_sample(config: Waveform) -> None:
     torch.manual_seed(0)
     head = output_head(5, 7, config)
     assert head.out_features == 7 * config.size
@@ -146,7 +147,7 @@ def test_a_head_starts_spread_over_the_range_within_reach_of_any_sample(config: 
 
 
 def test_a_gaussian_is_normalised_by_shift_and_scale() -> None:
-    plain = OutputConfig(likelihood="gaussian", components=1, target="linear", min_std=0.05)
+    plain = Waveform(likelihood="gaussian", components=1, target="linear", min_std=0.05)
     shifted = replace(plain, shift=0.25, scale=0.5)
     numbers = parameters(plain, 1, len(PCM))
     moved = numbers.clone()  # the same distribution of audio, in the other's unit
@@ -162,14 +163,14 @@ def test_a_gaussian_is_normalised_by_shift_and_scale() -> None:
 
 
 def test_one_component_needs_no_logit() -> None:
-    assert OutputConfig(components=1).size == 2
-    assert OutputConfig(components=2).size == 6
-    assert OutputConfig(likelihood="gaussian", components=10).size == 30
+    assert Waveform(components=1).size == 2
+    assert Waveform(components=2).size == 6
+    assert Waveform(likelihood="gaussian", components=10).size == 30
 
 
 def test_only_gaussians_are_densities() -> None:
-    assert OutputConfig(likelihood="gaussian").is_density()
-    assert not OutputConfig().is_density()
+    assert Waveform(likelihood="gaussian").is_density()
+    assert not Waveform().is_density()
 
 
 def test_the_code_length_of_noise_is_no_less_than_its_entropy() -> None:
@@ -195,16 +196,16 @@ def test_the_code_length_of_noise_is_no_less_than_its_entropy() -> None:
 )
 def test_a_bad_configuration_says_what_is_wrong(change: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        replace(OutputConfig(), **change)
+        replace(Waveform(), **change)
 
 
 def test_unknown_distributions_and_wrong_types_are_input_errors_at_run_time() -> None:
     code = """
 from lvm_probe import InputError
-from lvm_probe.models.likelihood.output_distribution import OutputConfig
+from lvm_probe.models.domains.waveform import Waveform
 for bad in ({"likelihood": "laplace"}, {"target": "alaw"}, {"likelihood": []}, {"components": 2.5}):
     try:
-        OutputConfig(**bad)
+        Waveform(**bad)
     except InputError as error:
         print(error)
 """
@@ -217,7 +218,7 @@ for bad in ({"likelihood": "laplace"}, {"target": "alaw"}, {"likelihood": []}, {
 
 
 @EVERY
-def test_the_centre_is_the_expectation_of_the_draws_on_the_targets_axis(config: OutputConfig) -> None:
+def test_the_centre_is_the_expectation_of_the_draws_on_the_targets_axis(config: Waveform) -> None:
     one = parameters(config, 1, 1, seed=8)
     one[..., -config.components :] = -4  # narrow, so that nothing is clipped
     locations = one[..., -2 * config.components : -config.components]
@@ -225,6 +226,6 @@ def test_the_centre_is_the_expectation_of_the_draws_on_the_targets_axis(config: 
     n = 40_000
     drawn = Output(config, one.expand(1, n, -1)).sample(torch.Generator().manual_seed(9))
     values = torch.tensor([on_target(config, 32_768 * x) for x in drawn[0].tolist()])
-    centre = on_target(config, 32_768 * Output(config, one).centre().item())
+    centre = on_target(config, 32_768 * config.centre(one).item())
     # Four standard errors of the mean, and draws of one in 1e5 that the sampler cuts.
     assert abs(values.mean().item() - centre) < 4 * values.std().item() / n**0.5 + 1e-4
