@@ -43,6 +43,7 @@ from lvm_probe.app.commands import (
     ridge,
     sample,
     train,
+    zerospeech,
 )
 from lvm_probe.app.options import add_general
 from lvm_probe.app.output import Output
@@ -54,7 +55,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
     "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries),
-    "diagnostics": (rate, convergence),
+    "diagnostics": (zerospeech, rate, convergence),
     "pictures": (figures, explore, export),
 }
 
