@@ -44,6 +44,7 @@ from lvm_probe.app.commands import (
     sample,
     similarity,
     train,
+    zerospeech,
 )
 from lvm_probe.app.options import add_general
 from lvm_probe.app.output import Output
@@ -55,7 +56,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
     "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries, similarity),
-    "diagnostics": (rate, convergence),
+    "diagnostics": (zerospeech, rate, convergence),
     "pictures": (figures, explore, export),
 }
 
