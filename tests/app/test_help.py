@@ -14,7 +14,7 @@ from tests.probing import sequence_miniatures
 
 NAMES = (
     "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
-    "mdl", "ridge", "abx", "rate", "convergence", "gaussian-limit", "zerospeech", "figures", "explore", "export",
+    "mdl", "ridge", "abx", "boundaries", "rate", "convergence", "gaussian-limit", "zerospeech", "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
