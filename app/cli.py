@@ -42,6 +42,7 @@ from lvm_probe.app.commands import (
     rate,
     ridge,
     sample,
+    similarity,
     train,
     zerospeech,
 )
@@ -54,7 +55,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries, similarity),
     "diagnostics": (zerospeech, rate, convergence),
     "pictures": (figures, explore, export),
 }

@@ -13,8 +13,9 @@ from tests.app.conftest import quietly
 from tests.probing import sequence_miniatures
 
 NAMES = (
-    "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
-    "mdl", "ridge", "abx", "boundaries", "rate", "convergence", "gaussian-limit", "zerospeech", "figures", "explore", "export",
+    "demo", "corpus", "align", "models", "train", "evaluate", "sample", "gaussian-limit", "extract", "compare", "knn",
+    "lda", "logistic", "mdl", "ridge", "abx", "boundaries", "similarity", "zerospeech", "rate", "convergence",
+    "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
@@ -32,6 +33,7 @@ QUICK = {
     "knn": ["--permutations", "1"],
     "logistic": ["--permutations", "0", "--features", "mel", "--match-dims", "4"],
     "mdl": ["--permutations", "0", "--features", "mel", "--match-dims", "4", "--orders", "1"],
+    "similarity": ["--permutations", "1"],
 }
 """Options added to an example so that the test is short."""
 
