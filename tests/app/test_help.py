@@ -13,9 +13,9 @@ from tests.app.conftest import quietly
 from tests.probing import sequence_miniatures
 
 NAMES = (
-    "demo", "models", "corpus", "align", "train", "evaluate", "sample", "extract", "compare", "knn", "lda", "logistic",
-    "mdl", "ridge", "abx", "boundaries", "similarity", "rate", "convergence", "gaussian-limit", "zerospeech", "figures",
-    "explore", "export",
+    "demo", "corpus", "align", "models", "train", "evaluate", "sample", "gaussian-limit", "extract", "compare", "knn",
+    "lda", "logistic", "mdl", "ridge", "abx", "boundaries", "similarity", "zerospeech", "rate", "convergence",
+    "figures", "explore", "export",
 )  # fmt: skip
 BY_NAME = {
     command.__name__.rpartition(".")[2].replace("_", "-"): command
