@@ -43,8 +43,8 @@ def test_a_walk_begins_and_ends_at_the_sounds_and_its_middle_is_on_the_line() ->
         wanted = one.decode_latents(torch.stack([z[0], middle, z[1]]).unsqueeze(0)).parameters
         wanted = one.config.output.centre(wanted).numpy()
         assert waves.shape == (3, 1024)
-        np.testing.assert_allclose(waves, wanted, atol=1e-5)
-    assert abs(walk(one, first, last, "z", 3)[1] - walk(one, first, last, "base", 3)[1]).max() > 1e-6
+        np.testing.assert_allclose(waves, wanted, rtol=1e-3, atol=1e-9)  # untrained, it is almost silent
+    assert (middles["z"] - middles["base"]).abs().max() > 1e-3
 
 
 def test_models_without_a_latent_for_a_sound_are_refused() -> None:
@@ -64,6 +64,6 @@ def test_the_page_plays_the_walk_and_says_what_it_needs(latents: Path, small: Pa
     assert [box.label for box in test.selectbox] == [
         f"{side}: {what}" for side in ("From", "To") for what in ("speaker", "utterance", "sound")
     ]
-    texts = " ".join(text.value for text in test.markdown)
+    texts = " ".join(text.value for text in test.markdown).replace("\\", "")
     assert all(f"{share} %" in texts for share in (0, 25, 50, 75, 100))
     assert "no latent for a whole sound" in infos(run("walk", ExplorerInputs((latents,), small, str(tiny))))
