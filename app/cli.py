@@ -23,6 +23,7 @@ from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
     align,
+    boundaries,
     compare,
     convergence,
     corpus,
@@ -52,7 +53,7 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries),
     "diagnostics": (rate, convergence),
     "pictures": (figures, explore, export),
 }

@@ -175,7 +175,8 @@ def add_rows(parser: argparse.ArgumentParser, used: Callable[[str], bool]) -> No
             rows.add_argument(FLAGS[field], dest=field, **kwargs)
 
     rows = parser.add_argument_group("rows")
-    row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
+    row = "frame: a row for each frame, of the phone in its middle; for attributes of speakers also token, "
+    row += "utterance, speaker (default: tokens; of attributes a speaker under protocol speaker, else an utterance)"
     add("rows", choices=get_args(RowUnit), help=row)
     add("speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
     add("gender", choices=("F", "M"), help="only speakers of this gender")
