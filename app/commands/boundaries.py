@@ -14,7 +14,7 @@ from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.corpora.phones import PhoneSet
 from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question
 
-SUMMARY = "accuracy over the offset from the onset and offset of phones, from single frames"
+SUMMARY = "accuracy over the offset from the boundaries of phones, from single frames"
 EXAMPLES = (
     "probe extract --ckpt cwvae-small --corpus TIMIT --out latents/timit --units phoneme,frame",
     "probe boundaries --target manner --latents latents/timit",

@@ -1,8 +1,8 @@
 """What a feature knows of a phone before, at and after its boundaries: the accuracy over the offset from either.
 
-For each offset the phone that begins (or ends) at a boundary is told from the single frame that lies so far from it, by a
-probe of its own. Rows are phones, so that folds, nulls, intervals and tests are those of every question (`ask`). All
-offsets are asked on the same phones: those whose utterance reaches far enough on either side.
+For each offset the phone that begins (or ends) at a boundary is told from the single frame that covers the time so far
+from it, by a probe of its own. Rows are phones, so that folds, nulls, intervals and tests are those of every question
+(`ask`). All offsets are asked on the same phones: those whose utterance reaches far enough on either side.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class AroundBoundaries:
 
     Attributes:
         question: what was asked at every offset.
-        frame: the results of `ask`, with the columns `edge` (`onset` or `offset`) and `offset_ms`, the middle of the
-            frame from the boundary; p values are adjusted for all offsets together.
+        frame: the results of `ask`, with the columns `edge` (`onset` or `offset`) and `offset_ms`, the time from the
+            boundary; p values are adjusted for all offsets together.
         notes: what was left out, and why.
     """
 
@@ -84,7 +84,9 @@ def around_boundaries(
     frames = table.select(table.columns["unit"] == "frame")
     places = {edge: _frames_at(phones, frames, edge, step_ms, offsets) for edge in EDGES}
     whole = np.all([(place >= 0).all(axis=1) for place in places.values()], axis=0)
-    notes = () if whole.all() else (f"{(~whole).sum()} phones lie within {reach_ms:g} ms of an end of the recording",)
+    notes: tuple[str, ...] = ()
+    if not whole.all():
+        notes = (f"{(~whole).sum()} phones lie within {reach_ms:g} ms of an end of the recording",)
     phones = phones.select(whole)
     results = []
     for edge, place in places.items():
@@ -123,7 +125,8 @@ def as_text(found: AroundBoundaries) -> str:
     first = rows.iloc[0]
     lines = [
         f"Telling the {first['target']} by {first['method']} from single frames around its boundaries: {first['n']:,} "
-        f"phones of {first['speakers']:.0f} speakers in {first['n_classes']} classes ({first['protocol']}); accuracies in per cent.",
+        f"phones of {first['speakers']:.0f} speakers in {first['n_classes']} classes ({first['protocol']}); accuracies "
+        "in per cent.",
     ]
     for edge in EDGES:
         some = rows[rows["edge"] == edge]
