@@ -116,6 +116,7 @@ class Trainer:
 
     Example:
         >>> import tempfile
+        >>> from dataclasses import replace
         >>> from lvm_probe.models.registry import family, preset
         >>> class Noise:
         ...     name, samples = "noise", 4096
