@@ -23,6 +23,7 @@ _CLASSES = (
     "wavevae.WaveVAE",
     "wavenet.WaveNet",
     "lstm.LSTM",
+    "cwrnn.CWRNN",
     "dmol.Unconditional",
 )
 """Module in `families/` and class."""

@@ -75,6 +75,7 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
     "lstm": lambda: stacked("lstm", hidden=10),
     "lstm-2": lambda: stacked("lstm", hidden=10, layers=2),
+    "cwrnn": lambda: stacked("cwrnn", hidden=12, periods=(1, 2, 4)),
     "dmol": lambda: family("dmol").Config(),
 }
 """Everything that the contract of models is tested on, by a name that begins with the family's. A model is one line."""
@@ -121,7 +122,7 @@ def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
     return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
 
 
-ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet")
+ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn")
 """Families that combine with every domain and within-step factorisation."""
 
 
