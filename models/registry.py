@@ -20,6 +20,7 @@ _CLASSES = (
     "srnn.SRNN",
     "storn.STORN",
     "stcn.STCN",
+    "ladder.LadderRNN",
     "wavevae.WaveVAE",
     "wavenet.WaveNet",
     "lstm.LSTM",

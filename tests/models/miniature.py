@@ -44,6 +44,11 @@ def stcn(**changes: object) -> ModelConfig:
     return stacked("stcn", **({"latents": (5, 4, 3), "filters": 10, "blocks": 2, "output_blocks": 2} | changes))
 
 
+def ladder(**changes: object) -> ModelConfig:
+    shape = {"latents": (5, 4, 3), "filters": 10, "hidden": 9, "output_blocks": 2}
+    return stacked("ladder", **(shape | changes))
+
+
 def wavenet(**changes: object) -> ModelConfig:
     return stacked("wavenet", **({"channels": 10, "cycles": 2, "layers": 3} | changes))
 
@@ -65,6 +70,9 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "storn": lambda: stacked("storn", latent=5, hidden=10),
     "stcn": stcn,
     "stcn-dense": lambda: stcn(dense=True),
+    "stcn-pointwise": lambda: stcn(pointwise=True),
+    "ladder": ladder,
+    "ladder-dense": lambda: ladder(dense=True, blocks=2),
     "wavevae": wavevae,
     "wavevae-uneven": lambda: wavevae(stride=60, upsampling="uneven", activation="leaky-relu", weight_norm=False),
     "wavevae-bands": lambda: wavevae(bands=4, amplitude_modulation=True),
@@ -122,7 +130,7 @@ def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
     return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
 
 
-ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn")
+ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn", "ladder")
 """Families that combine with every domain and within-step factorisation."""
 
 
