@@ -3,10 +3,12 @@
 Men are taller than women, so a probe that knows no more than the gender predicts height well. Here all probes know
 the stratum: in every fold, values and features are centred by their means in the stratum, and one ridge regression for
 all strata predicts the rest. The prediction is the mean of the stratum plus that, and is compared with the mean alone.
+Values that differ from token to token, such as pitch, have a single stratum.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
@@ -60,6 +62,21 @@ class RegressionOutcome:
         return np.abs(self.baseline - self.values)
 
     @property
+    def squares(self) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+        """Squared errors of the predictions and of the baseline: one minus the ratio of their sums is R²."""
+        return (self.predictions - self.values) ** 2, (self.baseline - self.values) ** 2
+
+    def squares_within(
+        self, units: Int[np.ndarray, " points"]
+    ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+        """The same about each unit's own mean, such as a speaker's: of the errors, and of the values.
+
+        One minus the ratio of their sums is the share of the variance within units that is explained when the mean of
+        every unit is known.
+        """
+        return _within(self.predictions - self.values, units) ** 2, _within(self.values, units) ** 2
+
+    @property
     def correlation(self) -> float:
         """Pearson's correlation, within strata, of the values with what the regression adds to the baseline.
 
@@ -71,6 +88,20 @@ class RegressionOutcome:
         added = _within(self.predictions - self.baseline, self.strata)
         spread = np.sqrt((truth**2).sum() * (added**2).sum())
         return float((truth * added).sum() / spread) if spread > _CONSTANT * (self.values**2).sum() else np.nan
+
+
+class RegressionNull(NamedTuple):
+    """What is reached on permuted values.
+
+    Attributes:
+        mae: the mean absolute error of every permutation.
+        squares: the sum of its squared errors.
+        baseline_squares: the same of the baseline.
+    """
+
+    mae: Float[np.ndarray, " rounds"]
+    squares: Float[np.ndarray, " rounds"]
+    baseline_squares: Float[np.ndarray, " rounds"]
 
 
 def regress(
@@ -132,39 +163,31 @@ def permuted_regression_null(
     protocol: Protocol = "nested",
     groups: Int[np.ndarray, " points"] | None = None,
     match_dims: int | None = None,
-) -> Float[np.ndarray, " rounds"]:
-    """Mean absolute errors of the same protocol when the values of whole groups are permuted within strata.
+) -> RegressionNull:
+    """The errors of the same protocol when values are permuted.
 
-    Every fold is made once, because permutations do not move the points.
+    Where each group has one value, as a speaker has one height, those of whole groups are permuted within strata.
+    Otherwise the values of each group are permuted among its points, so that what is left to predict are the groups'
+    means. Every fold is made once, because permutations do not move the points.
 
     Args:
         points: as in `regress`, like all arguments that are not listed here.
-        values: one per group.
-        strata: as in `regress`.
         rng: source of the permutations.
         rounds: number of permutations.
 
     Returns:
-        One error per permutation.
+        The errors of each permutation.
 
     Raises:
-        InputError: no rounds; a group with several values; what `regress` refuses.
+        InputError: no rounds; what `regress` refuses.
     """
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
     data = _Data(points, values, strata, groups)
-    _, first, index = np.unique(data.units, return_index=True, return_inverse=True)
-    if (values != values[first][index]).any():
-        raise InputError("a group has several values; the null permutes a value that each group has once")
-    permuted = np.empty((len(values), rounds))
-    for r in range(rounds):
-        moved = values[first]
-        for stratum in np.unique(strata):
-            members = strata[first] == stratum
-            moved[members] = rng.permutation(moved[members])
-        permuted[:, r] = moved[index]
-    predictions, _ = _regressed(data, permuted, protocol, match_dims)
-    return np.abs(predictions - permuted).mean(axis=0)
+    permuted = np.stack([_permuted(data, rng) for _ in range(rounds)], axis=1)
+    predictions, baseline = _regressed(data, permuted, protocol, match_dims)
+    squares, of_baseline = (((x - permuted) ** 2).sum(axis=0) for x in (predictions, baseline))
+    return RegressionNull(np.abs(predictions - permuted).mean(axis=0), squares, of_baseline)
 
 
 @dataclass(frozen=True)
@@ -215,6 +238,21 @@ class _Fold:
     weights: np.ndarray
     baseline: Float[np.ndarray, "points columns"]
     space: Float[np.ndarray, "points size"]
+
+
+def _permuted(data: _Data, rng: np.random.Generator) -> Float[np.ndarray, " points"]:
+    """The values of whole groups permuted within strata; of groups that have several values, these within the group."""
+    values = data.values.copy()
+    _, first, index = np.unique(data.units, return_index=True, return_inverse=True)
+    if (values == values[first][index]).all():
+        moved = values[first]
+        for stratum in np.unique(data.strata):
+            members = data.strata[first] == stratum
+            moved[members] = rng.permutation(moved[members])
+        return np.asarray(moved[index])
+    for rows in _rows_of(data.units):
+        values[rows] = rng.permutation(values[rows])
+    return values
 
 
 def _within(columns: np.ndarray, strata: np.ndarray) -> np.ndarray:
@@ -294,14 +332,16 @@ def _ridge(
     With rows multiplied by the root of their weights, X = U S Vᵀ, Z = X V and n the sum of the weights, the fit is H y,
     where H = P + Z (S² + n λ)⁻¹ Zᵀ and P projects on the means of the strata, which are not penalised. The errors of a
     unit g when it is left out are (I - H_gg)⁻¹ times those of the fit, exactly those of a refit of slopes and means
-    with the scales of the fold.
+    with the scales of the fold. H_gg is A D Aᵀ with a column of A for the mean and one for each of Z, so for a unit of
+    more rows than that the same is I + A (D⁻¹ - Aᵀ A)⁻¹ Aᵀ (Woodbury).
     """
     root = np.sqrt(fold.weights)[:, None]
     x, y = fold.space[fold.rows] * root, (values - fold.baseline)[fold.rows] * root
-    _, s, axes = np.linalg.svd(x, full_matrices=False)
+    # The axes of a tall X are those of XᵀX as well, and what that costs in precision no penalty notices.
+    axes = eigh(x.T @ x)[1].T if len(x) > x.shape[1] else np.linalg.svd(x, full_matrices=False)[2]
     z = x @ axes.T
     projected = z.T @ y
-    penalised = s[:, None] ** 2 + fold.weights.sum() * np.array(PENALTIES)
+    penalised = (z**2).sum(axis=0)[:, None] + fold.weights.sum() * np.array(PENALTIES)
     losses = np.zeros((len(PENALTIES), values.shape[1]))
     strata = strata[fold.rows]
     for g in _rows_of(units[fold.rows]):
@@ -309,10 +349,17 @@ def _ridge(
         of_stratum = fold.weights[strata == stratum].sum()
         if len(g) == (strata == stratum).sum():
             continue  # without it the stratum has no mean
-        mean = root[g] @ root[g].T / of_stratum
         shrunk = z[g] / penalised.T[:, None]  # (penalties, unit, components)
-        hat = mean + shrunk @ z[g].T
-        errors = np.linalg.solve(np.eye(len(g)) - hat, y[g] - shrunk @ projected)
+        of_fit = y[g] - shrunk @ projected
+        a = np.hstack([root[g], z[g]])
+        if len(g) <= a.shape[1]:
+            hat = root[g] @ root[g].T / of_stratum + shrunk @ z[g].T
+            errors = np.linalg.solve(np.eye(len(g)) - hat, of_fit)
+        else:
+            inner = -np.repeat((a.T @ a)[None], len(PENALTIES), axis=0)
+            diagonal = np.arange(len(inner[0]))
+            inner[:, diagonal, diagonal] += np.column_stack([np.full(len(PENALTIES), of_stratum), penalised.T])
+            errors = of_fit + a @ np.linalg.solve(inner, a.T @ of_fit)
         losses += (errors**2).sum(axis=1)
     chosen = penalised[:, losses.argmin(axis=0)]  # the strongest of equally good ones
     return fold.space[rows] @ axes.T @ (projected / chosen)

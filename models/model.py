@@ -138,8 +138,8 @@ class SpeechModel(nn.Module, ABC):
     family: ClassVar[str]
     Config: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Preset]]
-    decoder_sees_audio: ClassVar[bool]
-    prior_sees_audio: ClassVar[bool]
+    decoder_sees_audio: bool
+    prior_sees_audio: bool
 
     config: Any
     stride: int

@@ -22,12 +22,14 @@ class ListedPreset:
         name: of the preset.
         parameters: number of weights of the model.
         note: a line about it.
+        any_domain: whether the family models other data than waveforms too, with any within-step factorisation.
     """
 
     family: str
     name: str
     parameters: int
     note: str
+    any_domain: bool
 
 
 def listed() -> list[ListedPreset]:
@@ -51,7 +53,8 @@ def counted() -> list[ListedPreset]:
         for name, preset in model.presets.items():
             with torch.device("meta"):
                 weights = sum(parameter.numel() for parameter in model(preset.config).parameters())
-            presets.append(ListedPreset(family, name, weights, preset.note))
+            on_steps = hasattr(preset.config, "within_step")
+            presets.append(ListedPreset(family, name, weights, preset.note, on_steps))
     return presets
 
 

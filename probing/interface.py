@@ -61,8 +61,8 @@ def extract(
             themselves.
         seed: of the draws, and of an untrained model's weights.
         units: one or several of "phoneme", "word", "utterance" (default: "phoneme", or with `add` those of the table).
-        also: further features: "mfcc", "stats" (of raw frames), "states" (of a model with latents), "halves" (means
-            over the halves of a token).
+        also: further features: "mfcc", "stats" (of raw frames), "measures" (pitch, formants, ...), "states" (of a model
+            with latents), "halves" (means over the halves of a token).
         context_ms: milliseconds of audio before and after each token of which every feature F gets two more columns,
             `F_before` and `F_after` (default: none).
         speakers: ids of the speakers to extract (default: all).
@@ -167,9 +167,10 @@ def ask(
     Args:
         table: as `lvm_probe.extract` or `lvm_probe.load_table` returns it.
         target: "phoneme", its classes "manner", "place", "voicing", "vowel-height" and "vowel-backness", "word",
-            "speaker", "gender", "dialect", "height" (in classes) or "height-cm".
+            "speaker", "gender", "dialect", "height" (in classes); or a number: "height-cm", "age", and of tokens "f0",
+            "voiced", "intensity", "f1", "f2", "f3", "tilt", "centroid" and "duration".
         method: "knn" (nearest neighbours among linear discriminants), "lda", "logistic", "mdl" (online code length),
-            "ridge" (for "height-cm") or "abx".
+            "ridge" (for numbers) or "abx".
         protocol: what is held out: "utterance", "speaker", "nested" (one token), or "paper" (nothing: it leaks); of
             ABX "within" or "across" speakers. By default the strictest that the target allows.
         features: columns of the table; "z1+z2" joins two (default: the layers, alone and together, and Mel).

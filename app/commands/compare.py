@@ -31,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     features = "columns of the table, z1+z2 joins two; mel and mfcc are asked too where the table has them (default: "
     features += "each layer, the layers joined, and these with the lowest layer pooled by log mean square)"
     question.add_argument("--features", type=names, default=(), metavar="NAME,NAME", help=features)
-    methods = f"{', '.join(METHOD_NAMES)} (default: knn, lda and abx; ridge for height-cm; logistic is slow)"
+    methods = f"{', '.join(METHOD_NAMES)} (default: knn, lda and abx; ridge for numbers; logistic is slow)"
     question.add_argument("--method", type=names, default=(), metavar="NAME,NAME", help=methods)
     protocols = "see `probe knn` and `probe abx` (default for tokens: utterance and within, speaker and across; for "
     protocols += "words within, speaker+prompt and across+prompt; for attributes of speakers speaker)"

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> Output:
         if layer not in LAYERS:
             raise InputError(f"--without {layer}: name a layer of latents, such as z2")
     names = list(dict.fromkeys(args.ckpt))
-    loaded = {name: None if name in BASELINES else checkpoint.load(name) for name in names}
+    loaded = {name: None if name in BASELINES else checkpoint.load(name, any_domain=True) for name in names}
     models = [found for found in loaded.values() if found is not None]
     if any(found.model.config.output.name != "waveform" for found in models) or is_sequences(args.corpus):
         return _on_sequences(args, loaded, files)

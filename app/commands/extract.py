@@ -1,4 +1,4 @@
-"""`probe extract`: a token table from a corpus and a checkpoint, your own encoder, or a torchaudio model."""
+"""`probe extract`: a token table from a corpus and a checkpoint, your own encoder, or a speech model of a library."""
 
 from __future__ import annotations
 
@@ -36,19 +36,33 @@ MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    model = parser.add_argument_group("model (one of the first three)")
+    model = parser.add_argument_group("model (one of the first four)")
     source = model.add_mutually_exclusive_group(required=True)
     source.add_argument("--ckpt", help=CKPT)
     source.add_argument(
         "--encoder",
         metavar="FILE.py:NAME",
-        help="your own encode(wave), or package.module:NAME, with the current folder importable; see "
-        "docs/own-features.md",
+        help="your own encode(wave), or package.module:NAME, with the current folder importable; of a module hubconf "
+        "an s3prl upstream; see docs/own-features.md",
     )
     source.add_argument("--torchaudio", metavar="MODEL", help="a speech model of torchaudio, such as hubert_base")
-    model.add_argument("--weights", metavar="FILE", help="state dict of the torchaudio model; nothing is downloaded")
+    source.add_argument(
+        "--hf",
+        metavar="FOLDER",
+        help="a speech model of Hugging Face's transformers in a local folder: wav2vec 2.0, HuBERT, WavLM, Whisper's "
+        "encoder; nothing is downloaded",
+    )
     model.add_argument(
-        "--layer", type=int, action="append", metavar="L", help="layer of the torchaudio model, from 1; repeatable"
+        "--weights",
+        metavar="FILE",
+        help="state dict of the torchaudio model, or checkpoint of the s3prl upstream; nothing is downloaded",
+    )
+    model.add_argument(
+        "--layer",
+        type=int,
+        action="append",
+        metavar="L",
+        help="layer of the torchaudio model, from 1, or of the --hf model, from 0; repeatable (default for --hf: all)",
     )
     model.add_argument("--untrained", action="store_true", help="random weights instead, as a baseline")
     model.add_argument(
@@ -71,8 +85,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=names,
         default="",
         metavar="WHAT,WHAT",
-        help="more features: mfcc; stats (frame statistics); states (h1, ... of a model with latents); halves (means "
-        "over a token's first and second half) (default: none)",
+        help="more features: mfcc; stats (frame statistics); measures (pitch, formants, ... to be predicted by probe "
+        "ridge); states (h1, ... of a model with latents); halves (means over a token's first and second half) "
+        "(default: none)",
     )
     rows.add_argument(
         "--context",
@@ -238,12 +253,14 @@ def _check(args: argparse.Namespace) -> None:
     for name in MONTE_CARLO:
         if not args.ckpt and getattr(args, name) is not None:
             raise InputError(f"--{name}: only a --ckpt is sampled; leave it out")
-    if not args.torchaudio and (args.weights or args.layer):
-        raise InputError(f"{'--weights' if args.weights else '--layer'}: belongs to --torchaudio MODEL; leave it out")
+    if args.weights and not (args.torchaudio or args.encoder):
+        raise InputError("--weights: belongs to --torchaudio MODEL or an s3prl --encoder; leave it out")
+    if args.layer and not (args.torchaudio or args.hf):
+        raise InputError("--layer: belongs to --torchaudio MODEL or --hf FOLDER; leave it out")
     if args.cluster and args.workers is not None:
         raise InputError("--workers: those of --cluster are started on its machines; leave it out")
     if args.encoder and args.untrained:
-        raise InputError("--untrained: needs --ckpt or --torchaudio; give an encoder with random weights instead")
+        raise InputError("--untrained: needs --ckpt, --torchaudio or --hf; give an encoder with random weights instead")
     if args.seeds and not args.untrained:
         raise InputError("--seeds: draws the weights of --untrained; leave it out, or give --untrained")
     if args.seeds and args.seed:
@@ -258,6 +275,7 @@ def _spec(args: argparse.Namespace, seed: int) -> SourceSpec:
         checkpoint=args.ckpt,
         encoder=args.encoder,
         torchaudio=args.torchaudio,
+        hf=Path(args.hf) if args.hf else None,
         weights=Path(args.weights) if args.weights else None,
         layers=tuple(args.layer or ()),
         untrained_seed=seed if args.untrained else None,

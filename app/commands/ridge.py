@@ -1,4 +1,4 @@
-"""`probe ridge`: error of ridge regression of body height, within gender."""
+"""`probe ridge`: numbers by ridge regression, of speakers (height, age) or of tokens (pitch, formants, ...)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import argparse
 from lvm_probe.app import question_command
 from lvm_probe.app.output import Output
 
-SUMMARY = "error of ridge regression of body height, within gender"
-EXAMPLES = ("probe ridge --latents latents/timit",)
+SUMMARY = "R² and error of ridge regression of numbers: height, age, pitch, formants, duration, ..."
+EXAMPLES = (
+    "probe ridge --latents latents/timit",
+    "probe ridge --target f0 --latents latents/timit --protocol utterance --protocol speaker",
+)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> Output:
     import torch
 
     from lvm_probe.models.checkpoints import checkpoint
+    from lvm_probe.models.domains.waveform import Waveform
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -61,9 +62,11 @@ def run(args: argparse.Namespace) -> Output:
         raise InputError(f"--count {args.count}: give 1 or more")
     out = Path(args.out)
     check_writable(out)
-    model = checkpoint.load(args.ckpt).model.to(pick_device(args.device))
+    model = checkpoint.load(args.ckpt, any_domain=True).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     generator = torch.Generator().manual_seed(args.seed)
+    if isinstance(model.config.output, Waveform) and not model.config.output.whole:
+        raise InputError(f"{args.ckpt}: a model of thinned or permuted waveforms, which cannot be listened to")
     if model.config.output.name != "waveform":
         return _sequences(model, args, out, generator)
     waves: dict[str, Tensor] = {}

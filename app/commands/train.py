@@ -108,6 +108,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--components", type=int, metavar="N", help="mixture components; 1 gaussian: plain Gaussian")
     output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
+    output.add_argument("--every", type=int, metavar="M", help="keep one of M audio samples (stride-TIMIT)")
+    output.add_argument(
+        "--permute",
+        type=int,
+        metavar="N",
+        help="put the audio samples of each block of N in another order (Perm-TIMIT)",
+    )
     output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
     training = parser.add_argument_group("training (defaults: the preset's)")
     training.add_argument(
@@ -120,6 +127,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
+    training.add_argument(
+        "--kl-weight", type=float, metavar="X", help="final weight of the KL divergence; 0: autoencode without it"
+    )
     training.add_argument(
         "--upper-free-nats", type=float, metavar="X", help="multiply the free nats of the layers above the lowest by X"
     )
@@ -201,10 +211,13 @@ def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
     if args.quieter is not None:
         recipe["quieter"] = args.quieter
+    if args.kl_weight is not None and not 0 <= args.kl_weight < math.inf:
+        raise InputError(f"--kl-weight {args.kl_weight}: give a number from 0")
     basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
     if domain is not None:
         chosen, basis = _of_domain(args, chosen, domain)
-    output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std")}
+    output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std", "every")}
+    output["permuted"] = args.permute
     config = override_config(
         chosen.config,
         strides=args.strides or (),
@@ -215,6 +228,9 @@ def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
         if not hasattr(config, "within_step"):
             raise InputError(f"--within-step: {args.family} has no such choice; leave it out")
         config = replace(config, within_step=args.within_step)
+    if args.kl_weight is not None:
+        first, _, share = basis.beta
+        recipe["beta"] = (min(first, args.kl_weight), args.kl_weight, share)
     return replace(chosen, config=config, recipe=replace(basis, **recipe))
 
 
@@ -256,7 +272,7 @@ def _on_sequences(args: argparse.Namespace) -> Output:
         raise InputError(f"{', '.join(given)}: for speech only; leave out")
     if len(args.corpus) > 1:
         raise InputError("several --corpus are for speech; give one")
-    started = checkpoint.load(args.start_from) if args.start_from else None
+    started = checkpoint.load(args.start_from, any_domain=True) if args.start_from else None
     vocabulary = getattr(started.model.config.output, "vocabulary", None) if started else None
     corpus = open_sequences(args.corpus[0], args.domain, vocabulary)
     preset = _preset(args, domain_of(corpus.domain, corpus.vocabulary))
@@ -280,7 +296,7 @@ def _on_sequences(args: argparse.Namespace) -> Output:
     lines = []
     document["test_nats_per_step"] = None
     if parts["test"]:
-        model = checkpoint.load(document["checkpoint"]).model.to(pick_device(args.device))
+        model = checkpoint.load(document["checkpoint"], any_domain=True).model.to(pick_device(args.device))
         result = evaluate(model, parts["test"], seed=args.seed)
         document["test_nats_per_step"] = result.nats_per_step
         lines = [f"test split, which chose nothing: {summary(result)}"]
@@ -307,7 +323,7 @@ def _starting_point(args: argparse.Namespace, preset: Preset) -> Checkpoint | No
         return None
     from lvm_probe.models.checkpoints import checkpoint
 
-    start = checkpoint.load(args.start_from)
+    start = checkpoint.load(args.start_from, any_domain=True)
     if start.model.family != args.family:
         raise InputError(f"{start.path}: is of the family {start.model.family}, not {args.family}")
     own, asked = asdict(start.model.config), asdict(preset.config)
@@ -364,7 +380,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
 
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
-    model = checkpoint.load(path).model.to(pick_device(args.device))
+    model = checkpoint.load(path, any_domain=True).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     rows: list[dict[str, Any]] = []
     lines = []

@@ -148,17 +148,19 @@ def _preprocessing(model: SpeechModel) -> dict[str, Any]:
     }
 
 
-def load(name: str | Path) -> Checkpoint:
+def load(name: str | Path, *, any_domain: bool = False) -> Checkpoint:
     """Load a model.
 
     The tensors are compared with what the configuration demands before a model is built.
 
     Args:
         name: a checkpoint file, a run folder (its best checkpoint) or the name of a shipped checkpoint.
+        any_domain: whether a model of other data than whole waveforms is wanted too.
 
     Raises:
-        InputError: if the file is missing, truncated, not a checkpoint of this package or not finite, if its tensors do
-            not fit its configuration, or if it is replaced while it is read. The message names the file.
+        InputError: if the model is of other data and these are not wanted; if the file is missing, truncated, not a
+            checkpoint of this package or not finite; if its tensors do not fit its configuration; or if it is replaced
+            while it is read. The message names the file.
 
     Example:
         >>> load("cwvae-small").model.strides
@@ -189,6 +191,9 @@ def load(name: str | Path) -> Checkpoint:
             raise InputError(f"{path}: tensor '{key}' is of type {tensors[key].dtype}; copy or train it again")
         if not tensors[key].isfinite().all():
             raise InputError(f"{path}: tensor '{key}' holds NaN or infinity; the training diverged, train it again")
+    if not any_domain and not (isinstance(config.output, Waveform) and config.output.whole):
+        kind = "thinned or permuted waveforms" if isinstance(config.output, Waveform) else config.output.name
+        raise InputError(f"{path}: a model of {kind}; this needs one of speech")
     model = family(metadata["family"])(config)
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
     try:

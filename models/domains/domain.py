@@ -110,6 +110,10 @@ class Domain(ABC):
         """What is drawn, as elements."""
         return x
 
+    def seen(self, recordings: Sequence[Recording]) -> Sequence[Recording]:
+        """The recordings as this domain sees them."""
+        return recordings
+
     def normalised(self, recordings: Sequence[Recording]) -> Domain:
         """A copy that is normalised by the data to train on, where the distribution is not bounded."""
         return self

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
@@ -29,6 +30,57 @@ Target = Literal["mulaw", "linear"]
 
 
 @dataclass(frozen=True)
+class WaveformView:
+    """A recording of which some samples are seen, in another order; see `Waveform`.
+
+    Attributes:
+        recording: what is seen.
+        every: of so many samples one is kept.
+        permuted: samples of a block in which they change places; an incomplete block at the end keeps its order.
+
+    Example:
+        >>> class Ramp:
+        ...     name, samples = "ramp", 9
+        ...     def read(self, start, stop):
+        ...         return np.arange(start, stop, dtype=np.int16)
+        >>> WaveformView(Ramp(), every=4, permuted=0).read(0, 3).tolist()
+        [0, 4, 8]
+    """
+
+    recording: Recording
+    every: int
+    permuted: int
+
+    @property
+    def name(self) -> str:
+        """The recording's."""
+        return self.recording.name
+
+    @property
+    def samples(self) -> int:
+        """Samples that are kept."""
+        return -(-self.recording.samples // self.every)
+
+    def read(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
+        """Samples [start, stop) of those that are kept."""
+        if not self.permuted:
+            return self._kept(start, stop)
+        first = start - start % self.permuted
+        last = min(self.samples, -(-stop // self.permuted) * self.permuted)
+        samples = self._kept(first, last).copy()
+        blocks = len(samples) // self.permuted
+        order = np.random.default_rng(self.permuted).permutation(self.permuted)
+        whole = samples[: blocks * self.permuted].reshape(blocks, self.permuted)
+        whole[:] = whole[:, order]
+        return samples[start - first : stop - first]
+
+    def _kept(self, start: int, stop: int) -> Int16[np.ndarray, " n"]:
+        last = min(self.recording.samples, (stop - 1) * self.every + 1)
+        kept: np.ndarray = check_pcm(self.recording.read(start * self.every, last))[:: self.every]
+        return kept
+
+
+@dataclass(frozen=True)
 class Waveform(Domain):
     """16-bit audio: the distribution of an audio sample, and the scale on which it is modelled.
 
@@ -40,6 +92,9 @@ class Waveform(Domain):
         min_std: smallest standard deviation of a Gaussian, in units of the normalised target.
         shift: subtracted from the target; 0 for a dmol.
         scale: then divides it; 1 for a dmol.
+        every: of so many samples one is kept, the first (stride-TIMIT of Dai et al. 2019, section 3.3).
+        permuted: samples of a block in which they are put in another order, the same in every block (their Perm-TIMIT);
+            0 for the order of time.
 
     Raises:
         InputError: if a value is unknown or out of its range.
@@ -58,6 +113,8 @@ class Waveform(Domain):
     min_std: float = 0.01
     shift: float = 0.0
     scale: float = 1.0
+    every: int = 1
+    permuted: int = 0
 
     def __post_init__(self) -> None:
         for value, known, what in (
@@ -70,6 +127,14 @@ class Waveform(Domain):
             raise InputError(f"components must be a positive whole number; got {self.components!r}")
         if not (self.min_std > 0 and self.scale > 0 and math.isfinite(self.min_std * self.scale + self.shift)):
             raise InputError(f"min_std and scale must be positive, shift finite; got {self}")
+        views = (self.every, self.permuted)
+        if (
+            any(not isinstance(view, int) for view in views)
+            or self.every < 1
+            or self.permuted < 0
+            or self.permuted == 1
+        ):
+            raise InputError(f"every is 1 or more, and a permuted block has 2 samples or more (0 for none); got {self}")
         if self.likelihood == "dmol" and (self.shift, self.scale) != (0, 1):
             raise InputError(f"a dmol is discretized on [-1, 1]: leave shift 0 and scale 1; got {self}")
 
@@ -77,6 +142,17 @@ class Waveform(Domain):
     def size(self) -> int:
         """Parameters per audio sample: logits (for more than one component), locations, log scales."""
         return (3 if self.components > 1 else 2) * self.components
+
+    @property
+    def whole(self) -> bool:
+        """Whether waveforms are seen as they are."""
+        return self.every == 1 and self.permuted == 0
+
+    def seen(self, recordings: Sequence[Recording]) -> Sequence[Recording]:
+        """The recordings as this domain sees them: every `every`-th sample, in blocks of another order."""
+        if self.whole:
+            return recordings
+        return [WaveformView(recording, self.every, self.permuted) for recording in recordings]
 
     def is_density(self) -> bool:
         """Whether the likelihood is a density, whose bits are no code length."""
@@ -162,7 +238,7 @@ class Waveform(Domain):
         """
         if self.likelihood == "dmol":
             return self
-        counts = pcm_histogram(recordings)
+        counts = pcm_histogram(self.seen(recordings))
         values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
         y = (mulaw.encode(values) if self.target == "mulaw" else values).numpy()
         mean = float(counts @ y / counts.sum())

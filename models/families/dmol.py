@@ -118,7 +118,7 @@ def fit(
     Raises:
         InputError: if there are no samples, or no optimum is found.
     """
-    return fit_histogram(config, pcm_histogram(recordings, progress))
+    return fit_histogram(config, pcm_histogram(config.output.seen(recordings), progress))
 
 
 def fit_histogram(config: UnconditionalConfig, counts: Int64[np.ndarray, " 65536"]) -> Unconditional:

@@ -40,18 +40,26 @@ class VRNNConfig(StackedConfig):
         hidden: units of the GRU and of the distributions' networks.
         posterior: "direct", or "product" with the prior.
         posterior_std: standard deviation of the evidence's Gaussian at the start of training.
+        output_sees_state: whether x_t depends on d_t besides z_t.
+        state_sees_data: whether d_t depends on x_{t-1} besides z_{t-1}. Without either the data reach the output
+            through the latents alone, as in a CW-VAE of one layer; the experiments behind Havtorn et al. (2022) tried
+            both.
     """
 
     latent: int
     hidden: int
     posterior: Posterior = "direct"
     posterior_std: float = 0.15
+    output_sees_state: bool = True
+    state_sees_data: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check((self.latent, self.hidden))
         if self.posterior not in ("direct", "product") or not self.posterior_std > 0:
             raise InputError(f"a VRNN's posterior is direct or product, and posterior_std positive; got {self}")
+        if not isinstance(self.output_sees_state, bool) or not isinstance(self.state_sees_data, bool):
+            raise InputError(f"output_sees_state and state_sees_data are true or false; got {self}")
 
 
 class VRNN(SpeechModel):
@@ -69,7 +77,18 @@ class VRNN(SpeechModel):
             "s=64, z=256 as in the paper, with its schedule",
         ),
         tiny=Preset(VRNNConfig(latent=8, hidden=16, width=16, output=Waveform(components=3)), TINY, "for tests"),
-    )
+    ) | {
+        "small-no-output-state": Preset(
+            VRNNConfig(latent=64, hidden=256, output_sees_state=False),
+            SMALL,
+            "small, whose output sees z alone (no h to x)",
+        ),
+        "small-no-state-data": Preset(
+            VRNNConfig(latent=64, hidden=256, state_sees_data=False),
+            SMALL,
+            "small, whose state sees z alone (no x to h)",
+        ),
+    }
 
     def __init__(self, config: VRNNConfig) -> None:
         super().__init__()
@@ -77,8 +96,11 @@ class VRNN(SpeechModel):
         self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
         self.encode_reach, self.decode_reach = (c.stride, 0), (0, 0)
         self.frames = StackEncoder(c)
-        self.cell = Cell(c.width, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
-        self.decoder = StackDecoder(c.latent + c.hidden, c.latent, c)
+        context = c.width if c.state_sees_data else 0
+        self.cell = Cell(context, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
+        self.decoder_sees_audio = c.output_sees_state and c.state_sees_data
+        self.prior_sees_audio = c.state_sees_data
+        self.decoder = StackDecoder(c.latent + c.hidden * c.output_sees_state, c.latent, c)
 
     @property
     def posterior_modules(self) -> tuple[Cell]:
@@ -110,7 +132,7 @@ class VRNN(SpeechModel):
     ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
         """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
-        return self.decoder(torch.cat((layer.z, layer.h), -1), layer.z)
+        return self.decoder(self._seen(layer.z, layer.h), layer.z)
 
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
@@ -121,10 +143,15 @@ class VRNN(SpeechModel):
         features = where.new_zeros(1, rows, self.config.width)
         stacks: list[Tensor] = []
         for step, eps in enumerate(noise):
-            h = self.cell.state(self.cell.gate_inputs(features, features)[0], z, h)
+            gates = self.cell.gate_inputs(features, features)[0].expand(rows, -1)
+            h = self.cell.state(gates, z, h)
             prior = self.cell.prior_of(h)
             z = prior.mean + prior.std * eps
-            output, _ = self.decoder(torch.cat((z, h), -1).unsqueeze(0), z.unsqueeze(0))
+            output, _ = self.decoder(self._seen(z, h).unsqueeze(0), z.unsqueeze(0))
             stacks.append(output.sample(generator))
             features = self.frames.of_drawn(stacks[-1], step)
         return torch.cat(stacks, 1)[:, :samples]
+
+    def _seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output depends on."""
+        return torch.cat((z, h), -1) if self.config.output_sees_state else z

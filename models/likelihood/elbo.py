@@ -201,6 +201,7 @@ def evaluate(
     """
     if not recordings:
         raise InputError("no utterance to evaluate: choose another split or corpus")
+    recordings = model.config.output.seen(recordings)
     device = model.parameter.device
     samples, likelihoods = 0, np.zeros(2)
     kl = [np.zeros(z) for z in model.latents]

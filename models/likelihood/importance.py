@@ -101,6 +101,7 @@ def importance_bound(
     if draws < 1:
         raise InputError(f"{draws} Monte Carlo draws: give 1 or more")
     draws = 1 if model.deterministic else draws
+    recordings = model.config.output.seen(recordings)
     sums, effective = torch.zeros(4, dtype=torch.float64), 0.0
     for recording in recordings:
         weights = log_weights(model, recording, draws, seed=seed, most_samples=most_samples)

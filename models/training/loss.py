@@ -45,13 +45,14 @@ def ramp_value(ramp: tuple[float, float, float], update: int, updates: int) -> f
 
 
 def learning_rate(recipe: Recipe, update: int) -> float:
-    """Linear warm-up, then constant or a cosine to zero."""
+    """Linear warm-up, then constant, exponentially decaying or a cosine to zero."""
     if update < recipe.warm_up:
         return recipe.learning_rate * (update + 1) / recipe.warm_up
+    rate = recipe.learning_rate * recipe.decay ** ((update - recipe.warm_up) / 1_000)
     if not recipe.cosine:
-        return recipe.learning_rate
+        return rate
     done = (update - recipe.warm_up) / max(1, recipe.updates - recipe.warm_up)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)

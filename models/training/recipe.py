@@ -23,6 +23,7 @@ class Recipe:
         learning_rate: the highest.
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
+        decay: factor on the learning rate every 1,000 updates, by powers in between (Aksan and Hilliges 2019: 0.94).
         betas: of Adam.
         clip: the largest norm of the gradient; 0 for none.
         ema: decay of the moving average of the weights, which is what is validated and saved; 0 for none.
@@ -50,6 +51,7 @@ class Recipe:
     quieter: float = 0.0
     warm_up: int = 0
     cosine: bool = False
+    decay: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
     ema: float = 0.0
@@ -63,6 +65,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.updates, self.batch, self.validate_every) < 1 or self.segment < 0 or self.learning_rate <= 0:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"the learning rate decays by a factor above 0 and up to 1; got {self}")
         if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):
             raise InputError(f"quieter lies between 0 and 96 dB, and applies to segments only; got {self}")
 

@@ -143,7 +143,7 @@ class Trainer:
         self.device = device or torch.device("cpu")
         self.model, self.recipe, self.out = model.to(self.device), recipe, out
         self.seed, self.precision = seed, precision
-        self.train, self.validation = train, validation
+        self.train, self.validation = model.config.output.seen(train), validation
         self.provenance = dict(provenance or {})
         self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.average = copy.deepcopy(model)
@@ -163,8 +163,10 @@ class Trainer:
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
         # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
-        whole = cuda and recipe.segment > 0 and self.group.size == 1
-        self._graphed = GraphedUpdates(self._whole_update, model, train, recipe, seed, self.weights) if whole else None
+        whole = cuda and recipe.segment > 0 and self.group.size == 1 and model.config.output.name == "waveform"
+        self._graphed = (
+            GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
+        )
 
     def step(self) -> float:
         """Make one update.

@@ -1,4 +1,4 @@
-"""Features of the sound itself, which need no model: log-Mel, cepstra, statistics of raw frames.
+"""Features of the sound itself, which need no model: log-Mel, cepstra, statistics of raw frames, acoustic measures.
 
 All are averaged over a token like a latent, from frames at the time steps of the lowest layer. They use the frames that
 overlap the token and no others: MFCC's derivatives repeat its first and last frame beyond its borders.
@@ -11,15 +11,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.acoustic_measures import acoustic_measures, check_rate
 from lvm_probe.analysis.frames import SPLIT_HERTZ, STATISTICS, frame_statistics
 from lvm_probe.analysis.mel import log_mel
 from lvm_probe.analysis.mfcc import COEFFICIENTS, cepstrum, delta_reach, with_derivatives
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import Settings
+from lvm_probe.probing.features.feature import MEASURES
 from lvm_probe.probing.features.pooling import Pooling
 
-NAMES = ("mel", "mel_halves", "mfcc", "stats")
+NAMES = ("mel", "mel_halves", "mfcc", "stats", *MEASURES)
 """All acoustic features; no other feature may have one of these names."""
 
 MIN_WINDOW = 16
@@ -48,11 +50,20 @@ def sizes(settings: Settings, sample_rate: int) -> dict[str, int]:
         lengths["mfcc"] = 3 * COEFFICIENTS
     if "stats" in settings.also:
         lengths["stats"] = len(STATISTICS)
+    if "measures" in settings.also:
+        check_rate(sample_rate)
+        lengths |= dict.fromkeys(MEASURES, 1)
     return lengths
 
 
 def pooled(
-    wave: Float[np.ndarray, " samples"], segments: Sequence[Segment], settings: Settings, sample_rate: int, hop: int
+    wave: Float[np.ndarray, " samples"],
+    segments: Sequence[Segment],
+    settings: Settings,
+    sample_rate: int,
+    hop: int,
+    *,
+    gender: str | None = None,
 ) -> dict[str, Float[np.ndarray, "tokens _size"]]:
     """The acoustic features of some segments of a recording.
 
@@ -62,6 +73,7 @@ def pooled(
         settings: which features, and the Mel baseline.
         sample_rate: in Hz.
         hop: samples per frame.
+        gender: of the speaker, F or M, for the formants among the measures; None if unknown.
 
     Returns:
         For each feature of `sizes` an array with one row per segment.
@@ -77,4 +89,9 @@ def pooled(
         features["mfcc"] = pool.mean_within(cepstrum(frames), lambda own, n: with_derivatives(own, reach, n))
     if "stats" in settings.also:
         features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
+    if "measures" in settings.also:
+        measures = acoustic_measures(wave, sample_rate=sample_rate, hop=hop, gender=gender)
+        features |= {
+            name: values[:, None] for name, values in zip(MEASURES, pool.mean_of_known(measures).T, strict=True)
+        }
     return features

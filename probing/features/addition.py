@@ -18,10 +18,10 @@ from lvm_probe.models.io.files import remove_unfinished, write_atomically
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
 from lvm_probe.probing.features.extraction_settings import Settings
-from lvm_probe.probing.features.feature import CONTEXT
+from lvm_probe.probing.features.feature import CONTEXT, MEASURES
 from lvm_probe.probing.features.token_table import ADDITION, EXTRACTION
 
-WITHOUT_MODEL = {name + ending for name in ("mfcc", "stats") for ending in ("", *CONTEXT)}
+WITHOUT_MODEL = {name + ending for name in ("mfcc", "stats") for ending in ("", *CONTEXT)} | set(MEASURES)
 """Features that can be added without running the model."""
 _MAY_DIFFER = ("expected_tokens", "features", "also", "context_ms", "layers", "versions", "begun")
 

@@ -11,15 +11,15 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
-from lvm_probe.probing.features.feature import CONTEXT, columns_in_context
+from lvm_probe.probing.features.feature import CONTEXT, MEASURES, columns_in_context
 
 if TYPE_CHECKING:
     from lvm_probe.probing.features.token_table import TokenTable
 
 
 def has_context(name: str) -> bool:
-    """Whether a feature has columns of its context: all but variances do."""
-    return not name.endswith("_var")
+    """Whether a feature has columns of its context: all but variances and acoustic measures do."""
+    return not name.endswith("_var") and name not in MEASURES
 
 
 def with_context(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.probing.features import s3prl_upstreams
 from lvm_probe.probing.features.encoders import Encoder, as_encoder, one_line
 
 FORMS = "give FILE.py:NAME or package.module:NAME"
@@ -25,17 +27,21 @@ def names_file(spec: str) -> bool:
     return ".py:" in spec or spec.endswith(".py") or "/" in spec
 
 
-def import_encoder(spec: str, device: torch.device, folder: Path | None = None) -> Encoder:
+def import_encoder(
+    spec: str, device: torch.device, folder: Path | None = None, *, weights: Path | None = None
+) -> Encoder:
     """Import the encoder that `--encoder` names.
 
     It is a function, a class that needs no arguments, or an object; class and object have a method `encode`. An
     attribute `sample_rate` says which rate it takes (default: 16,000 Hz). A torch module is moved to `device` and set
-    to evaluation mode. Weights that the import or the class draws from torch's generator are the same each time.
+    to evaluation mode. Weights that the import or the class draws from torch's generator are the same each time. A
+    function of a module `hubconf` makes an s3prl upstream (`s3prl_upstreams`).
 
     Args:
         spec: `FILE.py:NAME` or `package.module:NAME`; NAME is `encode` where it is left out.
         device: for torch modules.
         folder: its modules can be imported, as those beside FILE.py can (default: the current folder).
+        weights: checkpoint of an s3prl upstream.
 
     Raises:
         InputError: there is no such file or module, it cannot be imported, or what it holds is no encoder.
@@ -50,12 +56,19 @@ def import_encoder(spec: str, device: torch.device, folder: Path | None = None) 
         if not hasattr(module, name):
             raise InputError(f"{path}: has no '{name}'; name its encoder: --encoder {place}:NAME")
         found = getattr(module, name)
-        if inspect.isclass(found):
-            torch.manual_seed(0)  # also where the module was imported before
+        torch.manual_seed(0)  # also where the module was imported before
+        if path.stem == s3prl_upstreams.MODULE:
+            found = _instance(path, name, found, **({} if weights is None else {"ckpt": str(weights)}))
+        elif weights is not None:
+            raise InputError(f"--weights {weights}: only for an s3prl upstream of a module hubconf; leave it out")
+        elif inspect.isclass(found):
             found = _instance(path, name, found)
     if isinstance(found, torch.nn.Module):
-        found = found.to(device)
-    provenance = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else {}
+        found = found.to(device).eval()
+    if s3prl_upstreams.is_upstream(found):
+        found = s3prl_upstreams.Upstream(found, device)
+    files = {"sha256": path} | ({"weights_sha256": weights} if weights else {})
+    provenance = {key: hashlib.sha256(file.read_bytes()).hexdigest() for key, file in files.items() if file.is_file()}
     try:
         encoder = as_encoder(found, name, provenance)
     except InputError as error:
@@ -99,8 +112,9 @@ def _import_module(spec: str, name: str, folder: Path) -> ModuleType:
         raise InputError(f"module '{name}': cannot be imported ({one_line(error)}); fix it") from error
 
 
-def _instance(path: Path, name: str, cls: type) -> Any:
+def _instance(path: Path, name: str, make: Callable[..., Any], **given: str) -> Any:
     try:
-        return cls()
+        return make(**given)
     except Exception as error:
-        raise InputError(f"{path}: {name}() cannot be made ({one_line(error)}); let it need no arguments") from error
+        needs = "a local checkpoint with --weights" if path.stem == s3prl_upstreams.MODULE else "no arguments"
+        raise InputError(f"{path}: {name}() cannot be made ({one_line(error)}); let it need {needs}") from error

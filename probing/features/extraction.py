@@ -25,6 +25,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from lvm_probe import InputError
+from lvm_probe.analysis import pitch_formants
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -37,6 +38,7 @@ from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic, addition, context, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
+from lvm_probe.probing.features.feature import may_be_unknown
 from lvm_probe.probing.features.sources import ModelSource, Source
 
 __all__ = ["Executor", "Extracted", "Job", "Mel", "Settings", "extract", "features", "token_rows"]
@@ -358,11 +360,12 @@ def features(
         reach = max(1, round(settings.context_ms * source.sample_rate / 1000))
         segments += context.around(segments, reach, len(pcm))
     pooled = source.pooled(utterance.id, pcm, segments) if run_model else {}
-    pooled |= acoustic.pooled(to_float(pcm), segments, settings, source.sample_rate, source.hop)
+    gender = utterance.speaker.gender
+    pooled |= acoustic.pooled(to_float(pcm), segments, settings, source.sample_rate, source.hop, gender=gender)
     if settings.context_ms is not None:
         pooled = context.as_columns(pooled, tokens)
     for name, values in pooled.items():
-        if not name.endswith("_var") and not np.isfinite(values).all():
+        if not may_be_unknown(name) and not np.isfinite(values).all():
             raise InputError(f"{utterance.audio}: feature '{name}' is not finite; the checkpoint is damaged")
     return pooled
 
@@ -443,6 +446,7 @@ def _describe(
         "untrained": settings.untrained,
         "mel": mel | {"hop": source.hop},
         **({"mfcc": {"derivatives": "within the token"}} if "mfcc" in sizes else {}),  # once over the whole utterance
+        **({"f0": {"by": pitch_formants.engine()}} if "f0" in sizes else {}),
         "also": list(settings.also),
         "context_ms": settings.context_ms,
         "layers": list(source.layers),

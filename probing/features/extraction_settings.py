@@ -10,8 +10,9 @@ from lvm_probe import InputError
 from lvm_probe.analysis.mfcc import COEFFICIENTS
 
 UNITS = ("phoneme", "word", "utterance")
-ALSO = ("mfcc", "stats", "states", "halves")
-"""Further features: cepstra, statistics of raw frames, a latent model's states, means over the halves of a token."""
+ALSO = ("mfcc", "stats", "measures", "states", "halves")
+"""Further features: cepstra, statistics of raw frames, acoustic measures (`feature.MEASURES`), a latent model's states,
+means over the halves of a token."""
 
 Estimator = Literal["sample", "posterior-mean"]
 DEFAULT_DRAWS: dict[Estimator, int] = {"sample": 100, "posterior-mean": 12}

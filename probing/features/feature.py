@@ -15,10 +15,20 @@ CONTEXT = ("_before", "_after")
 """Endings of the columns that hold a feature's context."""
 
 
+MEASURES = ("f0", "voiced", "intensity", "f1", "f2", "f3", "tilt", "centroid")
+"""Acoustic measures (`acoustic_measures`), of one number each: what can be predicted rather than what predicts. Unlike
+other features they may be unknown, as the pitch of [s] is, and have no context."""
+
+
 def columns_in_context(name: str) -> tuple[str, str, str]:
     """The columns of a feature with its context, in the order of time."""
     before, after = CONTEXT
     return name + before, name, name + after
+
+
+def may_be_unknown(name: str) -> bool:
+    """Whether a column may hold NaN: a variance of a single draw, or an acoustic measure."""
+    return name.endswith("_var") or name in MEASURES
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def usual_features(extraction: Mapping[str, Any], columns: Collection[str]) -> t
 
 
 def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> frozenset[str] | None:
-    """The columns that the features (or the default ones) consist of, and those of their context where there is one.
+    """The columns that the features (or the default ones) consist of, their context where there is one, and measures.
 
     None where the table lacks one of the features.
     """
@@ -100,4 +110,5 @@ def columns_of(extraction: Mapping[str, Any], features: Sequence[Feature]) -> fr
     columns = frozenset(part for feature in features or usual_features(extraction, known) for part in feature.parts)
     if not columns <= set(known):
         return None
-    return columns | {name for column in columns for name in columns_in_context(column) if name in known}
+    more = {*MEASURES, *(name for column in columns for name in columns_in_context(column))}
+    return columns | more.intersection(known)

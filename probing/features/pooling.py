@@ -59,6 +59,21 @@ class Pooling:
         pooled: np.ndarray = self.matrix @ steps
         return pooled
 
+    def mean_of_known(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens dims"]:
+        """Weighted mean over the steps whose value is known; NaN where these are less than half of the token.
+
+        Example:
+            >>> import numpy as np
+            >>> pool = Pooling([Segment("iy", 0, 300), Segment("s", 300, 400)], stride=100, steps=4)
+            >>> pool.mean_of_known(np.array([[120.0], [130.0], [np.nan], [np.nan]])).ravel()
+            array([125.,  nan])
+        """
+        known = ~np.isnan(steps)
+        share = self.mean(known.astype(np.float64))
+        total = self.mean(np.where(known, steps, 0.0))
+        # A share of exactly one half may come out a rounding below it, for the weights are in single precision.
+        return np.divide(total, share, out=np.full(total.shape, np.nan), where=share > 0.5 - 1e-6)
+
     def mean_within(
         self,
         steps: Float[np.ndarray, "steps dims"],

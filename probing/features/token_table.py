@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from lvm_probe import InputError
 from lvm_probe.models.io.files import check_writable, write_atomically, write_json
-from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.features.feature import Feature, may_be_unknown
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to import, so only where a data frame is asked for
@@ -484,7 +484,7 @@ def load(folder: str | Path, only: Collection[str] | None = None) -> TokenTable:
     features = {name: np.concatenate(arrays.pop(name)) for name in list(arrays)}
     columns = {name: features.pop(name) for name, _ in TOKEN_FIELDS}
     for name, values in features.items():
-        if not name.endswith("_var") and not np.isfinite(values).all():
+        if not may_be_unknown(name) and not np.isfinite(values).all():
             raise InputError(f"{folder}: feature '{name}' holds NaN or infinity; extract it again")
     return TokenTable(folder.name, folder, extraction, columns, features)
 

@@ -29,7 +29,7 @@ from lvm_probe.probing.questions.results import (
     predictions_frame,
     results_frame,
 )
-from lvm_probe.probing.questions.rows import check_same_tokens
+from lvm_probe.probing.questions.rows import check_same_tokens, with_measures_of
 
 BASELINES = (Feature(("mel",)), Feature(("mfcc",)))
 """Acoustic features that every other feature is compared with where they are asked, and each with those before it."""
@@ -75,7 +75,7 @@ def ask(
     notes += more
     before = None
     if untrained is not None and (test is None) == (untrained_test is None):
-        before = rows_to_judge(untrained, question, untrained_test)[0]
+        before = rows_to_judge(with_measures_of(table, untrained), question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)
     if question.context:
         for other in filter(None, (untrained, test)):

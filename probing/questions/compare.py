@@ -25,6 +25,7 @@ DIFFERENCE_COLUMNS = [
     "table", "method", "rows", "dims", "lda_dims", "speakers",
 ]  # fmt: skip
 """Columns of a comparison beside those of every result."""
+_OF_NUMBERS = ("r2", "unit", "mae", "mae_low", "mae_high", "mae_cm")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -34,7 +35,7 @@ class Comparison:
     Attributes:
         plan: what was asked.
         frame: a row for each difference, and one for each result that is compared with nothing: `compared_with` names
-            the other, `difference` is in fractions (`height-cm`: in centimetres, of the error `mae_cm`), `p_holm` is
+            the other, `difference` is in fractions (of numbers: of the error `mae`, in `unit`), `p_holm` is
             adjusted for all tests of the frame. Where there is a file of the plan, `outside_plan` marks what it does
             not say; what it says is then adjusted for the tests that it says only.
         notes: what was left out, and why.
@@ -148,11 +149,11 @@ def _planned(file: Path, written: Plan, frame: pd.DataFrame) -> str:
 def _differences(answer: Answer) -> pd.DataFrame:
     """The results of all speakers at the reported k, a row for each difference."""
     rows = at_reported_k(pooled(answer.frame))
-    if "mae_cm" in rows:
+    if "mae" in rows:
         rows = rows[rows["gender"] == ""]
     found = differences(rows)
     alone = rows[~rows["feature"].isin(found["feature"])].assign(compared_with="")
-    columns = [*COLUMNS, *(name for name in ("mae_cm", "mae_low", "mae_high") if name in rows), *DIFFERENCE_COLUMNS]
+    columns = [*COLUMNS, *(name for name in _OF_NUMBERS if name in rows), *DIFFERENCE_COLUMNS]
     return pd.concat([found, alone]).sort_index(kind="stable").reindex(columns=columns)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from lvm_probe.probing.questions.formatting import as_cm, as_percent, as_points, as_signed_range
+from lvm_probe.probing.questions.formatting import as_number, as_percent, as_points, as_signed_range
 from lvm_probe.probing.questions.probe import METHOD_NAMES, Probe
-from lvm_probe.probing.questions.question import TOKEN_TARGETS
+from lvm_probe.probing.questions.question import TOKEN_TARGETS, UNITS
 from lvm_probe.probing.questions.results import COMPARED_WITH
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ WIDTH = 120
 MAX_COLUMNS = 6
 """Probes side by side; more of them stand below."""
 LEVEL = 0.05
-_OTHERS = {"untrained": "the untrained model", "gender mean": "the gender's mean height"}
+_OTHERS = {"untrained": "the untrained model", "gender mean": "the gender's mean"}
 _FITTED = ("plain distances", "few discriminants", "as many discriminants as there are")
 """What is fitted, by amount."""
 
@@ -94,7 +94,7 @@ def _verdict(row: dict[Any, Any]) -> str:
         return "untested"
     if row["p_holm"] >= LEVEL:
         return "different"
-    return "better" if (row["difference"] > 0) != (row["target"] == "height-cm") else "worse"
+    return "better" if (row["difference"] > 0) != (row["target"] in UNITS) else "worse"
 
 
 def _phrase(group: tuple[list[str], _Verdicts]) -> str:
@@ -215,7 +215,7 @@ def _asked(comparison: Comparison) -> list[str]:
         others = [_OTHERS.get(name, name) for name in COMPARED_WITH.values() if name in set(rows["compared_with"])]
         rows_of = f"{_range(rows['n'])} {first['rows']}s"
         rows_of += "" if first["rows"] == "speaker" else f" of {first['speakers']:.0f} speakers"
-        classes = "" if target == "height-cm" else f" in {rows['n_classes'].max():.0f} classes"
+        classes = "" if target in UNITS else f" in {rows['n_classes'].max():.0f} classes"
         said.append(f"Telling the {target} from each feature, compared with {_listed(others)}: {rows_of}{classes}.")
     return said
 
@@ -232,7 +232,7 @@ def _table(rows: pd.DataFrame) -> list[str]:
 
 
 def _block(rows: pd.DataFrame, probes: Sequence[Probe]) -> list[str]:
-    height = rows.iloc[0]["target"] == "height-cm"
+    unit = UNITS.get(rows.iloc[0]["target"])
     marked = bool(rows["outside_plan"].any())
     found = {
         (row["compared_with"], row["feature"], Probe(row["method"], row["protocol"])): row
@@ -242,13 +242,13 @@ def _block(rows: pd.DataFrame, probes: Sequence[Probe]) -> list[str]:
 
     def result(feature: str, probe: Probe) -> str:
         row = own.get((feature, probe))
-        return "" if row is None else as_cm(row["mae_cm"]) if height else as_percent(row["accuracy"])
+        return "" if row is None else as_number(row["mae"]) if unit else as_percent(row["accuracy"])
 
     def cells(other: str, feature: str, probe: Probe) -> tuple[str, str]:
         row = found.get((other, feature, probe))
         if row is None:
             return "", ""
-        number = (lambda value: as_cm(value, "+")) if height else as_points
+        number = (lambda value: as_number(value, "+")) if unit else as_points
         mark = f"{'*' if row['p_holm'] < LEVEL else ' '}{'†' if row['outside_plan'] else ' ' * marked}"
         between = as_signed_range(number(row["difference_low"]), number(row["difference_high"]))
         return number(row["difference"]) + mark, between + " " * (1 + marked)
@@ -256,16 +256,15 @@ def _block(rows: pd.DataFrame, probes: Sequence[Probe]) -> list[str]:
     space = " " * (1 + marked)
     lines: list[list[str]] = [["", *(METHOD_NAMES[p.method] + space for p in probes)]]
     lines += [["feature", *(p.protocol + space for p in probes)]]
-    unit = "cm" if height else "points"
     for other in COMPARED_WITH.values():
         features = list(dict.fromkeys(rows[rows["compared_with"] == other]["feature"]))
         if not features:
             continue
-        lines += [[""], [f"difference to {_OTHERS.get(other, other)} ({unit})"]]
+        lines += [[""], [f"difference to {_OTHERS.get(other, other)} ({unit or 'points'})"]]
         for feature in features:
             pairs = [cells(other, feature, probe) for probe in probes]
             lines += [[f"  {feature}", *(first for first, _ in pairs)], ["", *(second for _, second in pairs)]]
-    lines += [[""], ["mean error (cm)" if height else "accuracy (per cent)"]]
+    lines += [[""], [f"mean error ({unit})" if unit else "accuracy (per cent)"]]
     for feature in dict.fromkeys(rows["feature"]):
         lines += [[f"  {feature}", *(result(feature, probe) + space for probe in probes)]]
     return _aligned(lines, [p.across_speakers for p in probes])
@@ -306,7 +305,7 @@ def _legend(comparison: Comparison) -> list[str]:
         "knn": f"kNN: {plan.k} nearest neighbours {'without LDA' if dims == '0' else f'in {dims} discriminants'}",
         "lda": "LDA: all discriminants",
         "logistic": "logistic: logistic regression",
-        "ridge": "ridge: ridge regression within each gender",
+        "ridge": "ridge: ridge regression, of attributes of speakers within each gender",
         "abx": "ABX: distances alone, nothing is fitted; 50 per cent is chance",
     }
     said = [stars, f"{'. '.join(text for method, text in ways.items() if method in methods)}."]

@@ -17,7 +17,7 @@ def as_p(value: float, equals: str = "") -> str:
     return f"{'p' * bool(equals)}<0.0001" if value < 0.0001 else f"{equals}{value:.4f}"
 
 
-def as_cm(value: float, sign: str = "") -> str:
+def as_number(value: float, sign: str = "") -> str:
     return "" if value != value else f"{value:{sign}.2f}"
 
 

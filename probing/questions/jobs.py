@@ -15,7 +15,7 @@ from lvm_probe.analysis.logistic import fold_count
 from lvm_probe.analysis.nulls import permuted
 from lvm_probe.analysis.shape_annotations import Float, Int
 from lvm_probe.probing.features.feature import Feature
-from lvm_probe.probing.questions.question import Question, analysis_protocol
+from lvm_probe.probing.questions.question import UNITS, Question, analysis_protocol
 from lvm_probe.probing.questions.rows import Pool, Rows, differs
 
 
@@ -31,7 +31,7 @@ class Job:
         points: the feature's values.
         parts: dimensions of the columns that they are joined from.
         untrained: the untrained model's; None where it is not given, or has no values of its own (as for Mel).
-        labels: codes of the classes, or heights in centimetres.
+        labels: codes of the classes, or numbers in the target's unit.
         speakers: codes of the speakers.
         groups: see `Rows.groups`.
         prompts: see `Rows.prompts`.
@@ -103,7 +103,7 @@ class Jobs(Sequence[Job]):
         untrained = None
         if self.untrained is not None and differs(feature, self.untrained.table, rows.table):
             untrained = self.untrained.points(feature, pool)
-        labels = rows.labels if self.question.target == "height-cm" else rows.classes.codes
+        labels = rows.labels if self.question.target in UNITS else rows.classes.codes
         columns = (labels, rows.speakers.codes, rows.groups, rows.prompts, rows.types, rows.genders.codes, rows.erased)
         points = rows.points(feature, pool)
         parts = tuple(rows.table.features[part].shape[1] for part in feature.parts)

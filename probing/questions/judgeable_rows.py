@@ -13,7 +13,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Int
 from lvm_probe.probing.features.context import with_both_sides
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import REPORTED_K, Question
+from lvm_probe.probing.questions.question import REPORTED_K, TOKEN_MEASURES, Question
 from lvm_probe.probing.questions.rows import Pool, Rows, select_rows
 from lvm_probe.probing.questions.transfer import rows_to_transfer
 
@@ -40,7 +40,7 @@ def rows_to_judge(table: TokenTable, question: Question, test: TokenTable | None
         return rows_to_transfer(table, test, question)
     rows = select_rows(table, question)
     if question.method == "ridge":
-        return _with_enough_speakers_of_gender(rows)
+        return _measures_to_judge(rows) if question.target in TOKEN_MEASURES else _with_enough_speakers_of_gender(rows)
     if question.method == "abx":
         rows, notes = _with_triples(rows)
     elif question.one_speaker_at_a_time:
@@ -267,21 +267,33 @@ def _with_triples(rows: Rows) -> tuple[Rows, Notes]:
     return _without_speakers(rows, unfit, need, cure)
 
 
+def _measures_to_judge(rows: Rows) -> tuple[Rows, Notes]:
+    """Without the speakers of a single utterance, where each is asked alone; elsewhere two speakers are needed."""
+    if rows.question.protocol == "utterance":
+        return _without_single_utterances(rows)
+    if len(rows.speakers.names) < 2:
+        raise InputError(
+            f"{rows.table.path}: protocol speaker holds out one speaker and needs two or more; use protocol='utterance'"
+        )
+    return rows, ()
+
+
 def _with_enough_speakers_of_gender(rows: Rows) -> tuple[Rows, Notes]:
     names, codes = rows.genders
     counts = np.array([len(np.unique(rows.speakers.codes[codes == code])) for code in range(len(names))])
     few = counts < MIN_SPEAKERS_OF_GENDER
     if not few.any():
         return rows, ()
+    what = rows.question.target.removesuffix("-cm")
     which = " and ".join(
         f"{n} {name} speaker{'' if n == 1 else 's'}" for n, name in zip(counts[few], names[few], strict=True)
     )
     if few.all():
         raise InputError(
-            f"{rows.table.path}: {which} of known height; the mean of the others needs three of a gender, so give more "
+            f"{rows.table.path}: {which} of known {what}; the mean of the others needs three of a gender, so give more "
             "speakers"
         )
-    return rows.where(~few[codes]), (f"left out, for a gender needs three speakers of known height: {which}",)
+    return rows.where(~few[codes]), (f"left out, for a gender needs three speakers of known {what}: {which}",)
 
 
 def _listed(names: np.ndarray) -> str:

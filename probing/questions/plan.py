@@ -151,9 +151,9 @@ def make_plan(
         probes[target] = tuple(dict.fromkeys([*planned, *probes.get(target, ())]))
     for feature in asked:
         table.matrix(feature, slice(0))  # refuses what the table lacks
-    there = {"baseline": "height-cm" in probes, "untrained": untrained}
+    there = {"baseline": not {"height-cm", "age"}.isdisjoint(probes), "untrained": untrained}
     there |= {name: Feature((name,)) in asked for name in BASELINES}
-    compared_with = tuple(name for column, name in COMPARED_WITH.items() if there[column])
+    compared_with = tuple(name for column, name in COMPARED_WITH.items() if there.get(column))
     settings: dict[str, Any] = {"k": k, "lda_dims": lda_dims, "seed": seed}
     start = Plan({}, (), table=identity(table)) if beyond is None else beyond
     return replace(

@@ -12,6 +12,7 @@ from lvm_probe.probing.questions.question import (
     SPEAKER_ATTRIBUTES,
     TARGETS_OF,
     TOKEN_TARGETS,
+    UNITS,
     Method,
     Protocol,
     Target,
@@ -82,7 +83,7 @@ def probes_for(
     Args:
         target: what is predicted.
         table: whether it says what was read decides whether prompts are held out of words.
-        methods: instead of kNN, LDA and ABX (ridge regression for `height-cm`).
+        methods: instead of kNN, LDA and ABX (ridge regression for numbers).
         protocols: instead of the usual ones.
 
     Raises:
@@ -91,7 +92,7 @@ def probes_for(
     for what, names, known in (("method", methods, tuple(METHOD_NAMES)), ("protocol", protocols, get_args(Protocol))):
         if unknown := [name for name in names if name not in known]:
             raise InputError(f"{what} is {unknown[0]!r}; choose one of {', '.join(known)}")
-    quick: tuple[Method, ...] = ("ridge",) if target == "height-cm" else ("knn", "lda", "abx")
+    quick: tuple[Method, ...] = ("ridge",) if target in UNITS else ("knn", "lda", "abx")
     pairs = [
         Probe(method, protocol)
         for protocol in protocols or _usual_protocols(target, table)

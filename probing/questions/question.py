@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Target = Literal[
     "phoneme", "manner", "place", "voicing", "vowel-height", "vowel-backness", "word", "gender", "height", "height-cm",
-    "dialect", "speaker",
+    "age", "dialect", "speaker",
+    "f0", "voiced", "intensity", "f1", "f2", "f3", "tilt", "centroid", "duration",
 ]  # fmt: skip
 Method = Literal["knn", "lda", "logistic", "mdl", "ridge", "abx"]
 Protocol = Literal[
@@ -31,9 +32,16 @@ Distance = Literal["cosine", "euclidean"]
 
 PHONE_CLASSES: tuple[PhoneClass, ...] = get_args(PhoneClass)
 PHONEME_TARGETS: tuple[Target, ...] = ("phoneme", *PHONE_CLASSES)
-TOKEN_TARGETS: tuple[Target, ...] = (*PHONEME_TARGETS, "word")
-SPEAKER_ATTRIBUTES: tuple[Target, ...] = ("gender", "height", "height-cm", "dialect")
-CLASS_TARGETS: tuple[Target, ...] = (*TOKEN_TARGETS, "gender", "height", "dialect", "speaker")
+TOKEN_CLASSES: tuple[Target, ...] = (*PHONEME_TARGETS, "word")
+UNITS: dict[Target, str] = {
+    "height-cm": "cm", "age": "years", "f0": "semitones", "voiced": "%", "intensity": "dB", "f1": "Hz", "f2": "Hz",
+    "f3": "Hz", "tilt": "dB/octave", "centroid": "Hz", "duration": "ms",
+}  # fmt: skip
+"""The targets that are numbers, with their units. Pitch is in semitones, for an octave is as wide for every voice."""
+TOKEN_MEASURES: tuple[Target, ...] = tuple(target for target in UNITS if target not in ("height-cm", "age"))
+TOKEN_TARGETS: tuple[Target, ...] = (*TOKEN_CLASSES, *TOKEN_MEASURES)
+SPEAKER_ATTRIBUTES: tuple[Target, ...] = ("gender", "height", "height-cm", "age", "dialect")
+CLASS_TARGETS: tuple[Target, ...] = (*TOKEN_CLASSES, "gender", "height", "dialect", "speaker")
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 TARGETS_OF: dict[Method, tuple[Target, ...]] = {
@@ -41,8 +49,8 @@ TARGETS_OF: dict[Method, tuple[Target, ...]] = {
     "lda": CLASS_TARGETS,
     "logistic": CLASS_TARGETS,
     "mdl": CLASS_TARGETS,
-    "ridge": ("height-cm",),
-    "abx": TOKEN_TARGETS,
+    "ridge": tuple(UNITS),
+    "abx": TOKEN_CLASSES,
 }
 """What each method can predict."""
 
@@ -52,7 +60,7 @@ PROTOCOLS_OF: dict[Method, tuple[Protocol, ...]] = {
     "lda": PROTOCOLS,
     "logistic": PROTOCOLS,
     "mdl": ("nested", "utterance", "speaker", "speaker+prompt"),
-    "ridge": ("paper", "nested", "speaker"),
+    "ridge": ("paper", "nested", "utterance", "speaker"),
     "abx": ("within", "across", "across+prompt"),
 }
 
@@ -76,7 +84,6 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "control": ("knn", "lda", "logistic", "mdl"),
     "match_dims": ("knn", "lda", "logistic", "mdl", "ridge"),
     "permutations": ("knn", "lda", "logistic", "mdl", "ridge"),
-    "normalise": ("knn", "lda", "logistic", "mdl", "abx"),
     "orders": ("mdl",),
     "erase": ("knn", "lda", "logistic", "mdl"),
     "distance": ("abx",),
@@ -84,7 +91,7 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
     "phones": PHONEME_TARGETS,
     "phone_set": PHONEME_TARGETS,
-    "min_count": TOKEN_TARGETS,
+    "min_count": TOKEN_CLASSES,
     "height_edges": ("height",),
     "rows": (*SPEAKER_ATTRIBUTES, "speaker"),
 }
@@ -119,15 +126,15 @@ def uses(method: Method, field: str) -> bool:
 def default_protocol(target: Target, method: Method = "knn") -> Protocol:
     """The protocol that holds out what would give the answer away.
 
-    Whole utterances for phonemes and their classes, which are asked of one speaker at a time, and for the speaker's
-    identity; whole speakers for attributes of speakers. For words the prompt too, for in a sentence that another
-    speaker has read, the place of a word alone gives it away.
+    Whole utterances for phonemes, their classes and measures, which are asked of one speaker at a time, and for the
+    speaker's identity; whole speakers for attributes of speakers. For words the prompt too, for in a sentence that
+    another speaker has read, the place of a word alone gives it away.
     """
     if method == "abx":
         return "within"
     if target == "word":
         return "speaker+prompt"
-    return "utterance" if target in (*PHONEME_TARGETS, "speaker") else "speaker"
+    return "utterance" if target in (*PHONEME_TARGETS, *TOKEN_MEASURES, "speaker") else "speaker"
 
 
 def analysis_protocol(protocol: Protocol | None) -> predictions.Protocol:
@@ -150,9 +157,9 @@ class Question:
     silently ignored.
 
     Args:
-        target: what to predict. `height` is in classes, `height-cm` in centimetres.
+        target: what to predict. `height` is in classes; those of `UNITS` are numbers.
         method: `knn` (k nearest neighbours among linear discriminants), `lda`, `logistic`, `mdl` (online code length by
-            logistic regression), `ridge` (height in centimetres) or `abx`.
+            logistic regression), `ridge` (numbers) or `abx`.
         protocol: how tokens are held out; None takes the target's default. `paper`: nothing (leaks). `nested`: each
             row alone. `utterance`: whole utterances. `speaker`: whole speakers. `speaker+prompt`: whole speakers, and
             the sentence that is judged is not trained on as read by others. `transfer`, of questions with a test table
@@ -178,6 +185,7 @@ class Question:
             the smallest feature.
         context: ask every feature together with its context, the columns that end in `_before` and `_after`.
         normalise: centre and scale features over each speaker's or utterance's own rows first. It uses no labels.
+            Numbers of tokens are then differences from the mean over the same rows.
         erase: erase a concept from the features inside the fold, by LEACE (Belrose et al. 2023): what tells the
             `speaker`, the `gender`, or the `phoneme` as it is labelled.
         distance: between tokens, for ABX.
@@ -268,10 +276,10 @@ class Question:
         """Refuse what the method cannot do, and fields that it would ignore."""
         if self.target not in TARGETS_OF[self.method]:
             others = [method for method, targets in TARGETS_OF.items() if self.target in targets]
+            hints = {"height-cm": ", or predict its classes with the target height", "voicing": ", or predict voiced"}
             raise InputError(
                 f"method {self.method} cannot predict {self.target}, only {', '.join(TARGETS_OF[self.method])}; "
-                f"for {self.target} use {' or '.join(others)}"
-                + (", or predict its classes with the target height" if self.target == "height-cm" else "")
+                f"for {self.target} use {' or '.join(others)}{hints.get(self.target, '')}"
             )
         if self.protocol not in PROTOCOLS_OF[self.method]:
             raise InputError(
@@ -294,9 +302,14 @@ class Question:
             )
 
     def _check_protocol(self) -> None:
-        if self.protocol == "speaker+prompt" and self.target not in TOKEN_TARGETS:
+        if self.target in TOKEN_MEASURES and self.protocol in ("paper", "nested"):
             raise InputError(
-                f"protocol speaker+prompt is for {', '.join(TOKEN_TARGETS)}, not for {self.target}, which sentences do "
+                f"protocol {self.protocol} is not for {self.target}, of which neighbouring tokens have much the same; "
+                "use utterance or speaker"
+            )
+        if self.protocol == "speaker+prompt" and self.target not in TOKEN_CLASSES:
+            raise InputError(
+                f"protocol speaker+prompt is for {', '.join(TOKEN_CLASSES)}, not for {self.target}, which sentences do "
                 "not give away; use speaker"
             )
         if self.protocol == "transfer" and (self.target == "speaker" or self.speakers or self.control):
@@ -361,6 +374,7 @@ class Question:
 
         100 where a row is a speaker, 10 for utterances, 5 for tokens. Fewer where each takes many fits: 20 and 2 for
         logistic regression and code lengths, and 2 for tokens under `nested` with LDA, which fits for every token.
+        Ridge regression fits all of them at once, so 20 for tokens too.
         """
         match self.row_unit:
             case "speaker":
@@ -368,6 +382,8 @@ class Question:
             case "utterance":
                 return 10
             case "token":
+                if self.method == "ridge":
+                    return 20
                 refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0
                 return 2 if self.method in ("logistic", "mdl") or refits else 5
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe.probing.questions.formatting import (
     as_bits,
-    as_cm,
     as_effect,
+    as_number,
     as_p,
     as_percent,
     as_points,
     as_range,
     as_signed_range,
 )
-from lvm_probe.probing.questions.question import TOKEN_TARGETS
+from lvm_probe.probing.questions.question import SPEAKER_ATTRIBUTES, TOKEN_TARGETS
 from lvm_probe.probing.questions.results import COMPARED_WITH, TESTS, at_reported_k, differences, pooled, unit_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 PRINTED_KS = (1, 5, 10, 20, 50)
 """The k of the table of accuracies over k: fixed beforehand too."""
 
+_TARGETS = {
+    "height-cm": "height",
+    "f1": "first formant",
+    "f2": "second formant",
+    "f3": "third formant",
+    "f0": "pitch",
+    "voiced": "share of voiced time",
+    "tilt": "spectral tilt",
+    "centroid": "spectral centroid",
+}
 _METHODS = {
     "knn": "k nearest neighbours",
     "lda": "a linear discriminant classifier",
@@ -77,8 +87,10 @@ def _html_table(table: list[list[str]]) -> str:
 
 
 def by_speaker(frame: pd.DataFrame) -> str:
-    """Accuracy of every speaker in per cent at one k, or bits per label: a row per speaker, a column per feature."""
+    """Accuracy or R² in per cent, or bits per label, at one k: a row per speaker, a column per feature."""
     rows = at_reported_k(frame).assign(speaker=frame["speaker"].replace("", "all speakers"))
+    if "mae" in rows:
+        return _wide(rows[rows["gender"] == ""], ["speaker"], "r2")
     return _wide(rows, ["speaker"], "bits" if "bits" in frame else "accuracy")
 
 
@@ -97,13 +109,21 @@ def _wide(rows: pd.DataFrame, index: list[str], values: str) -> str:
 def _table(rows: pd.DataFrame, columns: _Columns) -> list[list[str]]:
     """Heads and cells at the reported k, without empty columns and without rows that have nothing but a name."""
     names = {"table": lambda row: str(row["table"])} if len(set(rows["table"])) > 1 else {}
-    names |= _NAMES | ({"gender": lambda row: row["gender"] or "both"} if "mae_cm" in rows else {})
+    names |= _NAMES | (_GENDER if _of_attribute(rows) else {})
     records = at_reported_k(rows).to_dict("records")
     cells = [([name(row) for name in names.values()], [cell(row) for cell in columns.values()]) for row in records]
     lines = [[*named, *values] for named, values in cells if any(values)]
     heads = [*names, *columns]
     used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
     return [[line[i] for i in used] for line in [heads, *lines]]
+
+
+_GENDER: _Columns = {"gender": lambda row: row["gender"] or "both"}
+
+
+def _of_attribute(rows: pd.DataFrame) -> bool:
+    """Whether the results are numbers of speakers, which are predicted within the gender."""
+    return "mae" in rows and rows.iloc[0]["target"] in SPEAKER_ATTRIBUTES
 
 
 def _over_k(rows: pd.DataFrame) -> list[str]:
@@ -142,9 +162,9 @@ def _asked(rows: pd.DataFrame) -> str:
         method += f", features normalised by {first['normalise']}"
     if "erase" in rows:
         method += f", after what tells the {first['erase']} was erased inside the fold (LEACE)"
-    height, code = "mae_cm" in rows, "bits" in rows
-    target = "height" if height else first["target"]
-    count = f"{first['n']:,} {first['rows']}s" + ("" if height else f" in {first['n_classes']} classes")
+    numbers, code = "mae" in rows, "bits" in rows
+    target = _TARGETS.get(first["target"], first["target"])
+    count = f"{first['n']:,} {first['rows']}s" + ("" if numbers else f" in {first['n_classes']} classes")
     alone = len(set(rows["speaker"])) == 1 and first["speaker"]
     who = f"speaker {first['speaker']}" if alone else f"{first['speakers']:.0f} speakers"
     count += "" if first["rows"] == "speaker" else f" of {who}"
@@ -152,7 +172,7 @@ def _asked(rows: pd.DataFrame) -> str:
     if code:
         unit = f"in bits per label, the mean over {first['orders']:.0f} orders"
         return f"Coding the {target} online by {method}: {count}; {'; '.join(protocols)}; {unit}."
-    unit = "errors in cm" if height else "accuracies in per cent"
+    unit = f"errors in {first['unit']}" if numbers else "accuracies in per cent"
     return f"Predicting the {target} by {method}: {count}; {'; '.join(protocols)}; {unit}."
 
 
@@ -185,14 +205,18 @@ _NAMES: _Columns = {
 
 def _columns(rows: pd.DataFrame) -> _Columns:
     """What is printed of accuracies or errors, by the heads."""
-    if "mae_cm" in rows:
+    if "mae" in rows:
         return {
-            "error": lambda row: as_cm(row["mae_cm"]),
-            "95 % interval": lambda row: as_range(as_cm(row["mae_low"]), as_cm(row["mae_high"])),
-            "gender mean": lambda row: as_cm(row["baseline_mae_cm"]),
-            "null": lambda row: as_cm(row["null_mae_cm"]),
+            "R²": lambda row: as_number(row["r2"]),
+            "interval of R²": lambda row: as_signed_range(as_number(row["r2_low"]), as_number(row["r2_high"])),
+            "R² within speakers": lambda row: as_number(row["r2_within"]),
+            "R² of null": lambda row: as_number(row["null_r2"]),
+            "error": lambda row: as_number(row["mae"]),
+            "95 % interval": lambda row: as_range(as_number(row["mae_low"]), as_number(row["mae_high"])),
+            "gender mean" if _of_attribute(rows) else "mean": lambda row: as_number(row["baseline_mae"]),
+            "null": lambda row: as_number(row["null_mae"]),
             "p (null)": lambda row: as_p(row["p_null"]),
-            "untrained": lambda row: as_cm(row["untrained_mae_cm"]),
+            "untrained": lambda row: as_number(row["untrained_mae"]),
         }
     if "bits" in rows:
         return {
@@ -225,18 +249,17 @@ def _columns(rows: pd.DataFrame) -> _Columns:
     }
 
 
-def _difference_columns(unit: str) -> _Columns:
-    """What is printed of differences in points, or in cm or bits where their columns end so, by the heads."""
-    forms: dict[str, tuple[str, Callable[[float], str]]] = {
-        "": ("points", as_points),
-        "_cm": ("cm", partial(as_cm, sign="+")),
-        "_bits": ("bits", partial(as_bits, sign="+")),
-    }
-    head, number = forms[unit]
+def _difference_columns(rows: pd.DataFrame) -> _Columns:
+    """What is printed of differences, in points, bits or the unit of a number, by the heads."""
+    head, text = "points", as_points
+    if "mae" in rows:
+        head, text = str(rows.iloc[0]["unit"]), partial(as_number, sign="+")
+    elif "bits" in rows:
+        head, text = "bits", partial(as_bits, sign="+")
     return {
         "difference to": lambda row: row["compared_with"],
-        head: lambda row: number(row["difference"]),
-        "95 % interval": lambda row: as_signed_range(number(row["difference_low"]), number(row["difference_high"])),
+        head: lambda row: text(row["difference"]),
+        "95 % interval": lambda row: as_signed_range(text(row["difference_low"]), text(row["difference_high"])),
         "effect": lambda row: as_effect(row["effect"]),
         "p": lambda row: as_p(row["p_holm"]),
     }
@@ -247,12 +270,13 @@ def _differences(rows: pd.DataFrame) -> list[list[str]]:
     every = differences(rows)
     if every.empty:
         return []
-    return _table(every, _difference_columns(unit_of(rows)))
+    return _table(every, _difference_columns(rows))
 
 
 def _of_differences(rows: pd.DataFrame) -> str:
     """What the table of differences holds."""
-    unit = {"": "points", "_cm": "cm (less is better)", "_bits": "bits per label (less is better)"}[unit_of(rows)]
+    unit = {"": "points", "_bits": "bits per label (less is better)"}.get(unit_of(rows))
+    unit = unit or f"{rows.iloc[0]['unit']} of error (less is better)"
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
@@ -284,13 +308,13 @@ def _in_two(head: str) -> tuple[str, str]:
 
 def _verdicts(rows: pd.DataFrame) -> list[str]:
     """What the results say: first where the untrained model is as good."""
-    verdicts = {"": _accuracy_verdicts, "_cm": _height_verdicts, "_bits": _code_verdicts}[unit_of(rows)]
+    verdicts = {"": _accuracy_verdicts, "_bits": _code_verdicts}.get(unit_of(rows), _number_verdicts)
     return _of_untrained(rows) + _of_erasure(rows) + verdicts(rows)
 
 
 def _remarks(rows: pd.DataFrame, notes: Sequence[str]) -> list[str]:
     """How the figures are to be read, and what was left out."""
-    remarks = {"": _accuracy_remarks, "_cm": _height_remarks, "_bits": _code_remarks}[unit_of(rows)]
+    remarks = {"": _accuracy_remarks, "_bits": _code_remarks}.get(unit_of(rows), _number_remarks)
     return remarks(rows) + [f"Note: {note}." for note in notes]
 
 
@@ -302,13 +326,11 @@ def _where(rows: pd.DataFrame, row: pd.Series) -> str:
 
 def _of_untrained(rows: pd.DataFrame) -> list[str]:
     """A sentence on the features that the untrained model is as good at, then those on the others."""
-    unit = unit_of(rows)
     columns: dict[str, tuple[str, str, Callable[[float], str]]] = {
         "": ("accuracy", "untrained_accuracy", as_percent),
-        "_cm": ("mae_cm", "untrained_mae_cm", as_cm),
         "_bits": ("bits", "untrained_bits", as_bits),
     }
-    ours, theirs, number = columns[unit]
+    ours, theirs, text = columns.get(unit_of(rows), ("mae", "untrained_mae", as_number))
     shown = at_reported_k(rows)
     heads = [
         "The trained model is not better than the untrained one for",
@@ -317,10 +339,10 @@ def _of_untrained(rows: pd.DataFrame) -> list[str]:
     ]
     said: list[list[str]] = [[], [], []]
     for _, row in shown[shown[theirs].notna()].iterrows():
-        if unit == "_cm" and row["gender"]:
+        if "mae" in rows and row["gender"]:
             continue
-        gain, p = (row[theirs] - row[ours]) * (1 if unit else -1), row["p_minus_untrained_holm"]
-        figures = f"{number(row[ours])} against {number(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
+        gain, p = (row[theirs] - row[ours]) * (1 if unit_of(rows) else -1), row["p_minus_untrained_holm"]
+        figures = f"{text(row[ours])} against {text(row[theirs])}" + (f", {as_p(p, 'p=')}" if p == p else "")
         which = 2 if p != p else int(gain > 0 and p < 0.05)
         said[which].append(f"{row['feature']} ({_where(rows, row)}: {figures})")
     return [f"{head} {'; '.join(cases)}." for head, cases in zip(heads, said, strict=True) if cases]
@@ -442,24 +464,56 @@ def _against_null(row: pd.Series) -> str:
     )
 
 
-def _height_verdicts(rows: pd.DataFrame) -> list[str]:
+def _number_verdicts(rows: pd.DataFrame) -> list[str]:
+    attribute, unit = _of_attribute(rows), rows.iloc[0]["unit"]
     said = []
-    for row in rows[rows["gender"] == ""].to_dict("records"):
-        gap, p = row["minus_baseline_cm"], row["p_baseline_holm"]
-        verdict = f"{abs(gap):.2f} cm {'less' if gap < 0 else 'more'} than that of the gender's mean height"
+    for _, row in rows[rows["gender"] == ""].iterrows():
+        where = _where(rows, row)
+        if not attribute:
+            if row["minus_mel_error"] == row["minus_mel_error"]:
+                said.append(f"{where}: {_error_against_mel(row)}")
+            continue
+        gap, p = row["minus_baseline_error"], row["p_baseline_holm"]
+        usual = f"that of the gender's mean {_TARGETS.get(row['target'], row['target'])}"
+        verdict = f"{abs(gap):.2f} {unit} {'less' if gap < 0 else 'more'} than {usual}"
         if p != p:
             verdict += f"; {row['speakers']} speakers are too few for a test"
         else:
             verdict += f" ({as_p(p, 'p=')})" if p < 0.05 else f", which may be chance (p={p:.2f})"
-        said.append(f"{row['protocol']}: the error of {row['feature']} is {row['mae_cm']:.2f} cm, {verdict}.")
+        said.append(f"{where}: the error of {row['feature']} is {row['mae']:.2f} {unit}, {verdict}.")
     return said
 
 
-def _height_remarks(rows: pd.DataFrame) -> list[str]:
+def _error_against_mel(row: pd.Series) -> str:
+    """R² and error of a number of tokens, and whether the error differs from Mel's."""
+    gap, p, unit = row["minus_mel_error"], row["p_minus_mel_holm"], row["unit"]
+    if p != p:
+        verdict = f"{gap:+.2f} {unit} to Mel, with too few speakers for a test"
+    elif p < 0.05:
+        verdict = f"{abs(gap):.2f} {unit} {'less' if gap < 0 else 'more'} than Mel ({as_p(p, 'p=')})"
+    else:
+        verdict = f"not significantly different from Mel ({gap:+.2f} {unit}, p={p:.2f})"
+    explained = f"{row['feature']} explains {as_percent(row['r2'])} % of the variance"
+    return f"{explained}; its error is {row['mae']:.2f} {unit}, {verdict}."
+
+
+def _number_remarks(rows: pd.DataFrame) -> list[str]:
+    if not _of_attribute(rows):
+        said = [
+            "R²: one minus the squared errors over those of the mean of the training rows. Error: mean absolute error. "
+            f"{_interval_sentence(rows)}{_null_sentence(rows)}"
+        ]
+        if "speaker" in set(rows["protocol"]):
+            said.append(
+                "Under speaker the null permutes the numbers of each speaker, so what it reaches comes from "
+                "recognising the voice; R² within speakers is about each speaker's own mean."
+            )
+        return said
     said = [f"Errors are mean absolute errors within the gender. {_interval_sentence(rows)}"]
     if set(rows["protocol"]) & {"paper", "nested"}:
+        target = _TARGETS.get(rows.iloc[0]["target"], rows.iloc[0]["target"])
         said.append(
-            "Under paper and nested the training rows include the same speaker: their errors say nothing of height."
+            f"Under paper and nested the training rows include the same speaker: their errors say nothing of {target}."
         )
     return said
 

@@ -30,14 +30,22 @@ MORE_COLUMNS = [
     "permutations", "null_n", "speakers", "interval",
 ]  # fmt: skip
 
-HEIGHT_COLUMNS = [
-    "gender", "mae_cm", "mae_low", "mae_high", "baseline_mae_cm", "null_mae_cm", "untrained_mae_cm", "correlation",
-    "minus_baseline_cm", "minus_baseline_cm_low", "minus_baseline_cm_high", "effect_minus_baseline",
+NUMBER_COLUMNS = [
+    "gender", "unit", "r2", "r2_low", "r2_high", "null_r2", "r2_within", "r2_within_low", "r2_within_high",
+    "mae", "mae_low", "mae_high", "baseline_mae", "null_mae", "untrained_mae", "correlation",
+    "minus_baseline_error", "minus_baseline_error_low", "minus_baseline_error_high", "effect_minus_baseline",
     "p_baseline", "p_baseline_holm",
-    "minus_mel_cm", "minus_mel_cm_low", "minus_mel_cm_high", "minus_mfcc_cm", "minus_mfcc_cm_low", "minus_mfcc_cm_high",
-    "minus_untrained_cm", "minus_untrained_cm_low", "minus_untrained_cm_high",
+    "minus_mel_error", "minus_mel_error_low", "minus_mel_error_high",
+    "minus_mfcc_error", "minus_mfcc_error_low", "minus_mfcc_error_high",
+    "minus_untrained_error", "minus_untrained_error_low", "minus_untrained_error_high",
 ]  # fmt: skip
-"""Columns of `height-cm` only, in centimetres; its accuracies are empty."""
+"""Columns of targets that are numbers only: R², and mean absolute errors and their differences in `unit`. Accuracies
+are then empty."""
+
+HEIGHT_COLUMNS = {f"{name}_cm": name for name in ("mae", "baseline_mae", "null_mae", "untrained_mae")} | {
+    name.replace("_error", "_cm"): name for name in NUMBER_COLUMNS if "_error" in name
+}
+"""Copies of columns for `height-cm`, by the names that say the unit."""
 
 ERASURE_COLUMNS = ["erase", *(
     f"{name}_{unit}" for unit in ("accuracy", "bits") for name in ("unerased", "sham")
@@ -141,7 +149,7 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     def column(name: str) -> np.ndarray:
         return np.concatenate([np.broadcast_to(row.get(name, np.nan), len(row["k"])) for row in rows])
 
-    more = HEIGHT_COLUMNS if "mae_cm" in rows[0] else CODE_COLUMNS if "bits" in rows[0] else []
+    more = NUMBER_COLUMNS if "mae" in rows[0] else CODE_COLUMNS if "bits" in rows[0] else []
     columns = COLUMNS + MORE_COLUMNS + more + (ERASURE_COLUMNS if "erase" in rows[0] else [])
     frame = pd.DataFrame({name: column(name) for name in columns})
     frame["optimism"] = frame["paper_accuracy"] - frame["accuracy"]
@@ -149,6 +157,8 @@ def results_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame["selectivity"] = frame["accuracy"] - frame["control_accuracy"]
     tests = frame.columns.intersection([*TESTS, "p_null"])
     frame.loc[frame.index.difference(at_reported_k(frame).index), tests] = np.nan
+    if "mae" in rows[0] and rows[0]["target"] == "height-cm":
+        frame = frame.assign(**{name: frame[source] for name, source in HEIGHT_COLUMNS.items()})
     return with_adjusted_p(frame)
 
 
@@ -169,7 +179,7 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of the results, and `compared_with` (see `COMPARED_WITH`), `difference`, `difference_low`,
-        `difference_high`, `effect`, `p` and `p_holm`; fractions, centimetres for `height-cm`, or bits for `mdl`.
+        `difference_high`, `effect`, `p` and `p_holm`; fractions, bits for `mdl`, or errors in the unit of a number.
     """
     unit = unit_of(frame)
     tables = []
@@ -185,8 +195,8 @@ def differences(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_of(frame: pd.DataFrame) -> str:
-    """What the names of columns in another unit than fractions end in: `_cm`, `_bits`, or nothing."""
-    return "_cm" if "mae_cm" in frame else "_bits" if "bits" in frame else ""
+    """What the names of columns in another unit than fractions end in: `_cm`, `_error`, `_bits`, or nothing."""
+    return next((end for name, end in (("mae_cm", "_cm"), ("mae", "_error"), ("bits", "_bits")) if name in frame), "")
 
 
 def with_adjusted_p(frame: pd.DataFrame) -> pd.DataFrame:

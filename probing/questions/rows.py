@@ -21,13 +21,16 @@ from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
 from lvm_probe.probing.features.context import in_context
-from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.features.feature import MEASURES, Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.phone_classes import phone_classes
 from lvm_probe.probing.questions.question import Question, RowUnit
 
 MIN_WORDS = 5
 """Fewest tokens of a word that is asked for, unless the question says otherwise."""
+
+REFERENCE_HZ = 100.0
+"""What pitch in semitones is counted from."""
 
 _DIALECT_SENTENCE = re.compile(r"(?i:_SA[12])$")
 
@@ -63,7 +66,7 @@ class Rows:
     Attributes:
         question: which they are of.
         table: the rows with their features.
-        labels: one per row; text, or centimetres for `height-cm`.
+        labels: one per row; text, or numbers in the target's unit (`UNITS`).
         types: for a control task (Hewitt and Liang 2019), what a probe could know a row by without knowing its class:
             the label with its neighbours' for a phoneme or word, the phoneme for a class of phonemes, the speaker for
             an attribute, the utterance for a speaker.
@@ -213,10 +216,12 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
             rows = _phonemes(table, question, whole)
         case "word":
             rows = _words(table, question)
-        case "height-cm":
-            table = table.select(_is_known(table.columns["gender"]))  # heights are compared within a gender
-            rows = _of_speakers(table, question, "height_cm")
+        case "height-cm" | "age":
+            table = table.select(_is_known(table.columns["gender"]))  # numbers are compared within a gender
+            rows = _of_speakers(table, question, question.target.replace("-", "_"))
             rows = replace(rows, labels=rows.labels.astype(np.float64))
+        case "f0" | "voiced" | "intensity" | "f1" | "f2" | "f3" | "tilt" | "centroid" | "duration":
+            rows = _measured(table, question)
         case "height":
             rows = _of_speakers(table, question, "height_cm")
             rows = replace(rows, labels=height_classes(rows.labels.astype(np.float64), tuple(question.height_edges)))
@@ -245,6 +250,14 @@ def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:
             f"{untrained.path}: not the same tokens as {table.path}; extract both from the same corpus with the same "
             "--units and --split"
         )
+
+
+def with_measures_of(table: TokenTable, untrained: TokenTable) -> TokenTable:
+    """The untrained model's table with the acoustic measures of the same tokens in the other table."""
+    if not np.array_equal(table.columns["token_id"], untrained.columns["token_id"]):
+        return untrained
+    measures = {name: table.features[name] for name in MEASURES if name in table.features}
+    return replace(untrained, features=measures | untrained.features)
 
 
 def differs(feature: Feature, untrained: TokenTable, table: TokenTable) -> bool:
@@ -338,6 +351,42 @@ def _words(table: TokenTable, question: Question) -> Rows:
     if len(rows) == 0:
         raise InputError(f"{table.path}: no word occurs {min_count} times; lower min_count, or give more utterances")
     return rows
+
+
+def _measured(table: TokenTable, question: Question) -> Rows:
+    """Rows of an acoustic measure, or of the duration; rows that have none are left out, with a note."""
+    table = _speech(table, question.keep_silence)
+    if question.target == "duration":
+        values = 1000 * (table.columns["end"] - table.columns["start"]) / table.columns["sample_rate"]
+    elif question.target in table.features:
+        values = table.features[question.target][:, 0].astype(np.float64)
+        match question.target:
+            case "f0":
+                values = 12 * np.log2(values / REFERENCE_HZ)
+            case "voiced":
+                values = 100 * values
+    else:
+        raise InputError(
+            f"{table.path}: no acoustic measures; add them with `probe extract --add --also measures` and the options "
+            "that the table was made with"
+        )
+    known = np.isfinite(values)
+    if question.normalise != "none":
+        values = _about_means(values, table.columns[question.normalise])
+    unit = table.columns["unit"][0] if len(table) else "token"
+    why = " (less than half of it is voiced)" if question.target in ("f0", "f1", "f2", "f3") else ""
+    notes = () if known.all() else (f"{(~known).sum()} of {len(known)} {unit} rows have no {question.target}{why}",)
+    types = np.unique(table.columns["label"].astype(str), return_inverse=True)[1]
+    return Rows(question, table, values, types, notes).where(known)
+
+
+def _about_means(values: Float[np.ndarray, " rows"], units: np.ndarray) -> Float[np.ndarray, " rows"]:
+    """The values about the mean of their unit, such as the speaker, over those that are known."""
+    place = np.unique(units.astype(str), return_inverse=True)[1]
+    known = np.isfinite(values)
+    sizes = np.bincount(place, known)
+    means = np.bincount(place, np.where(known, values, 0)) / np.maximum(sizes, 1)
+    return np.asarray(values - means[place])
 
 
 def _frequent(rows: Rows, min_count: int) -> Rows:

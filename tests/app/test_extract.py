@@ -143,7 +143,7 @@ def test_refusals(
     argv = ("extract", "--corpus", corpus, "--out", tmp_path / "t")
     named = ("--torchaudio", "hubert_base")
     for options, says in (
-        ((), "one of the arguments --ckpt --encoder --torchaudio is required"),
+        ((), "one of the arguments --ckpt --encoder --torchaudio --hf is required"),
         (("--ckpt", tiny, "--encoder", encoder), "--encoder: not allowed with argument --ckpt"),
         (("--ckpt", tiny, "--also", "mfcc,pitch"), "--also mfcc,pitch: choose among mfcc, stats, states, halves"),
         (("--ckpt", tiny, "--also", "mfcc", "--mel-bins", 12), "13 coefficients need as many --mel-bins, not 12"),
@@ -161,7 +161,7 @@ def test_refusals(
         (("--ckpt", tiny, "--untrained", "--seeds", "0,b"), "--seeds: 'b' is no whole number"),
         (("--ckpt", tiny, "--untrained", "--seeds", "0,1", "--seed", 3), "--seed 3: --seeds names them all; leave"),
         (("--encoder", "no.such:encode"), "--encoder no.such:encode: no module 'no.such' in"),
-        (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt or --torchaudio"),
+        (("--encoder", encoder, "--untrained"), "--untrained: needs --ckpt, --torchaudio or --hf"),
         (("--encoder", encoder, "--also", "states"), "--also states: mine.py:encode has no states"),
         (("--encoder", f"{encoder}:other"), f"{encoder}: has no 'other'"),
         (("--encoder", f"{encoder}:broken"), f"{encoder}: 'broken' is a int; give a function"),
@@ -197,7 +197,7 @@ def test_the_help_names_all_three_kinds_of_model(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["extract", "--help"])
     text = capsys.readouterr().out
-    assert all(way in text for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL"))
+    assert all(way in text for way in ("--ckpt CKPT", "--encoder FILE.py:NAME", "--torchaudio MODEL", "--hf FOLDER"))
 
 
 def test_speakers_are_chosen_and_units_added(

@@ -64,6 +64,8 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-3": lambda: cwvae(3),
     "vrnn": vrnn,
     "vrnn-product": lambda: vrnn(posterior="product"),
+    "vrnn-no-output-state": lambda: vrnn(output_sees_state=False),
+    "vrnn-no-state-data": lambda: vrnn(output_sees_state=False, state_sees_data=False),
     "srnn": srnn,
     "srnn-filtering": lambda: srnn(smoothing=False),
     "srnn-residual": lambda: srnn(posterior="residual"),

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from lvm_probe import InputError
+from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.domains.domain import Domain, Output
 from lvm_probe.models.domains.pianoroll import PianoRoll
 from lvm_probe.models.domains.registry import DOMAINS, domain_from_dict, domain_to_dict
 from lvm_probe.models.domains.strokes import Strokes
 from lvm_probe.models.domains.tokens import Characters, Words
 from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.likelihood.elbo import evaluate
+from lvm_probe.models.registry import family
 from tests.models import miniature
 
 EVERY = pytest.mark.parametrize("domain", miniature.DOMAINS.values(), ids=miniature.DOMAINS)
@@ -133,3 +136,37 @@ def test_wrong_values_are_refused_by_name(wrong, message) -> None:
 
 def test_a_domain_without_a_name_is_a_waveform() -> None:
     assert domain_from_dict({"likelihood": "dmol", "components": 3}) == Waveform(components=3)
+
+
+@pytest.mark.parametrize(("every", "permuted"), [(1, 4), (3, 0), (5, 8)])
+def test_a_view_reads_the_same_samples_in_any_pieces(every, permuted) -> None:
+    take = miniature.take("view", 203)
+    domain = Waveform(every=every, permuted=permuted)
+    (view,) = domain.seen([take])
+    assert view.name == take.name
+    assert view.samples == -(-203 // every)
+    whole = view.read(0, view.samples)
+    kept = take.pcm[::every].copy()
+    order = np.random.default_rng(permuted).permutation(permuted)
+    for first in range(0, len(kept) - permuted + 1, permuted or len(kept) + 1):
+        kept[first : first + permuted] = kept[first : first + permuted][order]
+    assert whole.tolist() == kept.tolist()
+    for start, stop in ((0, 1), (3, 17), (view.samples - 2, view.samples)):
+        assert view.read(start, stop).tolist() == whole[start:stop].tolist()
+
+
+def test_models_of_views_evaluate_what_they_see_and_are_no_models_of_speech(tmp_path) -> None:
+    domain = Waveform(components=3, every=4, permuted=16)
+    model = family("lstm").seeded(replace(miniature.config("lstm"), output=domain), 0)
+    take = miniature.take("view", 2_000)
+    found = evaluate(model, [take])
+    assert found.samples == 500
+    plain = family("lstm").seeded(miniature.config("lstm"), 0)
+    (view,) = domain.seen([take])
+    assert found.elbo == pytest.approx(evaluate(plain, [view]).elbo)
+    checkpoint.save(tmp_path / "m.safetensors", model, {})
+    assert checkpoint.load(tmp_path / "m.safetensors", any_domain=True).model.config.output == domain
+    with pytest.raises(InputError, match="thinned or permuted waveforms; this needs one of speech"):
+        checkpoint.load(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="every is 1 or more"):
+        Waveform(every=0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lvm_probe import InputError
+from lvm_probe.models.training.loss import learning_rate
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from tests.models.miniature import run_unchecked
 
@@ -34,3 +35,11 @@ def test_the_recipes_are_what_their_names_say() -> None:
 def test_a_note_is_no_part_of_what_a_preset_is() -> None:
     assert Preset(3, TINY, "one") == Preset(3, TINY, "another")
     assert Preset(3, TINY) != Preset(3, SMALL)
+
+
+def test_the_learning_rate_decays_by_powers() -> None:
+    recipe = replace(SMALL, cosine=False, warm_up=0, decay=0.94)
+    rates = [learning_rate(recipe, update) for update in (0, 500, 1_000, 2_000)]
+    assert rates == pytest.approx([1.2e-3 * 0.94**power for power in (0, 0.5, 1, 2)])
+    with pytest.raises(InputError, match="decays by a factor"):
+        replace(SMALL, decay=1.5)

@@ -3,11 +3,13 @@ import pytest
 from torchaudio.functional import create_dct
 
 from lvm_probe import InputError
+from lvm_probe.analysis.acoustic_measures import acoustic_measures
 from lvm_probe.analysis.frames import frame_statistics
 from lvm_probe.analysis.mel import log_mel
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.extraction_settings import ALSO, Mel, Settings
+from lvm_probe.probing.features.feature import MEASURES
 from tests.probing import reference_pooling as reference
 
 RATE, HOP = 16_000, 64
@@ -74,9 +76,22 @@ def test_a_token_depends_on_no_audio_but_that_of_its_frames(name: str) -> None:
     assert (acoustic.pooled(elsewhere, [segment], settings, RATE, HOP)[name] != here).any()
 
 
+def test_measures_of_a_token_are_those_of_its_known_steps() -> None:
+    found = acoustic.pooled(WAVE, SEGMENTS, Settings(also=("measures",)), RATE, HOP, gender="F")
+    steps = acoustic_measures(WAVE, sample_rate=RATE, hop=HOP, gender="F")
+    for i, name in enumerate(MEASURES):
+        for row, segment in zip(found[name], SEGMENTS, strict=True):
+            own = np.array([steps[sample // HOP, i] for sample in range(segment.start, segment.end)])
+            known = own[~np.isnan(own)]
+            expected = known.mean() if len(known) * 2 >= len(own) else np.nan
+            np.testing.assert_allclose(row, [expected], rtol=1e-4)
+
+
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="--also stats: needs .*audio above 4000 Hz; got a window of 256 at 4000 Hz"):
         acoustic.sizes(Settings(also=("stats",)), 4000)
-    with pytest.raises(InputError, match="--also pitch: choose among mfcc, stats, states, halves"):
+    with pytest.raises(InputError, match="measures need audio of 8,000 Hz or more"):
+        acoustic.sizes(Settings(also=("measures",)), 4000)
+    with pytest.raises(InputError, match="--also pitch: choose among mfcc, stats, measures, states, halves"):
         Settings(also=("pitch",))
     assert Settings(also=("stats", "mfcc", "stats")).also == ("mfcc", "stats")

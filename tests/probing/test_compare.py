@@ -199,7 +199,7 @@ def test_heights_are_compared_in_centimetres() -> None:
     row = at(comparison.frame, feature="z1", compared_with="gender mean")
     assert row["difference"] < -2
     assert row["mae_cm"] < 4
-    assert "Compared with the gender's mean height: z1 is better by ridge (speaker)" in comparison.sentences[0]
+    assert "Compared with the gender's mean: z1 is better by ridge (speaker)" in comparison.sentences[0]
     assert "difference to Mel (cm)" in str(comparison)
 
 

@@ -6,7 +6,7 @@ from lvm_probe.analysis.regression import regress
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.results import COLUMNS, HEIGHT_COLUMNS, MORE_COLUMNS
+from lvm_probe.probing.questions.results import COLUMNS, HEIGHT_COLUMNS, MORE_COLUMNS, NUMBER_COLUMNS
 from tests.probing.synthetic_tables import at, changed, made_up
 
 
@@ -26,7 +26,7 @@ def question(**fields: object) -> Question:
 
 def test_ridge_finds_heights_that_are_there_and_none_that_are_not() -> None:
     found = ask(tall(signal=1.0, speakers=40), question()).frame
-    assert list(found.columns) == COLUMNS + MORE_COLUMNS + HEIGHT_COLUMNS
+    assert list(found.columns) == COLUMNS + MORE_COLUMNS + NUMBER_COLUMNS + list(HEIGHT_COLUMNS)
     z1 = at(found, feature="z1", gender="", k=0)
     assert z1["mae_cm"] < 0.6 * z1["baseline_mae_cm"]
     assert z1["p_baseline"] < 0.01

@@ -8,7 +8,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions import question as question_module
-from lvm_probe.probing.questions.question import TARGETS, Question, default_protocol
+from lvm_probe.probing.questions.question import TARGETS, TOKEN_MEASURES, Question, default_protocol
 
 
 def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
@@ -16,6 +16,7 @@ def test_defaults_hold_out_what_would_give_the_answer_away() -> None:
         "phoneme": "utterance", "manner": "utterance", "place": "utterance", "voicing": "utterance",
         "vowel-height": "utterance", "vowel-backness": "utterance", "word": "speaker+prompt", "gender": "speaker",
         "height": "speaker", "height-cm": "speaker", "dialect": "speaker", "speaker": "utterance",
+        "age": "speaker", **dict.fromkeys(TOKEN_MEASURES, "utterance"),
     }  # fmt: skip
     assert Question().protocol == "utterance"
     assert Question(method="abx").protocol == "within"
@@ -58,7 +59,13 @@ def test_phone_sets_are_those_of_the_corpora() -> None:
             {"target": "height-cm", "method": "ridge", "lda_dims": 2},
             "lda_dims: only for the methods knn",
         ),
-        ({"method": "ridge"}, "ridge cannot predict phoneme, only height-cm; for phoneme use knn or lda"),
+        ({"method": "ridge"}, "ridge cannot predict phoneme, only height-cm, age, .*; for phoneme use knn or lda"),
+        (
+            {"method": "ridge", "target": "voicing"},
+            "for voicing use knn or lda or logistic or mdl or abx, or predict voiced",
+        ),
+        ({"method": "lda", "target": "f0"}, "lda cannot predict f0, .*; for f0 use ridge"),
+        ({"method": "ridge", "target": "f1", "protocol": "nested"}, "nested is not for f1, .*use utterance or speaker"),
         (
             {"method": "abx", "target": "gender"},
             "abx cannot predict gender, .*; for gender use knn or lda or logistic or mdl",

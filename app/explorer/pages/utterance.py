@@ -9,11 +9,11 @@ import numpy as np
 import streamlit as st
 
 from lvm_probe import InputError
+from lvm_probe.analysis import pitch_formants
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.app.explorer import (
     audio,
     model_computations,
-    pitch_formants,
     playback,
     table_computations,
     time_plots,
@@ -128,8 +128,8 @@ def _controls(inputs: ExplorerInputs, excerpt: Excerpt) -> tuple[str, list[Segme
     one, two, three = st.columns([2, 2, 1], vertical_alignment="bottom")
     with two:
         wanted = st.toggle(
-            "Pitch and formants", key="praat", bind="query-params", disabled=not pitch_formants.installed(),
-            help="By Praat's algorithms." if pitch_formants.installed() else pitch_formants.HINT,
+            "Pitch and formants", key="praat", bind="query-params",
+            help=f"By Praat's algorithms ({pitch_formants.engine()}).",
         )  # fmt: skip
     with one:
         feature, segments, labels = _predicted(inputs, utterance.id)
@@ -144,7 +144,7 @@ def _controls(inputs: ExplorerInputs, excerpt: Excerpt) -> tuple[str, list[Segme
             lambda: as_text(without_overlaps(tiers), utterance.samples, utterance.sample_rate),
             f"{utterance.id}.TextGrid", "text/plain", on_click="ignore", icon=":material/download:",
         )  # fmt: skip
-    return feature, segments, labels, bool(wanted and pitch_formants.installed())
+    return feature, segments, labels, bool(wanted)
 
 
 def _show_overview(inputs: ExplorerInputs, excerpt: Excerpt, checkpoint: Checkpoint | None, seed: int) -> None:
