@@ -223,6 +223,16 @@ class SpeechModel(nn.Module, ABC):
         layers = self.infer(encoded, noise)
         return ForwardPass(layers, *self.decode(encoded, layers, lengths))
 
+    def anneal(self, done: float) -> None:
+        """Change what is no weight and follows the course of training, such as the slope of an estimator of gradients.
+
+        The trainer calls it before every update. What changes must be a tensor that is changed in place, for a CUDA
+        graph to read, and must not change what the model says.
+
+        Args:
+            done: share of the updates that are done.
+        """
+
     @property
     def posterior_modules(self) -> tuple[PosteriorModule, ...]:
         """The parts that infer the layers of latents, lowest first; none without latents."""

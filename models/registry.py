@@ -21,10 +21,12 @@ _CLASSES = (
     "storn.STORN",
     "stcn.STCN",
     "ladder.LadderRNN",
+    "bowman.Bowman",
     "wavevae.WaveVAE",
     "wavenet.WaveNet",
     "lstm.LSTM",
     "cwrnn.CWRNN",
+    "hmlstm.HMLSTM",
     "dmol.Unconditional",
 )
 """Module in `families/` and class."""

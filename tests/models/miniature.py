@@ -86,6 +86,8 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "lstm": lambda: stacked("lstm", hidden=10),
     "lstm-2": lambda: stacked("lstm", hidden=10, layers=2),
     "cwrnn": lambda: stacked("cwrnn", hidden=12, periods=(1, 2, 4)),
+    "hmlstm": lambda: stacked("hmlstm", hidden=9),
+    "bowman": lambda: stacked("bowman", latent=5, hidden=10, steps=4),
     "dmol": lambda: family("dmol").Config(),
 }
 """Everything that the contract of models is tested on, by a name that begins with the family's. A model is one line."""
@@ -132,7 +134,7 @@ def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
     return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
 
 
-ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn", "ladder")
+ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn", "ladder", "hmlstm", "bowman")
 """Families that combine with every domain and within-step factorisation."""
 
 
