@@ -23,6 +23,7 @@ from lvm_probe import InputError
 from lvm_probe.app.commands import (
     abx,
     align,
+    boundaries,
     compare,
     convergence,
     corpus,
@@ -41,7 +42,9 @@ from lvm_probe.app.commands import (
     rate,
     ridge,
     sample,
+    similarity,
     train,
+    zerospeech,
 )
 from lvm_probe.app.options import add_general
 from lvm_probe.app.output import Output
@@ -52,8 +55,8 @@ COMMANDS: dict[str, tuple[ModuleType, ...]] = {
     "corpora": (corpus, align),
     "models": (models, train, evaluate, sample, gaussian_limit),
     "latents": (extract,),
-    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx),
-    "diagnostics": (rate, convergence),
+    "questions to a token table": (compare, knn, lda, logistic, mdl, ridge, abx, boundaries, similarity),
+    "diagnostics": (zerospeech, rate, convergence),
     "pictures": (figures, explore, export),
 }
 

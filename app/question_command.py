@@ -175,7 +175,8 @@ def add_rows(parser: argparse.ArgumentParser, used: Callable[[str], bool]) -> No
             rows.add_argument(FLAGS[field], dest=field, **kwargs)
 
     rows = parser.add_argument_group("rows")
-    row = "what a row of an attribute is (default: a speaker under protocol speaker, an utterance otherwise)"
+    row = "frame: a row for each frame, of the phone in its middle; for attributes of speakers also token, "
+    row += "utterance, speaker (default: tokens; of attributes a speaker under protocol speaker, else an utterance)"
     add("rows", choices=get_args(RowUnit), help=row)
     add("speakers", action="append", default=[], metavar="ID", help="only this speaker; repeatable")
     add("gender", choices=("F", "M"), help="only speakers of this gender")
@@ -289,19 +290,21 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
 
 
 def open_tables(
-    latents: Sequence[str] | None, untrained: str | None, features: Sequence[str | Feature] = ()
+    latents: Sequence[str] | None, untrained: str | None, features: Sequence[str | Feature] | None = ()
 ) -> tuple[list[Path], list[TokenTable], list[TokenTable | None]]:
     """The token tables named (by default the newest), and the untrained model's table of each, if there is one.
 
-    Of the columns only those that these features (by default the usual ones) consist of are read. Tables of the same
-    name are renamed to their paths.
+    Of the columns only those that these features (by default the usual ones) consist of are read, or all for None.
+    Tables of the same name are renamed to their paths.
     """
     from lvm_probe.probing.features import token_table
 
     paths = [Path(path) for path in latents or []] or [token_table.newest()]
     folders = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in paths))
-    parts = tuple(map(Feature.parse, features))
-    columns = [columns_of(token_table.read_extraction(folder), parts) for folder in folders]
+    columns: list[frozenset[str] | None] = [None] * len(folders)
+    if features is not None:
+        parts = tuple(map(Feature.parse, features))
+        columns = [columns_of(token_table.read_extraction(folder), parts) for folder in folders]
     tables = [token_table.load(folder, only) for folder, only in zip(folders, columns, strict=True)]
     if len({table.name for table in tables}) < len(tables):
         tables = [replace(table, name=str(table.path)) for table in tables]

@@ -14,7 +14,7 @@ from lvm_probe.figures.table_format import Table
 
 FIGURES: tuple[str, ...] = (
     "phonemes-lda", "phonemes-over-k", "optimism", "per-phoneme", "confusion", "speakers-over-k", "gender-density",
-    "height-lda", "embedding", "durations", "kl-over-time", "autocorrelation",
+    "height-lda", "learning-curve", "similarity", "embedding", "durations", "kl-over-time", "autocorrelation",
 )  # fmt: skip
 """Stems of their files; the modules of this folder have the same names, with underscores."""
 

@@ -35,6 +35,7 @@ def extract(
     units: str | Sequence[str] | None = None,
     also: str | Sequence[str] = (),
     context_ms: float | None = None,
+    frame_ms: float | None = None,
     speakers: str | Sequence[str] | None = None,
     add: bool = False,
     untrained: bool = False,
@@ -60,11 +61,13 @@ def extract(
         estimator: "posterior-mean" (default) averages the posterior's means along the drawn paths, "sample" the draws
             themselves.
         seed: of the draws, and of an untrained model's weights.
-        units: one or several of "phoneme", "word", "utterance" (default: "phoneme", or with `add` those of the table).
+        units: one or several of "phoneme", "word", "utterance", "frame" (default: "phoneme", or with `add` those of the
+            table).
         also: further features: "mfcc", "stats" (of raw frames), "measures" (pitch, formants, ...), "states" (of a model
             with latents), "halves" (means over the halves of a token).
         context_ms: milliseconds of audio before and after each token of which every feature F gets two more columns,
             `F_before` and `F_after` (default: none).
+        frame_ms: length of the unit "frame", in milliseconds (default: 10, or with `add` that of the table).
         speakers: ids of the speakers to extract (default: all).
         add: add these units, features and context to the table in `out`, which was made with the same other arguments;
             only what is missing is computed.
@@ -118,6 +121,7 @@ def extract(
         units=addition.units_wanted(None if units is None else _names(units), folder, add=add),
         also=_names(also),
         context_ms=None if context_ms is None else float(context_ms),
+        frame_ms=addition.frame_step(None if frame_ms is None else float(frame_ms), folder, add=add),
         untrained=untrained,
         mel=Mel(mel_bins, mel_window, mel_fft),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, PHONE_SET, PHONES, add_corpus, add_device, open_corpus
+from lvm_probe.app.options import CKPT, PHONE_SET, PHONES, add_corpus, add_device, names, open_corpus
 from lvm_probe.app.output import Output, plural
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
@@ -74,6 +74,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--ckpt", help=f"{CKPT}, for --frames")
     what.add_argument("--samples", type=int, metavar="N", help="Monte Carlo draws for --frames (default: 12)")
+    what.add_argument(
+        "--acoustic", type=names, metavar="mel,mfcc", help="acoustic features every 10 ms beside the layers in --frames"
+    )
     add_device(what)
     add_corpus(parser, required=False, help="folder of the corpus that the table was made from (default: no sound)")
     method = parser.add_argument_group("method")
@@ -123,7 +126,9 @@ def _write_frames(args: argparse.Namespace, folder: Path, corpus: Corpus) -> lis
     chosen = corpus.select(speakers=args.speaker) if args.speaker else corpus
     model = load_model(args.ckpt, device=args.device)
     with bar(chosen.seconds, "frames") as advance:
-        return frames.write(folder, model, chosen, samples=args.samples, seed=args.seed, progress=advance)
+        return frames.write(
+            folder, model, chosen, samples=args.samples, seed=args.seed, acoustic=args.acoustic or (), progress=advance
+        )
 
 
 def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
@@ -141,11 +146,18 @@ def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
         raise InputError(
             f"--target {args.target}: --{predicted[0]} is of tokens; give one of {', '.join(TOKEN_TARGETS)}"
         )
-    for option, formats in (("ckpt", ("frames",)), ("samples", ("frames",)), ("protocol", PREDICTED)):
+    for option, formats in (
+        ("ckpt", ("frames",)),
+        ("samples", ("frames",)),
+        ("acoustic", ("frames",)),
+        ("protocol", PREDICTED),
+    ):
         if getattr(args, option) is not None and not wanted.keys() & set(formats):
             raise InputError(f"--{option}: only for {' and '.join(f'--{name}' for name in formats)}; leave it out")
     if "frames" in wanted and not args.ckpt:
         raise InputError("--frames: needs the model; give --ckpt")
+    if args.acoustic is not None and not (args.acoustic and set(args.acoustic) <= {"mel", "mfcc"}):
+        raise InputError(f"--acoustic {','.join(args.acoustic)}: give mel, mfcc, or both")
     if args.samples is not None and args.samples < 1:
         raise InputError(f"--samples {args.samples}: give 1 or more")
     if args.max_tokens < 3:

@@ -78,7 +78,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--units",
         type=names,
         metavar="UNIT,UNIT",
-        help="phoneme, word, utterance (default: phoneme; with --add none beside those of the table)",
+        help="phoneme, word, utterance, frame (default: phoneme; with --add none beside those of the table)",
+    )
+    rows.add_argument(
+        "--frame-step",
+        type=milliseconds,
+        metavar="TIME",
+        help="length of the unit frame, such as 4ms for each step of 64 samples (default: 10ms)",
     )
     rows.add_argument(
         "--also",
@@ -190,6 +196,7 @@ def _write_table(args: argparse.Namespace, seed: int, out: Path, corpus_at: Call
         mel=extraction.Mel(args.mel_bins, args.mel_window, args.mel_fft),
         also=args.also,
         context_ms=args.context,
+        frame_ms=addition.frame_step(args.frame_step, out, add=args.add),
     )
     began = time.monotonic()
     with _executor(args, spec, sampling["memory"]) as executor:

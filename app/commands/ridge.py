@@ -7,7 +7,7 @@ import argparse
 from lvm_probe.app import question_command
 from lvm_probe.app.output import Output
 
-SUMMARY = "R² and error of ridge regression of numbers: height, age, pitch, formants, duration, ..."
+SUMMARY = "R² and error of ridge regression: height, age, pitch, formants, duration, ..."
 EXAMPLES = (
     "probe ridge --latents latents/timit",
     "probe ridge --target f0 --latents latents/timit --protocol utterance --protocol speaker",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.analysis.erasure import fit_eraser
 from lvm_probe.analysis.lda import gaussian_rule
 from lvm_probe.analysis.moments import moments
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int16
@@ -23,6 +24,7 @@ from lvm_probe.probing.features.sources import ModelSource
 from lvm_probe.probing.features.token_table import TokenTable
 
 Target = Literal["gender", "phoneme"]
+Concept = Literal["gender", "speaker", "phoneme"]
 Way = Literal["between the class means", "along the discriminant"]
 
 DRAWS = 4
@@ -82,6 +84,36 @@ def class_step(
         return difference * scale
     axis = np.linalg.solve(shrunk_covariance(fold, ledoit_wolf(fold)), difference) / scale
     return axis * ((difference * scale) @ axis) / (axis @ axis)
+
+
+def erased_latents(
+    table: TokenTable,
+    layer: str,
+    concept: Concept,
+    utterances: Collection[str],
+    speakers: Collection[str],
+    z: Float[np.ndarray, "steps size"],
+) -> tuple[Float[np.ndarray, "steps size"], int]:
+    """Latents at every time step without what tells a concept, and how many dimensions that takes (LEACE).
+
+    Args:
+        table: its phone tokens, averaged over time, are what the eraser is fitted to.
+        layer: column of the table.
+        concept: what is erased.
+        utterances: held out.
+        speakers: held out for the gender. To erase the speaker, other utterances of the same speaker are needed.
+        z: the latents.
+
+    Raises:
+        InputError: the other tokens are all of one class.
+    """
+    rows = training_rows(table, "phoneme" if concept == "speaker" else concept, utterances, speakers)
+    column = {"speaker": "speaker", "gender": "gender", "phoneme": "label"}[concept]
+    names, codes = np.unique(table.tokens[column].to_numpy(dtype=object)[rows].astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"The other tokens of the table are all of one {concept}, so there is nothing to erase.")
+    eraser = fit_eraser(table.matrix(layer)[rows].astype(np.float64), codes)
+    return eraser(z.astype(np.float64)).astype(np.float32), eraser.rank
 
 
 def training_rows(

@@ -22,11 +22,23 @@ from torch.nn import functional as F
 from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Output, output_head
 from lvm_probe.models.domains.waveform import Waveform
-from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualStack, Upsample, mask
+from lvm_probe.models.layers.blocks import (
+    Downsample,
+    Framing,
+    NearestUpsample,
+    ResidualStack,
+    TransposedUpsample,
+    Upsample,
+    mask,
+    masked,
+)
 from lvm_probe.models.layers.cwvae_cell import Cell
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
+
+UPSAMPLING = {"sub-pixel": Upsample, "transposed": TransposedUpsample, "nearest": NearestUpsample}
+"""A linear layer that outputs all new steps at once; a transposed convolution; repetition and a convolution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +56,7 @@ class CWVAEConfig(ModelConfig):
         front_depth: residual blocks at that rate.
         depth: residual blocks at the rate of each layer.
         posterior_std: standard deviation of the evidence's Gaussian at the start of training.
+        upsampling: how the decoder gets from the lowest layer's rate to that of `front_stride`; one of `UPSAMPLING`.
     """
 
     latents: tuple[int, ...]
@@ -55,12 +68,15 @@ class CWVAEConfig(ModelConfig):
     front_depth: int = 1
     depth: int = 2
     posterior_std: float = 0.15
+    upsampling: str = "sub-pixel"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.latents) <= 3 or len(self.latents) != len(self.strides):
             raise InputError(f"a CW-VAE has 1 to 3 layers with a stride each; got {self.latents} and {self.strides}")
         rates = (self.front_stride, *self.strides)
         self.check((*self.latents, *rates, self.width, self.hidden, self.front_width), (self.front_depth, self.depth))
+        if self.upsampling not in UPSAMPLING:
+            raise InputError(f"upsampling is one of {', '.join(UPSAMPLING)}; got {self.upsampling!r}")
         if self.front_stride % 2 or not self.posterior_std > 0:
             raise InputError(f"posterior_std must be positive and front_stride even; got {self}")
         if any(high % low or high <= low for low, high in pairwise(rates)):
@@ -99,6 +115,11 @@ def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...
     return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
 
 
+def _decoded(like: Preset, upsampling: str, note: str) -> Preset:
+    """The same with another decoder."""
+    return replace(like, config=replace(like.config, upsampling=upsampling), note=note)
+
+
 # Strides grow by a factor of 8 as in Havtorn et al. (2022, section 3). Their table 1 compares 1, 2 and 3 layers with
 # D_z = d = 96 in all layers; here d stays 192 and each layer above has half the latents, as in their two-layer model.
 _PRESETS = {
@@ -111,6 +132,8 @@ _PRESETS = {
         _PAPER, (128, 64, 32), (64, 512, 4096), "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)"
     ),
     "paper-256": _with_layers(_PAPER, (128, 64), (256, 2048), "paper with s=(256, 2048)"),
+    "small-transposed": _decoded(_SMALL, "transposed", "small, whose decoder has a transposed convolution"),
+    "small-nearest": _decoded(_SMALL, "nearest", "small, whose decoder repeats steps before a convolution"),
     "tiny": Preset(
         config=CWVAEConfig(
             latents=(8, 4),
@@ -156,7 +179,7 @@ class CWVAE(SpeechModel):
         )
         self.back_in = nn.Linear(c.latents[0] + c.hidden, c.width)
         self.back = ResidualStack(c.width, c.depth)
-        self.up = Upsample(c.width, c.front_width, c.factors[0])
+        self.up = UPSAMPLING[c.upsampling](c.width, c.front_width, c.factors[0])
         self.back_front = ResidualStack(c.front_width, c.front_depth)
         self.head = output_head(c.front_width, c.front_stride, c.output)
         self.aux_features = nn.Linear(c.front_width, c.front_stride)
@@ -164,7 +187,8 @@ class CWVAE(SpeechModel):
         # The first convolution and its blocks look some front strides ahead, each layer's blocks some of its own steps.
         ahead = c.front_stride * (2 + c.front_depth) + sum(stride * (c.depth + 1) for stride in c.strides)
         self.encode_reach = (ahead, ahead)
-        back = c.strides[0] * (c.depth + 1) + c.front_stride * c.front_depth
+        neighbours = 1 + (c.upsampling != "sub-pixel")
+        back = c.strides[0] * (c.depth + neighbours) + c.front_stride * c.front_depth
         self.decode_reach = (back, back)
 
     @property
@@ -222,8 +246,9 @@ class CWVAE(SpeechModel):
     ) -> tuple[Output, Float[Tensor, "batch samples"]]:
         z, h = z.transpose(0, 1), h.transpose(0, 1)
         batch, size = z.shape[0], z.shape[1]
-        y = self.back(self.back_in(torch.cat((z, h), -1)), mask(lengths, self.strides[0], size))
-        y = self.up(y)
+        keep = mask(lengths, self.strides[0], size)
+        y = self.back(self.back_in(torch.cat((z, h), -1)), keep)
+        y = self.up(masked(y, keep))
         y = self.back_front(y, mask(lengths, self.config.front_stride, y.shape[1]))
         parameters = self.head(y).reshape(batch, -1, self.config.output.size)
         waveform = self.aux_features(y).reshape(batch, -1) + self.aux_latent(z).reshape(batch, -1)

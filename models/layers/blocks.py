@@ -92,6 +92,37 @@ class Upsample(nn.Module):
         return spread.reshape(x.shape[0], -1, self.channels_out)
 
 
+class TransposedUpsample(nn.Module):
+    """Transposed convolution with a kernel of twice the factor, centred on its step."""
+
+    def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
+        super().__init__()
+        self.channels_out, self.factor = channels_out, factor
+        self.spread = nn.Linear(channels_in, 2 * factor * channels_out, bias=False)
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+
+    def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
+        first, second = self.spread(x).unflatten(2, (2, self.factor * self.channels_out)).unbind(2)
+        steps = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))  # half a window before its step, half after
+        whole = steps.reshape(len(x), -1, self.channels_out)
+        before = self.factor // 2
+        return whole[:, before : before + x.shape[1] * self.factor] + self.bias
+
+
+class NearestUpsample(nn.Module):
+    """Every step repeated, then a convolution over three of the new steps."""
+
+    def __init__(self, channels_in: int, channels_out: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Linear(3 * channels_in, channels_out)
+
+    def forward(self, x: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch longer narrower"]:
+        y = F.pad(x.repeat_interleave(self.factor, 1), (0, 0, 1, 1))
+        mixed: Tensor = self.conv(torch.cat((y[:, :-2], y[:, 1:-1], y[:, 2:]), -1))
+        return mixed
+
+
 class Framing(nn.Module):
     """Strided convolution of the waveform, with a kernel of twice the stride s centred on its step.
 

@@ -25,13 +25,16 @@ LAYOUTS: dict[str, str] = {
     "textgrid": "Praat .TextGrid files",
     "kaldi": "Kaldi's data folders: a wav.scp",
     "ctm": ".ctm files of words or phones",
+    "vctk": "audio files named like p225_001, in folders of their speakers",
+    "librilight": "folders SPEAKER/BOOK of numbered speakers, with .json files or cut by voice activity",
+    "unaligned": "no annotations: any other folder with a speakers.csv, or if named",
 }
 """Every layout, named like the module of this folder that reads it, and what it is recognised by.
 
 They are tried in this order, so the more specific come first: LibriSpeech and TIMIT may have TextGrids.
 """
 
-SPEAKERS_IN_FOLDERS = ("lab", "textgrid", "ctm")
+SPEAKERS_IN_FOLDERS = ("lab", "textgrid", "ctm", "unaligned")
 """The layouts that do not say who speaks but by the names of folders and files."""
 
 
@@ -81,9 +84,10 @@ def open_corpus(
         phoneme_tier: TextGrid tier of the phones, by name or number from 1; None takes the one with a usual name. Of
             CTM files the name of the file, or a pattern such as `*.ctm`.
         word_tier: TextGrid tier or CTM file of the words, likewise.
-        speaker_from: what names the speakers of layouts `textgrid`, `lab` and `ctm`: a folder level (1 for the folders
-            in `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker, or a regular
-            expression whose first group is the speaker, searched in the path below `path`. None for the usual rule.
+        speaker_from: what names the speakers of layouts `textgrid`, `lab`, `ctm` and `unaligned`: a folder level (1 for
+            the folders in `path`, -1 for the folder of the file), a table `*.csv` with the columns file and speaker,
+            or a regular expression whose first group is the speaker, searched in the path below `path`. None for the
+            usual rule.
         non_speech: more labels of noises and unknown words, which are neither phonemes nor words, in any case. `<>`,
             `[]` and `{}` stand for all labels in such brackets. A `-` before a label says that it is speech.
 

@@ -15,7 +15,7 @@ from lvm_probe import InputError
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit, abbreviated
 
-PUBLISHED = ("librispeech", "timit")
+PUBLISHED = ("librilight", "librispeech", "timit", "vctk")
 """Layouts of published corpora, in which a speaker's id means the same person in whichever folder it is."""
 
 Parts = dict[str, set[str]]

@@ -17,7 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.models.io.files import remove_unfinished, write_atomically
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import token_table
-from lvm_probe.probing.features.extraction_settings import Settings
+from lvm_probe.probing.features.extraction_settings import FRAME_MS, Settings
 from lvm_probe.probing.features.feature import CONTEXT, MEASURES
 from lvm_probe.probing.features.token_table import ADDITION, EXTRACTION
 
@@ -37,6 +37,14 @@ def units_wanted(asked: Sequence[str] | None, table: Path, *, add: bool) -> tupl
     if asked is not None:
         return tuple(asked)
     return units_of(table) if add else ("phoneme",)
+
+
+def frame_step(asked: float | None, table: Path, *, add: bool) -> float:
+    """The step of frames that was asked for in ms; by default that of the table to which something is added, or 10."""
+    if asked is not None:
+        return asked
+    there = token_table.read_extraction(table).get("frame") if add else None
+    return float((there or {}).get("step_ms", FRAME_MS))
 
 
 def units_of(table: Path) -> tuple[str, ...]:
@@ -62,6 +70,12 @@ def extended(settings: Settings, table: Path) -> Settings:
             f"{table}: has {there:g} ms of context, and a table has only one; leave --context out, or choose "
             "another --out"
         )
+    frames = (found.get("frame") or {}).get("step_ms", settings.frame_ms)
+    if frames != settings.frame_ms:
+        raise InputError(
+            f"{table}: has frames of {frames:g} ms, and a table has only one step; leave --frame-step out, or choose "
+            "another --out"
+        )
     return replace(
         settings,
         units=(*units_of(table), *settings.units),
@@ -81,8 +95,8 @@ def is_needed(table: Path, wanted: dict[str, Any]) -> bool:
         InputError: it was made in another way otherwise; the message names what differs.
     """
     found = token_table.read_extraction(table)
-    new = wanted["features"].keys() - found["features"].keys()  # what is said of these is new too
-    ignored = {*_MAY_DIFFER, "corpus", *new}
+    new = [wanted[of].keys() - (found.get(of) or {}).keys() for of in ("features", "expected_tokens")]
+    ignored = {*_MAY_DIFFER, "corpus", *new[0], *new[1]}  # what is said of new features and units is new too
     differing = [name for name in wanted if name not in ignored and found.get(name) != wanted[name]]
     if (found.get("corpus") or {}).get("fingerprint") != wanted["corpus"]["fingerprint"]:
         differing.append("corpus")

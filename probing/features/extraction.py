@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +38,7 @@ from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.recordings import UnreadableRecording, read_pcm
 from lvm_probe.probing.features import acoustic, addition, context, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
-from lvm_probe.probing.features.extraction_settings import Mel, Settings
+from lvm_probe.probing.features.extraction_settings import FRAME_MS, Mel, Settings
 from lvm_probe.probing.features.feature import may_be_unknown
 from lvm_probe.probing.features.sources import ModelSource, Source
 
@@ -112,7 +113,7 @@ class Job:
         columns: dict[str, list[np.ndarray]] = {name: [] for name in self.sizes}
         existing = None if self.table is None else addition.ExistingPart.read(self.table, index)
         for utterance in part.utterances:
-            tokens, segments = token_rows(utterance, self.settings.units)
+            tokens, segments = token_rows(utterance, self.settings.units, self.settings.frame_ms)
             try:
                 if tokens:
                     if existing is None:
@@ -207,7 +208,9 @@ def extract(
     addition.resume(out)
     if add:
         settings = addition.extended(settings, out)
-    counts = {unit: sum(len(_segments(u, unit)) for u in corpus.utterances) for unit in settings.units}
+    counts = {
+        unit: sum(len(_segments(u, unit, settings.frame_ms)) for u in corpus.utterances) for unit in settings.units
+    }
     if not sum(counts.values()):
         raise InputError(
             f"{corpus.root}: no {' and no '.join(settings.units)} in this corpus's alignments; give it TextGrids, or "
@@ -379,7 +382,7 @@ def segments_at_rate(segments: Sequence[Segment], old: int, new: int, samples: i
     return [Segment(s.label, min(s.start, samples - 1), min(s.end, samples)) for s in moved]
 
 
-def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
+def _segments(utterance: Utterance, unit: str, frame_ms: float) -> Sequence[Segment]:
     match unit:
         case "phoneme":
             return utterance.phonemes
@@ -387,16 +390,50 @@ def _segments(utterance: Utterance, unit: str) -> tuple[Segment, ...]:
             return utterance.words
         case "utterance":
             return (Segment(utterance.text or utterance.id, 0, utterance.samples),)
+        case "frame":
+            return frames(utterance, frame_ms)
         case _:
             raise ValueError(f"unknown unit {unit}")
 
 
-def token_rows(utterance: Utterance, units: Sequence[str]) -> tuple[list[dict[str, Any]], list[Segment]]:
+def frames(utterance: Utterance, step_ms: float) -> list[Segment]:
+    """Stretches of equal length, from the first sample on; each has the label of the phone that covers its middle.
+
+    Where no phone does, the label is empty. The last frame ends with the audio.
+
+    Args:
+        utterance: the recording.
+        step_ms: length of a frame in milliseconds.
+
+    Example:
+        >>> from lvm_probe.probing.corpora.corpus import Speaker
+        >>> phones = (Segment("s", 100, 300), Segment("iy", 300, 420))
+        >>> utterance = Utterance("a_1", Speaker("a"), Path("a.wav"), samples=500, sample_rate=16000, phonemes=phones)
+        >>> [frame.label for frame in frames(utterance, 10)]
+        ['', 's', 'iy', '']
+    """
+    step = step_ms * utterance.sample_rate / 1000
+    count = math.ceil(utterance.samples / step)
+    edges = np.minimum(np.round(step * np.arange(count + 1)).astype(int), utterance.samples)
+    edges = np.unique(edges)  # rounding may leave nothing of the last one
+    middles = (edges[:-1] + edges[1:]) // 2
+    starts = np.array([phone.start for phone in utterance.phonemes], dtype=int)
+    place = np.searchsorted(starts, middles, side="right") - 1
+    labels = [
+        utterance.phonemes[i].label if i >= 0 and middle < utterance.phonemes[i].end else ""
+        for i, middle in zip(place.tolist(), middles.tolist(), strict=True)
+    ]
+    return [Segment(label, start, end) for label, (start, end) in zip(labels, pairwise(edges.tolist()), strict=True)]
+
+
+def token_rows(
+    utterance: Utterance, units: Sequence[str], frame_ms: float = FRAME_MS
+) -> tuple[list[dict[str, Any]], list[Segment]]:
     """The rows of an utterance's tokens without features, and their segments (at its own sample rate)."""
     speaker = utterance.speaker
     rows, segments = [], []
     for unit in units:
-        for index, segment in enumerate(_segments(utterance, unit)):
+        for index, segment in enumerate(_segments(utterance, unit, frame_ms)):
             segments.append(segment)
             rows.append(
                 {
@@ -446,6 +483,7 @@ def _describe(
         "untrained": settings.untrained,
         "mel": mel | {"hop": source.hop},
         **({"mfcc": {"derivatives": "within the token"}} if "mfcc" in sizes else {}),  # once over the whole utterance
+        **({"frame": {"step_ms": settings.frame_ms}} if "frame" in counts else {}),
         **({"f0": {"by": pitch_formants.engine()}} if "f0" in sizes else {}),
         "also": list(settings.also),
         "context_ms": settings.context_ms,

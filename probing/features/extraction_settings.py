@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 from lvm_probe import InputError
 from lvm_probe.analysis.mfcc import COEFFICIENTS
 
-UNITS = ("phoneme", "word", "utterance")
+UNITS = ("phoneme", "word", "utterance", "frame")
+FRAME_MS = 10.0
+"""Step of the unit `frame` where none is given, in milliseconds."""
 ALSO = ("mfcc", "stats", "measures", "states", "halves")
 """Further features: cepstra, statistics of raw frames, acoustic measures (`feature.MEASURES`), a latent model's states,
 means over the halves of a token."""
@@ -61,6 +63,7 @@ class Settings:
         also: further features, among `ALSO`.
         context_ms: milliseconds of audio before and after each token of which columns are added; None for no such
             columns.
+        frame_ms: step of the unit `frame`, in milliseconds; that of a layer gives a row for each of its steps.
 
     Raises:
         InputError: a value is unknown or out of range.
@@ -74,6 +77,7 @@ class Settings:
     mel: Mel = Mel()
     also: tuple[str, ...] = ()
     context_ms: float | None = None
+    frame_ms: float = FRAME_MS
 
     @classmethod
     def of(cls, *, samples: int | None = None, estimator: Estimator = "posterior-mean", **others: Any) -> Settings:
@@ -94,5 +98,7 @@ class Settings:
             raise InputError(f"--also mfcc: {COEFFICIENTS} coefficients need as many --mel-bins, not {self.mel.bins}")
         if self.context_ms is not None and not 0 < self.context_ms < math.inf:
             raise InputError(f"--context {self.context_ms:g}ms: give more than nothing, such as 40ms, or leave it out")
+        if not 1 <= self.frame_ms < math.inf:
+            raise InputError(f"--frame-step {self.frame_ms:g}ms: give 1ms or more, such as 10ms")
         object.__setattr__(self, "units", tuple(dict.fromkeys(self.units)))
         object.__setattr__(self, "also", tuple(name for name in ALSO if name in self.also))

@@ -35,7 +35,7 @@ ADDITION = ".addition"
 NOTE = b"lvm-probe"
 """Key of the note in the Parquet metadata of a part."""
 
-_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "versions"), ("also", "layers", "added")
+_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "frame", "versions"), ("also", "layers", "added")
 _MAX_PARTS, _MAX_SIZE = 10**8, 2**24  # of a table and of a feature; larger numbers mean a damaged file
 TOKEN_FIELDS = [
     ("token_id", pa.string()),

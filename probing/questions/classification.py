@@ -125,7 +125,7 @@ def run(job: Job) -> Run:
         if question.permutations:
             null = permuted_null(outcome, predict, rng=rng, rounds=question.permutations)
             compared |= {"null": null.accuracies, "null_of_groups": null.group_accuracies}
-        if question.protocol != "paper":
+        if question.protocol != "paper" and question.row_unit != "frame":
             compared["paper"] = predict(labels, protocol="paper").correct
         if job.untrained is not None:
             compared["untrained"] = predict(labels, points=job.untrained).correct

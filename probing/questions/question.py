@@ -25,7 +25,7 @@ Method = Literal["knn", "lda", "logistic", "mdl", "ridge", "abx"]
 Protocol = Literal[
     "paper", "nested", "utterance", "speaker", "speaker+prompt", "transfer", "within", "across", "across+prompt"
 ]
-RowUnit = Literal["token", "utterance", "speaker"]
+RowUnit = Literal["frame", "token", "utterance", "speaker"]
 Normalise = Literal["none", "speaker", "utterance"]
 Concept = Literal["speaker", "gender", "phoneme"]
 Distance = Literal["cosine", "euclidean"]
@@ -86,6 +86,7 @@ _METHODS_WITH: dict[str, tuple[Method, ...]] = {
     "permutations": ("knn", "lda", "logistic", "mdl", "ridge"),
     "orders": ("mdl",),
     "erase": ("knn", "lda", "logistic", "mdl"),
+    "rows": ("knn", "lda", "logistic", "mdl", "ridge"),
     "distance": ("abx",),
 }
 _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
@@ -93,7 +94,7 @@ _TARGETS_WITH: dict[str, tuple[Target, ...]] = {
     "phone_set": PHONEME_TARGETS,
     "min_count": TOKEN_CLASSES,
     "height_edges": ("height",),
-    "rows": (*SPEAKER_ATTRIBUTES, "speaker"),
+    "rows": tuple(target for target in TARGETS if target != "word"),
 }
 _KNOWN: dict[str, tuple[str, ...]] = {
     "target": TARGETS,
@@ -165,8 +166,9 @@ class Question:
             the sentence that is judged is not trained on as read by others. `transfer`, of questions with a test table
             only: all of that table. ABX compares `within` a speaker, `across`
             speakers, or across speakers and prompts (`across+prompt`).
-        rows: what one row of an attribute of speakers is: a `token`, or the mean over an `utterance` or a `speaker`.
-            None: a speaker under `speaker`, an utterance otherwise.
+        rows: what one row is: of tokens' targets the `token` (None) or a `frame`, whose class is that of the phone in
+            its middle; of attributes of speakers also the mean over an `utterance` or a `speaker`, and None a speaker
+            under `speaker`, an utterance otherwise.
         speakers: only these; none means all.
         gender: only speakers of this gender, F or M.
         phones: fold TIMIT's or ARPAbet labels to this set; `arpabet` is without stress. None takes them as they are.
@@ -302,6 +304,15 @@ class Question:
             )
 
     def _check_protocol(self) -> None:
+        if self.target in TOKEN_TARGETS and self.rows in ("utterance", "speaker"):
+            raise InputError(f"rows: {self.target} differs from token to token; leave rows out, or give frame")
+        if self.rows == "frame" and self.target == "duration":
+            raise InputError("rows: all frames are equally long; leave rows out for the target duration")
+        if self.rows == "frame" and self.protocol in ("paper", "nested"):
+            raise InputError(
+                f"protocol {self.protocol} trains on the frames next to the one that it judges, which are much the "
+                "same; use utterance or speaker"
+            )
         if self.target in TOKEN_MEASURES and self.protocol in ("paper", "nested"):
             raise InputError(
                 f"protocol {self.protocol} is not for {self.target}, of which neighbouring tokens have much the same; "
@@ -328,7 +339,7 @@ class Question:
             raise InputError("rows: with one row per speaker none could be recognised; use utterance or token")
         if self.row_unit == "speaker" and self.protocol == "nested":
             raise InputError("rows: with one row per speaker, nested is the protocol speaker; use that")
-        if self.normalise != "none" and self.row_unit != "token":
+        if self.normalise != "none" and self.row_unit not in ("token", "frame"):
             raise InputError(
                 f"normalise: over each {self.normalise}'s rows it removes what tells {self.row_unit}s apart; "
                 f"leave it out for the target {self.target}"
@@ -357,10 +368,10 @@ class Question:
     @property
     def row_unit(self) -> RowUnit:
         """What one row stands for."""
-        if self.target in TOKEN_TARGETS:
-            return "token"
         if self.rows is not None:
             return self.rows
+        if self.target in TOKEN_TARGETS:
+            return "token"
         return "speaker" if self.protocol in ("speaker", "transfer") else "utterance"
 
     @property
@@ -381,7 +392,7 @@ class Question:
                 return 20 if self.method in ("logistic", "mdl") else 100
             case "utterance":
                 return 10
-            case "token":
+            case "token" | "frame":
                 if self.method == "ridge":
                     return 20
                 refits = self.protocol == "nested" and self.method in ("knn", "lda") and self.lda_dims != 0

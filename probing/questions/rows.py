@@ -323,17 +323,18 @@ def _restricted(table: TokenTable, question: Question) -> TokenTable:
 
 def _phonemes(table: TokenTable, question: Question, whole: TokenTable) -> Rows:
     """Rows of phonemes; all labels of the whole table say what they are written in."""
-    table = _of_unit(table, "phoneme")
+    unit = "frame" if question.row_unit == "frame" else "phoneme"
+    table = _of_unit(table, unit)
     labels = table.columns["label"]
     types = _in_context(table)
     notes: tuple[str, ...] = ()
-    chosen = np.ones(len(labels), dtype=bool)
+    chosen = labels != ""  # frames between phones
     if not question.keep_silence:
-        chosen = ~_is_among(labels, phones.NON_PHONEMES)
+        chosen &= ~_is_among(labels, phones.NON_PHONEMES)
     if question.phones is not None or question.target != "phoneme":
         try:
-            known = whole.columns["label"][whole.columns["unit"] == "phoneme"]
-            names, notes = phone_classes(Counter(labels[chosen]), question, set(known))
+            known = whole.columns["label"][whole.columns["unit"] == unit]
+            names, notes = phone_classes(Counter(labels[chosen]), question, set(known) - {""})
         except InputError as error:
             raise InputError(f"{table.path}: {error}") from error
         if question.target != "phoneme":
@@ -355,7 +356,7 @@ def _words(table: TokenTable, question: Question) -> Rows:
 
 def _measured(table: TokenTable, question: Question) -> Rows:
     """Rows of an acoustic measure, or of the duration; rows that have none are left out, with a note."""
-    table = _speech(table, question.keep_silence)
+    table = _speech(table, question)
     if question.target == "duration":
         values = 1000 * (table.columns["end"] - table.columns["start"]) / table.columns["sample_rate"]
     elif question.target in table.features:
@@ -396,11 +397,11 @@ def _frequent(rows: Rows, min_count: int) -> Rows:
 
 def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:
     """Rows of an attribute of the speaker, or of the speaker's id; rows that lack it are left out."""
-    table = _speech(table, question.keep_silence)
+    table = _speech(table, question)
     table = table.select(_is_known(table.columns[column]))
     if len(table) == 0:
         raise _nothing_left(table, question)
-    if question.row_unit != "token":
+    if question.row_unit not in ("token", "frame"):
         table = _averaged(table, question.row_unit)
     by = "utterance" if question.target == "speaker" else "speaker"
     types = np.unique(table.columns[by].astype(str), return_inverse=True)[1]
@@ -415,17 +416,25 @@ def _of_unit(table: TokenTable, unit: str) -> TokenTable:
         raise InputError(
             f"{table.path}: no {unit} rows, only {', '.join(present)}; add them: probe extract --ckpt {checkpoint} "
             f"--corpus CORPUS --out {table.path} --add --units {unit}"
+            + (", or ask the frames with rows='frame'" if unit == "phoneme" and present == ["frame"] else "")
         )
     return table.select(chosen)
 
 
-def _speech(table: TokenTable, keep_silence: bool) -> TokenTable:
-    """The rows that an attribute of the speaker is averaged over: phonemes, else words, else utterances."""
+def _speech(table: TokenTable, question: Question) -> TokenTable:
+    """The rows that an attribute of the speaker is averaged over: phonemes, else words, else utterances, else frames.
+
+    Frames without a phone are silences, unless there are no phones at all.
+    """
+    if question.row_unit == "frame":
+        table = _of_unit(table, "frame")
     units = table.columns["unit"]
-    unit = next(unit for unit in ("phoneme", "word", "utterance") if (units == unit).any())
+    unit = next(unit for unit in ("phoneme", "word", "utterance", "frame") if (units == unit).any())
     chosen = units == unit
-    if unit == "phoneme" and not keep_silence:
-        chosen &= ~_is_among(table.columns["label"], phones.SILENCES)
+    if unit in ("phoneme", "frame") and not question.keep_silence:
+        labels = table.columns["label"]
+        silences = phones.SILENCES | {""} if (labels[chosen] != "").any() else phones.SILENCES
+        chosen &= ~_is_among(labels, silences)
     return table.select(chosen)
 
 
@@ -442,15 +451,31 @@ def _averaged(table: TokenTable, by: RowUnit) -> TokenTable:
 
 
 def _in_context(table: TokenTable) -> Int[np.ndarray, " rows"]:
-    """A code for every row's label together with its neighbours' labels in the utterance."""
+    """A code for every row's label together with its neighbours' labels in the utterance.
+
+    Neighbouring frames with one label count as a single row.
+    """
     labels, label = np.unique(table.columns["label"].astype(str), return_inverse=True)
     _, utterance = np.unique(table.columns["utterance"], return_inverse=True)
     order = np.lexsort((table.columns["start"], utterance))
+    if (table.columns["unit"] == "frame").all():
+        label, utterance = label[order], utterance[order]
+        begins = np.append(True, (label[1:] != label[:-1]) | (utterance[1:] != utterance[:-1]))
+        runs = np.empty(len(order), dtype=np.intp)
+        runs[order] = np.cumsum(begins) - 1
+        return _with_neighbours(label[begins], utterance[begins], np.arange(begins.sum()), len(labels))[runs]
+    return _with_neighbours(label, utterance, order, len(labels))
+
+
+def _with_neighbours(
+    label: Int[np.ndarray, " rows"], utterance: Int[np.ndarray, " rows"], order: Int[np.ndarray, " rows"], count: int
+) -> Int[np.ndarray, " rows"]:
+    """A code for every row's label with those of the rows before and after it, in an order that is that of time."""
     label, joined = label[order] + 1, utterance[order][1:] == utterance[order][:-1]
     before = np.concatenate([[0], label[:-1] * joined])  # 0 at either end of an utterance
     after = np.concatenate([label[1:] * joined, [0]])
-    types = np.empty(len(table), dtype=np.intp)
-    base = len(labels) + 1
+    types = np.empty(len(order), dtype=np.intp)
+    base = count + 1
     types[order] = np.unique((before * base + label) * base + after, return_inverse=True)[1]
     return types
 

@@ -87,6 +87,9 @@ def test_another_speakers_layer_and_a_step_are_heard_and_judged(given: ExplorerI
     moved = run("change", given, change="step from one class to another")
     assert not moved.exception
     assert "is moved by 1 times the step" in moved.caption[0].value
+    erased = run("change", given, change="erase what tells a class", concept="speaker")
+    assert not erased.exception
+    assert "what tells the speaker is erased at every time step (LEACE)" in erased.caption[0].value
 
 
 def test_a_table_of_another_checkpoint_has_no_say(latents: Path, small: Path) -> None:

@@ -210,7 +210,7 @@ def test_frames_are_the_models_latents_with_a_zerospeech_item_file(
     """Against the columns of ZeroSpeech 2021: #file onset offset #phone prev-phone next-phone speaker, in seconds."""
     argv = ("export", "--ckpt", tiny, "--corpus", CORPUS, "--speaker", SPEAKERS[0], "--samples", 1, "--device", "cpu")
     result = probe(*argv, "--frames", tmp_path / "frames")
-    assert [Path(path).name for path in result["wrote"]] == ["phones.item", "frames.json"]
+    assert [Path(path).name for path in result["wrote"]] == ["phones.item", "triphones.item", "frames.json"]
     index = json.loads((tmp_path / "frames" / "frames.json").read_text())
     utterance = corpus.select(speakers=SPEAKERS[:1]).utterances[0]
     wave = read_audio(utterance, utterance.sample_rate)
@@ -229,6 +229,13 @@ def test_frames_are_the_models_latents_with_a_zerospeech_item_file(
     np.testing.assert_allclose(own["onset"], [one.start / utterance.sample_rate for one in spoken], atol=1e-6)
     assert own["prev-phone"].iloc[0] == "SIL"
     assert own["next-phone"].tolist()[:-1] == own["#phone"].tolist()[1:]
+    triphones = pd.read_csv(tmp_path / "frames" / "triphones.item", sep=" ", keep_default_na=False)
+    first = triphones[triphones["#file"] == utterance.id].iloc[0]
+    assert "SIL" not in set(triphones["prev-phone"]) | set(triphones["next-phone"])
+    assert first["#phone"] == spoken[1].label
+    np.testing.assert_allclose(
+        [first["onset"], first["offset"]], [spoken[0].start / 16_000, spoken[2].end / 16_000], atol=1e-6
+    )
     monkeypatch.setattr(frames, "MAX_BYTES", 1000)
     assert "choose fewer with --speaker" in refused(*argv, "--frames", tmp_path / "large")
     assert not (tmp_path / "large").exists()

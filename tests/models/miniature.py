@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-1": lambda: cwvae(1),
     "cwvae-2": lambda: cwvae(2),
     "cwvae-3": lambda: cwvae(3),
+    "cwvae-transposed": lambda: replace(cwvae(2), upsampling="transposed"),
+    "cwvae-nearest": lambda: replace(cwvae(1), upsampling="nearest"),
     "vrnn": vrnn,
     "vrnn-product": lambda: vrnn(posterior="product"),
     "vrnn-no-output-state": lambda: vrnn(output_sees_state=False),

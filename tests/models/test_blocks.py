@@ -3,7 +3,16 @@
 import torch
 from torch.nn import functional as F
 
-from lvm_probe.models.layers.blocks import Downsample, Framing, ResidualBlock, ResidualStack, Upsample, mask
+from lvm_probe.models.layers.blocks import (
+    Downsample,
+    Framing,
+    NearestUpsample,
+    ResidualBlock,
+    ResidualStack,
+    TransposedUpsample,
+    Upsample,
+    mask,
+)
 
 
 def signal(*shape: int) -> torch.Tensor:
@@ -53,3 +62,18 @@ def test_no_part_reads_beyond_the_utterance() -> None:
     assert torch.equal(down(x, keep), down(other, keep))
     alone = stack(x[:1, :7], None)
     torch.testing.assert_close(a[:1, :7], alone)
+
+
+def test_transposed_and_nearest_upsampling_are_their_convolutions() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    transposed = TransposedUpsample(3, 4, 6).double()
+    kernel = transposed.spread.weight.view(12, 4, 3).permute(2, 1, 0)  # in, out, place
+    torch.nn.init.normal_(transposed.bias)
+    whole = F.conv_transpose1d(x.transpose(1, 2), kernel, transposed.bias, stride=6)
+    torch.testing.assert_close(transposed(x), whole[..., 3:33].transpose(1, 2))
+    nearest = NearestUpsample(3, 4, 6).double()
+    kernel = nearest.conv.weight.view(4, 3, 3).transpose(1, 2)  # out, in, place
+    repeated = F.interpolate(x.transpose(1, 2), scale_factor=6, mode="nearest")
+    wanted = F.conv1d(repeated, kernel, nearest.conv.bias, padding=1)
+    torch.testing.assert_close(nearest(x), wanted.transpose(1, 2))

@@ -274,6 +274,45 @@ def kaldi_segments(root: Path) -> Path:
     return root
 
 
+@of_layout("vctk")
+def vctk(root: Path) -> Path:
+    """As version 0.92 is distributed, with one of the two microphones."""
+    root.mkdir(parents=True)
+    (root / "speaker-info.txt").write_text(
+        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS\np225  23  F    English    Southern  England\ns5  -  M\n"
+    )
+    for speaker in ("p225", "s5"):
+        (root / "txt" / speaker).mkdir(parents=True)
+        for number in ("001", "002"):
+            tone(root / "wav48_silence_trimmed" / speaker / f"{speaker}_{number}_mic1.flac")
+            (root / "txt" / speaker / f"{speaker}_{number}.txt").write_text(f"Please call Stella {number}.\n")
+    return root
+
+
+@of_layout("librilight")
+def librilight(root: Path) -> Path:
+    """As distributed: subset, speaker, book."""
+    for speaker in ("100", "7"):
+        for chapter in ("01", "02"):
+            audio = tone(
+                root / "small" / speaker / "sea_fairies_0812_librivox_64kb_mp3" / f"{chapter}_sea_64kb.flac",
+                voice=speaker,
+            )
+            audio.with_suffix(".json").write_text(f'{{"speaker": "{speaker}", "voice_activity": [[0.0, 0.4]]}}')
+    return root
+
+
+@of_layout("unaligned")
+def unaligned(root: Path) -> Path:
+    """A folder of recordings for each speaker, and speakers.csv."""
+    root.mkdir(parents=True)
+    (root / "speakers.csv").write_text(SPEAKERS_CSV)
+    for speaker in ("anna", "bert"):
+        for name in ("s1", "s2"):
+            tone(root / "wav" / speaker / f"{name}.wav", voice=speaker)
+    return root
+
+
 @of_layout("ctm")
 def ctm(root: Path) -> Path:
     """A folder of recordings for each speaker, words and phones of all in two files, speakers.csv."""

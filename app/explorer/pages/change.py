@@ -1,4 +1,4 @@
-"""The page 'Change a latent': decode another speaker's upper layer, or a step from one class to another."""
+"""The page 'Change a latent': decode another speaker's upper layer, a step between classes, or an erased concept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lvm_probe import InputError
 from lvm_probe.app.explorer import latent_probes, model_computations, reconstruction, time_plots
 from lvm_probe.app.explorer.decoded_audio import conditioning_text, reconstruct, show_waves
 from lvm_probe.app.explorer.inputs import ExplorerInputs
-from lvm_probe.app.explorer.latent_probes import Target, Way
+from lvm_probe.app.explorer.latent_probes import Concept, Target, Way
 from lvm_probe.app.explorer.model_computations import CheckpointFile
 from lvm_probe.app.explorer.reconstruction import Below, Reconstruction, options_for_change
 from lvm_probe.app.explorer.recording_choice import (
@@ -40,6 +40,7 @@ from lvm_probe.probing.features.pooling import Pooling
 from lvm_probe.probing.features.token_table import TokenTable
 
 SWAP, STEP = "take a layer of another recording", "step from one class to another"
+ERASE = "erase what tells a class"
 TARGETS: tuple[Target, ...] = get_args(Target)
 RECORDING, UNCHANGED, CHANGED = "Recording", "Decoded, unchanged", "Decoded, changed"
 
@@ -82,12 +83,14 @@ def show(inputs: ExplorerInputs) -> None:
         table = next((one for one in inputs.tables.values() if latent_probes.made_by(one, checkpoint)), None)
         own = reconstruct(checkpoint, excerpt, seed)
         kind = st.segmented_control(
-            "Change", (SWAP, STEP), default=SWAP, required=True, key="change", bind="query-params"
+            "Change", (SWAP, STEP, ERASE), default=SWAP, required=True, key="change", bind="query-params"
         )
         if kind == SWAP:
             change = _swap(inputs, excerpt, checkpoint, own, seed)
-        else:
+        elif kind == STEP:
             change = _step(table, excerpt, checkpoint.model, own)
+        else:
+            change = _erase(table, excerpt, checkpoint.model, own)
         _show_outcome(excerpt, checkpoint, table, own, change, seed)
     except InputError as error:
         st.info(plain(error))
@@ -175,6 +178,30 @@ def _step(table: TokenTable | None, excerpt: Excerpt, model: SpeechModel, own: R
         layer, moved, below, (STEP, layer, below, target, start, goal, amount, way, str(table.path)),
         f"z{layer + 1} is moved by {amount:g} times the step from {plain(start)} to {plain(goal)}, {where}. The step "
         f"comes from tokens of other {'speakers' if target == 'gender' else 'recordings'}.",
+        held_out,
+    )  # fmt: skip
+
+
+def _erase(table: TokenTable | None, excerpt: Excerpt, model: SpeechModel, own: Reconstruction) -> Change:
+    """Every time step of the layer without what tells the gender, the speaker or the phoneme in the table's tokens."""
+    if table is None:
+        raise InputError("None of the tables was made with this checkpoint, so nothing can be erased.")
+    utterance = excerpt.utterance
+    one, two, three = st.columns([1, 1, 2])
+    with one:
+        layer = _choose_layer([l for l in range(len(model.latents)) if f"z{l + 1}" in table.features])
+    with two:
+        concept: Concept = st.selectbox("Erase the", get_args(Concept), key="concept", bind="query-params")
+    with three:
+        below = choose_below(layer)
+    held_out = ((utterance.id,), (utterance.speaker.id,))
+    z, rank = latent_probes.erased_latents(table, f"z{layer + 1}", concept, *held_out, own.latents[layer])
+    others = "speakers" if concept == "gender" else "recordings"
+    return Change(
+        layer, z, below, (ERASE, layer, below, concept, str(table.path)),
+        f"From z{layer + 1} what tells the {concept} is erased at every time step (LEACE), {rank} of {z.shape[1]} "
+        f"dimensions, as fitted to the mean latents of phone tokens of other {others}: no linear probe of those tokens "
+        "can tell it any more.",
         held_out,
     )  # fmt: skip
 
