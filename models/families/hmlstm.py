@@ -16,7 +16,8 @@ gradients only, never a likelihood. The output sees all layers by gates (equatio
     e_t = ReLU(Σ_l σ(w^l · [h^1_t … h^L_t]) W^e_l h^l_t);   p(x_t | x_{<t}) = D(φ_dec(e_{t-1}))
 
 There are no latents, so the likelihood is exact. Departures: φ and φ_dec are the perceptrons of the other models on
-stacks; no layer normalisation; the slope rises with the share of the updates done, in the paper by 0.04 an epoch.
+stacks; no layer normalisation; the slope rises with the share of the updates done, in the paper by 0.04 an epoch;
+detectors start with a bias of 1/2, so that they fire more often than not.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class MultiscaleLSTM(nn.Module):
         for layer in range(layers):
             below, top = hidden if layer else inputs, layer == layers - 1
             self.layers.append(nn.Linear(below + hidden + (0 if top else hidden), 4 * hidden + (not top)))
+            if not top:  # a detector that never fires would cut off the layers above it
+                nn.init.constant_(self.layers[-1].bias.detach()[-1:], 0.5)
         self.register_buffer("slope", torch.ones(()), persistent=False)
 
     def start(self, rows: int) -> list[Level]:

@@ -72,7 +72,7 @@ class LSTMStack(nn.Module):
 
     def _run(self, x: Tensor, memory: Carried) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):
-            d, memory.state = self.lstm(x.to(self.lstm.weight_ih_l0.dtype), memory.state)
+            d, memory.state = self.lstm(x.to(next(self.lstm.parameters()).dtype), memory.state)
         return d, d[..., :0]
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -192,7 +192,7 @@ class STCN(SpeechModel):
     """STCN with any number of layers of latents, all at the rate of the stacks."""
 
     family = "stcn"
-    Config = STCNConfig
+    Config: ClassVar[type[Any]] = STCNConfig
     decoder_sees_audio = False
     prior_sees_audio = True
     presets = {  # noqa: RUF012
@@ -312,7 +312,7 @@ class STCN(SpeechModel):
         where = self.parameter
         noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
         memories = [stack.memory(rows) for stack in self._stacks()]
-        back = self.back.memory(rows)
+        back: Any = self.back.memory(rows)
         d = [where.new_zeros(rows, stack.channels) for stack in self._stacks()]
         stacks: list[Tensor] = []
         for step, eps in enumerate(zip(*noise, strict=True)):
