@@ -84,7 +84,9 @@ def around_boundaries(
     frames = table.select(table.columns["unit"] == "frame")
     places = {edge: _frames_at(phones, frames, edge, step_ms, offsets) for edge in EDGES}
     whole = np.all([(place >= 0).all(axis=1) for place in places.values()], axis=0)
-    notes = () if whole.all() else (f"{(~whole).sum()} phones lie within {reach_ms:g} ms of an end of the recording",)
+    notes: tuple[str, ...] = ()
+    if not whole.all():
+        notes = (f"{(~whole).sum()} phones lie within {reach_ms:g} ms of an end of the recording",)
     phones = phones.select(whole)
     results = []
     for edge, place in places.items():
