@@ -86,9 +86,10 @@ class MultiscaleLSTM(nn.Module):
         self.layers = nn.ModuleList()
         for layer in range(layers):
             below, top = hidden if layer else inputs, layer == layers - 1
-            self.layers.append(nn.Linear(below + hidden + (0 if top else hidden), 4 * hidden + (not top)))
+            linear = nn.Linear(below + hidden + (0 if top else hidden), 4 * hidden + (not top))
             if not top:  # a detector that never fires would cut off the layers above it
-                nn.init.constant_(self.layers[-1].bias.detach()[-1:], 0.5)
+                nn.init.constant_(linear.bias.detach()[-1:], 0.5)
+            self.layers.append(linear)
         self.register_buffer("slope", torch.ones(()), persistent=False)
 
     def start(self, rows: int) -> list[Level]:
