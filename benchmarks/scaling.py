@@ -76,11 +76,11 @@ def model(ckpt: str, seconds: int, draws: int) -> str:
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.probing.corpora.corpus import Segment
     from lvm_probe.probing.features.extraction_settings import Settings
-    from lvm_probe.probing.features.sources import ModelSource
+    from lvm_probe.probing.features.token_latents import checkpoint_source
 
     torch.set_num_threads(1)
     settings = Settings(draws=draws, estimator="posterior-mean")
-    source = ModelSource.of(checkpoint.load(ckpt), settings, torch.device("cpu"), 1.0)
+    source = checkpoint_source(checkpoint.load(ckpt), settings, torch.device("cpu"), 1.0)
     before = peak()
     pcm = (1000 * np.random.default_rng(0).normal(size=seconds * source.sample_rate)).astype(np.int16)
     begin = time.process_time()

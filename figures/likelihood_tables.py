@@ -275,6 +275,7 @@ def _evaluated(inputs: FigureInputs, name: str, checkpoint: Checkpoint) -> Evalu
     """A model on the recordings, evaluated once."""
     from lvm_probe.models.likelihood import elbo
 
+    elbo.require_likelihood(checkpoint.model, name)
     key = ("likelihood", checkpoint.sha256)
     if key not in inputs.cache:
         recordings = _recordings(inputs).recordings

@@ -239,6 +239,8 @@ def _evaluate(
     recordings, seconds, rate = data.recordings, data.length, data.rate
     chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
     model = loaded.model.to(pick_device(args.device)) if loaded else None
+    if model is not None:
+        elbo.require_likelihood(model, name)
     with bar(seconds, f"evaluate {name}") as advance:
         if model is not None:
             result = elbo.evaluate(model, recordings, progress=lambda n: advance(n / rate), **chunked)

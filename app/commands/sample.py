@@ -10,7 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_device
 from lvm_probe.app.output import Output
 from lvm_probe.models.device import pick_device
-from lvm_probe.models.io.files import check_writable, write_atomically
+from lvm_probe.models.io.files import check_writable
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> Output:
 
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.domains.waveform import Waveform
+    from lvm_probe.models.io.wav import write_wav
     from lvm_probe.models.likelihood.mulaw import to_pcm
     from lvm_probe.models.likelihood.reconstruction import reconstruct
     from lvm_probe.probing.corpora.recordings import read_pcm_file
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> Output:
             samples = model.sample(max(1, round(args.seconds * rate)), args.count, generator)
             advance(args.seconds * args.count)
         waves = {f"sample-{i}": to_pcm(wave) for i, wave in enumerate(samples, 1)}
-    wrote = [str(_write_wav(out / f"{stem}.wav", wave, rate)) for stem, wave in waves.items()]
+    wrote = [str(write_wav(out / f"{stem}.wav", wave.numpy(), rate)) for stem, wave in waves.items()]
     document = {"wrote": wrote, "sample_rate": rate, "seed": args.seed}
     return Output(document, "\n".join(f"wrote {path}" for path in wrote))
 
@@ -106,11 +107,3 @@ def _sequences(model: SpeechModel, args: argparse.Namespace, out: Path, generato
             wrote.append(str(path))
     document = {"wrote": wrote, "domain": domain.name, "seed": args.seed}
     return Output(document, "\n".join(f"wrote {path}" for path in wrote))
-
-
-def _write_wav(path: Path, pcm: Tensor, rate: int) -> Path:
-    import soundfile
-
-    with write_atomically(path) as temporary:
-        soundfile.write(temporary, pcm.numpy(), rate, subtype="PCM_16", format="WAV")
-    return path

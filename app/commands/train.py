@@ -43,6 +43,9 @@ EXAMPLES = (
     "probe train vrnn --corpus TIMIT --likelihood gaussian --target linear --out runs/vrnn",
 )
 
+AUGMENTATION = ("quieter", "mangle", "dequantise", "flip", "pitch")
+"""Options that change segments; all of them are off by default."""
+
 
 def options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
@@ -118,6 +121,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--min-std", type=float, metavar="X", help="minimum standard deviation of gaussian")
     training = parser.add_argument_group("training (defaults: the preset's)")
     training.add_argument(
+        "--stage",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="2: train the decoder of the wavevae at --start-from on how it sounds, with a spectral loss and "
+        "discriminators; such a checkpoint has no likelihood",
+    )
+    training.add_argument(
+        "--adversarial", type=float, metavar="X", help="weight of the discriminators in stage 2; 0 for none"
+    )
+    training.add_argument(
         "--recipe",
         choices=("cpu", "gpu", "continue", "sequences", "paper", "tiny"),
         help="another recipe; continue: for --start-from, without ramps",
@@ -126,6 +140,19 @@ def options(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
     training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
+    training.add_argument(
+        "--mangle",
+        type=float,
+        metavar="SHARE",
+        help="change the phases of this share of segments by an all-pass filter",
+    )
+    training.add_argument(
+        "--dequantise", action="store_true", default=None, help="add noise within a PCM value before other changes"
+    )
+    training.add_argument("--flip", action="store_true", default=None, help="change the sign of half of the segments")
+    training.add_argument(
+        "--pitch", type=float, metavar="SEMITONES", help="resample segments by up to so many semitones, up or down"
+    )
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
     training.add_argument(
         "--kl-weight", type=float, metavar="X", help="final weight of the KL divergence; 0: autoencode without it"
@@ -161,9 +188,15 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
     _check_run_folder(out, args.resume)
-    ignored = [f"--{name.replace('_', '-')}" for name in ("start_from", "weights", "quieter") if getattr(args, name)]
+    ignored = [
+        f"--{name.replace('_', '-')}" for name in ("start_from", "weights", *AUGMENTATION) if getattr(args, name)
+    ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
+    if args.stage == 1 and args.adversarial is not None:
+        raise InputError("--adversarial: there are discriminators in --stage 2 only; leave it out")
+    if args.stage == 2 and args.start_from is None:
+        raise InputError("--stage 2: give the checkpoint of stage one with --start-from")
     start = _starting_point(args, preset)
     rate = preset.config.sample_rate
     autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
@@ -209,8 +242,8 @@ def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
-    if args.quieter is not None:
-        recipe["quieter"] = args.quieter
+    changes = {name: getattr(args, name) for name in AUGMENTATION}
+    recipe |= {name: value for name, value in changes.items() if value is not None}
     if args.kl_weight is not None and not 0 <= args.kl_weight < math.inf:
         raise InputError(f"--kl-weight {args.kl_weight}: give a number from 0")
     basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
@@ -381,6 +414,8 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
     model = checkpoint.load(path, any_domain=True).model.to(pick_device(args.device))
+    if model.no_likelihood is not None:
+        return {"test_bits_per_frame": None, "test": []}, [f"no test of the likelihood: {model.no_likelihood}"]
     rate = model.config.sample_rate
     rows: list[dict[str, Any]] = []
     lines = []
@@ -418,6 +453,7 @@ def _train(
     from lvm_probe.models.likelihood.summary import bits_text, collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
+    from lvm_probe.models.training.perceptual import Perception, PerceptualTrainer, begin_stage_two
     from lvm_probe.models.training.trainer import Trainer
 
     if start is None:
@@ -425,9 +461,13 @@ def _train(
         model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     else:
         model = start.model.train()
+    kind, options = Trainer, dict[str, Any]()
+    if args.stage == 2:
+        kind, model = PerceptualTrainer, begin_stage_two(model)
+        options["perception"] = Perception() if args.adversarial is None else Perception(args.adversarial)
     device = pick_device(args.device)
     ranks = distributed.launch_processes(args.devices, device.type, preset.recipe.batch)
-    trainer = Trainer(
+    trainer = kind(
         model,
         preset.recipe,
         training,
@@ -440,6 +480,7 @@ def _train(
         group=ranks,
         provenance=provenance,
         weights=_weights(args, training),
+        **options,
     )
     if args.resume:
         trainer.resume()
@@ -453,7 +494,7 @@ def _train(
     document = {
         "checkpoint": str(best),
         "updates": trainer.update,
-        "validation_bits_per_frame": trainer.best,
+        trainer.criterion: trainer.best,
         "active_units": trainer.active_units,
         "warnings": collapse_warnings(trainer.active_units, model.latents),
         "seconds": round(trainer.seconds, 1),
@@ -461,8 +502,9 @@ def _train(
     }
     unit = bits_text(model.config.output, trainer.best)
     text = (
-        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best validation bound {unit}\n"
-        f"checkpoint: {best}"
+        f"{trainer.update} updates in {trainer.seconds / 60:.1f} minutes; best "
+        + (f"validation bound {unit}" if args.stage == 1 else f"spectral distance {trainer.best:.3f}")
+        + f"\ncheckpoint: {best}"
     )
     return document, text
 

@@ -20,6 +20,7 @@ PAGES = (
     ("questions", "Questions", ":material/help:"),
     ("utterance", "Utterance", ":material/graphic_eq:"),
     ("change", "Change a latent", ":material/tune:"),
+    ("walk", "Walk", ":material/route:"),
 )
 """Modules in `pages`, each with a function `show(inputs)`, their titles and icons."""
 

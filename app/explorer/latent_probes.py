@@ -20,7 +20,7 @@ from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.extraction_settings import Mel, Settings
-from lvm_probe.probing.features.sources import ModelSource
+from lvm_probe.probing.features.token_latents import source_of
 from lvm_probe.probing.features.token_table import TokenTable
 
 Target = Literal["gender", "phoneme"]
@@ -171,7 +171,7 @@ def audio_features(
         mel: the Mel settings of the table, from its `_extraction.json`.
     """
     settings = Settings(DRAWS, "posterior-mean", mel=Mel(mel["bins"], mel["window"], mel["n_fft"]))
-    source = ModelSource(checkpoint.model, settings)
+    source = source_of(checkpoint.model, settings)
     pooled = source.pooled(name, pcm, segments)
     wave = (pcm / FULL_SCALE).astype(np.float32)
     sounded = acoustic.pooled(wave, segments, settings, source.sample_rate, source.hop)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lvm_probe import InputError
-from lvm_probe.app.explorer import latent_probes, reconstruction
+from lvm_probe.app.explorer import latent_probes, reconstruction, sound_walk
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
 from lvm_probe.models.likelihood.mulaw import to_pcm
@@ -67,6 +67,14 @@ def audio_features(
 
     pcm = to_pcm(torch.from_numpy(wave)).numpy()
     return latent_probes.audio_features(loaded_checkpoint(file), "decoded", pcm, segments, mel)
+
+
+def walk(
+    file: CheckpointFile, first: sound_walk.Sound, last: sound_walk.Sound, line: sound_walk.Line, steps: int, *,
+    progress: Progress,
+) -> np.ndarray:  # fmt: skip
+    """`sound_walk.walk`."""
+    return sound_walk.walk(loaded_checkpoint(file).model, first, last, line, steps)
 
 
 @lru_cache(maxsize=1)

@@ -78,14 +78,14 @@ def encode(
     from lvm_probe.probing.corpora.recordings import read_pcm_file
     from lvm_probe.probing.features import acoustic
     from lvm_probe.probing.features.extraction_settings import Mel, Settings
-    from lvm_probe.probing.features.sources import ModelSource
+    from lvm_probe.probing.features.token_latents import source_of
 
     mel = extraction["mel"]
     settings = Settings(
         extraction["samples"], extraction["estimator"], extraction["seed"], also=tuple(extraction.get("also", ())),
         mel=Mel(mel["bins"], mel["window"], mel["n_fft"]),
     )  # fmt: skip
-    source = ModelSource(loaded_checkpoint(file).model, settings)
+    source = source_of(loaded_checkpoint(file).model, settings)
     stem = re.sub(r"[^\w.-]+", "_", Path(name).stem) or WHOLE
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{stem}.wav"

@@ -108,6 +108,8 @@ class WaveVAEConfig(ModelConfig):
         flows = self.posterior_flow + self.prior_flow
         if flows and (self.latent < 2 or not self.variational):
             raise InputError(f"flows need two latent dimensions and a variational model; got {self}")
+        if not isinstance(self.output, Waveform):
+            raise InputError(f"a wavevae is a model of waveforms; got {self.output}")
         if not self.posterior_std > 0:
             raise InputError(f"posterior_std must be positive; got {self}")
         if self.stage not in (1, 2):
@@ -217,6 +219,25 @@ class WaveVAE(SpeechModel):
         """The read-out."""
         return (self.recognition,)
 
+    @property
+    def no_likelihood(self) -> str | None:
+        """Of a plain autoencoder, and of stage two."""
+        if not self.config.variational:
+            return "a plain autoencoder has no prior and so no bound"
+        if self.config.stage == 2:
+            return "its decoder was trained on how it sounds and no longer on the likelihood (stage 2)"
+        return None
+
+    @property
+    def can_sample(self) -> bool:
+        """All but a plain autoencoder."""
+        return bool(self.config.variational)
+
+    @property
+    def token_segment(self) -> int | None:
+        """The segment that has one latent."""
+        return None if self.config.series else int(self.stride)
+
     def encode(
         self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "steps batch features"]]:
@@ -283,7 +304,7 @@ class WaveVAE(SpeechModel):
     @torch.no_grad()
     def sample(self, samples: int, rows: int, generator: torch.Generator) -> Float[Tensor, "rows samples"]:
         """Generate every segment from a latent of its own."""
-        if not self.config.variational:
+        if not self.can_sample:
             raise InputError("a plain autoencoder has no prior to sample from: choose a variational preset")
         where = self.parameter
         (w,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))

@@ -121,6 +121,17 @@ class Evaluation:
         return math.fsum(kl.sum() for kl in self.kl)
 
 
+def require_likelihood(model: SpeechModel, name: str) -> None:
+    """Raise InputError unless the model's bits per frame bound a likelihood.
+
+    Args:
+        model: any.
+        name: what to call it in the message.
+    """
+    if model.no_likelihood is not None:
+        raise InputError(f"{name}: has no likelihood: {model.no_likelihood}; choose a checkpoint of stage one")
+
+
 def layer_kl(
     layers: Sequence[Trajectory], strides: Sequence[int], lengths: Int[Tensor, " batch"]
 ) -> list[Float[Tensor, "_time batch _latent"]]:

@@ -20,6 +20,10 @@ class Recipe:
         batch: segments or utterances per update.
         segment: audio samples, cut at random from the recordings; 0 for whole utterances in batches of similar length.
         quieter: each segment is made quieter by up to so many dB, uniformly, and rounded to 16 bits again.
+        mangle: share of the segments whose phases are changed by an all-pass filter (`augmentation` has the formulas).
+        dequantise: whether segments get noise within a PCM value before they are changed otherwise.
+        flip: whether the sign of half of the segments changes.
+        pitch: each segment is resampled by up to so many semitones, up or down.
         learning_rate: the highest.
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
@@ -49,6 +53,10 @@ class Recipe:
     segment: int
     learning_rate: float
     quieter: float = 0.0
+    mangle: float = 0.0
+    dequantise: bool = False
+    flip: bool = False
+    pitch: float = 0.0
     warm_up: int = 0
     cosine: bool = False
     decay: float = 1.0
@@ -69,6 +77,16 @@ class Recipe:
             raise InputError(f"the learning rate decays by a factor above 0 and up to 1; got {self}")
         if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):
             raise InputError(f"quieter lies between 0 and 96 dB, and applies to segments only; got {self}")
+        if not (0 <= self.mangle <= 1 and 0 <= self.pitch <= 12) or (self.augmented and self.segment == 0):
+            raise InputError(
+                "mangle lies between 0 and 1, pitch between 0 and 12 semitones, and they, dequantise and flip apply to "
+                f"segments only; got {self}"
+            )
+
+    @property
+    def augmented(self) -> bool:
+        """Whether segments are changed otherwise than by their gain."""
+        return bool(self.mangle or self.dequantise or self.flip or self.pitch)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from lvm_probe.models.batches import Recording, collate
 from lvm_probe.models.domains.domain import Domain
 from lvm_probe.models.io.pcm import FULL_SCALE
+from lvm_probe.models.training.augmentation import changed, draw_changes
 from lvm_probe.models.training.recipe import Recipe
 
 
@@ -39,6 +40,7 @@ def draw_segments(
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
     step: int = 1,
+    ratios: Float64[np.ndarray, " rows"] | float = 1.0,
 ) -> Segments:
     """Segments from uniformly random positions in all the audio.
 
@@ -49,6 +51,7 @@ def draw_segments(
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; equally without.
         step: elements that belong together; segments begin and end with a step.
+        ratios: of the length that is taken to that of the segment.
 
     Example:
         >>> from lvm_probe.models.training.recipe import SMALL
@@ -58,7 +61,7 @@ def draw_segments(
     random = np.random.default_rng((seed, update))
     shares = sizes if weights is None else sizes * weights
     chosen = random.choice(len(sizes), recipe.batch, p=shares / shares.sum())
-    lengths = np.minimum(sizes[chosen], max(1, recipe.segment // step) * step)
+    lengths = np.minimum(sizes[chosen], np.ceil(max(1, recipe.segment // step) * step * ratios).astype(np.int64))
     starts = random.integers((sizes[chosen] - lengths) // step + 1) * step
     decibels = random.uniform(0, recipe.quieter, recipe.batch)
     return Segments(chosen, starts, lengths, (10 ** (-decibels / 20)).astype(np.float32))
@@ -77,16 +80,18 @@ def training_batch(
     seed: int,
     update: int,
     weights: Float64[np.ndarray, " recordings"] | None = None,
+    sample_rate: int = 16_000,
 ) -> tuple[Shaped[Tensor, "batch elements"], Int[Tensor, " batch"], list[str]]:
     """The batch of an update: segments as `draw_segments` has them, or whole recordings of similar length.
 
     Args:
         recordings: to train on.
         domain: what they are made of.
-        recipe: its batch size, length of segments and how much quieter they get.
+        recipe: its batch size, length of segments and how they are changed.
         seed: of the run.
         update: the number of this update.
         weights: how often each recording is drawn, relative to its length; only of segments.
+        sample_rate: of the recordings, in Hz.
 
     Returns:
         Zero-padded elements, such as 16-bit PCM, the length of each row in elements, and the names of the recordings.
@@ -98,10 +103,24 @@ def training_batch(
         first = recipe.batch * int(random.integers(-(-len(order) // recipe.batch)))  # every recording is equally likely
         chosen = [recordings[i] for i in order[first : first + recipe.batch]]
         return *collate(chosen, domain), [r.name for r in chosen]
-    drawn = draw_segments(sizes, recipe, seed, update, weights, domain.step)
+    changes = draw_changes(recipe, seed, update)
+    drawn = draw_segments(sizes, recipe, seed, update, weights, domain.step, changes.ratios)
+    stretches = [
+        domain.check(recordings[i].read(int(start), int(start + length)))
+        for i, start, length in zip(*drawn[:3], strict=True)
+    ]
+    names = [recordings[i].name for i in drawn.recordings]
     elements = torch.zeros(recipe.batch, max(1, recipe.segment // domain.step) * domain.step, dtype=domain.dtype)
-    for row, i, start, length in zip(elements, *drawn[:3], strict=True):
-        row[:length] = torch.from_numpy(domain.check(recordings[i].read(int(start), int(start + length))))
-    if recipe.quieter:
+    lengths = drawn.lengths
+    if recipe.augmented:
+        lengths = np.minimum(np.floor(lengths / changes.ratios).astype(np.int64), recipe.segment).clip(min=1)
+        random = np.random.default_rng((seed, update, 2))
+        for i, (stretch, length) in enumerate(zip(stretches, lengths, strict=True)):
+            noise = random.uniform(-0.5, 0.5, len(stretch)) if recipe.dequantise else None
+            gain = float(drawn.gains[i])
+            stretches[i] = changed(stretch, int(length), changes, i, gain, sample_rate=sample_rate, noise=noise)
+    for row, stretch in zip(elements, stretches, strict=True):
+        row[: len(stretch)] = torch.from_numpy(stretch)
+    if recipe.quieter and not recipe.augmented:
         elements = with_gain(elements, torch.from_numpy(drawn.gains))
-    return elements, torch.from_numpy(drawn.lengths), [recordings[i].name for i in drawn.recordings]
+    return elements, torch.from_numpy(lengths), names

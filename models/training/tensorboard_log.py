@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int16
 
 from lvm_probe.models.io.files import reporting_write_errors
+from lvm_probe.models.io.pcm import FULL_SCALE
 
 EDGES = 1e-12 * 1.1 ** np.arange(774)
 """Edges of a histogram's bins on either side of 0, up to 1e20, as in TensorBoard."""
@@ -56,6 +59,13 @@ class EventFile:
         from torch.utils.tensorboard.summary import histogram
 
         self._write(step=update, summary=histogram(name, values, [*-EDGES[::-1], 0, *EDGES]))
+
+    def add_audio(self, name: str, pcm: Int16[np.ndarray, " samples"], sample_rate: int, update: int) -> None:
+        """Add a recording to listen to."""
+        from torch.utils.tensorboard.summary import audio
+
+        wave = torch.from_numpy(pcm.astype(np.float32) / FULL_SCALE).unsqueeze(0)
+        self._write(step=update, summary=audio(name, wave, sample_rate=sample_rate))
 
     def _write(self, **fields: Any) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter

@@ -29,7 +29,12 @@ from lvm_probe import InputError
 from lvm_probe.models.batches import Recording
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
+from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.io.pcm import check_pcm
+from lvm_probe.models.io.wav import write_wav
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
+from lvm_probe.models.likelihood.mulaw import to_pcm
+from lvm_probe.models.likelihood.reconstruction import reconstruct
 from lvm_probe.models.model import SpeechModel
 from lvm_probe.models.noise import utterance_generator
 from lvm_probe.models.training.csv_log import CsvLog
@@ -42,6 +47,10 @@ from lvm_probe.models.training.tensorboard_log import EventFile
 
 LAST = "last.safetensors"
 """The state of a run, from which it can be resumed."""
+AUDIO = "audio"
+"""Folder of a run's WAV files."""
+LISTEN_SECONDS = 4
+"""Length of its longest files."""
 LOG_EVERY = 50
 """Updates between rows of the log."""
 
@@ -86,6 +95,8 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 class Trainer:
     """A training run and its folder: log.csv, TensorBoard events, last.safetensors (the state) and best.safetensors.
 
+    Models whose decoder hears nothing but latents also leave audio to listen to, in TensorBoard and in `audio/`.
+
     Args:
         model: to train; it is moved to `device`.
         recipe: how to train it.
@@ -118,6 +129,9 @@ class Trainer:
         ...     run.run(lambda progress: None).name
         'best.safetensors'
     """
+
+    criterion = "validation_bits_per_frame"
+    """What chooses the checkpoint, by its name in the provenance; less is better."""
 
     def __init__(
         self,
@@ -162,8 +176,10 @@ class Trainer:
         # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
-        # Whole utterances differ in shape, and processes wait for one another: those updates are not graphs.
-        whole = cuda and recipe.segment > 0 and self.group.size == 1 and model.config.output.name == "waveform"
+        # Whole utterances differ in shape, processes wait for one another, and segments are changed on the CPU: those
+        # updates are not graphs.
+        alike = recipe.segment > 0 and not recipe.augmented and model.config.output.name == "waveform"
+        whole = cuda and self.group.size == 1 and alike
         self._graphed = (
             GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
         )
@@ -190,7 +206,13 @@ class Trainer:
             names = [self.train[i].name for i in chosen]
         else:
             pcm, lengths, names = training_batch(
-                self.train, self.model.config.output, self.recipe, self.seed, self.update, self.weights
+                self.train,
+                self.model.config.output,
+                self.recipe,
+                self.seed,
+                self.update,
+                self.weights,
+                self.model.config.sample_rate,
             )
             samples = int(lengths.sum())
             generator = utterance_generator(self.seed, f"update {self.update}")
@@ -309,6 +331,7 @@ class Trainer:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"adam.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
         tensors["window"] = self.window
+        tensors |= self._further_state()
         metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
         metadata |= {"update": self.update, "validated": self.validated}
         metadata |= {"best": self.best, "active_units": self.active_units, "seconds": self.seconds}
@@ -344,6 +367,7 @@ class Trainer:
                 state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 moved = {k: v.to(self.device) for k, v in state.items() if k != "step" or self.device.type == "cuda"}
                 self.optimizer.state[parameter] = state | moved
+            self._restore(tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: the saved state is damaged ({error}); start again in another --out") from None
         self._check_best(resuming=True)
@@ -358,37 +382,52 @@ class Trainer:
         if math.isinf(self.best):
             return
         provenance = checkpoint.read_provenance(path)
-        numbers = (provenance.get(name) for name in ("validation_bits_per_frame", "update"))
+        numbers = (provenance.get(name) for name in (self.criterion, "update"))
         bits, update = (number if isinstance(number, int | float) else math.nan for number in numbers)
         ahead = resuming and bits < self.best and self.update < update <= self.recipe.updates
         if bits != self.best and not ahead:
             raise InputError(
-                f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g} bits per frame); "
+                f"{path}: another checkpoint has taken the place of this run's best ({self.best:.6g}); "
                 "restore it or start again in another --out"
             )
 
     def _identity(self) -> str:
         """Differs between runs with another model, recipe, seed or corpus."""
+        return hashlib.sha256(repr(self._identity_parts()).encode()).hexdigest()
+
+    def _identity_parts(self) -> tuple[Any, ...]:
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
         weights = None if self.weights is None else self.weights.tolist()
         begun = (self.seed, self.provenance.get("started_from"))
-        described = (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
-        return hashlib.sha256(repr(described).encode()).hexdigest()
+        return (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
+
+    def _further_state(self) -> dict[str, Tensor]:
+        """What else a run is resumed from."""
+        return {}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `_further_state` saved."""
+
+    def _merit(self, result: Evaluation, events: EventFile) -> float:
+        """What chooses the checkpoint."""
+        return result.bits_per_frame
 
     def _validate(self, events: EventFile) -> Evaluation:
         self.average.eval()
         result = evaluate(self.average, self.validation, seed=self.seed)
+        self._listen(events)
         events.add_scalar("validation/bits_per_frame", result.bits_per_frame, self.update)
         for layer, bits in result.kl_bits_per_frame.items():
             events.add_scalar(f"validation/kl_{layer}", bits, self.update)
             events.add_scalar(f"validation/active_{layer}", result.active_units[layer], self.update)
             events.add_histogram(f"validation/kl_nats_{layer}", result.kl_nats_per_step[layer], self.update)
-        if result.bits_per_frame < self.best:
-            self.best, self.active_units = result.bits_per_frame, result.active_units
+        merit = self._merit(result, events)
+        if merit < self.best:
+            self.best, self.active_units = merit, result.active_units
             provenance = self.provenance | {
                 "update": self.update,
                 "updates": self.recipe.updates,
-                "validation_bits_per_frame": result.bits_per_frame,
+                self.criterion: merit,
                 "active_units": result.active_units,
                 "training_seconds": round(self.seconds, 1),
                 "recipe": asdict(self.recipe),
@@ -400,6 +439,29 @@ class Trainer:
             self.log.append(self.update, self.seconds, {"validation": result.bits_per_frame, **active})
             self.validated = self.update
         return result
+
+    def _listen(self, events: EventFile) -> None:
+        """Keep a validation recording, its reconstruction and a sample from the prior, as WAV files and in TensorBoard.
+
+        Only of models whose decoder does not see past audio: of the others, a reconstruction is the prediction of each
+        audio sample from the recording itself, and sampling takes long.
+        """
+        unheard = self.average.deterministic or self.average.decoder_sees_audio
+        if unheard or not isinstance(self.average.config.output, Waveform):
+            return
+        rate = self.average.config.sample_rate
+        recording = min(self.validation, key=lambda r: (r.samples, r.name))
+        pcm = check_pcm(recording.read(0, min(recording.samples, LISTEN_SECONDS * rate)))
+        generator = utterance_generator(self.seed, "listen")
+        heard = {"recording": pcm}
+        heard["reconstruction"] = to_pcm(reconstruct(self.average, torch.from_numpy(pcm), generator)[0]).numpy()
+        if self.average.can_sample:
+            heard["sample"] = to_pcm(self.average.sample(len(pcm), 1, generator)[0]).numpy()
+        (self.out / AUDIO).mkdir(exist_ok=True)
+        for name, wave in heard.items():
+            events.add_audio(f"audio/{name}", wave, rate, self.update)
+            stem = name if name == "recording" else f"{name}-{self.update}"
+            write_wav(self.out / AUDIO / f"{stem}.wav", wave, rate)
 
     def _log(self, events: EventFile) -> None:
         samples, reconstruction, *kl = self.window.tolist()

@@ -35,7 +35,8 @@ from lvm_probe.probing.features.encoders import EncoderSource, Layer
 from lvm_probe.probing.features.extraction import Job, feature_sizes, one_thread, read_description
 from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.source_spec import SourceSpec
-from lvm_probe.probing.features.sources import ModelSource, Source
+from lvm_probe.probing.features.sources import Source
+from lvm_probe.probing.features.token_latents import checkpoint_source
 
 CONNECT_SECONDS = 5
 """Time limit for a first answer from the scheduler."""
@@ -339,7 +340,7 @@ def _open_job(description: JobDescription) -> Job:
 def _open_source(description: JobDescription, device: torch.device) -> Source:
     opened, settings = description.spec.open(device), description.settings
     if isinstance(opened, Checkpoint):
-        return ModelSource.of(opened, settings, device, description.memory_gb)
+        return checkpoint_source(opened, settings, device, description.memory_gb)
     return EncoderSource(opened, description.example, settings.seed, "halves" in settings.also)
 
 

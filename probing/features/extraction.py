@@ -40,7 +40,8 @@ from lvm_probe.probing.features import acoustic, addition, context, token_table
 from lvm_probe.probing.features.encoders import Encoder, EncoderSource
 from lvm_probe.probing.features.extraction_settings import FRAME_MS, Mel, Settings
 from lvm_probe.probing.features.feature import may_be_unknown
-from lvm_probe.probing.features.sources import ModelSource, Source
+from lvm_probe.probing.features.sources import Source
+from lvm_probe.probing.features.token_latents import checkpoint_source
 
 __all__ = ["Executor", "Extracted", "Job", "Mel", "Settings", "extract", "features", "token_rows"]
 
@@ -325,7 +326,7 @@ def _source(
     given: Checkpoint | Encoder, corpus: Corpus, settings: Settings, device: torch.device, memory_gb: float
 ) -> Source:
     if isinstance(given, Checkpoint):
-        return ModelSource.of(given, settings, device, memory_gb)
+        return checkpoint_source(given, settings, device, memory_gb)
     if "states" in settings.also:
         raise InputError(f"--also states: {given.name} has no states beside its layers; leave it out, or give --ckpt")
     return EncoderSource.of(given, corpus, seed=settings.seed, halves="halves" in settings.also)

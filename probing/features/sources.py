@@ -100,14 +100,6 @@ class ModelSource:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", self._sizes())
 
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, settings: Settings, device: torch.device, memory_gb: float) -> ModelSource:
-        """A checkpoint's model, or with `settings.untrained` the model with which training with that seed starts."""
-        model = checkpoint.model
-        if settings.untrained:
-            model = type(model).seeded(model.config, settings.seed)
-        return cls(model.to(device).eval(), settings, memory_gb, checkpoint)
-
     @property
     def forkable(self) -> bool:
         return True

@@ -72,6 +72,12 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "srnn-filtering": lambda: srnn(smoothing=False),
     "srnn-residual": lambda: srnn(posterior="residual"),
     "storn": lambda: stacked("storn", latent=5, hidden=10),
+    "zforcing": lambda: stacked("zforcing", latent=5, hidden=10),
+    "zforcing-simplified": lambda: stacked("zforcing", latent=5, hidden=10, simplified=True),
+    "zforcing-plain": lambda: stacked("zforcing", latent=5, hidden=10, future_weight=0.0, backward_weight=0.0),
+    "bilstm": lambda: stacked("bilstm", latent=5, hidden=10),
+    "bilstm-past": lambda: stacked("bilstm", latent=5, hidden=10, future_weight=0.1, past_weight=0.1),
+    "swavenet": lambda: stacked("swavenet", latents=(5, 4, 3), channels=10),
     "stcn": stcn,
     "stcn-dense": lambda: stcn(dense=True),
     "stcn-pointwise": lambda: stcn(pointwise=True),
@@ -84,6 +90,7 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "wavevae-linear": lambda: wavevae(series=True, stride=8, upsampling="linear"),
     "wavevae-flows": lambda: wavevae(posterior_flow=3, prior_flow=2),
     "wavenet": wavenet,
+    "wavenet-dense": lambda: wavenet(dense=True),
     "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
     "lstm": lambda: stacked("lstm", hidden=10),
     "lstm-2": lambda: stacked("lstm", hidden=10, layers=2),
@@ -136,7 +143,10 @@ def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
     return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
 
 
-ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "cwrnn", "ladder", "hmlstm", "bowman")
+ON_STEPS = (
+    *("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "zforcing", "bilstm", "swavenet"),
+    *("cwrnn", "ladder", "hmlstm", "bowman"),
+)
 """Families that combine with every domain and within-step factorisation."""
 
 

@@ -32,6 +32,7 @@ from lvm_probe.probing.features import cluster, extraction, token_table
 from lvm_probe.probing.features.cluster import DaskExecutor, connect
 from lvm_probe.probing.features.extraction import Extracted, Job, Settings, extract
 from lvm_probe.probing.features.source_spec import SourceSpec
+from lvm_probe.probing.features.token_latents import checkpoint_source
 from tests.probing import miniature
 
 ROOT = Path(__file__).parents[2]
@@ -236,7 +237,7 @@ def test_a_worker_that_sees_something_else_refuses(
 def described(model: Path, corpus: Corpus, out: Path) -> cluster.JobDescription:
     """What a client would send, for a table that is complete."""
     alone(model, corpus, out)
-    job = Job(extraction.ModelSource.of(checkpoint.load(model), SETTINGS, torch.device("cpu"), 1.0), SETTINGS,
+    job = Job(checkpoint_source(checkpoint.load(model), SETTINGS, torch.device("cpu"), 1.0), SETTINGS,
               token_table.read_extraction(out)["features"], out, extraction.read_description(out))  # fmt: skip
     return on(None, model)._describe(job)
 
