@@ -260,6 +260,16 @@ class SpeechModel(nn.Module, ABC):
         joined = [Trajectory.concatenate(both) for both in zip(before, layers, strict=True)]
         return tuple(t.steps(max(0, len(t.z) - self.infer_reach), len(t.z)) for t in joined)
 
+    def anneal(self, done: float) -> None:
+        """Change what is no weight and follows the course of training, such as the slope of an estimator of gradients.
+
+        The trainer calls it before every update. What changes must be a tensor that is changed in place, for a CUDA
+        graph to read, and must not change what the model says.
+
+        Args:
+            done: share of the updates that are done.
+        """
+
     @property
     def posterior_modules(self) -> tuple[PosteriorModule, ...]:
         """The parts that infer the layers of latents, lowest first; none without latents."""

@@ -23,9 +23,13 @@ _CLASSES = (
     "bilstm.BiLSTM",
     "swavenet.SWaveNet",
     "stcn.STCN",
+    "ladder.LadderRNN",
+    "bowman.Bowman",
     "wavevae.WaveVAE",
     "wavenet.WaveNet",
     "lstm.LSTM",
+    "cwrnn.CWRNN",
+    "hmlstm.HMLSTM",
     "dmol.Unconditional",
 )
 """Module in `families/` and class."""

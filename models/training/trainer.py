@@ -201,6 +201,7 @@ class Trainer:
 
     def _step(self) -> float:
         schedule = schedule_at(self.recipe, self.update)
+        self.model.anneal(self.update / self.recipe.updates)
         if self._graphed is not None:
             found, samples, chosen = self._graphed(self.update, schedule)
             names = [self.train[i].name for i in chosen]
