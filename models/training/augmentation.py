@@ -18,6 +18,7 @@ All draws depend on the run's seed and the update's number alone.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def draw_changes(recipe: Recipe, seed: int, update: int) -> Changes:
     """
     random = np.random.default_rng((seed, update, 1))
     ratios = 2.0 ** (random.uniform(-1, 1, recipe.batch) * recipe.pitch / 12)
-    hertz = np.exp(random.uniform(*np.log(HERTZ), recipe.batch))
+    hertz = np.exp(random.uniform(math.log(HERTZ[0]), math.log(HERTZ[1]), recipe.batch))
     hertz[random.random(recipe.batch) >= recipe.mangle] = 0
     flipped = random.random(recipe.batch) < (0.5 if recipe.flip else 0)
     return Changes(ratios, hertz, flipped)

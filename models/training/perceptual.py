@@ -119,7 +119,7 @@ class PerceptualTrainer(Trainer):
             total = total + self.perception.adversarial * parts["adversarial"]
             total = total + self.perception.features * parts["features"]
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self.group.sum_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or torch.inf)
         self.parts = {name: float(value.detach()) for name, value in parts.items()}
@@ -132,7 +132,7 @@ class PerceptualTrainer(Trainer):
         """An update of the discriminators."""
         loss = discriminator_loss(self.discriminators(wanted), self.discriminators(ours))
         self.judge.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.judge.step()
         return loss
 
@@ -186,4 +186,4 @@ def _parameters(output: Distributions) -> Tensor:
 def _decoder(model: SpeechModel) -> list[nn.Parameter]:
     """What stage two trains: all that lies behind the latents."""
     modules = [getattr(model, name) for name in ("expand", "decoder")]
-    return [*(p for module in modules for p in module.parameters()), model.offset]  # type: ignore[list-item]
+    return [*(p for module in modules for p in module.parameters()), model.offset]
