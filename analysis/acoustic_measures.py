@@ -56,7 +56,7 @@ def acoustic_measures(
 
     Example:
         >>> wave = 0.5 * np.sin(2 * np.pi * 200 * np.arange(4000) / 16000)
-        >>> acoustic_measures(wave, sample_rate=16000, hop=160)[12, 2].round(1)
+        >>> float(acoustic_measures(wave, sample_rate=16000, hop=160)[12, 2].round(1))
         -9.0
     """
     check_rate(sample_rate)

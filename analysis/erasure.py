@@ -63,10 +63,10 @@ def fit_eraser(points: Float[np.ndarray, "points dims"], concept: Int[np.ndarray
     Example:
         >>> points = np.array([[0.0, 1.0], [1.0, -1.0], [4.0, 1.0], [5.0, -1.0]])
         >>> fit_eraser(points, np.array([0, 0, 1, 1]))(points).round(6) + 0.0
-        array([[ 2. ,  1.5],
-               [ 3. , -0.5],
-               [ 2. ,  0.5],
-               [ 3. , -1.5]])
+        array([[ 2.,  1.],
+               [ 3., -1.],
+               [ 2.,  1.],
+               [ 3., -1.]])
     """
     if not np.isfinite(points).all():
         raise InputError("a feature is not finite; drop such points, or extract them again")

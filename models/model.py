@@ -88,11 +88,13 @@ class ForwardPass:
         layers: a trajectory for each layer of latents, lowest first.
         output: p(x | latents, past elements) of every element.
         waveform: the auxiliary linear estimate of 2·μlaw255(x), for training only; deterministic models have none.
+        auxiliary_cost: what training adds to the negative ELBO, in nats over the batch; None where a model has none.
     """
 
     layers: tuple[Trajectory, ...]
     output: Distributions
     waveform: Float[Tensor, "batch samples"] | None
+    auxiliary_cost: Float[Tensor, ""] | None = None
 
 
 class PosteriorModule(nn.Module):
@@ -133,6 +135,7 @@ class SpeechModel(nn.Module, ABC):
         encode_reach: elements before and after a step that `encode` looks at; None for the whole utterance.
             Evaluation in chunks relies on it.
         decode_reach: the same for `decode`, in what it looks at of encoding and latents.
+        infer_reach: steps of the time before that `infer` looks at; 1 for a recurrence.
     """
 
     family: ClassVar[str]
@@ -147,6 +150,7 @@ class SpeechModel(nn.Module, ABC):
     latents: tuple[int, ...]
     encode_reach: tuple[int, int] | None
     decode_reach: tuple[int, int]
+    infer_reach: int = 1
 
     @abstractmethod
     def encode(
@@ -176,8 +180,8 @@ class SpeechModel(nn.Module, ABC):
         Args:
             encoded: what `encode` returns, or a stretch of it. One row may stand for all rows of noise.
             noise: standard normal, for each layer.
-            before: what `infer` returned for the stretch of time before this one. The recurrence continues from its
-                last step; without it, from zeros.
+            before: what `infer` returned for the time before; `infer_reach` steps of it at least, see `continuing`.
+                The recurrence continues from its last step; without it, from zeros.
 
         Returns:
             A trajectory for each layer, lowest first; none for a deterministic model.
@@ -221,7 +225,50 @@ class SpeechModel(nn.Module, ABC):
         """Encode, draw the latents once and decode."""
         encoded = self.encode(x, lengths)
         layers = self.infer(encoded, noise)
-        return ForwardPass(layers, *self.decode(encoded, layers, lengths))
+        decoded = self.decode(encoded, layers, lengths)
+        return ForwardPass(layers, *decoded, self.auxiliary_cost(x, encoded, layers, lengths))
+
+    def auxiliary_cost(
+        self,
+        x: Shaped[Tensor, "batch elements"],
+        encoded: Sequence[Float[Tensor, "_time batch _features"]],
+        layers: Sequence[Trajectory],
+        lengths: Int[Tensor, " batch"],
+    ) -> Float[Tensor, ""] | None:
+        """What training adds to the negative ELBO, weighted, in nats over the batch; no part of any likelihood.
+
+        Args:
+            x: elements, zero-padded.
+            encoded: what `encode` returns.
+            layers: what `infer` returns.
+            lengths: elements of each row before the padding.
+
+        Returns:
+            The cost; None for models that are trained by the ELBO alone.
+        """
+        return None
+
+    def continuing(self, before: Sequence[Trajectory], layers: Sequence[Trajectory]) -> tuple[Trajectory, ...]:
+        """What `infer` needs as `before` after a stretch of time.
+
+        Args:
+            before: what it was given for that stretch.
+            layers: what it returned.
+        """
+        if not before or len(layers[0].z) >= self.infer_reach:
+            return tuple(layers)
+        joined = [Trajectory.concatenate(both) for both in zip(before, layers, strict=True)]
+        return tuple(t.steps(max(0, len(t.z) - self.infer_reach), len(t.z)) for t in joined)
+
+    def anneal(self, done: float) -> None:
+        """Change what is no weight and follows the course of training, such as the slope of an estimator of gradients.
+
+        The trainer calls it before every update. What changes must be a tensor that is changed in place, for a CUDA
+        graph to read, and must not change what the model says.
+
+        Args:
+            done: share of the updates that are done.
+        """
 
     @property
     def posterior_modules(self) -> tuple[PosteriorModule, ...]:

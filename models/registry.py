@@ -19,10 +19,17 @@ _CLASSES = (
     "vrnn.VRNN",
     "srnn.SRNN",
     "storn.STORN",
+    "zforcing.ZForcing",
+    "bilstm.BiLSTM",
+    "swavenet.SWaveNet",
     "stcn.STCN",
+    "ladder.LadderRNN",
+    "bowman.Bowman",
     "wavevae.WaveVAE",
     "wavenet.WaveNet",
     "lstm.LSTM",
+    "cwrnn.CWRNN",
+    "hmlstm.HMLSTM",
     "dmol.Unconditional",
 )
 """Module in `families/` and class."""

@@ -5,8 +5,9 @@ counted step by step, and recurrences are written out unit by unit.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, localcontext
+from typing import Any
 
 Row = Sequence[float]
 
@@ -186,3 +187,48 @@ def gaussian_mixture_log_mass(parameters: Row, lower: float, upper: float, min_s
             total += (1 if i in (0, n) else 4 if i % 2 else 2) * math.exp(nearest - z * z / 2)
         terms.append(math.log(weight * (b - a) * total / (3 * n * math.sqrt(2 * math.pi))) - nearest)
     return log_sum(terms)
+
+
+def lstm(from_both: Row, cell: Row) -> tuple[list[float], list[float]]:
+    """New state and cell; inputs in the order input gate, forget gate, candidate, output gate."""
+    n = len(cell)
+    new = []
+    for i in range(n):
+        kept = sigmoid(from_both[n + i]) * cell[i]
+        new.append(kept + sigmoid(from_both[i]) * math.tanh(from_both[2 * n + i]))
+    return [sigmoid(from_both[3 * n + i]) * math.tanh(new[i]) for i in range(n)], new
+
+
+def gaussian_log_density(x: Row, mean: Row, std: Row) -> float:
+    return math.fsum(
+        -math.log(s * math.sqrt(2 * math.pi)) - (v - m) ** 2 / (2 * s**2) for v, m, s in zip(x, mean, std, strict=True)
+    )
+
+
+class Network:
+    """Layers of a model by their names, unit by unit, from its weights as lists."""
+
+    def __init__(self, weights: Mapping[str, Any]) -> None:
+        self.w = weights
+
+    def linear(self, name: str, x: Row) -> list[float]:
+        return affine(self.w[f"{name}.weight"], self.w.get(f"{name}.bias"), x)
+
+    def perceptron(self, name: str, x: Row) -> list[float]:
+        """Rectified layers `name.layers.0`, `name.layers.1`, ..."""
+        layer = 0
+        while f"{name}.layers.{layer}.weight" in self.w:
+            x = relu(self.linear(f"{name}.layers.{layer}", x))
+            layer += 1
+        return list(x)
+
+    def gru(self, name: str, x: Row, h: Row) -> list[float]:
+        """PyTorch's weights, in the order reset, update, candidate."""
+        from_x = affine(self.w[f"{name}.weight_ih_l0"], self.w[f"{name}.bias_ih_l0"], x)
+        from_h = affine(self.w[f"{name}.weight_hh_l0"], self.w[f"{name}.bias_hh_l0"], h)
+        n = len(h)
+        return gru([*from_x[2 * n :], *from_x[: 2 * n]], from_h, h)
+
+    def gaussian(self, name: str, x: Row) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation by one layer of rectified units."""
+        return head(self.linear(f"{name}.head", relu(self.linear(f"{name}.hidden", x))))

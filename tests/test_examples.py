@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +19,7 @@ import torch
 from lvm_probe.app.cli import main
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.features import token_table, torchaudio_models
+from tests.probing import tiny_transformers
 from tests.probing.tiny_wav2vec2 import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -114,9 +116,11 @@ def test_readme() -> None:
     assert set(namespace["answer"].frame["feature"]) == {"z1+z2", "mel"}
 
 
+@pytest.mark.skipif(find_spec("transformers") is None, reason="the page loads a model of transformers")
 def test_own_features(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(torchaudio_models.BUILDERS, "hubert_base", (tiny, False))
     torch.save(tiny().state_dict(), "hubert_base.pt")
+    tiny_transformers.save("hubert", Path("models/hubert-base"))
     small_copy(Path("TIMIT"))
     run_page(ROOT / "docs" / "own-features.md", capsys)
     assert token_table.load("latents/mine").extraction["added"] == ["duration"]

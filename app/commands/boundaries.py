@@ -15,16 +15,15 @@ from lvm_probe.probing.corpora.phones import PhoneSet
 from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question
 
 SUMMARY = "accuracy over the offset from the boundaries of phones, from single frames"
-EXAMPLES = (
-    "probe extract --ckpt cwvae-small --corpus TIMIT --out latents/timit --units phoneme,frame",
-    "probe boundaries --target manner --latents latents/timit",
-)
+EXAMPLES = ("probe boundaries --target manner --latents latents/timit",)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     question = parser.add_argument_group("question")
     question.add_argument(
-        "--latents", metavar="TABLE", help="token table with phonemes and frames (default: the newest under latents/)"
+        "--latents",
+        metavar="TABLE",
+        help="token table with phonemes and frames, from `probe extract --units phoneme,frame` (default: the newest)",
     )
     targets = ", ".join(PHONEME_TARGETS)
     question.add_argument("--target", choices=PHONEME_TARGETS, default="phoneme", metavar="NAME", help=targets)

@@ -29,6 +29,7 @@ SUMMARY = "turn a corpus into a token table of latents and Mel features"
 EXAMPLES = (
     "probe extract --ckpt cwvae-small --corpus TIMIT --out latents/timit",
     "probe extract --ckpt cwvae-small --corpus TIMIT --untrained --out latents/timit-untrained",
+    "probe extract --ckpt cwvae-small --corpus TIMIT --out latents/timit --add --units frame --also measures",
 )
 
 MONTE_CARLO: dict[str, Any] = {"samples": None, "estimator": "posterior-mean", "memory": 1.0}

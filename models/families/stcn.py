@@ -8,7 +8,8 @@
 Latents depend on the layer above but not on earlier latents, so training and inference run over all steps at once. f_p
 and f_q are two 1x1 layers with ReLU and a third one for means and log precisions. f_o is a 1x1 layer to the filters,
 five blocks with dilation 1 and a ReLU before the parameters of the output; through the blocks it sees the latents of
-the five steps before. Before the first step all d and z are zero.
+the five steps before. For handwriting the blocks are five 1x1 layers with ReLU (appendix 7.1; `pointwise`). Before the
+first step all d and z are zero.
 
 Interpretations: dilations start at 1 again in every layer's K blocks; equation 11, printed with σ for the variance,
 adds precisions; blocks have no skip connections (appendix 7.1), so the output layer continues from its last block's
@@ -19,8 +20,9 @@ starts at a small standard deviation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -29,6 +31,7 @@ from torch.nn import functional as F
 
 from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Distributions
+from lvm_probe.models.domains.strokes import Strokes
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.layers.stacked_samples import StackedConfig, StackEncoder, shifted
@@ -36,7 +39,7 @@ from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.layers.within_step import distributions, step_head
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
 from lvm_probe.models.model import PosteriorModule, SpeechModel
-from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
+from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset, Recipe
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -49,6 +52,7 @@ class STCNConfig(StackedConfig):
         filters: of all blocks and of the networks of the latents.
         blocks: of each layer; K in the paper.
         output_blocks: of the output network.
+        pointwise: whether 1x1 layers with ReLU take the place of the output network's blocks.
         dense: whether the output depends on all latents, or on z¹ alone.
         posterior_std: standard deviation of the evidence's Gaussian at the start of training.
     """
@@ -57,16 +61,17 @@ class STCNConfig(StackedConfig):
     filters: int
     blocks: int = 5
     output_blocks: int = 5
+    pointwise: bool = False
     dense: bool = False
     posterior_std: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.latents, tuple) or not self.latents:
-            raise InputError(f"an STCN has at least one layer of latents; got {self}")
+            raise InputError(f"there must be at least one layer of latents; got {self}")
         self.check((*self.latents, self.filters, self.blocks, self.output_blocks))
-        if not isinstance(self.dense, bool) or self.blocks > 20:
-            raise InputError(f"dense is true or false, and at most 20 blocks double their dilation; got {self}")
+        if not isinstance(self.dense, bool) or not isinstance(self.pointwise, bool) or self.blocks > 20:
+            raise InputError(f"dense and pointwise are true or false, and a layer has at most 20 blocks; got {self}")
         if not self.posterior_std > 0:
             raise InputError(f"posterior_std must be positive; got {self}")
 
@@ -83,6 +88,25 @@ _PAPER = Preset(
     note="s=64, 25 blocks of 256 filters; needs a GPU",
 )
 
+_HANDWRITING = Preset(
+    config=STCNConfig(
+        latents=(32, 16, 8, 5, 2), filters=256, blocks=6, pointwise=True, stride=3, output=Strokes(components=20)
+    ),
+    recipe=Recipe(
+        updates=60_000,
+        batch=20,
+        segment=0,
+        learning_rate=5e-4,
+        cosine=True,
+        beta=(0.0, 1.0, 1 / 6),
+        free_nats=(0.0, 0.0, 1.0),
+        validate_every=1_000,
+    ),
+    note="pen strokes: 30 blocks of 256 filters as in the paper; needs a GPU",
+)
+"""The batch, the first learning rate and the ramp of the KL divergence over 10,000 updates are the paper's (appendix
+7.2); the rate falls as a cosine, in the paper exponentially."""
+
 
 def _with(like: Preset, note: str, **changes: object) -> Preset:
     return replace(like, config=replace(like.config, **changes), note=note)
@@ -95,20 +119,67 @@ _TINY = Preset(
 )
 
 
+@runtime_checkable
+class Stack(Protocol):
+    """Layers over time between two layers of latents, run over all steps or one at a time; see `tcn.GatedStack`.
+
+    Attributes:
+        channels: of d.
+        receptive_field: steps that d depends on, including its own; None for all before.
+    """
+
+    channels: int
+    receptive_field: int | None
+
+    def __call__(self, x: Float[Tensor, "time rows channel"]) -> tuple[Tensor, Tensor]:
+        """d of all steps, and skips."""
+
+    def step(self, x: Float[Tensor, "rows channel"], memory: Any) -> tuple[Tensor, Tensor]:
+        """The next step; updates `memory`."""
+
+    def memory(self, rows: int) -> Any:
+        """What is remembered before the first step."""
+
+
+class PointwiseStack(nn.Module):
+    """1x1 layers with ReLU, in the place of blocks."""
+
+    receptive_field = 1
+
+    def __init__(self, channels: int, layers: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.layers = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers))
+
+    def forward(self, x: Float[Tensor, "*time rows channel"]) -> tuple[Tensor, Tensor]:
+        """All steps, each by itself; there are no skips."""
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return x, x[..., :0]
+
+    def step(self, x: Float[Tensor, "rows channel"], memory: None) -> tuple[Tensor, Tensor]:
+        """One step."""
+        found: tuple[Tensor, Tensor] = self(x)
+        return found
+
+    def memory(self, rows: int) -> None:
+        """Nothing is remembered."""
+
+
 class Conditional(PosteriorModule):
     """f_p or f_q: a Gaussian of z^l from d^l and from the latents above (`above` is 0 for the top layer)."""
 
-    def __init__(self, filters: int, above: int, latent: int, std: float) -> None:
+    def __init__(self, state: int, filters: int, above: int, latent: int, std: float) -> None:
         super().__init__()
         self.posterior: Posterior = "product"
-        self.state = nn.Linear(filters, filters)
+        self.state = nn.Linear(state, filters)
         self.above = nn.Linear(above, filters, bias=False) if above else None
         self.hidden = nn.Linear(filters, filters)
         self.head = nn.Linear(filters, 2 * latent)
         initialise_head(self.head, std)
 
     def forward(
-        self, d: Float[Tensor, "*time one_or_rows filters"], above: Float[Tensor, "*time rows above"] | None
+        self, d: Float[Tensor, "*time one_or_rows state"], above: Float[Tensor, "*time rows above"] | None
     ) -> Gaussian:
         """The Gaussian of every step."""
         x = self.state(d)
@@ -121,7 +192,7 @@ class STCN(SpeechModel):
     """STCN with any number of layers of latents, all at the rate of the stacks."""
 
     family = "stcn"
-    Config = STCNConfig
+    Config: ClassVar[type[Any]] = STCNConfig
     decoder_sees_audio = False
     prior_sees_audio = True
     presets = {  # noqa: RUF012
@@ -131,7 +202,12 @@ class STCN(SpeechModel):
         "paper-dense": _with(_PAPER, "paper with dense connections to the output", dense=True),
         "paper-200": _with(_PAPER, "paper with s=200, its stacking of TIMIT", stride=200),
         "paper-200-dense": _with(_PAPER, "paper-dense with s=200, its stacking of TIMIT", stride=200, dense=True),
+        "paper-200-dense-large": _with(
+            _PAPER, "paper-200-dense with 512 filters, STCN-dense-large", stride=200, dense=True, filters=512
+        ),
         "paper-256": _with(_PAPER, "paper with s=256", stride=256),
+        "handwriting": _HANDWRITING,
+        "handwriting-dense": _with(_HANDWRITING, "handwriting with dense connections to the output", dense=True),
         "tiny": _TINY,
         "tiny-dense": _with(_TINY, "for tests", dense=True),
     }
@@ -143,25 +219,34 @@ class STCN(SpeechModel):
         self.strides = (c.stride,) * len(c.latents)
         self.frames = StackEncoder(c)
         self.first = nn.Linear(c.width, c.filters)
-        self.stacks = nn.ModuleList(GatedStack(c.filters, doubling_dilations(c.blocks)) for _ in c.latents)
-        above = (*c.latents[1:], 0)
-        sizes = list(zip(above, c.latents, strict=True))
-        self.priors = nn.ModuleList(Conditional(c.filters, a, z, 1.0) for a, z in sizes)
-        self.evidence = nn.ModuleList(Conditional(c.filters, a, z, c.posterior_std) for a, z in sizes)
+        self.stacks = nn.ModuleList(self.make_stack(layer) for layer in range(len(c.latents)))
+        states = [stack.channels for stack in self._stacks()]
+        sizes = list(zip(states, (*c.latents[1:], 0), c.latents, strict=True))
+        self.priors = nn.ModuleList(Conditional(d, c.filters, a, z, 1.0) for d, a, z in sizes)
+        self.evidence = nn.ModuleList(Conditional(d, c.filters, a, z, c.posterior_std) for d, a, z in sizes)
         seen = sum(c.latents) if c.dense else c.latents[0]
         self.back_in = nn.Linear(seen, c.filters)
-        self.back = GatedStack(c.filters, (1,) * c.output_blocks)
+        self.back: GatedStack | PointwiseStack
+        if c.pointwise:
+            self.back = PointwiseStack(c.filters, c.output_blocks)
+        else:
+            self.back = GatedStack(c.filters, (1,) * c.output_blocks)
         self.head = step_head(c.filters, c)
         waveform = isinstance(c.output, Waveform)
         self.aux_features = nn.Linear(c.filters, c.stride) if waveform else None
         self.aux_latent = nn.Linear(seen, c.stride) if waveform else None
-        self.encode_reach = (self.receptive_field * c.stride, 0)
-        self.decode_reach = (c.output_blocks * c.stride, 0)
+        self.encode_reach = None if self.receptive_field is None else (self.receptive_field * c.stride, 0)
+        self.decode_reach = ((self.back.receptive_field - 1) * c.stride, 0)
+
+    def make_stack(self, layer: int) -> nn.Module:
+        """A `Stack` between the layer of latents below this one, or the audio, and this one."""
+        return GatedStack(self.config.filters, doubling_dilations(self.config.blocks))
 
     @property
-    def receptive_field(self) -> int:
-        """Steps that the topmost d depends on, including its own."""
-        return 1 + sum(stack.receptive_field - 1 for stack in self._stacks())
+    def receptive_field(self) -> int | None:
+        """Steps that the topmost d depends on, including its own; None for all before."""
+        fields = [stack.receptive_field for stack in self._stacks()]
+        return None if None in fields else 1 + sum(field - 1 for field in fields if field)
 
     @property
     def posterior_modules(self) -> tuple[Conditional, ...]:
@@ -170,7 +255,7 @@ class STCN(SpeechModel):
 
     def encode(
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch filters"], ...]:
+    ) -> tuple[Float[Tensor, "time batch channels"], ...]:
         """d^l of every step's predecessor (zeros before the first), lowest layer first; then d^l of the step itself."""
         x = self.first(self.frames(self.pad(x)))
         d: list[Tensor] = []
@@ -181,7 +266,7 @@ class STCN(SpeechModel):
 
     def infer(
         self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows filters"]],
+        encoded: Sequence[Float[Tensor, "time one_or_rows channels"]],
         noise: Sequence[Float[Tensor, "time rows _latent"]],
         before: Sequence[Trajectory] = (),
     ) -> tuple[Trajectory, ...]:
@@ -207,7 +292,7 @@ class STCN(SpeechModel):
 
     def decode(
         self,
-        encoded: Sequence[Float[Tensor, "time batch filters"]],
+        encoded: Sequence[Float[Tensor, "time batch channels"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
@@ -227,8 +312,8 @@ class STCN(SpeechModel):
         where = self.parameter
         noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
         memories = [stack.memory(rows) for stack in self._stacks()]
-        back = self.back.memory(rows)
-        d = [where.new_zeros(rows, self.config.filters) for _ in self.latents]
+        back: Any = self.back.memory(rows)
+        d = [where.new_zeros(rows, stack.channels) for stack in self._stacks()]
         stacks: list[Tensor] = []
         for step, eps in enumerate(zip(*noise, strict=True)):
             z: list[Tensor] = []
@@ -250,8 +335,8 @@ class STCN(SpeechModel):
     def _output(self, y: Float[Tensor, "batch time filters"]) -> Distributions:
         return distributions(self.head, y, self.config.output)
 
-    def _stacks(self) -> list[GatedStack]:
-        return [stack for stack in self.stacks if isinstance(stack, GatedStack)]
+    def _stacks(self) -> list[Stack]:
+        return list(cast("Iterable[Stack]", self.stacks))
 
 
 def _expanded(gaussian: Gaussian, noise: Float[Tensor, "time rows latent"]) -> Gaussian:

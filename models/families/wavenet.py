@@ -6,14 +6,15 @@
 5 times 10 blocks with dilations 1 to 512 above a causal convolution of width 2 see 5,117 steps, as in Havtorn et al.
 (2022, appendix B). φ is the perceptron of the other models on stacks; without it, as in the papers, the convolution
 sees the samples themselves. The encoder returns s_t and the decoder takes its predecessor, so every stack is predicted.
-The original's last layers (ReLU, 1x1, ReLU, 1x1) are an MLP of depth 1. Departure: `inputs` may contain several
-compandings of each sample.
+The original's last layers (ReLU, 1x1, ReLU, 1x1) are an MLP of depth 1. With dense connections, the WaveNet-dense of
+Aksan and Hilliges (2019, section 4), s_t holds the skips of all blocks side by side instead of their sum, as the output
+of their STCN-dense sees all latents. Departure: `inputs` may contain several compandings of each sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -39,20 +40,25 @@ class WaveNetConfig(StackedConfig):
         cycles: how often the dilations start again at 1.
         layers: blocks per cycle.
         perceptron: whether stacks pass through a perceptron (`width`, `depth`) before the first convolution.
+        dense: whether the output sees the skips of all blocks, or their sum.
     """
 
     channels: int
     cycles: int = 5
     layers: int = 10
     perceptron: bool = True
+    dense: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check((self.channels, self.cycles, self.layers))
         if not self.perceptron and (self.output.categories or self.stride < self.output.step):
             raise InputError("without a perceptron a WaveNet sees numbers, whole steps of them; leave it on")
-        if not isinstance(self.perceptron, bool) or self.layers > 20:
-            raise InputError(f"perceptron is true or false, and at most 20 layers double their dilation; got {self}")
+        if not isinstance(self.perceptron, bool) or not isinstance(self.dense, bool) or self.layers > 20:
+            raise InputError(f"perceptron and dense are true or false, with at most 20 layers in a cycle; got {self}")
+
+
+_SMALL = Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour")
 
 
 class WaveNet(SpeechModel):
@@ -63,7 +69,7 @@ class WaveNet(SpeechModel):
     decoder_sees_audio = True
     prior_sees_audio = False
     presets = stacked_presets(
-        small=Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour"),
+        small=_SMALL,
         paper=Preset(
             WaveNetConfig(channels=96, width=96, depth=1, perceptron=False, inputs=("mulaw16",)),
             PAPER,
@@ -74,7 +80,18 @@ class WaveNet(SpeechModel):
             TINY,
             "for tests",
         ),
-    )
+    ) | {
+        "small-dense": replace(
+            _SMALL,
+            config=replace(_SMALL.config, dense=True),
+            note="small with dense connections to the output",
+        ),
+        "paper-dense": Preset(
+            WaveNetConfig(stride=200, channels=256, width=256, depth=1, layers=5, dense=True, inputs=("mulaw16",)),
+            PAPER,
+            "s=200, 25 blocks of 256 filters as in the paper of the STCN; needs a GPU",
+        ),
+    }
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
@@ -83,8 +100,8 @@ class WaveNet(SpeechModel):
         self.frames = StackEncoder(c) if c.perceptron else None
         features = c.width if c.perceptron else c.stride * c.element_channels
         self.first = nn.Linear(2 * features, c.channels)
-        self.stack = GatedStack(c.channels, doubling_dilations(c.layers, c.cycles), skip=c.channels)
-        self.decoder = StackDecoder(c.channels, 0, c)
+        self.stack = GatedStack(c.channels, doubling_dilations(c.layers, c.cycles), skip=c.channels, dense=c.dense)
+        self.decoder = StackDecoder(self.stack.skips, 0, c)
         self.encode_reach, self.decode_reach = (self.receptive_field * c.stride, 0), (c.stride, 0)
 
     @property
@@ -94,15 +111,15 @@ class WaveNet(SpeechModel):
 
     def encode(
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch channel"]]:
-        """The state after each stack: the sum of the skips."""
+    ) -> tuple[Float[Tensor, "time batch skips"]]:
+        """The state after each stack: the sum of the skips, or all of them."""
         x = self._features(self.pad(x))
         _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
         return (skips,)
 
     def decode(
         self,
-        encoded: Sequence[Float[Tensor, "time batch channel"]],
+        encoded: Sequence[Float[Tensor, "time batch skips"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
     ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
@@ -114,7 +131,7 @@ class WaveNet(SpeechModel):
         """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
         where = self.parameter
         memory = self.stack.memory(rows)
-        state = where.new_zeros(rows, self.config.channels)
+        state = where.new_zeros(rows, self.stack.skips)
         before: Tensor | None = None
         stacks: list[Tensor] = []
         for step in range(-(-samples // self.stride)):

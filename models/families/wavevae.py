@@ -176,7 +176,10 @@ class WaveVAE(SpeechModel):
         "small": _SMALL,
         "small-64ms": _with(_SMALL, "small with one z for 64 ms", stride=1_024),
         "small-256ms": _with(_SMALL, "small with one z for 256 ms", stride=4_096),
-        "small-series": _with(_SMALL, "small with a z every 20 ms", series=True, stride=320, latent=16),
+        "small-series": replace(
+            _with(_SMALL, "small with a z every 20 ms", series=True, stride=320, latent=16),
+            recipe=replace(_SMALL.recipe, segment=16_320),
+        ),
         "small-no-flow": _with(_SMALL, "small without flows", posterior_flow=0, prior_flow=0),
         "small-posterior-flow": _with(_SMALL, "small with a flow on the posterior alone", prior_flow=0),
         "small-prior-flow": _with(_SMALL, "small with a flow on the prior alone", posterior_flow=0),

@@ -47,49 +47,63 @@ class Memory:
 
 
 class GatedStack(nn.Module):
-    """Blocks of the given dilations one after another. `receptive_field` counts steps, including the present one."""
+    """Blocks of the given dilations one after another.
 
-    def __init__(self, channels: int, dilations: Sequence[int], skip: int = 0) -> None:
+    Attributes:
+        receptive_field: steps that the last block depends on, including the present one.
+        skips: channels of the skips: those of one block, or with `dense` of all blocks side by side.
+    """
+
+    def __init__(self, channels: int, dilations: Sequence[int], skip: int = 0, *, dense: bool = False) -> None:
         super().__init__()
-        self.channels, self.skip = channels, skip
+        self.channels, self.skip, self.dense = channels, skip, dense
+        self.skips = skip * len(dilations) if dense else skip
         self.blocks = nn.ModuleList(GatedBlock(channels, dilation, skip) for dilation in dilations)
         self.receptive_field = 1 + sum(dilations)
 
     def forward(
         self, x: Float[Tensor, "time rows channel"]
-    ) -> tuple[Float[Tensor, "time rows channel"], Float[Tensor, "time rows skip"]]:
+    ) -> tuple[Float[Tensor, "time rows channel"], Float[Tensor, "time rows skips"]]:
         """All steps at once.
 
         Returns:
-            The last block's output and the sum of the skips. Under autocast both are in the precision of the weights.
+            The last block's output, and the sum of the skips or all of them. Under autocast both are in the precision
+            of the weights.
         """
         x, skips = self._start(x)
         for block in self._blocks():
             x, skip = block(x, shifted(x, block.dilation))
-            skips = skips + skip if self.skip else skips
-        return x, skips
+            skips.append(skip)
+        return x, self._joined(skips)
 
     def step(
         self, x: Float[Tensor, "rows channel"], memory: Memory
-    ) -> tuple[Float[Tensor, "rows channel"], Float[Tensor, "rows skip"]]:
+    ) -> tuple[Float[Tensor, "rows channel"], Float[Tensor, "rows skips"]]:
         """The next step, with the results of `forward`; updates `memory`."""
         x, skips = self._start(x)
         for block, ring in zip(self._blocks(), memory.rings, strict=True):
             slot = ring[memory.steps % block.dilation]
             after, skip = block(x, slot)
             slot.copy_(x)
-            x, skips = after, skips + skip
+            x = after
+            skips.append(skip)
         memory.steps += 1
-        return x, skips
+        return x, self._joined(skips)
 
     def memory(self, rows: int) -> Memory:
         """The memory before the first step, for `rows` sequences."""
         like = self._blocks()[0].filter.weight
         return Memory([like.new_zeros(block.dilation, rows, self.channels) for block in self._blocks()])
 
-    def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _start(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = x.to(self._blocks()[0].filter.weight.dtype)
-        return x, x.new_zeros(*x.shape[:-1], self.skip)
+        return x, [x.new_zeros(*x.shape[:-1], self.skip)]
+
+    def _joined(self, skips: list[Tensor]) -> Tensor:
+        """The sum of the skips, or all side by side; the first is zeros in the precision of the weights."""
+        if self.dense:
+            return torch.cat(skips[1:], -1).to(skips[0].dtype)
+        return sum(skips[1:], skips[0]) if self.skip else skips[0]
 
     def _blocks(self) -> list[GatedBlock]:
         return [block for block in self.blocks if isinstance(block, GatedBlock)]

@@ -81,7 +81,7 @@ class Snake(nn.Module):
     """x + sin²(αx)/α with α learned for each channel; periodic, unlike other activations (Ziyin et al. 2020, eq. 3).
 
     Example:
-        >>> Snake(1)(torch.tensor([[[0.0, torch.pi]]]))
+        >>> Snake(1)(torch.tensor([[[0.0, torch.pi]]])).detach()
         tensor([[[0.0000, 3.1416]]])
     """
 

@@ -69,11 +69,14 @@ def chunks(
     behind, ahead = (-(-reach // coarsest) * coarsest for reach in model.decode_reach)
     held: list[tuple[int, tuple[Tensor, ...], tuple[Trajectory, ...]]] = []  # start, encoding, trajectories
     pending: list[tuple[int, int]] = []
+    before: tuple[Trajectory, ...] = ()
     for start in range(0, total, size):
         stop = min(start + size, total)
         encoded = cut(whole, total, start, stop) if whole is not None else _encode(model, pcm, lengths, start, stop)
         parts = [n[start // s : stop // s] for n, s in zip(noise, model.strides, strict=True)]
-        held.append((start, encoded, model.infer(encoded, parts, held[-1][2] if held else ())))
+        layers = model.infer(encoded, parts, before)
+        before = model.continuing(before, layers)
+        held.append((start, encoded, layers))
         pending.append((start, stop))
         while pending and (stop == total or pending[0][1] + ahead <= stop):
             yield _decode(model, pcm, lengths, held, *pending.pop(0), behind, ahead, stop)

@@ -103,6 +103,7 @@ def training_loss(
     The floor of a dimension is its share of the free nats per step. With a flow, whose divergence is estimated from
     single draws, the floor is that of a layer's mean over the batch (Kingma et al. 2016, equation 15). The auxiliary
     error is the squared distance of the auxiliary waveform to 2·μlaw255(x); in the recipes its weight falls to zero.
+    The auxiliary cost of a model that has one, which carries its own weight, is added.
 
     Args:
         result: of the model on the batch.
@@ -130,4 +131,6 @@ def training_loss(
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
         error = (result.waveform.float() - target).square() * sample_mask(lengths, pcm.shape[1])
         total = total + schedule.auxiliary * error.sum() / samples
+    if result.auxiliary_cost is not None:
+        total = total + result.auxiliary_cost / samples
     return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)

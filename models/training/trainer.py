@@ -116,6 +116,7 @@ class Trainer:
 
     Example:
         >>> import tempfile
+        >>> from dataclasses import replace
         >>> from lvm_probe.models.registry import family, preset
         >>> class Noise:
         ...     name, samples = "noise", 4096
@@ -200,6 +201,7 @@ class Trainer:
 
     def _step(self) -> float:
         schedule = schedule_at(self.recipe, self.update)
+        self.model.anneal(self.update / self.recipe.updates)
         if self._graphed is not None:
             found, samples, chosen = self._graphed(self.update, schedule)
             names = [self.train[i].name for i in chosen]

@@ -96,13 +96,14 @@ class PosteriorSampler:
         """
         model = self.model
         noise = path_noise(model, self.name, self.samples, paths, self.seed)
-        layers: tuple[Trajectory, ...] = ()
+        before: tuple[Trajectory, ...] = ()
         coarsest = model.coarsest_stride
         padded, size = (-(-n // coarsest) * coarsest for n in (self.samples, STRETCH * model.stride))
         for start in range(0, padded, size):
             stop = min(start + size, padded)
             parts = [n[start // stride : stop // stride] for n, stride in zip(noise, model.strides, strict=True)]
-            layers = model.infer(cut(self.encoded, padded, start, stop), parts, layers)
+            layers = model.infer(cut(self.encoded, padded, start, stop), parts, before)
+            before = model.continuing(before, layers)
             stretch = []
             for layer, stride in zip(layers, model.strides, strict=True):
                 first = start // stride

@@ -403,7 +403,7 @@ def test_unwritable_output(tiny: Path, small: Path, latents: Path, refused: Refu
 
 
 def test_runs_are_neither_overwritten_nor_invented(trained: Path, refused: Refusal, tmp_path: Path) -> None:
-    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
     argv = ("train", "cwvae", "--corpus", CORPUS, *TINY, "--out")
     assert f"{trained}: holds a run already; continue it with --resume" in refused(*argv, trained)
     assert "give the same options" in refused(*argv, trained, "--resume", "--seed", 1)
@@ -413,7 +413,7 @@ def test_runs_are_neither_overwritten_nor_invented(trained: Path, refused: Refus
     assert not (tmp_path / "new").exists()
     shutil.copy(trained / "best.safetensors", tmp_path)
     assert f"{tmp_path}: holds a checkpoint already" in refused(*argv, tmp_path)
-    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()} == before
 
 
 def test_bad_extractions(tiny: Path, small: Path, latents: Path, refused: Refusal, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from lvm_probe.app.cli import COMMANDS, main, make_parser
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.questions.question import PROTOCOLS_OF, Method
 from tests.app.conftest import quietly
-from tests.probing import sequence_miniatures
+from tests.probing import sequence_miniatures, tiny_transformers
 
 NAMES = (
     "demo", "corpus", "align", "models", "train", "evaluate", "sample", "gaussian-limit", "extract", "compare", "knn",
@@ -96,6 +96,8 @@ def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copy(tiny, tmp_path / "cwvae-small")  # a file comes before a shipped name
     sequence_miniatures.mat(tmp_path).rename(tmp_path / "Nottingham.mat")
     sequence_miniatures.novel(tmp_path)
+    pytest.importorskip("transformers")  # for `extract --hf`; the tests' requirements have it
+    tiny_transformers.save("hubert", tmp_path / "models" / "hubert-base")
     monkeypatch.chdir(tmp_path)
     quietly("export", "--frames", "frames/timit", "--ckpt", "cwvae-small", "--corpus", "TIMIT", "--samples", "1")
     for name in (name for name in BY_NAME if name not in ("explore", "demo")):

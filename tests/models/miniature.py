@@ -44,6 +44,11 @@ def stcn(**changes: object) -> ModelConfig:
     return stacked("stcn", **({"latents": (5, 4, 3), "filters": 10, "blocks": 2, "output_blocks": 2} | changes))
 
 
+def ladder(**changes: object) -> ModelConfig:
+    shape = {"latents": (5, 4, 3), "filters": 10, "hidden": 9, "output_blocks": 2}
+    return stacked("ladder", **(shape | changes))
+
+
 def wavenet(**changes: object) -> ModelConfig:
     return stacked("wavenet", **({"channels": 10, "cycles": 2, "layers": 3} | changes))
 
@@ -67,8 +72,17 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "srnn-filtering": lambda: srnn(smoothing=False),
     "srnn-residual": lambda: srnn(posterior="residual"),
     "storn": lambda: stacked("storn", latent=5, hidden=10),
+    "zforcing": lambda: stacked("zforcing", latent=5, hidden=10),
+    "zforcing-simplified": lambda: stacked("zforcing", latent=5, hidden=10, simplified=True),
+    "zforcing-plain": lambda: stacked("zforcing", latent=5, hidden=10, future_weight=0.0, backward_weight=0.0),
+    "bilstm": lambda: stacked("bilstm", latent=5, hidden=10),
+    "bilstm-past": lambda: stacked("bilstm", latent=5, hidden=10, future_weight=0.1, past_weight=0.1),
+    "swavenet": lambda: stacked("swavenet", latents=(5, 4, 3), channels=10),
     "stcn": stcn,
     "stcn-dense": lambda: stcn(dense=True),
+    "stcn-pointwise": lambda: stcn(pointwise=True),
+    "ladder": ladder,
+    "ladder-dense": lambda: ladder(dense=True, blocks=2),
     "wavevae": wavevae,
     "wavevae-uneven": lambda: wavevae(stride=60, upsampling="uneven", activation="leaky-relu", weight_norm=False),
     "wavevae-bands": lambda: wavevae(bands=4, amplitude_modulation=True),
@@ -76,9 +90,13 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "wavevae-linear": lambda: wavevae(series=True, stride=8, upsampling="linear"),
     "wavevae-flows": lambda: wavevae(posterior_flow=3, prior_flow=2),
     "wavenet": wavenet,
+    "wavenet-dense": lambda: wavenet(dense=True),
     "wavenet-1": lambda: wavenet(stride=1, depth=1, perceptron=False, inputs=("mulaw16",)),
     "lstm": lambda: stacked("lstm", hidden=10),
     "lstm-2": lambda: stacked("lstm", hidden=10, layers=2),
+    "cwrnn": lambda: stacked("cwrnn", hidden=12, periods=(1, 2, 4)),
+    "hmlstm": lambda: stacked("hmlstm", hidden=9),
+    "bowman": lambda: stacked("bowman", latent=5, hidden=10, steps=4),
     "dmol": lambda: family("dmol").Config(),
 }
 """Everything that the contract of models is tested on, by a name that begins with the family's. A model is one line."""
@@ -125,7 +143,10 @@ def sequence(domain: Domain, elements: int, seed: int = 0) -> Elements:
     return Elements(f"sequence {seed}", x.astype(str(domain.dtype).removeprefix("torch.")))
 
 
-ON_STEPS = ("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet")
+ON_STEPS = (
+    *("lstm", "vrnn", "srnn", "storn", "stcn", "wavenet", "zforcing", "bilstm", "swavenet"),
+    *("cwrnn", "ladder", "hmlstm", "bowman"),
+)
 """Families that combine with every domain and within-step factorisation."""
 
 

@@ -1,5 +1,6 @@
 """The STCN against an oracle written from its equations, and what its latents and its audio may depend on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Output
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.stcn import STCN, STCNConfig
+from lvm_probe.models.layers.tcn import GatedStack
 from lvm_probe.models.likelihood.elbo import elbo, evaluate, layer_kl
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.registry import config_from_dict, config_to_dict
@@ -41,7 +43,18 @@ def noise_for(model: STCN, samples: int, rows: int, seed: int = 0) -> tuple[torc
     return model.noise(samples, rows, torch.Generator().manual_seed(seed), torch.float64)
 
 
-def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) -> dict[str, Any]:
+def blocks_by_equations(stack: GatedStack, x: list[list[float]]) -> list[list[float]]:
+    for block in stack.blocks:
+        x, _ = block_by_equations(block, x)
+    return x
+
+
+def by_equations(
+    model: STCN,
+    pcm: list[int],
+    noise: list[list[list[float]]],
+    stack_by_equations: Callable[[Any, list[list[float]]], list[list[float]]] = blocks_by_equations,
+) -> dict[str, Any]:
     """One utterance, step by step and unit by unit; latents lowest layer first."""
     c = model.config
     w = {name: parameter.tolist() for name, parameter in model.named_parameters()}
@@ -60,9 +73,7 @@ def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) ->
         x.append(linear("first", frame))
     d = []
     for stack in model.stacks:
-        assert [block.dilation for block in stack.blocks] == [1, 2, 4]
-        for block in stack.blocks:
-            x, _ = block_by_equations(block, x)
+        x = stack_by_equations(stack, x)
         d.append(x)
 
     def distribution(name: str, state: list[float], above: list[float] | None) -> tuple[list[float], list[float]]:
@@ -77,7 +88,7 @@ def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) ->
     for t in range(len(d[0])):
         above: list[float] | None = None
         for l in reversed(levels):
-            before = d[l][t - 1] if t else [0.0] * c.filters
+            before = d[l][t - 1] if t else [0.0] * len(d[l][0])
             prior = distribution(f"priors.{l}", before, above)
             likelihood = distribution(f"evidence.{l}", d[l][t], above)
             both = [reference.gaussian_product(*four) for four in zip(*prior, *likelihood, strict=True)]
@@ -90,9 +101,12 @@ def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) ->
             out["kl"][l].append([reference.gaussian_kl(*four) for four in zip(*posterior, *prior, strict=True)])
     seen = [[v for z in zs for v in z] if c.dense else zs[0] for zs in zip(*out["z"], strict=True)]
     y = [linear("back_in", z) for z in seen]
-    for block in model.back.blocks:
-        assert block.dilation == 1
-        y, _ = block_by_equations(block, y)
+    if c.pointwise:
+        for layer in range(c.output_blocks):
+            y = [reference.relu(linear(f"back.layers.{layer}", features)) for features in y]
+    else:
+        assert [block.dilation for block in model.back.blocks] == [1] * c.output_blocks
+        y = blocks_by_equations(model.back, y)
     out["parameters"], out["waveform"] = [], []
     for features, z in zip(y, seen, strict=True):
         features = reference.relu(features)
@@ -102,17 +116,23 @@ def by_equations(model: STCN, pcm: list[int], noise: list[list[list[float]]]) ->
     return out
 
 
-@VARIANTS
+@pytest.mark.parametrize("changes", [{}, {"dense": True}, {"pointwise": True}], ids=["stcn", "dense", "pointwise"])
+def test_a_pass_agrees_with_the_equations(changes) -> None:
+    model = make(**changes)
+    assert [[block.dilation for block in stack.blocks] for stack in model.stacks] == [[1, 2, 4]] * len(LATENTS)
+    assert_agrees(model, blocks_by_equations)
+
+
 @torch.no_grad()
-def test_a_pass_agrees_with_the_equations(dense) -> None:
-    model = make(dense=dense)
+def assert_agrees(model: STCN, stack_by_equations: Callable[[Any, list[list[float]]], list[list[float]]]) -> None:
+    """A pass over two utterances is that of `by_equations`, and so is the bound."""
     pcm, lengths = batch([30 * STRIDE, 21 * STRIDE + 3])
     noise = noise_for(model, pcm.shape[1], 2)
     passed = model(pcm, lengths, noise)
     ours = elbo(model, pcm, lengths, noise)
     assert passed.waveform is not None
     for row in range(2):
-        wanted = by_equations(model, pcm[row].tolist(), [n[:, row].tolist() for n in noise])
+        wanted = by_equations(model, pcm[row].tolist(), [n[:, row].tolist() for n in noise], stack_by_equations)
 
         def same(x: torch.Tensor, y: list) -> bool:
             torch.testing.assert_close(x, torch.tensor(y, dtype=torch.float64), rtol=1e-9, atol=1e-9)
@@ -307,6 +327,19 @@ def test_the_papers_shape() -> None:
         assert c.dense == name.endswith("dense")
         assert c.stride == (200 if "200" in name else 64)
     assert STCN(STCN.presets["paper"].config).receptive_field == 1 + 5 * 31
+    assert STCN.presets["paper-200-dense-large"].config.filters == 512
+
+
+@pytest.mark.parametrize("name", ["handwriting", "handwriting-dense"])
+def test_the_papers_shape_for_handwriting(name) -> None:
+    preset = STCN.presets[name]
+    c = preset.config
+    assert (c.latents, c.filters, c.blocks, c.output_blocks, c.pointwise) == ((32, 16, 8, 5, 2), 256, 6, 5, True)
+    assert (c.output.name, c.output.components, c.stride, c.dense) == ("strokes", 20, 3, name.endswith("dense"))
+    assert preset.recipe.beta[2] * preset.recipe.updates == pytest.approx(10_000)
+    with torch.device("meta"):
+        model = STCN(c)
+    assert (model.receptive_field, model.decode_reach) == (1 + 5 * 63, (0, 0))
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ KINDS: list[dict[str, Any]] = [
     {"stride": 8},
     {"stride": 8, "perceptron": False},
     {"stride": 1, "depth": 1, "perceptron": False, "inputs": ("mulaw16",)},
+    {"stride": 8, "dense": True},
 ]
-EVERY = pytest.mark.parametrize("kind", KINDS, ids=["stacks", "stacks-linear", "samples"])
+EVERY = pytest.mark.parametrize("kind", KINDS, ids=["stacks", "stacks-linear", "samples", "dense"])
 
 
 def config(**changes: object) -> WaveNetConfig:
@@ -60,12 +61,15 @@ def by_equations(model: WaveNet, pcm: list[int]) -> tuple[list[list[float]], lis
         features.append(x)
     nothing = [0.0] * len(features[0])
     y = [linear("first", [*now, *past]) for past, now in itertools.pairwise([nothing, *features])]
-    states = [[0.0] * c.channels for _ in y]
+    states = [[] if c.dense else [0.0] * c.channels for _ in y]
     for block in model.stack.blocks:
         y, skips = block_by_equations(block, y)
-        states = [[a + b for a, b in zip(s, k, strict=True)] for s, k in zip(states, skips, strict=True)]
+        if c.dense:
+            states = [s + k for s, k in zip(states, skips, strict=True)]
+        else:
+            states = [[a + b for a, b in zip(s, k, strict=True)] for s, k in zip(states, skips, strict=True)]
     parameters = []
-    for state in [[0.0] * c.channels, *states[:-1]]:
+    for state in [[0.0] * len(states[0]), *states[:-1]]:
         h = reference.relu(state)
         for layer in range(c.depth):
             h = reference.relu(linear(f"decoder.layers.{layer}", h))
@@ -152,7 +156,16 @@ def test_evaluation_is_a_likelihood_and_the_same_in_chunks(kind) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"channels": 0}, {"cycles": 0}, {"layers": 21}, {"layers": 2.0}, {"perceptron": 2}, {"width": -1}, {"wat": 1}],
+    [
+        {"channels": 0},
+        {"cycles": 0},
+        {"layers": 21},
+        {"layers": 2.0},
+        {"perceptron": 2},
+        {"dense": 1},
+        {"width": -1},
+        {"wat": 1},
+    ],
 )
 def test_a_bad_configuration_is_refused(change) -> None:
     with pytest.raises(InputError):
