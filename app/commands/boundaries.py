@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from lvm_probe import InputError
 from lvm_probe.app.options import milliseconds, names
@@ -59,6 +59,6 @@ def run(args: argparse.Namespace) -> Output:
     except InputError as error:
         raise InputError(in_options(str(error))) from None
     write_csv(Path(out), found.frame)
-    document = {"notes": list(found.notes), "wrote": [str(out)]}
+    document: dict[str, Any] = {"notes": list(found.notes), "wrote": [str(out)]}
     document["results"] = rows_as_json(found.frame) if args.json else []
     return Output(document, f"{found!r}\n\nwrote {out}")
