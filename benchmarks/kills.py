@@ -181,8 +181,9 @@ def partial_table(out: Path) -> dict[str, Any]:
 def run_contents(out: Path) -> dict[str, Any]:
     """Checkpoints and log of a training, without durations."""
     return {
-        path.name: {".safetensors": _tensors, ".csv": _log}.get(path.suffix, Path.read_bytes)(path)
-        for path in out.iterdir()
+        str(path.relative_to(out)): {".safetensors": _tensors, ".csv": _log}.get(path.suffix, Path.read_bytes)(path)
+        for path in out.rglob("*")
+        if path.is_file()
         if not path.name.startswith("events.out.tfevents.")
     }
 

@@ -41,6 +41,9 @@ def test_a_change_reaches_the_layers_below_and_never_those_above(model: SpeechMo
     for layer, z in enumerate(plain.latents):
         changed = reconstruction.reconstruct(model, "a", pcm, 0, given={layer: z + 1})
         np.testing.assert_array_equal(changed.latents[layer], z + 1)
+        if model.family == "swavenet":  # whose layers depend on those below them, not on those above
+            assert np.abs(changed.expectation - plain.expectation).max() > 1e-6
+            continue
         for above in range(layer + 1, len(plain.latents)):
             # the copy's weights lie elsewhere in memory, which may round products otherwise
             np.testing.assert_allclose(changed.latents[above], plain.latents[above], atol=1e-6)

@@ -145,7 +145,10 @@ def test_refusals(
     for options, says in (
         ((), "one of the arguments --ckpt --encoder --torchaudio --hf is required"),
         (("--ckpt", tiny, "--encoder", encoder), "--encoder: not allowed with argument --ckpt"),
-        (("--ckpt", tiny, "--also", "mfcc,pitch"), "--also mfcc,pitch: choose among mfcc, stats, states, halves"),
+        (
+            ("--ckpt", tiny, "--also", "mfcc,pitch"),
+            "--also mfcc,pitch: choose among mfcc, stats, measures, states, halves",
+        ),
         (("--ckpt", tiny, "--also", "mfcc", "--mel-bins", 12), "13 coefficients need as many --mel-bins, not 12"),
         (("--ckpt", tiny, "--also", "stats", "--mel-window", 8, "--mel-bins", 2), "--also stats: needs --mel-window"),
         (("--ckpt", tiny, "--layer", 3), "--layer: belongs to --torchaudio"),

@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -419,8 +420,7 @@ def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
 
 
 def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:
-    for path in uninterrupted.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     again = trainer(tmp_path)
     again.resume()
     reports: list[Progress] = []

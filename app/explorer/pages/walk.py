@@ -31,7 +31,7 @@ NAMES: dict[Line, str] = {"z": "straight in z", "base": "straight in the flow's 
 
 def show(inputs: ExplorerInputs) -> None:
     """The page."""
-    st.title("Walk between two sounds")
+    st.title("Walk")
     try:
         checkpoint = inputs.checkpoint
         model = checkpoint.model
