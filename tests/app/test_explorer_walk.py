@@ -44,7 +44,7 @@ def test_a_walk_begins_and_ends_at_the_sounds_and_its_middle_is_on_the_line() ->
         wanted = one.config.output.centre(wanted).numpy()
         assert waves.shape == (3, 1024)
         np.testing.assert_allclose(waves, wanted, rtol=1e-3, atol=1e-9)  # untrained, it is almost silent
-    assert (middles["z"] - middles["base"]).abs().max() > 1e-3
+    assert (middles["z"] - middles["base"]).abs().max() > 1e-4  # rounding is a hundred times smaller
 
 
 def test_models_without_a_latent_for_a_sound_are_refused() -> None:
