@@ -101,4 +101,4 @@ TABLE_4 = (
     PublishedNats("stcn-dense", "Normal", 70_294, "s=200, Aksan and Hilliges 2019"),
     PublishedNats("cwvae", "Normal", 41_629, "s=200, L=1, Havtorn et al."),
 )
-"""Without the Stochastic WaveNet (72,463) and STCN-dense-large (77,438), which are not among our families."""
+"""Without the Stochastic WaveNet (72,463) and STCN-dense-large (77,438)."""

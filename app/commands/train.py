@@ -284,7 +284,10 @@ def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tupl
     return replace(chosen, config=replace(chosen.config, output=domain, stride=domain.step)), recipe
 
 
-SPEECH_ONLY = ("speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights", "quieter")
+SPEECH_ONLY = (
+    "speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights", "likelihood",
+    "target", "every", "permute", "adversarial", *AUGMENTATION,
+)  # fmt: skip
 """Options that mean nothing for other data."""
 
 
@@ -300,7 +303,7 @@ def _on_sequences(args: argparse.Namespace) -> Output:
     out = Path(args.out)
     _check_run_folder(out, args.resume)
     given = [f"--{name.replace('_', '-')}" for name in SPEECH_ONLY if getattr(args, name)]
-    given += ["--layout"] * (args.layout != "auto")
+    given += ["--layout"] * (args.layout != "auto") + ["--stage"] * (args.stage != 1)
     if given:
         raise InputError(f"{', '.join(given)}: for speech only; leave out")
     if len(args.corpus) > 1:
@@ -308,6 +311,8 @@ def _on_sequences(args: argparse.Namespace) -> Output:
     started = checkpoint.load(args.start_from, any_domain=True) if args.start_from else None
     vocabulary = getattr(started.model.config.output, "vocabulary", None) if started else None
     corpus = open_sequences(args.corpus[0], args.domain, vocabulary)
+    if corpus.domain != "strokes" and (args.components, args.min_std) != (None, None):
+        raise InputError(f"--components, --min-std: {corpus.domain} have no mixture; leave out")
     preset = _preset(args, domain_of(corpus.domain, corpus.vocabulary))
     start = _starting_point(args, preset)
     autocast(pick_device(args.device), args.precision)
