@@ -374,8 +374,8 @@ class Corpus:
             >>> phones = (Segment("s", 0, 3000), Segment("iy", 3000, 6000))
             >>> one = Utterance("a_1", Speaker("anna"), Path("a.wav"), 8000, 16000, phonemes=phones)
             >>> moved = Corpus("textgrid", Path("corpus"), (one,)).with_moved_boundaries(10)
-            >>> [(phone.start, phone.end) for phone in moved.utterances[0].phonemes]
-            [(0, 2789), (2789, 6112)]
+            >>> moved.utterances[0].phonemes
+            (Segment(label='s', start=0, end=2789), Segment(label='iy', start=2789, end=6112))
         """
         if not 0 < std_ms < math.inf:
             raise InputError(f"boundaries moved by {std_ms:g} ms: give a positive number of milliseconds, such as 20")
