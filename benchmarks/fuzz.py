@@ -258,7 +258,8 @@ def _corpora(work: Path) -> list[Reader]:
         for path in files:
             if path.suffix.lower() in SUFFIXES:
                 continue
-            kind = f"{miniature.layout} {path.suffix if path.stem in recordings else path.name}".lower()
+            name_alone = re.sub(r"^[a-z]?\d+[-_]\d+", "*", path.name)  # without the utterance that it belongs to
+            kind = f"{miniature.layout} {path.suffix if path.stem in recordings else name_alone}".lower()
             first = found.setdefault(kind, Reader(kind, (), path, _corpus_reader(root), damaged))
             found[kind] = replace(first, seeds=(*first.seeds, path.read_bytes()))
     return list(found.values())

@@ -123,7 +123,7 @@ class WithinStep(nn.Module, ABC):
         self, features: Float[Tensor, "batch time width"], x: Shaped[Tensor, "batch elements"]
     ) -> Float[Tensor, "batch elements size"]:
         """The parameters of each element, given the step's others that it depends on."""
-        weights = next(super().parameters())
+        weights = next(self.parameters())
         with torch.autocast(features.device.type, enabled=False):  # the elements enter a likelihood
             h = features.to(weights.dtype).flatten(0, 1)
             seen = self.config.element_features(x, weights.dtype).reshape(len(h), self.stride, -1)
@@ -132,7 +132,7 @@ class WithinStep(nn.Module, ABC):
     @torch.no_grad()
     def sample(self, features: Float[Tensor, "batch time width"], generator: torch.Generator) -> Tensor:
         """Draw the elements of all steps one after another; as many passes as a step has elements."""
-        weights = next(super().parameters())
+        weights = next(self.parameters())
         h, period = features.to(weights.dtype).flatten(0, 1), self.domain.step if not self.domain.uniform else 1
         elements = torch.zeros(len(h), self.stride, dtype=self.domain.dtype, device=h.device)
         values: list[Tensor] = []
@@ -145,7 +145,7 @@ class WithinStep(nn.Module, ABC):
         return torch.cat(values, 1).reshape(len(features), -1)
 
     def _features(self, elements: Shaped[Tensor, "rows elements"]) -> Float[Tensor, "rows elements channels"]:
-        return self.config.element_features(elements, next(super().parameters()).dtype)
+        return self.config.element_features(elements, next(self.parameters()).dtype)
 
 
 @dataclass(frozen=True)
