@@ -21,7 +21,7 @@ rectified instead of leaky units; stacks pass through the perceptron of the othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -35,7 +35,7 @@ from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted
 from lvm_probe.models.likelihood.gaussian import Gaussian
 from lvm_probe.models.stacked_model import Generation, OneLayerConfig, OneLayerModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -135,15 +135,7 @@ class BiLSTM(OneLayerModel):
                 inputs=("linear",),
                 output=Waveform("gaussian", components=1, target="linear"),
             ),
-            Recipe(
-                updates=40_000,
-                batch=128,
-                segment=8_000,
-                learning_rate=1e-4,
-                beta=(0.2, 1.0, 0.4),
-                free_nats=(0.0, 0.0, 1.0),
-                validate_every=2_000,
-            ),
+            replace(DAI, batch=128, learning_rate=1e-4, cosine=False, clip=0.0),
             "s=200, z=128, one Gaussian, sizes and rate for TIMIT as in the paper; updates and β as in zforcing paper",
         ),
         "tiny": Preset(

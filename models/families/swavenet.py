@@ -19,7 +19,7 @@ have a 1x1 layer behind the gates; stacks pass through the perceptron of the oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -34,7 +34,7 @@ from lvm_probe.models.layers.gru import reverse
 from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, shifted
 from lvm_probe.models.layers.tcn import GatedBlock, doubling_dilations
 from lvm_probe.models.stacked_model import Decoded, Generation, StackedModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -127,17 +127,7 @@ class SWaveNet(StackedModel):
                 inputs=("linear",),
                 output=Waveform("gaussian", components=1, target="linear"),
             ),
-            Recipe(
-                updates=40_000,
-                batch=128,
-                segment=8_000,
-                learning_rate=5e-4,
-                cosine=True,
-                clip=0.1,
-                beta=(0.0, 1.0, 0.5),
-                free_nats=(0.0, 0.0, 1.0),
-                validate_every=2_000,
-            ),
+            replace(DAI, batch=128, learning_rate=5e-4, clip=0.1, beta=(0.0, 1.0, 0.5)),
             "s=200, one Gaussian, sizes and rate for TIMIT as in the authors' code, with linear β; needs a GPU",
         ),
         "tiny": Preset(

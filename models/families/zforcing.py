@@ -40,7 +40,7 @@ from lvm_probe.models.layers.gaussian_network import GaussianNetwork, InferenceN
 from lvm_probe.models.layers.gru import GRU, reverse, run
 from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted
 from lvm_probe.models.stacked_model import Decoded, Generation, OneLayerConfig, OneLayerModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -160,17 +160,7 @@ _PAPER = Preset(
         inputs=("linear",),
         output=Waveform("gaussian", components=20, target="linear"),
     ),
-    Recipe(
-        updates=40_000,
-        batch=32,
-        segment=8_000,
-        learning_rate=1e-3,
-        cosine=True,
-        clip=0.5,
-        beta=(0.2, 1.0, 0.4),
-        free_nats=(0.0, 0.0, 1.0),
-        validate_every=2_000,
-    ),
+    DAI,
     "s=200, z=256, mixtures of 20 Gaussians and the schedule for TIMIT of Dai et al. (2019); needs a GPU",
 )
 
