@@ -153,6 +153,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--pitch", type=float, metavar="SEMITONES", help="resample segments by up to so many semitones, up or down"
     )
+    training.add_argument(
+        "--dropout", type=float, metavar="SHARE", help="set this share of the features to zero; models on stacks only"
+    )
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
     training.add_argument(
         "--kl-weight", type=float, metavar="X", help="final weight of the KL divergence; 0: autoencode without it"
@@ -189,7 +192,9 @@ def run(args: argparse.Namespace) -> Output:
 
     _check_run_folder(out, args.resume)
     ignored = [
-        f"--{name.replace('_', '-')}" for name in ("start_from", "weights", *AUGMENTATION) if getattr(args, name)
+        f"--{name.replace('_', '-')}"
+        for name in ("start_from", "weights", "dropout", *AUGMENTATION)
+        if getattr(args, name)
     ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
@@ -242,7 +247,7 @@ def _preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
-    changes = {name: getattr(args, name) for name in AUGMENTATION}
+    changes = {name: getattr(args, name) for name in (*AUGMENTATION, "dropout")}
     recipe |= {name: value for name, value in changes.items() if value is not None}
     if args.kl_weight is not None and not 0 <= args.kl_weight < math.inf:
         raise InputError(f"--kl-weight {args.kl_weight}: give a number from 0")

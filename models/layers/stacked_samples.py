@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.layers.dropout import Dropout
 from lvm_probe.models.layers.within_step import FACTORISED, check_within_step, distributions, step_head
 from lvm_probe.models.model import ModelConfig
 from lvm_probe.models.training.recipe import Preset
@@ -76,6 +77,7 @@ class StackEncoder(nn.Module):
             self.layers[0] = nn.Embedding(config.stride * domain.categories, config.width)
         self.places = max(1, domain.step // config.stride)
         self.place = nn.Embedding(self.places, config.width) if self.places > 1 else None
+        self.dropout = Dropout()
 
     def forward(self, x: Shaped[Tensor, "batch elements"], step: int = 0) -> Float[Tensor, "time batch width"]:
         """The features of stacks.
@@ -97,7 +99,7 @@ class StackEncoder(nn.Module):
         y = F.relu(y)
         for layer in others:
             y = F.relu(layer(y))
-        return y
+        return self.dropout(y)
 
 
 class StackDecoder(nn.Module):
@@ -115,6 +117,7 @@ class StackDecoder(nn.Module):
         sizes = (features, *[config.width] * config.depth)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = step_head(config.width, config)
+        self.dropout = Dropout()
         auxiliary = latent > 0 and isinstance(config.output, Waveform)
         self.aux_features = nn.Linear(config.width, config.stride) if auxiliary else None
         self.aux_latent = nn.Linear(latent, config.stride) if auxiliary else None
@@ -122,9 +125,10 @@ class StackDecoder(nn.Module):
     def forward(
         self, features: Float[Tensor, "time batch features"], z: Float[Tensor, "time batch latent"] | None = None
     ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        y = features.transpose(0, 1)
+        y = self.dropout(features.transpose(0, 1))
         for layer in self.layers:
             y = F.relu(layer(y))
+        y = self.dropout(y)
         output = distributions(self.head, y, self.domain)
         if self.aux_features is None or self.aux_latent is None or z is None:
             return output, None

@@ -37,6 +37,8 @@ class Recipe:
         scale_free_nats: whether a layer's free nats grow with its stride relative to the lowest (Havtorn et al. 2022).
         upper_free_nats: factor on the free nats of the layers above the lowest.
         auxiliary: ramp of the weight of the auxiliary waveform's squared error.
+        dropout: share of the features before and behind the dynamics that each update sets to zero; for models on
+            stacks (Dai et al. 2019 have 0.5 in their code for piano rolls).
         validate_every: updates between validations.
 
     Raises:
@@ -68,6 +70,7 @@ class Recipe:
     scale_free_nats: bool = False
     upper_free_nats: float = 1.0
     auxiliary: tuple[float, float, float] = (0.0, 0.0, 0.5)
+    dropout: float = 0.0
     validate_every: int = 500
 
     def __post_init__(self) -> None:
@@ -75,6 +78,8 @@ class Recipe:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
         if not 0 < self.decay <= 1:
             raise InputError(f"the learning rate decays by a factor above 0 and up to 1; got {self}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is a share from 0 to below 1; got {self}")
         if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):
             raise InputError(f"quieter lies between 0 and 96 dB, and applies to segments only; got {self}")
         if not (0 <= self.mangle <= 1 and 0 <= self.pitch <= 12) or (self.augmented and self.segment == 0):

@@ -32,6 +32,7 @@ from lvm_probe.models.checkpoints.shipped_checkpoints import BEST
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.io.pcm import check_pcm
 from lvm_probe.models.io.wav import write_wav
+from lvm_probe.models.layers.dropout import Dropout
 from lvm_probe.models.likelihood.elbo import NATS_PER_BIT, Evaluation, evaluate
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.likelihood.reconstruction import reconstruct
@@ -162,6 +163,13 @@ class Trainer:
         self.provenance = dict(provenance or {})
         self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.average = copy.deepcopy(model)
+        self.dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
+        if recipe.dropout and not self.dropouts:
+            raise InputError(f"{model.family} has no dropout, which models on stacks have; leave it out")
+        if recipe.dropout and self.group.size > 1:
+            raise InputError("processes that share a batch would each drop units of their own; leave dropout out")
+        for dropout in self.dropouts:
+            dropout.share = recipe.dropout
         if compile:  # not `infer`: there is nothing to compile in loops with a hand-written backward pass
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
@@ -179,7 +187,9 @@ class Trainer:
         self.log = CsvLog(out, len(model.latents))
         # Whole utterances differ in shape, processes wait for one another, and segments are changed on the CPU: those
         # updates are not graphs.
-        alike = recipe.segment > 0 and not recipe.augmented and model.config.output.name == "waveform"
+        alike = (
+            recipe.segment > 0 and not (recipe.augmented or recipe.dropout) and model.config.output.name == "waveform"
+        )
         whole = cuda and self.group.size == 1 and alike
         self._graphed = (
             GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
@@ -221,6 +231,8 @@ class Trainer:
             ours = slice(self.group.rank, None, self.group.size)  # every process draws the batch and takes its rows
             noise_here = [n[:, ours].to(self.device) for n in noise]
             pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
+            for number, dropout in enumerate(self.dropouts):
+                dropout.generator = utterance_generator(self.seed, f"dropout {number}, update {self.update}")
             found = self._descend(pcm, lengths, noise_here, schedule, samples)
         found = self.group.sum(found).cpu()
         if not found.isfinite().all():

@@ -403,6 +403,34 @@ def test_every_family_trains_and_resumes_after_an_interruption(tmp_path, name) -
     assert kl == (["kl_z1"] if name == "vrnn" else [])  # a model without latents has no KL
 
 
+def test_dropout_trains_otherwise_resumes_exactly_and_is_not_in_the_checkpoint(tmp_path) -> None:
+    recipe = replace(TINY, updates=5, dropout=0.5)
+
+    def one(out: Path, recipe: Recipe = recipe) -> Trainer:
+        return Trainer(miniature.model("lstm"), recipe, TRAIN, VALIDATION, out, precision="fp32")
+
+    one(tmp_path / "whole").run(lambda progress: None)
+    one(tmp_path / "without", replace(recipe, dropout=0.0)).run(lambda progress: None)
+    with pytest.raises(KeyboardInterrupt):
+        one(tmp_path / "cut").run(interrupt_at(3))
+    again = one(tmp_path / "cut")
+    again.resume()
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / "cut" / LAST), weights(tmp_path / "whole" / LAST))
+    assert not same(weights(tmp_path / "without" / LAST), weights(tmp_path / "whole" / LAST))
+    loaded = checkpoint.load(tmp_path / "whole").model.train()
+    pcm = torch.from_numpy(TRAIN[0].read(0, 512))[None]
+    once, twice = (loaded(pcm, torch.tensor([512]), ()) for _ in range(2))
+    assert torch.equal(once.output.parameters, twice.output.parameters)
+
+
+def test_dropout_is_refused_where_a_model_has_none(tmp_path) -> None:
+    with pytest.raises(InputError, match="cwvae has no dropout"):
+        trainer(tmp_path, replace(TINY, dropout=0.5))
+    with pytest.raises(InputError, match="from 0 to below 1"):
+        replace(TINY, dropout=1.0)
+
+
 def test_a_gaussians_normalisation_is_that_of_the_training_audio() -> None:
     for target in ("mulaw", "linear"):
         config = Waveform(likelihood="gaussian", target=target, components=1)
