@@ -284,7 +284,7 @@ class SpeechModel(nn.Module, ABC):
             prior: the trajectory's.
             noise: standard normal.
         """
-        return torch.addcmul(prior.mean, prior.std, noise)
+        return prior.draw(noise)
 
     def without_inference(self, layer: int) -> SpeechModel:
         """A copy that draws one layer from its prior instead of its posterior.

@@ -229,6 +229,20 @@ class Network:
         n = len(h)
         return gru([*from_x[2 * n :], *from_x[: 2 * n]], from_h, h)
 
+    def lstm(self, name: str, x: Row, h: Row, cell: Row, layer: int = 0) -> tuple[list[float], list[float]]:
+        """New state and cell."""
+        from_x = affine(self.w[f"{name}.weight_ih_l{layer}"], self.w[f"{name}.bias_ih_l{layer}"], x)
+        from_h = affine(self.w[f"{name}.weight_hh_l{layer}"], self.w[f"{name}.bias_hh_l{layer}"], h)
+        return lstm([a + b for a, b in zip(from_x, from_h, strict=True)], cell)
+
+    def lstm_states(self, name: str, inputs: Sequence[Row], hidden: int, layer: int = 0) -> list[list[float]]:
+        """The state after every step, from zeros."""
+        h, cell, states = [0.0] * hidden, [0.0] * hidden, []
+        for x in inputs:
+            h, cell = self.lstm(name, x, h, cell, layer)
+            states.append(h)
+        return states
+
     def gaussian(self, name: str, x: Row) -> tuple[list[float], list[float]]:
         """Mean and standard deviation by one layer of rectified units."""
         return head(self.linear(f"{name}.head", relu(self.linear(f"{name}.hidden", x))))

@@ -21,7 +21,7 @@ rectified instead of leaky units; stacks pass through the perceptron of the othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -29,42 +29,32 @@ from torch import Tensor, nn
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import step_counts, step_mask
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.gaussian_network import GaussianNetwork, InferenceNetwork
 from lvm_probe.models.layers.gru import reverse
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted
 from lvm_probe.models.likelihood.gaussian import Gaussian
-from lvm_probe.models.model import SpeechModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.stacked_model import Generation, OneLayerConfig, OneLayerModel
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiLSTMConfig(StackedConfig):
-    """Shape of a Variational Bi-LSTM; `width` is also that of the distributions' networks.
+class BiLSTMConfig(OneLayerConfig):
+    """Shape of a Bi-LSTM: that of a `OneLayerConfig`, where `width` holds for the distributions' networks too, and
 
     Attributes:
-        latent: size of z.
-        hidden: units of both LSTMs.
         future_weight: α, the weight in training of the cost of predicting b_t from z_t.
         past_weight: β, the weight of the cost of predicting h_{t-1} from z_t; 0 for no such prediction.
-        posterior_std: standard deviation of the posterior at the start of training.
     """
 
-    latent: int
-    hidden: int
     future_weight: float = 1.0
     past_weight: float = 0.0
-    posterior_std: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check((self.latent, self.hidden))
         if not (0 <= self.future_weight < 1e6 and 0 <= self.past_weight < 1e6):
             raise InputError(f"weights of auxiliary costs must be 0 or more; got {self}")
-        if not self.posterior_std > 0:
-            raise InputError(f"posterior_std must be positive; got {self}")
 
 
 class ForwardLSTM(InferenceNetwork):
@@ -103,7 +93,7 @@ class ForwardLSTM(InferenceNetwork):
                 h = state[:, : self.size]
                 priors.append(self.prior(h))
                 posteriors.append(self(torch.cat((h, b.expand(rows, -1)), -1), priors[-1], step))
-                zs.append(torch.addcmul(posteriors[-1].mean, posteriors[-1].std, eps))
+                zs.append(posteriors[-1].draw(eps))
                 state = self.advance(gate, zs[-1], state)
                 states.append(state)
         return Trajectory(torch.stack(states), torch.stack(zs), Gaussian.stack(priors), Gaussian.stack(posteriors))
@@ -122,7 +112,7 @@ class ForwardLSTM(InferenceNetwork):
         return torch.cat((torch.sigmoid(shown) * torch.tanh(cell), cell), -1)
 
 
-class BiLSTM(SpeechModel):
+class BiLSTM(OneLayerModel):
     """Variational Bi-LSTM with one layer of latents, at the rate of the stacks."""
 
     family = "bilstm"
@@ -145,15 +135,7 @@ class BiLSTM(SpeechModel):
                 inputs=("linear",),
                 output=Waveform("gaussian", components=1, target="linear"),
             ),
-            Recipe(
-                updates=40_000,
-                batch=128,
-                segment=8_000,
-                learning_rate=1e-4,
-                beta=(0.2, 1.0, 0.4),
-                free_nats=(0.0, 0.0, 1.0),
-                validate_every=2_000,
-            ),
+            replace(DAI, batch=128, learning_rate=1e-4, cosine=False, clip=0.0),
             "s=200, z=128, one Gaussian, sizes and rate for TIMIT as in the paper; updates and β as in zforcing paper",
         ),
         "tiny": Preset(
@@ -164,11 +146,8 @@ class BiLSTM(SpeechModel):
     }
 
     def __init__(self, config: BiLSTMConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
-        self.encode_reach, self.decode_reach = None, (0, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c = config
         self.backward_lstm = nn.LSTM(c.width, c.hidden)
         self.forward_lstm = ForwardLSTM(c)
         self.decoder = StackDecoder(c.hidden, c.latent, c)
@@ -183,31 +162,15 @@ class BiLSTM(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch hidden"]]:
         """The features of every step's predecessor (zeros before the first), and b."""
-        features = self.frames(self.pad(x))
+        features = self.features(self.pad(x))
         valid = step_counts(lengths, self.stride)
         with torch.autocast(x.device.type, enabled=False):
             states, _ = self.backward_lstm(reverse(features.to(self.parameter.dtype), valid))
         return shifted(features), reverse(states, valid)
 
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows _features"]],
-        noise: Sequence[Float[Tensor, "time rows latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """Run the posterior; the trajectory's h is the forward LSTM's state and cell after each step."""
-        past, backward = encoded
-        return (self.forward_lstm.infer(past, backward, noise[0], before[0] if before else None),)
-
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch _features"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
-        (layer,) = layers
-        return self.decoder(layer.h[..., : self.config.hidden], layer.z)
+    def seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows both"]) -> Tensor:
+        """What the output of a step depends on: the state h without its cell."""
+        return h[..., : self.config.hidden]
 
     def auxiliary_cost(
         self,
@@ -225,18 +188,12 @@ class BiLSTM(SpeechModel):
             cost = cost + self.config.past_weight * self.past.cost(layer.z, states, inside)
         return cost
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where, c, lstm = self.parameter, self.config, self.forward_lstm
-        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
-        features, state = where.new_zeros(1, rows, c.width), where.new_zeros(rows, 2 * c.hidden)
-        stacks: list[Tensor] = []
-        for step, eps in enumerate(noise):
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with the prior in place of the posterior."""
+        (eps,), c, lstm, zeros = noise, self.config, self.forward_lstm, self.parameter.new_zeros
+        past, state = zeros(1, rows, c.width), zeros(rows, 2 * c.hidden)
+        for e in eps:
             prior = lstm.prior(state[:, : c.hidden])
-            z = torch.addcmul(prior.mean, prior.std, eps)
-            state = lstm.advance(lstm.past_to_gates(features[0]), z, state)
-            output, _ = self.decoder(state[:, : c.hidden].unsqueeze(0), z.unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
+            z = prior.draw(e)
+            state = lstm.advance(lstm.past_to_gates(past[0]), z, state)
+            past = yield self.output(z.unsqueeze(0), state.unsqueeze(0))

@@ -21,39 +21,28 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from lvm_probe import InputError
 from lvm_probe.models.batches import step_counts
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.storn import Recognition
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted
-from lvm_probe.models.likelihood.gaussian import Gaussian
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted
+from lvm_probe.models.stacked_model import Decoded, Generation, OneLayerConfig, OneLayerModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class BowmanConfig(StackedConfig):
-    """Shape of a sentence VAE.
+class BowmanConfig(OneLayerConfig):
+    """Shape of a sentence VAE: that of a `OneLayerConfig`, and
 
     Attributes:
-        latent: size of z.
-        hidden: units of both LSTMs.
         steps: of a segment, which has one latent; a sentence must not have more.
-        posterior_std: standard deviation of the posterior at the start of training.
     """
 
-    latent: int
-    hidden: int
     steps: int = 128
-    posterior_std: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check((self.latent, self.hidden, self.steps))
-        if not self.posterior_std > 0:
-            raise InputError(f"posterior_std must be positive; got {self}")
+        self.check((self.steps,))
 
 
 def _per_segment(preset: Preset) -> Preset:
@@ -61,7 +50,7 @@ def _per_segment(preset: Preset) -> Preset:
     return replace(preset, recipe=replace(preset.recipe, scale_free_nats=False))
 
 
-class Bowman(SpeechModel):
+class Bowman(OneLayerModel):
     """Sentence VAE with one latent for each segment."""
 
     family = "bowman"
@@ -87,11 +76,9 @@ class Bowman(SpeechModel):
     }
 
     def __init__(self, config: BowmanConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (c.steps * c.stride,), (c.latent,)
-        self.encode_reach, self.decode_reach = (0, 0), (0, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c, self.encode_reach = config, (0, 0)
+        self.strides = (c.steps * c.stride,)
         self.summary = nn.LSTM(c.width, c.hidden)
         self.recognition = Recognition(c.hidden, c.latent, c.posterior_std)
         self.start = nn.Linear(c.latent, 2 * c.hidden)
@@ -107,7 +94,7 @@ class Bowman(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "segments batch hidden"]]:
         """The features of every step's predecessor in its segment (zeros before the first), and a of each segment."""
-        features = self._segments(self.frames(self.pad(x)))
+        features = self._segments(self.features(self.pad(x)))
         before = self.config.steps * torch.arange(features.shape[1] // len(lengths), device=lengths.device).unsqueeze(1)
         valid = (step_counts(lengths, self.stride) - before).clamp(0, self.config.steps).flatten()
         with torch.autocast(x.device.type, enabled=False):
@@ -127,10 +114,8 @@ class Bowman(SpeechModel):
         `before` is not needed: segments know nothing of each other.
         """
         (eps,) = noise
+        z, prior, posterior = self.recognition(encoded[1], eps)
         with torch.autocast(eps.device.type, enabled=False):
-            prior = Gaussian(torch.zeros_like(eps), torch.zeros_like(eps))
-            posterior = self.recognition(encoded[1].to(eps.dtype), prior)
-            z = torch.addcmul(posterior.mean, posterior.std, eps)
             return (Trajectory(self.start(z), z, prior, posterior),)
 
     def decode(
@@ -138,33 +123,26 @@ class Bowman(SpeechModel):
         encoded: Sequence[Float[Tensor, "_time batch _features"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
+    ) -> Decoded:
         """p(x_t | z, x_{<t}) for every audio sample, and the auxiliary waveform."""
         (layer,) = layers
         rows = layer.z.shape[1]
         with torch.autocast(layer.z.device.type, enabled=False):
             past = self._segments(encoded[0].to(layer.h.dtype).expand(-1, rows, -1))
             states, _ = self.states(past, self._carried(layer.h.flatten(0, 1)))
-        return self.decoder(self._sequence(states, rows), layer.z.repeat_interleave(self.config.steps, 0))
+        return self.output(layer.z.repeat_interleave(self.config.steps, 0), self._sequence(states, rows))
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
-        stacks: list[Tensor] = []
-        for step in range(-(-samples // self.stride)):
-            segment, place = divmod(step, self.config.steps)
-            if place == 0:
-                features, carried = (
-                    where.new_zeros(1, rows, self.config.width),
-                    self._carried(self.start(noise[segment])),
-                )
-            state, carried = self.states(features, carried)
-            output, _ = self.decoder(state, noise[segment].unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
+    def seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on: the decoder's state alone."""
+        return h
+
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with latents from the prior, which are the noise itself; every segment starts again."""
+        for z in noise[0].unsqueeze(1):
+            past, carried = self.parameter.new_zeros(1, rows, self.config.width), self._carried(self.start(z[0]))
+            for _ in range(self.config.steps):
+                state, carried = self.states(past, carried)
+                past = yield self.output(z, state)
 
     @staticmethod
     def _carried(start: Float[Tensor, "rows both"]) -> tuple[Tensor, Tensor]:

@@ -18,17 +18,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, stacked_presets
+from lvm_probe.models.stacked_model import DeterministicModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +92,11 @@ class Clockwork(nn.Module):
         return torch.stack(states)
 
 
-class CWRNN(SpeechModel):
+class CWRNN(DeterministicModel):
     """Autoregressive clockwork network without latents."""
 
     family = "cwrnn"
     Config = CWRNNConfig
-    decoder_sees_audio = True
-    prior_sees_audio = False
     presets = stacked_presets(
         small=Preset(CWRNNConfig(hidden=256), SMALL, "s=64, 8 modules of 32; trains on two cores in half an hour"),
         paper=Preset(
@@ -114,36 +110,15 @@ class CWRNN(SpeechModel):
     )
 
     def __init__(self, config: CWRNNConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (), ()
-        self.encode_reach, self.decode_reach = None, (c.stride, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c, self.state_size = config, config.hidden
         self.clockwork = Clockwork(c.width, c.hidden, c.periods)
         self.decoder = StackDecoder(c.hidden, 0, c)
 
-    def encode(
-        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch hidden"]]:
-        """The state of all modules after each stack, the fastest module first."""
-        return (self.clockwork(self.frames(self.pad(x))),)
-
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch hidden"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
-        return self.decoder(shifted(encoded[0]))
-
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        h = self.parameter.new_zeros(1, rows, self.config.hidden)
-        stacks: list[Tensor] = []
-        for step in range(-(-samples // self.stride)):
-            output, _ = self.decoder(h)
-            stacks.append(output.sample(generator))
-            h = self.clockwork(self.frames.of_drawn(stacks[-1], step), h[0], step)
-        return torch.cat(stacks, 1)[:, :samples]
+    def states(
+        self, features: Float[Tensor, "time rows width"], before: tuple[Tensor, int] | None = None
+    ) -> tuple[Float[Tensor, "time rows hidden"], tuple[Tensor, int]]:
+        """The state of all modules after each stack, the fastest first; the last state and its number continue it."""
+        h, step = before or (None, 0)
+        states = self.clockwork(features, h, step)
+        return states, (states[-1], step + len(states))

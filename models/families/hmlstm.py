@@ -32,12 +32,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, stacked_presets
+from lvm_probe.models.stacked_model import Decoded, DeterministicModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,28 +118,26 @@ class MultiscaleLSTM(nn.Module):
         return (soft > 0.5).to(soft.dtype) + (soft - soft.detach())
 
     def forward(
-        self, x: Float[Tensor, "time rows inputs"]
-    ) -> tuple[Float[Tensor, "time rows states"], Float[Tensor, "time rows detectors"]]:
-        """The states of all layers after every step, the lowest first, and the boundaries.
+        self, x: Float[Tensor, "time rows inputs"], levels: Sequence[Level] | None = None
+    ) -> tuple[Float[Tensor, "time rows states"], Float[Tensor, "time rows detectors"], Sequence[Level]]:
+        """The states of all layers after every step, the lowest first; the boundaries; and all layers after the last.
 
-        Both are in the precision of the weights under autocast.
+        All are in the precision of the weights under autocast.
         """
         with torch.autocast(x.device.type, enabled=False):
-            levels, states, boundaries = self.start(x.shape[1]), list[Tensor](), list[Tensor]()
+            levels, states, boundaries = levels or self.start(x.shape[1]), list[Tensor](), list[Tensor]()
             for features in x.to(self.slope.dtype):
                 levels = self.step(features, levels)
                 states.append(torch.cat([level.h for level in levels], 1))
                 boundaries.append(torch.cat([level.z for level in levels[:-1]], 1))
-        return torch.stack(states), torch.stack(boundaries)
+        return torch.stack(states), torch.stack(boundaries), levels
 
 
-class HMLSTM(SpeechModel):
+class HMLSTM(DeterministicModel):
     """Autoregressive HM-LSTM without latents."""
 
     family = "hmlstm"
     Config = HMLSTMConfig
-    decoder_sees_audio = True
-    prior_sees_audio = False
     presets = stacked_presets(
         small=Preset(HMLSTMConfig(hidden=160), SMALL, "s=64, 3 layers of 160 units"),
         paper=Preset(
@@ -153,25 +149,29 @@ class HMLSTM(SpeechModel):
     )
 
     def __init__(self, config: HMLSTMConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (), ()
-        self.encode_reach, self.decode_reach = None, (c.stride, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c, self.state_size = config, config.layers * config.hidden
         self.recurrence = MultiscaleLSTM(c.width, c.hidden, c.layers)
-        self.gates = nn.Linear(c.layers * c.hidden, c.layers, bias=False)
-        self.embedding = nn.Linear(c.layers * c.hidden, c.width, bias=False)
+        self.gates = nn.Linear(self.state_size, c.layers, bias=False)
+        self.embedding = nn.Linear(self.state_size, c.width, bias=False)
         self.decoder = StackDecoder(c.width, 0, c)
 
     def anneal(self, done: float) -> None:
         """Let the slope rise linearly."""
         self.recurrence.slope.fill_(1 + (self.config.slope - 1) * done)
 
-    def encode(
-        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch states"]]:
+    def states(
+        self, features: Float[Tensor, "time rows width"], before: Sequence[Level] | None = None
+    ) -> tuple[Float[Tensor, "time rows states"], Sequence[Level]]:
         """The states of all layers after each stack, the lowest first."""
-        return (self.recurrence(self.frames(self.pad(x)))[0],)
+        states, _, levels = self.recurrence(features, before)
+        return states, levels
+
+    def predict(self, state: Float[Tensor, "time rows states"]) -> Decoded:
+        """The distribution of the stack after each state."""
+        gates = torch.sigmoid(self.gates(state)).unsqueeze(-1)
+        gated = (gates * state.unflatten(-1, (self.config.layers, -1))).flatten(-2)
+        return super().predict(F.relu(self.embedding(gated)))
 
     @torch.no_grad()
     def boundaries(
@@ -183,30 +183,4 @@ class HMLSTM(SpeechModel):
             x: elements, such as 16-bit PCM, zero-padded.
             lengths: elements of each row before the padding; what is found beyond means nothing.
         """
-        return self.recurrence(self.frames(self.pad(x)))[1] > 0
-
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch states"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | x_{<t}) for every audio sample, from the states after the stack before."""
-        return self._output(shifted(encoded[0]))
-
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        levels = self.recurrence.start(rows)
-        stacks: list[Tensor] = []
-        for step in range(-(-samples // self.stride)):
-            output, _ = self._output(torch.cat([level.h for level in levels], 1).unsqueeze(0))
-            stacks.append(output.sample(generator))
-            levels = self.recurrence.step(self.frames.of_drawn(stacks[-1], step)[0], levels)
-        return torch.cat(stacks, 1)[:, :samples]
-
-    def _output(self, states: Float[Tensor, "time batch states"]) -> tuple[Distributions, Tensor | None]:
-        gates = torch.sigmoid(self.gates(states)).unsqueeze(-1)
-        gated = (gates * states.unflatten(-1, (self.config.layers, -1))).flatten(-2)
-        output: tuple[Distributions, Tensor | None] = self.decoder(F.relu(self.embedding(gated)))
-        return output
+        return self.recurrence(self.features(self.pad(x)))[1] > 0

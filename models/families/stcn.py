@@ -34,11 +34,12 @@ from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.strokes import Strokes
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
-from lvm_probe.models.layers.stacked_samples import StackedConfig, StackEncoder, shifted
+from lvm_probe.models.layers.stacked_samples import StackedConfig, shifted
 from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
 from lvm_probe.models.layers.within_step import distributions, step_head
 from lvm_probe.models.likelihood.gaussian import Gaussian, Posterior, gaussian_of, posterior_of
-from lvm_probe.models.model import PosteriorModule, SpeechModel
+from lvm_probe.models.model import PosteriorModule
+from lvm_probe.models.stacked_model import Decoded, Generation, StackedModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset, Recipe
 from lvm_probe.models.trajectory import Trajectory
 
@@ -188,7 +189,7 @@ class Conditional(PosteriorModule):
         return gaussian_of(self.head(F.relu(self.hidden(F.relu(x)))))
 
 
-class STCN(SpeechModel):
+class STCN(StackedModel):
     """STCN with any number of layers of latents, all at the rate of the stacks."""
 
     family = "stcn"
@@ -213,11 +214,8 @@ class STCN(SpeechModel):
     }
 
     def __init__(self, config: STCNConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.latents = c.stride, c.latents
-        self.strides = (c.stride,) * len(c.latents)
-        self.frames = StackEncoder(c)
+        super().__init__(config, config.latents)
+        c = config
         self.first = nn.Linear(c.width, c.filters)
         self.stacks = nn.ModuleList(self.make_stack(layer) for layer in range(len(c.latents)))
         states = [stack.channels for stack in self._stacks()]
@@ -257,7 +255,7 @@ class STCN(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch channels"], ...]:
         """d^l of every step's predecessor (zeros before the first), lowest layer first; then d^l of the step itself."""
-        x = self.first(self.frames(self.pad(x)))
+        x = self.first(self.features(self.pad(x)))
         d: list[Tensor] = []
         for stack in self._stacks():
             x, _ = stack(x)
@@ -286,7 +284,7 @@ class STCN(SpeechModel):
                     posterior = posterior_of(evidence.posterior, prior, _expanded(evidence(d, above), eps))
                 else:
                     posterior = evidence.certain(evidence.given.expand_as(eps))
-                above = torch.addcmul(posterior.mean, posterior.std, eps)
+                above = posterior.draw(eps)
                 layers.append(Trajectory(h.expand(-1, eps.shape[1], -1), above, prior, posterior))
         return tuple(reversed(layers))
 
@@ -295,7 +293,7 @@ class STCN(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch channels"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
+    ) -> Decoded:
         """p(x_t | z_{≤t}) for every audio sample, and the auxiliary waveform."""
         z = self._seen([layer.z for layer in layers])
         y, _ = self.back(self.back_in(z))
@@ -306,27 +304,22 @@ class STCN(SpeechModel):
         waveform = self.aux_features(y) + self.aux_latent(z.transpose(0, 1))
         return self._output(y), waveform.reshape(batch, -1)
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with the priors in place of the posteriors."""
         memories = [stack.memory(rows) for stack in self._stacks()]
         back: Any = self.back.memory(rows)
-        d = [where.new_zeros(rows, stack.channels) for stack in self._stacks()]
-        stacks: list[Tensor] = []
-        for step, eps in enumerate(zip(*noise, strict=True)):
+        d = [self.parameter.new_zeros(rows, stack.channels) for stack in self._stacks()]
+        for eps in zip(*noise, strict=True):
             z: list[Tensor] = []
             for l in reversed(range(len(eps))):
                 prior = self.priors[l](d[l], z[-1] if z else None)
-                z.append(torch.addcmul(prior.mean, prior.std, eps[l]))
+                z.append(prior.draw(eps[l]))
             y, _ = self.back.step(self.back_in(self._seen(z[::-1])), back)
-            stacks.append(self._output(F.relu(y).unsqueeze(1)).sample(generator))
-            x = self.first(self.frames.of_drawn(stacks[-1], step)[0])
+            features = yield self._output(F.relu(y).unsqueeze(1)), None
+            x = self.first(features[0])
             for l, (stack, memory) in enumerate(zip(self._stacks(), memories, strict=True)):
                 x, _ = stack.step(x, memory)
                 d[l] = x
-        return torch.cat(stacks, 1)[:, :samples]
 
     def _seen(self, z: Sequence[Tensor]) -> Tensor:
         """The latents that the output depends on."""

@@ -22,41 +22,24 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from lvm_probe import InputError
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import initialise_head
 from lvm_probe.models.layers.gru import GRU, run
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
+from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Gaussian, gaussian_of, posterior_of
-from lvm_probe.models.model import PosteriorModule, SpeechModel
+from lvm_probe.models.model import PosteriorModule
+from lvm_probe.models.stacked_model import Generation, OneLayerConfig, OneLayerModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class STORNConfig(StackedConfig):
-    """Shape of a STORN.
-
-    Attributes:
-        latent: size of z.
-        hidden: units of both GRUs.
-        posterior_std: standard deviation of the posterior at the start of training.
-    """
-
-    latent: int
-    hidden: int
-    posterior_std: float = 0.15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check((self.latent, self.hidden))
-        if not self.posterior_std > 0:
-            raise InputError(f"posterior_std must be positive; got {self}")
+class STORNConfig(OneLayerConfig):
+    """Shape of a STORN."""
 
 
 class Recognition(PosteriorModule):
-    """q(z_t | x_{≤t}) from the state a_t of the recognition network."""
+    """q(z_t | x_{≤t}) from the state a_t of the recognition network; the prior is N(0, 1)."""
 
     def __init__(self, hidden: int, latent: int, std: float) -> None:
         super().__init__()
@@ -64,15 +47,21 @@ class Recognition(PosteriorModule):
         self.head = nn.Linear(hidden, 2 * latent)
         initialise_head(self.head, std)
 
-    def forward(self, a: Float[Tensor, "time one_or_rows hidden"], prior: Gaussian) -> Gaussian:
-        """The posterior of every step and row."""
-        if self.given is not None:
-            return self.certain(self.given.expand_as(prior.mean))
-        posterior = posterior_of(self.posterior, prior, gaussian_of(self.head(a)))
-        return Gaussian(posterior.mean.expand_as(prior.mean), posterior.log_precision.expand_as(prior.mean))
+    def forward(
+        self, a: Float[Tensor, "time one_or_rows hidden"], noise: Float[Tensor, "time rows latent"]
+    ) -> tuple[Float[Tensor, "time rows latent"], Gaussian, Gaussian]:
+        """Latents, prior and posterior of every step and row, in the precision of `noise`."""
+        with torch.autocast(noise.device.type, enabled=False):
+            prior = Gaussian(torch.zeros_like(noise), torch.zeros_like(noise))
+            if self.given is None:
+                posterior = posterior_of(self.posterior, prior, gaussian_of(self.head(a.to(noise.dtype))))
+                posterior = Gaussian(posterior.mean.expand_as(noise), posterior.log_precision.expand_as(noise))
+            else:
+                posterior = self.certain(self.given.expand_as(noise))
+            return posterior.draw(noise), prior, posterior
 
 
-class STORN(SpeechModel):
+class STORN(OneLayerModel):
     """STORN with one layer of latents, at the rate of the stacks."""
 
     family = "storn"
@@ -90,11 +79,8 @@ class STORN(SpeechModel):
     )
 
     def __init__(self, config: STORNConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
-        self.encode_reach, self.decode_reach = None, (0, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c = config
         self.summary = GRU(c.width, c.hidden)
         self.recognition = Recognition(c.hidden, c.latent, c.posterior_std)
         self.states = GRU(c.width + c.latent, c.hidden)
@@ -109,7 +95,7 @@ class STORN(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch hidden"]]:
         """The features of every step's predecessor (zeros before the first), and a."""
-        features = self.frames(self.pad(x))
+        features = self.features(self.pad(x))
         return shifted(features), run(self.summary, features)[0]
 
     def infer(
@@ -121,34 +107,19 @@ class STORN(SpeechModel):
         """Draw the latents of all steps at once, then run the generating network over them."""
         past, a = encoded
         (eps,) = noise
-        with torch.autocast(eps.device.type, enabled=False):
-            prior = Gaussian(torch.zeros_like(eps), torch.zeros_like(eps))
-            posterior = self.recognition(a.to(eps.dtype), prior)
-            z = torch.addcmul(posterior.mean, posterior.std, eps)
+        z, prior, posterior = self.recognition(a, eps)
         inputs = torch.cat((past.to(z.dtype).expand(-1, z.shape[1], -1), z), -1)
         h, _ = run(self.states, inputs, before[0].h[-1:] if before else None)
         return (Trajectory(h, z, prior, posterior),)
 
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch _features"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
-        (layer,) = layers
-        return self.decoder(layer.h, layer.z)
+    def seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on: h alone."""
+        return h
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
-        features, h = where.new_zeros(1, rows, self.config.width), where.new_zeros(1, rows, self.config.hidden)
-        stacks: list[Tensor] = []
-        for step, z in enumerate(noise):
-            _, h = run(self.states, torch.cat((features, z.unsqueeze(0)), -1), h)
-            output, _ = self.decoder(h, z.unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with latents from the prior, which are the noise itself."""
+        (latents,), c, zeros = noise, self.config, self.parameter.new_zeros
+        past, h = zeros(1, rows, c.width), zeros(1, rows, c.hidden)
+        for z in latents.unsqueeze(1):
+            _, h = run(self.states, torch.cat((past, z), -1), h)
+            past = yield self.output(z, h)

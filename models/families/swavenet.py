@@ -19,7 +19,7 @@ have a 1x1 layer behind the gates; stacks pass through the perceptron of the oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -28,14 +28,13 @@ from torch.nn import functional as F
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import step_counts
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.gaussian_network import GaussianNetwork, InferenceNetwork
 from lvm_probe.models.layers.gru import reverse
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, shifted
 from lvm_probe.models.layers.tcn import GatedBlock, doubling_dilations
-from lvm_probe.models.model import SpeechModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.stacked_model import Decoded, Generation, StackedModel
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -97,7 +96,7 @@ class Layer(InferenceNetwork):
         d, _ = self.block(x, torch.cat((front, x))[: len(x)])
         prior = self.prior(d)
         posterior = self(torch.cat((d, b), -1), prior)
-        z = torch.addcmul(posterior.mean, posterior.std, noise)
+        z = posterior.draw(noise)
         return Trajectory(torch.cat((x, d), -1), z, prior, posterior)
 
 
@@ -105,7 +104,7 @@ def _network(inputs: int, units: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, outputs))
 
 
-class SWaveNet(SpeechModel):
+class SWaveNet(StackedModel):
     """Stochastic WaveNet with any number of layers, all at the rate of the stacks."""
 
     family = "swavenet"
@@ -128,17 +127,7 @@ class SWaveNet(SpeechModel):
                 inputs=("linear",),
                 output=Waveform("gaussian", components=1, target="linear"),
             ),
-            Recipe(
-                updates=40_000,
-                batch=128,
-                segment=8_000,
-                learning_rate=5e-4,
-                cosine=True,
-                clip=0.1,
-                beta=(0.0, 1.0, 0.5),
-                free_nats=(0.0, 0.0, 1.0),
-                validate_every=2_000,
-            ),
+            replace(DAI, batch=128, learning_rate=5e-4, clip=0.1, beta=(0.0, 1.0, 0.5)),
             "s=200, one Gaussian, sizes and rate for TIMIT as in the authors' code, with linear β; needs a GPU",
         ),
         "tiny": Preset(
@@ -147,11 +136,8 @@ class SWaveNet(SpeechModel):
     }
 
     def __init__(self, config: SWaveNetConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.latents = c.stride, c.latents
-        self.strides = (c.stride,) * len(c.latents)
-        self.frames = StackEncoder(c)
+        super().__init__(config, config.latents)
+        c = config
         self.first = nn.Linear(c.width, c.channels)
         self.skip = _network(c.channels, c.width, c.channels)
         self.layers = nn.ModuleList(Layer(c, number) for number in range(len(c.latents)))
@@ -169,7 +155,7 @@ class SWaveNet(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch channel"], ...]:
         """x^1, then b^l of every layer."""
-        features = self.frames(self.pad(x))
+        features = self.features(self.pad(x))
         valid = step_counts(lengths, self.stride)
         first, e = self.first(shifted(features)), reverse(self.first(features), valid)  # from the end to the beginning
         y, found = e, list[Tensor]()
@@ -200,37 +186,31 @@ class SWaveNet(SpeechModel):
         encoded: Sequence[Float[Tensor, "time batch channel"]],
         layers: Sequence[Trajectory],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
+    ) -> Decoded:
         """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
         skips = self.skip(encoded[0])
         for layer, trajectory in zip(self.posterior_modules, layers, strict=True):
             skips = skips + layer.skip(self._seen(trajectory))
         return self.decoder(F.relu(skips), torch.cat([layer.z for layer in layers], -1))
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where, channels = self.parameter, self.config.channels
-        noise = [n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype)]
-        rings = [where.new_zeros(layer.block.dilation, rows, channels) for layer in self.posterior_modules]
-        features = where.new_zeros(1, rows, self.config.width)
-        stacks: list[Tensor] = []
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with the prior in place of the posterior."""
+        zeros = self.parameter.new_zeros
+        rings = [zeros(layer.block.dilation, rows, self.config.channels) for layer in self.posterior_modules]
+        past = zeros(1, rows, self.config.width)
         for step, eps in enumerate(zip(*noise, strict=True)):
-            x = self.first(features[0])
+            x = self.first(past[0])
             skips, z = self.skip(x), list[Tensor]()
             for layer, ring, e in zip(self.posterior_modules, rings, eps, strict=True):
                 slot = ring[step % layer.block.dilation]  # the input of so many steps before
                 d, _ = layer.block(x, slot)
                 slot.copy_(x)
                 prior = layer.prior(d)
-                z.append(torch.addcmul(prior.mean, prior.std, e))
+                z.append(prior.draw(e))
                 seen = torch.cat((d, z[-1]), -1)
                 skips = skips + layer.skip(seen)
                 x = x if layer.onward is None else layer.onward(seen)
-            output, _ = self.decoder(F.relu(skips).unsqueeze(0), torch.cat(z, -1).unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
+            past = yield self.decoder(F.relu(skips).unsqueeze(0), torch.cat(z, -1).unsqueeze(0))
 
     def _seen(self, layer: Trajectory) -> Float[Tensor, "time rows _both"]:
         """[d^l, z^l]."""

@@ -16,53 +16,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lvm_probe import InputError
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import Cell
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
+from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted, stacked_presets
 from lvm_probe.models.likelihood.gaussian import Posterior
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.stacked_model import Generation, OneLayerConfig, OneLayerModel
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class VRNNConfig(StackedConfig):
-    """Shape of a VRNN.
+class VRNNConfig(OneLayerConfig):
+    """Shape of a VRNN: that of a `OneLayerConfig`, where `hidden` holds for the distributions' networks too, and
 
     Attributes:
-        latent: size of z.
-        hidden: units of the GRU and of the distributions' networks.
         posterior: "direct", or "product" with the prior.
-        posterior_std: standard deviation of the evidence's Gaussian at the start of training.
         output_sees_state: whether x_t depends on d_t besides z_t.
         state_sees_data: whether d_t depends on x_{t-1} besides z_{t-1}. Without either the data reach the output
             through the latents alone, as in a CW-VAE of one layer; the experiments behind Havtorn et al. (2022) tried
             both.
     """
 
-    latent: int
-    hidden: int
     posterior: Posterior = "direct"
-    posterior_std: float = 0.15
     output_sees_state: bool = True
     state_sees_data: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check((self.latent, self.hidden))
-        if self.posterior not in ("direct", "product") or not self.posterior_std > 0:
-            raise InputError(f"a VRNN's posterior is direct or product, and posterior_std positive; got {self}")
+        if self.posterior not in ("direct", "product"):
+            raise InputError(f"a VRNN's posterior is direct or product; got {self}")
         if not isinstance(self.output_sees_state, bool) or not isinstance(self.state_sees_data, bool):
             raise InputError(f"output_sees_state and state_sees_data are true or false; got {self}")
 
 
-class VRNN(SpeechModel):
+class VRNN(OneLayerModel):
     """VRNN with one layer of latents, at the rate of the stacks."""
 
     family = "vrnn"
@@ -91,11 +81,8 @@ class VRNN(SpeechModel):
     }
 
     def __init__(self, config: VRNNConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
-        self.encode_reach, self.decode_reach = (c.stride, 0), (0, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c, self.encode_reach = config, (config.stride, 0)
         context = c.width if c.state_sees_data else 0
         self.cell = Cell(context, c.width, c.latent, c.hidden, c.posterior_std, c.posterior)
         self.decoder_sees_audio = c.output_sees_state and c.state_sees_data
@@ -111,47 +98,19 @@ class VRNN(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch width"], Float[Tensor, "time batch width"]]:
         """The features of every step's predecessor (zeros before the first) and of the step itself."""
-        features = self.frames(self.pad(x))
+        features = self.features(self.pad(x))
         return shifted(features), features
 
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows width"]],
-        noise: Sequence[Float[Tensor, "time rows latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """Run the posterior; the trajectory's h is d."""
-        past, present = encoded
-        return (self.cell.infer(past, present, noise[0], before[0] if before else None),)
+    def seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on: z, and d unless left out."""
+        return super().seen(z, h) if self.config.output_sees_state else z
 
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch width"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
-        (layer,) = layers
-        return self.decoder(self._seen(layer.z, layer.h), layer.z)
-
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
-        z, h = where.new_zeros(rows, self.config.latent), where.new_zeros(rows, self.config.hidden)
-        features = where.new_zeros(1, rows, self.config.width)
-        stacks: list[Tensor] = []
-        for step, eps in enumerate(noise):
-            gates = self.cell.gate_inputs(features, features)[0].expand(rows, -1)
-            h = self.cell.state(gates, z, h)
-            prior = self.cell.prior_of(h)
-            z = prior.mean + prior.std * eps
-            output, _ = self.decoder(self._seen(z, h).unsqueeze(0), z.unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
-
-    def _seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
-        """What the output depends on."""
-        return torch.cat((z, h), -1) if self.config.output_sees_state else z
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with the prior in place of the posterior."""
+        (eps,), c, zeros = noise, self.config, self.parameter.new_zeros
+        past, z, d = zeros(1, rows, c.width), zeros(rows, c.latent), zeros(rows, c.hidden)
+        for e in eps:
+            d = self.cell.state(self.cell.gate_inputs(past, past)[0].expand(rows, -1), z, d)
+            prior = self.cell.prior_of(d)
+            z = prior.mean + prior.std * e
+            past = yield self.output(z.unsqueeze(0), d.unsqueeze(0))

@@ -17,18 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvm_probe import InputError
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted, stacked_presets
+from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, shifted, stacked_presets
 from lvm_probe.models.layers.tcn import GatedStack, doubling_dilations
-from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.stacked_model import Decoded, DeterministicModel, Generation
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
-from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +59,11 @@ class WaveNetConfig(StackedConfig):
 _SMALL = Preset(WaveNetConfig(channels=64), SMALL, "s=64, 64 channels; trains on two cores in about an hour")
 
 
-class WaveNet(SpeechModel):
+class WaveNet(DeterministicModel):
     """Autoregressive convolutional network without latents."""
 
     family = "wavenet"
     Config = WaveNetConfig
-    decoder_sees_audio = True
-    prior_sees_audio = False
     presets = stacked_presets(
         small=_SMALL,
         paper=Preset(
@@ -94,58 +90,36 @@ class WaveNet(SpeechModel):
     }
 
     def __init__(self, config: WaveNetConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (), ()
-        self.frames = StackEncoder(c) if c.perceptron else None
+        super().__init__(config, perceptron=config.perceptron)
+        c = config
         features = c.width if c.perceptron else c.stride * c.element_channels
         self.first = nn.Linear(2 * features, c.channels)
         self.stack = GatedStack(c.channels, doubling_dilations(c.layers, c.cycles), skip=c.channels, dense=c.dense)
         self.decoder = StackDecoder(self.stack.skips, 0, c)
-        self.encode_reach, self.decode_reach = (self.receptive_field * c.stride, 0), (c.stride, 0)
+        self.state_size, self.encode_reach = self.stack.skips, (self.receptive_field * c.stride, 0)
 
     @property
     def receptive_field(self) -> int:
         """Steps that a state depends on, including its own."""
         return self.stack.receptive_field + 1
 
-    def encode(
-        self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "time batch skips"]]:
-        """The state after each stack: the sum of the skips, or all of them."""
-        x = self._features(self.pad(x))
-        _, skips = self.stack(self.first(torch.cat((x, shifted(x)), -1)))
-        return (skips,)
+    def states(
+        self, features: Float[Tensor, "time rows features"], before: None = None
+    ) -> tuple[Float[Tensor, "time rows skips"], None]:
+        """The state after each stack, from the beginning: the sum of the skips, or all of them."""
+        _, skips = self.stack(self.first(torch.cat((features, shifted(features)), -1)))
+        return skips, None
 
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch skips"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | x_{<t}) for every audio sample, from the state after the stack before."""
-        return self.decoder(F.relu(shifted(encoded[0])))
+    def predict(self, state: Float[Tensor, "time rows skips"]) -> Decoded:
+        """The distribution of the stack after each state."""
+        return super().predict(F.relu(state))
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        memory = self.stack.memory(rows)
-        state = where.new_zeros(rows, self.stack.skips)
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """Predict a stack from the state after the one before, with the blocks' inputs in memory."""
+        state, memory = self.parameter.new_zeros(rows, self.state_size), self.stack.memory(rows)
         before: Tensor | None = None
-        stacks: list[Tensor] = []
-        for step in range(-(-samples // self.stride)):
-            output, _ = self.decoder(F.relu(state).unsqueeze(0))
-            stack = output.sample(generator)
-            stacks.append(stack)
-            (x,) = self._features(self.config.output.quantise(stack).to(where.device), step)
+        while True:
+            x = yield self.predict(state.unsqueeze(0))
             before = torch.zeros_like(x) if before is None else before
-            _, state = self.stack.step(self.first(torch.cat((x, before), -1)), memory)
+            _, state = self.stack.step(self.first(torch.cat((x, before), -1))[0], memory)
             before = x
-        return torch.cat(stacks, 1)[:, :samples]
-
-    def _features(self, x: Shaped[Tensor, "batch elements"], step: int = 0) -> Float[Tensor, "time batch features"]:
-        if self.frames is not None:
-            return self.frames(x, step)
-        x = self.config.element_features(x, self.parameter.dtype)
-        return x.unflatten(1, (-1, self.stride)).flatten(2).transpose(0, 1)

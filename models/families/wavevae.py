@@ -266,7 +266,7 @@ class WaveVAE(SpeechModel):
                 u = self.prior_draw(prior, eps)
                 return (Trajectory(self.to_decoder(u), u, prior, prior),)
             posterior = self.recognition(features.to(eps.dtype), prior)
-            u = torch.addcmul(posterior.mean, posterior.std, eps)
+            u = posterior.draw(eps)
             if not self.config.variational:
                 return (Trajectory(u, u, posterior, posterior),)
             if not self.config.posterior_flow + self.config.prior_flow:

@@ -25,9 +25,8 @@ precisions are kept in `LOG_PRECISION_RANGE`; the posterior starts at a small st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -35,51 +34,36 @@ from torch import Tensor
 
 from lvm_probe import InputError
 from lvm_probe.models.batches import sample_mask, step_counts, step_mask
-from lvm_probe.models.domains.domain import Distributions
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.layers.cwvae_cell import Cell
 from lvm_probe.models.layers.gaussian_network import GaussianNetwork, InferenceNetwork
 from lvm_probe.models.layers.gru import GRU, reverse, run
-from lvm_probe.models.layers.stacked_samples import StackDecoder, StackedConfig, StackEncoder, shifted
-from lvm_probe.models.model import SpeechModel
-from lvm_probe.models.training.recipe import SMALL, TINY, Preset, Recipe
+from lvm_probe.models.layers.stacked_samples import StackDecoder, shifted
+from lvm_probe.models.stacked_model import Decoded, Generation, OneLayerConfig, OneLayerModel
+from lvm_probe.models.training.recipe import DAI, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZForcingConfig(StackedConfig):
-    """Shape of a Z-forcing SRNN.
+class ZForcingConfig(OneLayerConfig):
+    """Shape of an SRNN: that of a `OneLayerConfig`, where `hidden` holds for the distributions' networks too, and
 
     Attributes:
-        latent: size of z.
-        hidden: units of the GRUs and of the distributions' networks.
         simplified: whether prior and posterior see the data alone and no latents.
         future_weight: α, the weight in training of the cost of predicting b_t from z_t; 0 for no such prediction.
         backward_weight: β, the weight of the cost of predicting x_t from b_{t+1}; 0 for no such prediction.
-        posterior_std: standard deviation of the posterior at the start of training.
     """
 
-    latent: int
-    hidden: int
     simplified: bool = False
     future_weight: float = 0.005
     backward_weight: float = 0.005
-    posterior_std: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check((self.latent, self.hidden))
-        if not isinstance(self.simplified, bool) or not self.posterior_std > 0:
-            raise InputError(f"simplified must be true or false and posterior_std positive; got {self}")
+        if not isinstance(self.simplified, bool):
+            raise InputError(f"simplified must be true or false; got {self}")
         if not (0 <= self.future_weight < 1e6 and 0 <= self.backward_weight < 1e6):
             raise InputError(f"weights of auxiliary costs must be 0 or more; got {self}")
-
-
-class Carried(NamedTuple):
-    """What generation carries from step to step: a recurrent state, and z or the state of the output."""
-
-    first: Tensor
-    second: Tensor
 
 
 class LatentsInState(Cell):
@@ -94,19 +78,23 @@ class LatentsInState(Cell):
         return past
 
     @staticmethod
-    def output(z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
-        """What the decoder sees of a step."""
+    def seen(z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on."""
         return torch.cat((z, h), -1)
 
-    def draw(
-        self, past: Float[Tensor, "1 rows width"], eps: Float[Tensor, "rows latent"], carried: Carried | None
-    ) -> tuple[Tensor, Tensor, Carried]:
-        """Generate a step: z, h and what is carried on."""
-        state, z = carried or Carried(eps.new_zeros(len(eps), self.hidden), torch.zeros_like(eps))
-        h = self.state(self.gate_inputs(past, past)[0], z, state)
-        prior = self.prior_of(h)
-        z = torch.addcmul(prior.mean, prior.std, eps)
-        return z, h, Carried(h, z)
+    def from_prior(
+        self,
+        noise: Float[Tensor, "time rows latent"],
+        past: Float[Tensor, "1 rows width"],
+        output: Callable[[Tensor, Tensor], Decoded],
+    ) -> Generation:
+        """The equations with the prior in place of the posterior; `output` is p(x_t | ...) given z and v."""
+        z, v = torch.zeros_like(noise[0]), noise.new_zeros(noise.shape[1], self.hidden)
+        for eps in noise:
+            v = self.state(self.gate_inputs(past, past)[0], z, v)
+            prior = self.prior_of(v)
+            z = prior.draw(eps)
+            past = yield output(z.unsqueeze(0), v.unsqueeze(0))
 
 
 class LatentsInOutput(InferenceNetwork):
@@ -124,8 +112,8 @@ class LatentsInOutput(InferenceNetwork):
         return run(self.states, past)[0]
 
     @staticmethod
-    def output(z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
-        """What the decoder sees of a step."""
+    def seen(z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on."""
         return h
 
     def infer(
@@ -140,20 +128,24 @@ class LatentsInOutput(InferenceNetwork):
         with torch.autocast(noise.device.type, enabled=False):
             prior = self.prior(v)
             posterior = self(torch.cat((v, b), -1), prior)
-            z = torch.addcmul(posterior.mean, posterior.std, noise)
+            z = posterior.draw(noise)
         h, _ = run(self.outputs, torch.cat((v, z), -1), None if before is None else before.h[-1:])
         return Trajectory(h, z, prior, posterior)
 
-    def draw(
-        self, past: Float[Tensor, "1 rows width"], eps: Float[Tensor, "rows latent"], carried: Carried | None
-    ) -> tuple[Tensor, Tensor, Carried]:
-        """Generate a step: z, h and what is carried on."""
-        before, output = carried or (None, None)
-        v, state = run(self.states, past, before)
-        prior = self.prior(v[0])
-        z = torch.addcmul(prior.mean, prior.std, eps)
-        _, output = run(self.outputs, torch.cat((v[0], z), -1).unsqueeze(0), output)
-        return z, output[0], Carried(state, output)
+    def from_prior(
+        self,
+        noise: Float[Tensor, "time rows latent"],
+        past: Float[Tensor, "1 rows width"],
+        output: Callable[[Tensor, Tensor], Decoded],
+    ) -> Generation:
+        """The equations with the prior in place of the posterior; `output` is p(x_t | ...) given z and h."""
+        v, h = None, None
+        for eps in noise.unsqueeze(1):
+            _, v = run(self.states, past, v)
+            prior = self.prior(v)
+            z = prior.draw(eps)
+            _, h = run(self.outputs, torch.cat((v, z), -1), h)
+            past = yield output(z, h)
 
 
 _SMALL = Preset(ZForcingConfig(latent=64, hidden=256), SMALL, "s=64, z=64; trains on two cores in about an hour")
@@ -168,17 +160,7 @@ _PAPER = Preset(
         inputs=("linear",),
         output=Waveform("gaussian", components=20, target="linear"),
     ),
-    Recipe(
-        updates=40_000,
-        batch=32,
-        segment=8_000,
-        learning_rate=1e-3,
-        cosine=True,
-        clip=0.5,
-        beta=(0.2, 1.0, 0.4),
-        free_nats=(0.0, 0.0, 1.0),
-        validate_every=2_000,
-    ),
+    DAI,
     "s=200, z=256, mixtures of 20 Gaussians and the schedule for TIMIT of Dai et al. (2019); needs a GPU",
 )
 
@@ -189,7 +171,7 @@ def _simplified(like: Preset, note: str) -> Preset:
     return replace(like, config=replace(like.config, simplified=True), note=note)
 
 
-class ZForcing(SpeechModel):
+class ZForcing(OneLayerModel):
     """Z-forcing SRNN with one layer of latents, at the rate of the stacks."""
 
     family = "zforcing"
@@ -206,11 +188,8 @@ class ZForcing(SpeechModel):
     }
 
     def __init__(self, config: ZForcingConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.stride, self.strides, self.latents = c.stride, (c.stride,), (c.latent,)
-        self.encode_reach, self.decode_reach = None, (0, 0)
-        self.frames = StackEncoder(c)
+        super().__init__(config)
+        c = config
         self.backward_states = GRU(c.width, c.hidden)
         self.dynamics = LatentsInOutput(c) if c.simplified else LatentsInState(c)
         self.decoder = StackDecoder(self.dynamics.output_size, c.latent, c)
@@ -226,30 +205,14 @@ class ZForcing(SpeechModel):
         self, x: Shaped[Tensor, "batch elements"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "time batch _features"], Float[Tensor, "time batch hidden"]]:
         """What the data say of every step's past (the features of the step before, or v of the simplified), and b."""
-        features = self.frames(self.pad(x))
+        features = self.features(self.pad(x))
         valid = step_counts(lengths, self.stride)
         backward = reverse(run(self.backward_states, reverse(features, valid))[0], valid)
         return self.dynamics.context(shifted(features)), backward
 
-    def infer(
-        self,
-        encoded: Sequence[Float[Tensor, "time one_or_rows _features"]],
-        noise: Sequence[Float[Tensor, "time rows latent"]],
-        before: Sequence[Trajectory] = (),
-    ) -> tuple[Trajectory, ...]:
-        """Run the posterior; the trajectory's h is v, or the state of the output of the simplified."""
-        context, backward = encoded
-        return (self.dynamics.infer(context, backward, noise[0], before[0] if before else None),)
-
-    def decode(
-        self,
-        encoded: Sequence[Float[Tensor, "time batch _features"]],
-        layers: Sequence[Trajectory],
-        lengths: Int[Tensor, " batch"],
-    ) -> tuple[Distributions, Float[Tensor, "batch samples"] | None]:
-        """p(x_t | z_{≤t}, x_{<t}) for every audio sample, and the auxiliary waveform."""
-        (layer,) = layers
-        return self.decoder(self.dynamics.output(layer.z, layer.h), layer.z)
+    def seen(self, z: Float[Tensor, "*time rows latent"], h: Float[Tensor, "*time rows hidden"]) -> Tensor:
+        """What the output of a step depends on: z and v, or the state h of the simplified."""
+        return self.dynamics.seen(z, h)
 
     def auxiliary_cost(
         self,
@@ -271,16 +234,6 @@ class ZForcing(SpeechModel):
             costs.append(-self.config.backward_weight * likelihood.sum())
         return torch.stack(costs).sum() if costs else None
 
-    @torch.no_grad()
-    def sample(self, samples: int, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows elements"]:
-        """Generate step by step: a stack is drawn, rounded as the data are and fed back."""
-        where = self.parameter
-        (noise,) = (n.to(where.device) for n in self.noise(samples, rows, generator, where.dtype))
-        features, carried = where.new_zeros(1, rows, self.config.width), None
-        stacks: list[Tensor] = []
-        for step, eps in enumerate(noise):
-            z, h, carried = self.dynamics.draw(features, eps, carried)
-            output, _ = self.decoder(self.dynamics.output(z, h).unsqueeze(0), z.unsqueeze(0))
-            stacks.append(output.sample(generator))
-            features = self.frames.of_drawn(stacks[-1], step)
-        return torch.cat(stacks, 1)[:, :samples]
+    def generate(self, noise: Sequence[Float[Tensor, "_time rows _latent"]], rows: int) -> Generation:
+        """The equations with the prior in place of the posterior."""
+        return self.dynamics.from_prior(noise[0], self.parameter.new_zeros(1, rows, self.config.width), self.output)

@@ -12,6 +12,8 @@ a convolution of the signal's M phases.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
@@ -84,8 +86,12 @@ def bank_reach(bands: int) -> int:
     return 0 if bands == 1 else (HALF_PERIODS + 1) * bands
 
 
+@cache
 def filter_bank(bands: int) -> Float64[np.ndarray, "bands taps"]:
-    """The analysis filters h_k; scaled so that analysis and synthesis together have a gain of one."""
+    """The analysis filters h_k; scaled so that analysis and synthesis together have a gain of one.
+
+    The search for the cut-off takes about a second, so a bank is designed once.
+    """
     taps = 2 * HALF_PERIODS * bands
     n, k = np.arange(taps) - (taps - 1) / 2, np.arange(bands)[:, None]
     phase = (2 * k + 1) * np.pi / (2 * bands) * n + (-1.0) ** k * np.pi / 4

@@ -77,7 +77,7 @@ class Chain(PosteriorModule):
                 if self.given is not None:
                     posterior = self.certain(self.given[len(posteriors)].expand_as(eps))
                 posteriors.append(posterior)
-                z.append(torch.addcmul(posterior.mean, posterior.std, eps))
+                z.append(posterior.draw(eps))
             # A direct posterior does not need the priors, which are one product of all steps once z is known.
             prior = Gaussian.stack(priors) if priors else self._prior(of_prior, torch.stack(z[:-1]))
         h = state.expand(-1, noise.shape[1], -1)

@@ -101,12 +101,6 @@ class StackEncoder(nn.Module):
             y = F.relu(layer(y))
         return self.dropout(y)
 
-    def of_drawn(self, drawn: Tensor, step: int) -> Float[Tensor, "1 batch width"]:
-        """The features of a stack that has been drawn, on the device of the weights."""
-        device = next(self.parameters()).device
-        features: Tensor = self(self.config.output.quantise(drawn).to(device), step)
-        return features
-
 
 class StackDecoder(nn.Module):
     """A perceptron from features to the distributions of a stack's elements, and to the auxiliary waveform.

@@ -41,6 +41,10 @@ class Gaussian:
         """Part of the first axis."""
         return Gaussian(self.mean[part], self.log_precision[part])
 
+    def draw(self, noise: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """A draw, from standard normal noise."""
+        return torch.addcmul(self.mean, self.std, noise)
+
     def double(self) -> Gaussian:
         """In double precision."""
         return Gaussian(self.mean.double(), self.log_precision.double())

@@ -118,10 +118,7 @@ class PerceptualTrainer(Trainer):
             parts |= {"adversarial": adversarial_loss(drawn), "features": feature_distance(real, drawn)}
             total = total + self.perception.adversarial * parts["adversarial"]
             total = total + self.perception.features * parts["features"]
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.group.sum_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or torch.inf)
+        norm = self._backward(total)
         self.parts = {name: float(value.detach()) for name, value in parts.items()}
         with torch.no_grad():
             bound = [log_likelihood(result.output, pcm, lengths).sum()]

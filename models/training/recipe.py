@@ -171,6 +171,19 @@ SEQUENCES = Recipe(
 """For other data than speech, after Dai et al. (2019, appendix D): Adam at 0.001 that falls as a cosine, and a weight
 of the KL divergence that rises from 0.2. Its segment is in steps of the domain."""
 
+DAI = Recipe(
+    updates=40_000,
+    batch=32,
+    segment=8_000,
+    learning_rate=1e-3,
+    cosine=True,
+    clip=0.5,
+    beta=(0.2, 1.0, 0.4),
+    free_nats=(0.0, 0.0, 1.0),
+    validate_every=2_000,
+)
+"""The schedule of Dai et al. (2019) for segments of half a second of TIMIT."""
+
 PAPER = Recipe(
     updates=600_000,
     batch=4,

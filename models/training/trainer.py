@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
 from lvm_probe import InputError
@@ -260,11 +260,14 @@ class Trainer:
         with autocast(self.device, self.precision):
             result = self.model(pcm, lengths, noise)
         loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples)
+        return torch.stack([loss.reconstruction, *loss.kl, self._backward(loss.total)]).double()
+
+    def _backward(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Compute the gradients, add those of all processes up and clip them; returns their norm."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        loss.backward()
         self.group.sum_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        return torch.stack([loss.reconstruction, *loss.kl, norm]).double()
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
 
     @torch.no_grad()
     def _move(self, schedule: Schedule) -> None:

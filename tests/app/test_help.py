@@ -88,11 +88,11 @@ def test_examples_parse(name: str) -> None:
 def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the overview, on a small corpus and a tiny checkpoint; `demo` and `explore` have own tests."""
 
-    def all_but_two_sentences(folder: str, names: list[str]) -> list[str]:
+    def left_out(folder: str, names: list[str]) -> list[str]:
         stems = sorted({Path(name).stem for name in names if name.endswith(".FLAC")})
-        return [name for name in names if Path(name).stem in stems[2:]]
+        return [name for name in names if Path(name).stem in stems[2:] or name == "DR2"]
 
-    shutil.copytree(CORPUS, tmp_path / "TIMIT", ignore=all_but_two_sentences)
+    shutil.copytree(CORPUS, tmp_path / "TIMIT", ignore=left_out)
     shutil.copy(tiny, tmp_path / "cwvae-small")  # a file comes before a shipped name
     sequence_miniatures.mat(tmp_path).rename(tmp_path / "Nottingham.mat")
     sequence_miniatures.novel(tmp_path)

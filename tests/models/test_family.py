@@ -50,7 +50,7 @@ def steered(
 
 
 @EVERY
-@pytest.mark.parametrize("samples", [1, 63, 512, 513, 1500])
+@pytest.mark.parametrize("samples", [1, 512, 513])
 def test_shapes_and_strides_are_exact(name, samples) -> None:
     model = miniature.model(name)
     pcm, lengths = miniature.batch([samples, max(1, samples // 2)])
@@ -150,7 +150,7 @@ def assert_same_steps(ours: Trajectory, wanted: Trajectory, row: int, steps: int
 
 
 @EVERY
-@pytest.mark.parametrize("length", [1000, 1024, 70])
+@pytest.mark.parametrize("length", [1024, 70])
 @torch.no_grad()
 def test_latents_and_elbo_depend_on_neither_batch_nor_padding(name, length) -> None:
     model = miniature.model(name)
@@ -158,7 +158,7 @@ def test_latents_and_elbo_depend_on_neither_batch_nor_padding(name, length) -> N
     pcm, lengths = miniature.batch([length])
     alone = model(pcm, lengths, noise)
     alone_elbo = elbo(model, pcm, lengths, noise)
-    for others, extra in (([], 1300), ([1700, 17], 0), ([1700], 1024)):
+    for others, extra in (([], 1300), ([1700, 17], 0)):
         company, lengths = miniature.batch([length, *others], max(length, *others, 0) + extra)
         company = model.pad(company)
         assert torch.equal(company[0, :length], pcm[0])

@@ -6,8 +6,9 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.models.families.ladder import LadderConfig, LadderRNN, LSTMStack
 from lvm_probe.models.registry import config_from_dict, config_to_dict
+from tests import reference_models as reference
 from tests.models import miniature
-from tests.models.test_lstm import lstm_layer
+from tests.models.equations import far_from_start
 from tests.models.test_stcn import LATENTS, STRIDE, assert_agrees, differing, noise_for
 
 
@@ -17,19 +18,13 @@ def config(**changes: object) -> LadderConfig:
 
 
 def make(**changes: object) -> LadderRNN:
-    """A model in double precision whose parameters are far from their start."""
-    model = LadderRNN(config(**changes)).double()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.25 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return far_from_start(LadderRNN(config(**changes)), 0.25)
 
 
 def cells_by_equations(stack: LSTMStack, x: list[list[float]]) -> list[list[float]]:
-    weights = {name: parameter.tolist() for name, parameter in stack.named_parameters()}
+    net = reference.Network({name: parameter.tolist() for name, parameter in stack.named_parameters()})
     for layer in range(stack.lstm.num_layers):
-        x = lstm_layer(weights, layer, x, stack.channels)
+        x = net.lstm_states("lstm", x, stack.channels, layer)
     return x
 
 
@@ -50,13 +45,6 @@ def test_every_later_state_remembers() -> None:
         assert differing(x, y, "h") == list(range(4, 20))
         assert min(differing(x, y, "posterior posterior_log z")) == 3
     assert model.encode_reach is None
-
-
-def test_states_stay_in_single_precision_under_autocast() -> None:
-    model = make().float()
-    pcm, lengths = miniature.batch([200])
-    with torch.autocast("cpu", torch.bfloat16):
-        assert {d.dtype for d in model.encode(pcm, lengths)} == {torch.float32}
 
 
 def test_the_papers_shapes() -> None:

@@ -16,6 +16,7 @@ from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.registry import config_from_dict, config_to_dict
 from lvm_probe.models.trajectory import Trajectory
 from tests import reference_models as reference
+from tests.models.equations import far_from_start
 from tests.models.miniature import batch, take
 from tests.models.test_cwvae_cell import flat
 from tests.models.test_tcn import block_by_equations
@@ -30,13 +31,7 @@ def config(**changes: object) -> STCNConfig:
 
 
 def make(**changes: object) -> STCN:
-    """A model in double precision whose parameters are far from their start."""
-    model = STCN(config(**changes)).double()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.25 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return far_from_start(STCN(config(**changes)), 0.25)
 
 
 def noise_for(model: STCN, samples: int, rows: int, seed: int = 0) -> tuple[torch.Tensor, ...]:

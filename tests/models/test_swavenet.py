@@ -1,46 +1,34 @@
 """The Stochastic WaveNet against its equations, unit by unit, and how far it sees."""
 
-import math
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from lvm_probe import InputError
-from lvm_probe.models.families.swavenet import SWaveNet, SWaveNetConfig
-from lvm_probe.models.likelihood.elbo import elbo, evaluate
+from lvm_probe.models.families.swavenet import SWaveNet
+from lvm_probe.models.likelihood.elbo import evaluate
 from tests import reference_models as reference
 from tests.models import miniature
-from tests.models.test_family import noise_for
+from tests.models.equations import Oracle, Steps, check_latents, divergence, drawn, far_from_start
 from tests.models.test_tcn import block_by_equations
 
 STRIDE = 4
-Steps = list[list[float]]
 
 
 def make(**changes: object) -> SWaveNet:
-    """A model in double precision whose weights are far from their small start."""
     shape = {"stride": STRIDE, "latents": (3, 2, 2), "channels": 5}
-    model = SWaveNet.seeded(miniature.stacked("swavenet", **(shape | changes)), 0).double()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return model
+    return far_from_start(SWaveNet.seeded(miniature.stacked("swavenet", **(shape | changes)), 0), 0.2)
 
 
-def slow_pass(model: SWaveNet, pcm: list[int], noise: list[Steps]) -> dict[str, Any]:
-    """One utterance by the equations of the module's docstring: loops over layers, steps and units."""
-    c: SWaveNetConfig = model.config
-    net = reference.Network({name: parameter.tolist() for name, parameter in model.named_parameters()})
+def by_equations(model: SWaveNet, net: Oracle, noise: list[Steps]) -> dict[str, Any]:
+    """One utterance by the equations of the module's docstring."""
+    c, phi = net.c, net.phi
 
     def network(name: str, x: list[float]) -> list[float]:
         return net.linear(f"{name}.2", reference.relu(net.linear(f"{name}.0", x)))
 
-    steps = reference.touched_steps(len(pcm), c.stride)
-    stacks = [pcm[t * c.stride : (t + 1) * c.stride] for t in range(steps)]
-    padded = [stack + [0] * (c.stride - len(stack)) for stack in stacks]
-    phi = [net.perceptron("frames", [v for x in stack for v in reference.companded(x, c.inputs)]) for stack in padded]
     e = [net.linear("first", x) for x in phi]
     known, y = [e] * len(c.latents), e
     for l in reversed(range(len(c.latents))):
@@ -53,39 +41,23 @@ def slow_pass(model: SWaveNet, pcm: list[int], noise: list[Steps]) -> dict[str, 
         assert model.layers[l].block.dilation == 2**l
         d, _ = block_by_equations(model.layers[l].block, x)
         z: Steps = []
-        for t in range(steps):
+        for t in range(len(phi)):
             prior = net.gaussian(f"layers.{l}.prior", d[t])
             posterior = net.gaussian(f"layers.{l}.network", [*d[t], *known[l][t]])
-            z.append([m + s * eps for m, s, eps in zip(*posterior, noise[l][t], strict=True)])
-            found["elbo"] -= math.fsum(reference.gaussian_kl(*four) for four in zip(*posterior, *prior, strict=True))
+            z.append(drawn(posterior, noise[l][t]))
+            found["elbo"] -= divergence(posterior, prior)
             more = network(f"layers.{l}.skip", [*d[t], *z[t]])
             skips[t] = [a + b for a, b in zip(skips[t], more, strict=True)]
             if l < len(c.latents) - 1:
                 x[t] = network(f"layers.{l}.onward", [*d[t], *z[t]])
         found["z"].append(z)
-    for t in range(steps):
-        flat = net.linear("decoder.head", net.perceptron("decoder", reference.relu(skips[t])))
-        for i, sample in enumerate(stacks[t]):
-            parameters = flat[i * c.output.size : (i + 1) * c.output.size]
-            found["elbo"] += reference.mixture_log_mass(parameters, *reference.uniform_bin(sample))
+    found["elbo"] += sum(net.log_likelihood(t, reference.relu(skip)) for t, skip in enumerate(skips))
     return found
 
 
-@torch.no_grad()
-def test_the_elbo_agrees_with_the_equations_unit_by_unit() -> None:
-    model, sizes = make(), [46, 25]
-    pcm, lengths = miniature.batch(sizes, size=52)
-    noise = noise_for(model, 52, 2)
-    ours, passed = elbo(model, pcm, lengths, noise), model(pcm, lengths, noise)
-    assert passed.auxiliary_cost is None
-    for row, size in enumerate(sizes):
-        slow = slow_pass(model, pcm[row, :size].tolist(), [n[:, row].tolist() for n in noise])
-        # Twelve steps and three layers of double precision, in another order of sums.
-        assert (ours.reconstruction - sum(ours.kl))[row].item() == pytest.approx(slow["elbo"], rel=1e-10)
-        for layer, z in zip(passed.layers, slow["z"], strict=True):
-            torch.testing.assert_close(
-                layer.z[: len(z), row], torch.tensor(z, dtype=torch.float64), rtol=1e-10, atol=1e-10
-            )
+def test_the_elbo_agrees_with_the_equations() -> None:
+    model = make()
+    check_latents(model, partial(by_equations, model), [46, 25], 52)
 
 
 @torch.no_grad()
