@@ -98,13 +98,13 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(
     )
 
 
-def test_two_processes_get_the_gradients_of_one(tmp_path: Path) -> None:
-    for devices in (1, 2):
-        out = tmp_path / str(devices)
-        argv = ["train", "vrnn", "--corpus", str(CORPUS), "--out", str(out), *TINY, "--devices", str(devices), "--json"]
-        done = subprocess.run([sys.executable, "-m", "lvm_probe", *argv], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("\n") == 1  # one document, printed by one process
+def test_two_processes_get_the_gradients_of_one(tmp_path: Path, probe: Probe) -> None:
+    argv = ["train", "vrnn", "--corpus", str(CORPUS), *TINY, "--out"]
+    probe(*argv, tmp_path / "1")
+    command = [sys.executable, "-m", "lvm_probe", *argv, str(tmp_path / "2"), "--devices", "2", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1  # one document, printed by one process
     one, two = (checkpoint.load_tensors(tmp_path / name / "last.safetensors")[0] for name in ("1", "2"))
     for name in one:
         if name.startswith("adam.exp_avg."):  # running mean of the gradients, summed in another order
