@@ -110,7 +110,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="discretized mixture of logistics, or mixture of Gaussians normalised by the training audio",
     )
     output.add_argument("--components", type=int, metavar="N", help="mixture components; 1 gaussian: plain Gaussian")
-    output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
+    output.add_argument(
+        "--target",
+        choices=("mulaw", "mulaw8", "linear"),
+        help="scale on which audio is modelled; mulaw8: the 256 codes of 8-bit μ-law, while the encoder sees 16 bits",
+    )
     output.add_argument("--every", type=int, metavar="M", help="keep one of M audio samples (stride-TIMIT)")
     output.add_argument(
         "--permute",
@@ -419,7 +423,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     """The bound of the best checkpoint on the test speakers, of each corpus and of all."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.elbo import evaluate
-    from lvm_probe.models.likelihood.summary import summary
+    from lvm_probe.models.likelihood.summary import bits_text, summary
 
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
@@ -439,6 +443,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
                 "frames": result.samples,
                 "bits_per_frame": result.bits_per_frame,
                 "pcm_bits_per_frame": result.pcm_bits_per_frame,
+                "eight_bit": result.eight_bit,
             }
         )
         speakers = plural(len(test.corpus.speakers), "test speaker")
@@ -446,7 +451,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     frames = sum(row["frames"] for row in rows)
     bits = sum(row["frames"] * row["bits_per_frame"] for row in rows) / frames
     if len(rows) > 1:
-        lines.append(f"all test speakers: {bits:.3f} bits per frame")
+        lines.append(f"all test speakers: {bits_text(model.config.output, bits)}")
     return {"test_bits_per_frame": bits, "test": rows}, lines
 
 
@@ -505,6 +510,7 @@ def _train(
         "checkpoint": str(best),
         "updates": trainer.update,
         trainer.criterion: trainer.best,
+        "eight_bit": model.config.output.is_eight_bit(),
         "active_units": trainer.active_units,
         "warnings": collapse_warnings(trainer.active_units, model.latents),
         "seconds": round(trainer.seconds, 1),
@@ -544,6 +550,7 @@ def _fit(
         "checkpoint": str(path),
         "updates": 0,
         "validation_bits_per_frame": result.bits_per_frame,
+        "eight_bit": result.eight_bit,
         "active_units": {},
         "warnings": [],
         "seconds": seconds,
