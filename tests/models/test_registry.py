@@ -158,13 +158,19 @@ for bad in ({"stride": 1.5}, {"stride": None}, {"latent": "8"}, {"latent": [8]},
         config_from_dict("vrnn", good | bad)
     except InputError:
         print("refused")
+good = config_to_dict(preset("srnn", "tiny").config)
+for bad in ({"posterior": "prior"}, {"posterior": ["direct"]}, {"smoothing": 1}):
+    try:
+        config_from_dict("srnn", good | bad)
+    except InputError:
+        print("refused")
 for bad in ([], None, "cwvae"):
     try:
         config_from_dict("cwvae", bad)
     except InputError:
         print("refused")
 """
-    assert run_unchecked(code).split() == ["refused"] * 20
+    assert run_unchecked(code).split() == ["refused"] * 23
 
 
 def test_unknown_names_are_refused_with_a_list() -> None:

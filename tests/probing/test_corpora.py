@@ -689,7 +689,7 @@ def victims(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, l
 
 
 @pytest.mark.parametrize("name", MINIATURES)
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_text_is_read_or_refused(victims: dict[str, Any], name: str, data: st.DataObject) -> None:
     root, files = victims[name]
