@@ -16,7 +16,7 @@ from lvm_probe.figures import published_values
 from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.published_values import PublishedBits
 from lvm_probe.figures.table_format import Table, number
-from lvm_probe.figures.wording import counted
+from lvm_probe.figures.wording import EIGHT_BIT, counted, eight_bit_mark
 
 if TYPE_CHECKING:
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
@@ -55,7 +55,9 @@ class Evaluated:
         return {"uniform": "uninformed", "flac": "lossless", "dmol": "optimal"}.get(self.family, "")
 
     def published(self, rows: Sequence[PublishedBits]) -> list[float]:
-        """The published bits of models with the same family, stride and, for a CW-VAE, layers."""
+        """The published bits of models with the same family, stride and, for a CW-VAE, layers; all are of 16 bits."""
+        if self.result.eight_bit:
+            return []
         if self.checkpoint is None or self.family == "dmol":
             return [row.bits for row in rows if row.family == self.family]
         if self.family == "cwvae" and any(s != self.strides[0] * 8**i for i, s in enumerate(self.strides)):
@@ -72,7 +74,7 @@ def table_1(inputs: FigureInputs) -> Table:
             "model": one.name, "family": one.family,
             "stride": str(one.strides[0]) if one.strides else "-" if one.family == "flac" else "1",
             "configuration": one.configuration, "bits_per_frame": one.result.bits_per_frame,
-            "bound": bool(one.result.kl),
+            "bound": bool(one.result.kl), "eight_bit": one.result.eight_bit,
             "paper_bits_per_frame": next(iter(one.published(published_values.TABLE_1)), None),
         }
         for one in models
@@ -84,14 +86,15 @@ def table_1(inputs: FigureInputs) -> Table:
             ("model", lambda row: row["model"]),
             ("s", lambda row: row["stride"]),
             ("configuration", lambda row: row["configuration"]),
-            ("bits per frame", lambda row: f"{_bound(row)}{row['bits_per_frame']:.3f}"),
+            ("bits per frame", _bits),
             ("published", lambda row: _bits_as_published(row, "paper_bits_per_frame")),
         ],
         f"{_about_corpus(inputs, models)} Bits per frame as in equation 11 of Havtorn et al. (2022): all bits over "
         "all frames, for 16-bit μ-law PCM in uniform bins; lower is better. ≤: one-sample ELBO, an upper bound. For "
         "FLAC this is the code length of the PCM itself, comparable only with that column of table 3. Published: "
         "table 1 of Havtorn et al. for that family, stride (s) and number of layers (L); its models are larger, "
-        "trained on TIMIT and evaluated on its whole test set, so it is no target for other models or data.",
+        "trained on TIMIT and evaluated on its whole test set, so it is no target for other models or data."
+        f"{_eight_bit_sentence(models)}",
         text_columns=3,
     )
 
@@ -110,6 +113,7 @@ def table_3(inputs: FigureInputs) -> Table:
                 "latents": " ".join(map(str, one.latents)), "parameters": parameters,
                 "bits_per_frame": result.bits_per_frame, "pcm_bits_per_frame": result.pcm_bits_per_frame,
                 "nats_per_utterance": result.nats_per_utterance, "bound": bool(result.kl),
+                "eight_bit": result.eight_bit,
                 **{f"kl_{layer}": result.kl_bits_per_frame.get(layer) for layer in layers},
                 **{f"active_{layer}": result.active_units.get(layer) for layer in layers},
                 "frames": result.samples, "utterances": result.utterances,
@@ -123,7 +127,7 @@ def table_3(inputs: FigureInputs) -> Table:
             ("model", lambda row: row["model"]),
             ("strides", lambda row: row["strides"]),
             ("parameters", lambda row: f"{row['parameters']:,}" if row["parameters"] else ""),
-            ("bits per frame", lambda row: f"{_bound(row)}{row['bits_per_frame']:.3f}"),
+            ("bits per frame", _bits),
             ("PCM code length", lambda row: f"{_bound(row)}{row['pcm_bits_per_frame']:.3f}"),
             ("nats per utterance", lambda row: f"{row['nats_per_utterance']:,.0f}"),
             *((f"KL {layer}", lambda row, layer=layer: number(row[f"kl_{layer}"], ".4f")) for layer in layers),
@@ -134,7 +138,8 @@ def table_3(inputs: FigureInputs) -> Table:
         "column to compare with FLAC. KL of each layer in bits per frame; active: latent dimensions whose KL is at "
         "least 0.01 nats per time step, layer by layer. Published: lowest and highest value in table 3 of Havtorn et "
         "al. (2022) for that family, stride and number of layers, of any size; its models are larger, trained on "
-        "TIMIT, and its values average over utterances rather than over all frames.",
+        "TIMIT, and its values average over utterances rather than over all frames."
+        f"{_eight_bit_sentence(models)}",
         text_columns=2,
     )
 
@@ -216,6 +221,14 @@ def table_5(inputs: FigureInputs) -> Table:
 def _bound(row: dict[Any, Any]) -> str:
     """The sign before bits that are an upper bound, from a one-sample ELBO."""
     return "≤ " if row["bound"] else ""
+
+
+def _bits(row: dict[Any, Any]) -> str:
+    return f"{_bound(row)}{row['bits_per_frame']:.3f}{eight_bit_mark(row['eight_bit'])}"
+
+
+def _eight_bit_sentence(models: Sequence[Evaluated]) -> str:
+    return f" {EIGHT_BIT}" if any(one.result.eight_bit for one in models) else ""
 
 
 def _bits_as_published(row: dict[Any, Any], *columns: str) -> str:

@@ -6,6 +6,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+EIGHT_BIT = (
+    "(8-bit): bits and nats of 8-bit μ-law codes, not to be compared with those of 16 bits. PCM code lengths are of 16 "
+    "bits for all models."
+)
+"""A sentence on the mark of `eight_bit_mark`."""
+
+
+def eight_bit_mark(eight_bit: bool) -> str:
+    """What follows bits per frame in a table."""
+    return " (8-bit)" if eight_bit else ""
+
 
 def joined(names: Iterable[str]) -> str:
     """`a, b and c`."""

@@ -61,6 +61,11 @@ def mulaw(x: float, mu: int = 65_535) -> float:
     return math.copysign(math.log(1 + mu * abs(x)) / math.log(1 + mu), x)
 
 
+def mulaw8_code(pcm: int) -> int:
+    """The number, from 0, of the 8-bit μ-law code of a 16-bit value."""
+    return math.floor((mulaw(pcm / 32_768, 255) + 1) / 2 * 255 + 0.5)
+
+
 def uniform_bin(pcm: int) -> tuple[float, float]:
     """Half a bin on either side of the companded value; the outer bins reach to infinity."""
     y, half = mulaw(pcm / 32_768), 1 / 65_535

@@ -234,7 +234,7 @@ def _evaluate(
     """One model's figures, as a document and as text; `loaded` is None for a baseline."""
     from lvm_probe.models.likelihood import baselines, elbo
     from lvm_probe.models.likelihood.importance import importance_bound
-    from lvm_probe.models.likelihood.summary import collapse_warnings, summary
+    from lvm_probe.models.likelihood.summary import bits_unit, collapse_warnings, summary
 
     recordings, seconds, rate = data.recordings, data.length, data.rate
     chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
@@ -257,6 +257,7 @@ def _evaluate(
         "bits_per_frame": result.bits_per_frame,
         "bound": bool(result.kl),
         "density": result.density,
+        "eight_bit": result.eight_bit,
         "pcm_bits_per_frame": result.pcm_bits_per_frame,
         "elbo_nats": result.elbo,
         "nats_per_utterance": result.nats_per_utterance,
@@ -273,6 +274,7 @@ def _evaluate(
     kind = "one-sample ELBO" if result.kl else "log likelihood"
     of = f", {data.speakers} speakers" if data.speakers else ""
     unit = "frames" if result.domain == "waveform" else "elements"
+    bits = bits_unit(result.eight_bit)
     lines = [
         summary(result),
         f"{kind} {result.elbo:,.0f} nats over {result.samples:,} {unit} of {result.utterances:,} {data.several}"
@@ -287,7 +289,7 @@ def _evaluate(
         document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
         gain, kl = without.bits_per_frame - result.bits_per_frame, result.kl_bits_per_frame[layer]
         lines.append(
-            f"with {layer} left at its prior: {without.bits_per_frame:.3f} bits per frame; inferring it "
+            f"with {layer} left at its prior: {without.bits_per_frame:.3f} {bits}; inferring it "
             f"{'saves' if gain >= 0 else 'costs'} {abs(gain):.3f} net of its KL of {kl:.3f}"
         )
     if args.iwae:
@@ -296,7 +298,7 @@ def _evaluate(
         document["iwae_samples"] = args.iwae
         document["iwae_bits_per_frame"] = bound.bits_per_frame
         document["iwae_pcm_bits_per_frame"] = bound.pcm_bits_per_frame
-        lines.append(f"importance-weighted bound with {args.iwae} draws: {bound.bits_per_frame:.3f} bits per frame")
+        lines.append(f"importance-weighted bound with {args.iwae} draws: {bound.bits_per_frame:.3f} {bits}")
     return document, "\n".join(lines)
 
 
@@ -305,11 +307,13 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
     import pandas as pd
 
     from lvm_probe.figures.table_format import Table, number
+    from lvm_probe.figures.wording import EIGHT_BIT, eight_bit_mark
 
     layers = list(dict.fromkeys(layer for d in documents for layer in d["kl_bits_per_frame"]))
     rows = []
     for d in documents:
-        row = {key: d[key] for key in ("name", "family", "parameters", "bits_per_frame", "bound", "density")}
+        row = {key: d[key] for key in ("name", "family", "parameters", "bits_per_frame", "bound")}
+        row |= {key: d[key] for key in ("density", "eight_bit")}
         row["strides"] = " ".join(map(str, d["strides"]))
         row |= {f"bits_without_{layer}": bits for layer, bits in d.get("bits_per_frame_without", {}).items()}
         row |= {key: d[key] for key in ("domain", "pcm_bits_per_frame", "nats_per_utterance", "nats_per_step")}
@@ -326,11 +330,14 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
     def bits(row: Mapping[Any, Any], key: str) -> str:
         return ("≤ " if row["bound"] else "") + number(row[key], ".3f")
 
+    def mark(row: Mapping[Any, Any]) -> str:
+        return "*" if row["density"] else eight_bit_mark(row["eight_bit"])
+
     columns: list[Column] = [
         ("model", lambda row: row["name"]),
         ("stride", lambda row: row["strides"]),
         ("parameters", lambda row: f"{row['parameters']:,}" if row["parameters"] else ""),
-        ("bits per frame", lambda row: bits(row, "bits_per_frame") + ("*" if row["density"] else "")),
+        ("bits per frame", lambda row: bits(row, "bits_per_frame") + mark(row)),
         ("PCM code length", lambda row: bits(row, "pcm_bits_per_frame")),
         ("nats per utterance", lambda row: number(row["nats_per_utterance"], ",.0f")),
         *((f"KL {layer}", lambda row, key=f"kl_{layer}": number(row[key], ".4f")) for layer in layers),
@@ -341,7 +348,7 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
         ]
         columns[4] = ("nats per sequence", lambda row: number(row["nats_per_utterance"], ",.1f"))
     if "iwae_bits_per_frame" in frame:
-        columns.insert(4, ("IWAE", lambda row: number(row["iwae_bits_per_frame"], ".3f")))
+        columns.insert(4, ("IWAE", lambda row: number(row["iwae_bits_per_frame"], ".3f") + mark(row)))
     caption = (
         f"{documents[0]['frames']:,} frames of {documents[0]['utterances']} utterances, {speakers} speakers. Bits per "
         "frame: equation 11 of Havtorn et al. (2022), in uniform bins of 16-bit μ-law; ≤: one-sample ELBO, an upper "
@@ -353,6 +360,7 @@ def _table(documents: Sequence[Mapping[str, Any]], speakers: int) -> Table:
             f"({documents[0]['domain']}). Log likelihood, higher is better; ≥: one-sample ELBO, a lower bound."
         )
     caption += " *: a density, not a code length." if frame["density"].any() else ""
+    caption += f" {EIGHT_BIT}" if frame["eight_bit"].any() else ""
     return Table.of("Likelihoods", frame, columns, caption, text_columns=2)
 
 

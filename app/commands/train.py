@@ -31,6 +31,7 @@ from lvm_probe.probing.progress import bar
 if TYPE_CHECKING:
     from lvm_probe.models.batches import Recording
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.models.checkpoints.cpc_audio import EncoderWeights
     from lvm_probe.models.domains.domain import Domain
     from lvm_probe.models.training.recipe import Preset, Recipe
     from lvm_probe.models.training.trainer import Progress
@@ -59,6 +60,15 @@ def options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--preset", default="small", help="size and training recipe (`probe models` lists them)")
     model.add_argument(
         "--start-from", metavar="CKPT", help="begin with the weights of this checkpoint, of the same family and sizes"
+    )
+    model.add_argument(
+        "--encoder-weights",
+        metavar="FILE",
+        help="begin with the encoder of this checkpoint of CPC_audio (.pt, or .safetensors with the same names); for "
+        "presets with such an encoder",
+    )
+    model.add_argument(
+        "--freeze-encoder", action="store_true", help="do not train that encoder, or the one of --start-from"
     )
     model.add_argument(
         "--strides", type=whole_numbers, metavar="N,N", help="audio samples per step, lowest layer first, as 64,512"
@@ -110,7 +120,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="discretized mixture of logistics, or mixture of Gaussians normalised by the training audio",
     )
     output.add_argument("--components", type=int, metavar="N", help="mixture components; 1 gaussian: plain Gaussian")
-    output.add_argument("--target", choices=("mulaw", "linear"), help="scale on which audio is modelled")
+    output.add_argument(
+        "--target",
+        choices=("mulaw", "mulaw8", "linear"),
+        help="scale on which audio is modelled; mulaw8: the 256 codes of 8-bit μ-law, while the encoder sees 16 bits",
+    )
     output.add_argument("--every", type=int, metavar="M", help="keep one of M audio samples (stride-TIMIT)")
     output.add_argument(
         "--permute",
@@ -203,11 +217,14 @@ def run(args: argparse.Namespace) -> Output:
     if args.stage == 2 and args.start_from is None:
         raise InputError("--stage 2: give the checkpoint of stage one with --start-from")
     start = _starting_point(args, preset)
+    encoder = _encoder_weights(args, preset)
     rate = preset.config.sample_rate
     autocast(pick_device(args.device), args.precision)  # refuses before the corpora are read
     opened = open_corpora(args, rate)
     corpora = [_training_part(corpus, args.split) for corpus in opened]
     notices = [f"notice: {notice}" for notice in check_disjoint(corpora)]
+    if encoder is not None:
+        notices.append(f"notice: {encoder.name} does not say whom it has heard; held-out speakers may be among them")
     splits = [corpus.split_speakers(args.hold_out, args.test, args.seed) for corpus in corpora]
     if start is not None:
         notices += [f"notice: {notice}" for notice in check_unheard(start, corpora, splits)]
@@ -221,12 +238,17 @@ def run(args: argparse.Namespace) -> Output:
     }
     if start is not None:
         provenance["started_from"] = {"name": start.name, "sha256": start.sha256} | start.provenance
+    if encoder is not None or args.freeze_encoder:
+        file = {} if encoder is None else {"file": encoder.name, "sha256": encoder.sha256}
+        provenance["encoder"] = {**file, "frozen": args.freeze_encoder}
     if args.family == Unconditional.family:  # has a direct fit, without updates
         document, text = _fit(args, preset, training, validation, provenance)
         further = []
     else:
         about = [*_parts(opened, splits), *notices]
-        document, text = _train(args, preset, start, training.recordings, validation.recordings, provenance, about)
+        document, text = _train(
+            args, preset, start, training.recordings, validation.recordings, provenance, about, encoder
+        )
         further = [f"next: probe extract --ckpt {out} --corpus ... --out latents/{out.name}"]
     tested, lines = _test(document["checkpoint"], tests, args)
     document |= tested
@@ -291,7 +313,7 @@ def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tupl
 
 SPEECH_ONLY = (
     "speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights", "likelihood",
-    "target", "every", "permute", "adversarial", *AUGMENTATION,
+    "target", "every", "permute", "adversarial", "encoder_weights", "freeze_encoder", *AUGMENTATION,
 )  # fmt: skip
 """Options that mean nothing for other data."""
 
@@ -380,6 +402,37 @@ def _starting_point(args: argparse.Namespace, preset: Preset) -> Checkpoint | No
     return start
 
 
+def _encoder_weights(args: argparse.Namespace, preset: Preset) -> EncoderWeights | None:
+    """Those of `--encoder-weights`, for presets that have such an encoder."""
+    from lvm_probe.models.checkpoints.cpc_audio import read_encoder
+    from lvm_probe.models.families.cwvae import CWVAE
+
+    options = ("encoder_weights", "freeze_encoder")
+    given = ", ".join(f"--{name.replace('_', '-')}" for name in options if getattr(args, name))
+    if not given:
+        return None
+    if getattr(preset.config, "encoder", None) != "cpc":
+        able = [name for name, other in CWVAE.presets.items() if other.config.encoder == "cpc"]
+        raise InputError(
+            f"{given}: {args.family} {args.preset} has no such encoder; choose {CWVAE.family} with --preset "
+            f"{', '.join(able)}"
+        )
+    if args.encoder_weights is None:
+        if args.start_from is None:
+            raise InputError("--freeze-encoder: its weights would stay random; give --encoder-weights or --start-from")
+        return None
+    if args.start_from is not None:
+        raise InputError("--encoder-weights: the checkpoint at --start-from has an encoder; leave one of them out")
+    path = Path(args.encoder_weights)
+    weights, channels = read_encoder(path), preset.config.cpc_channels
+    if weights.channels != channels:
+        raise InputError(
+            f"{path}: an encoder of {weights.channels} channels, where --preset {args.preset} has {channels}; choose "
+            "another preset (`probe models`)"
+        )
+    return weights
+
+
 def _weights(args: argparse.Namespace, recordings: Sequence[Recording]) -> list[float] | None:
     """How often to draw each recording, by its corpus."""
     from lvm_probe.probing.corpora.training_corpora import prefixes
@@ -419,7 +472,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     """The bound of the best checkpoint on the test speakers, of each corpus and of all."""
     from lvm_probe.models.checkpoints import checkpoint
     from lvm_probe.models.likelihood.elbo import evaluate
-    from lvm_probe.models.likelihood.summary import summary
+    from lvm_probe.models.likelihood.summary import bits_text, summary
 
     if not tests:
         return {"test_bits_per_frame": None, "test": []}, []
@@ -439,6 +492,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
                 "frames": result.samples,
                 "bits_per_frame": result.bits_per_frame,
                 "pcm_bits_per_frame": result.pcm_bits_per_frame,
+                "eight_bit": result.eight_bit,
             }
         )
         speakers = plural(len(test.corpus.speakers), "test speaker")
@@ -446,7 +500,7 @@ def _test(path: str, tests: Sequence[LoadedRecordings], args: argparse.Namespace
     frames = sum(row["frames"] for row in rows)
     bits = sum(row["frames"] * row["bits_per_frame"] for row in rows) / frames
     if len(rows) > 1:
-        lines.append(f"all test speakers: {bits:.3f} bits per frame")
+        lines.append(f"all test speakers: {bits_text(model.config.output, bits)}")
     return {"test_bits_per_frame": bits, "test": rows}, lines
 
 
@@ -458,8 +512,10 @@ def _train(
     validation: Sequence[Recording],
     provenance: dict[str, Any],
     about: Sequence[str],
+    encoder: EncoderWeights | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Train by gradient descent, on several processes where asked; `about` is printed when training begins."""
+    from lvm_probe.models.checkpoints.cpc_audio import begin_with_encoder
     from lvm_probe.models.likelihood.summary import bits_text, collapse_warnings
     from lvm_probe.models.registry import family
     from lvm_probe.models.training import distributed
@@ -471,6 +527,8 @@ def _train(
         model = family(args.family).seeded(replace(preset.config, output=output), args.seed)
     else:
         model = start.model.train()
+    if encoder is not None or args.freeze_encoder:
+        begin_with_encoder(model, encoder, frozen=args.freeze_encoder)
     kind, options = Trainer, dict[str, Any]()
     if args.stage == 2:
         kind, model = PerceptualTrainer, begin_stage_two(model)
@@ -505,6 +563,7 @@ def _train(
         "checkpoint": str(best),
         "updates": trainer.update,
         trainer.criterion: trainer.best,
+        "eight_bit": model.config.output.is_eight_bit(),
         "active_units": trainer.active_units,
         "warnings": collapse_warnings(trainer.active_units, model.latents),
         "seconds": round(trainer.seconds, 1),
@@ -544,6 +603,7 @@ def _fit(
         "checkpoint": str(path),
         "updates": 0,
         "validation_bits_per_frame": result.bits_per_frame,
+        "eight_bit": result.eight_bit,
         "active_units": {},
         "warnings": [],
         "seconds": seconds,

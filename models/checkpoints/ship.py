@@ -10,6 +10,7 @@ from typing import Any
 from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.checkpoints.shipped_checkpoints import SHIPPED
+from lvm_probe.models.likelihood.summary import bits_text
 
 MOST_BYTES = 8_000_000
 
@@ -24,6 +25,7 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
         f"{c['prefix'].rstrip('/') or c['corpus']} (layout {c['corpus']}): {c['train_seconds']} s"
         for c in p.get("corpora", [])
     )
+    validated = bits_text(config.output, p["validation_bits_per_frame"], 4)
     return f"""# {name}
 
 | | |
@@ -36,7 +38,7 @@ def card(name: str, loaded: checkpoint.Checkpoint) -> str:
 | training | {p.get("update"):,} updates in {p.get("training_seconds", 0) / 60:.0f} minutes |
 | recipe | `{json.dumps(p.get("recipe"))}` |
 | seed | {p.get("seed")} |
-| validation | {p.get("validation_bits_per_frame"):.4f} bits per frame on the validation speakers (single precision) |
+| validation | {validated} on the validation speakers (single precision) |
 | test | by `probe evaluate --ckpt {name} --split test` |
 | versions | `{json.dumps(p.get("versions"))}` |
 

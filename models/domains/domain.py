@@ -54,6 +54,10 @@ class Domain(ABC):
         """Whether the likelihood is a density, whose bits are no code length."""
         return False
 
+    def is_eight_bit(self) -> bool:
+        """Whether the likelihood is of 8-bit codes of 16-bit audio."""
+        return False
+
     def check(self, x: Any) -> Any:
         """Return elements as they are.
 

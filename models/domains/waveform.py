@@ -26,7 +26,9 @@ from lvm_probe.models.likelihood.gaussian_mixture import GaussianMixture
 from lvm_probe.models.likelihood.logistic_mixture import LogisticMixture
 
 Likelihood = Literal["dmol", "gaussian"]
-Target = Literal["mulaw", "linear"]
+Target = Literal["mulaw", "mulaw8", "linear"]
+
+_MU: dict[str, int | None] = {"mulaw": mulaw.MU, "mulaw8": mulaw.MU8, "linear": None}
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Waveform(Domain):
         likelihood: "dmol", a discretized mixture of logistics (a probability), or "gaussian", a mixture of Gaussians (a
             density).
         components: of the mixture; one Gaussian is a plain Gaussian.
-        target: what is modelled, 16-bit μ-law or linear audio in [-1, 1].
+        target: what is modelled: 16-bit μ-law, the 256 codes of 8-bit μ-law, or linear audio, in [-1, 1]. Networks see
+            16 bits in any case, also those that predict the codes from past audio.
         min_std: smallest standard deviation of a Gaussian, in units of the normalised target.
         shift: subtracted from the target; 0 for a dmol.
         scale: then divides it; 1 for a dmol.
@@ -135,6 +138,8 @@ class Waveform(Domain):
             or self.permuted == 1
         ):
             raise InputError(f"every is 1 or more, and a permuted block has 2 samples or more (0 for none); got {self}")
+        if self.likelihood == "gaussian" and self.target == "mulaw8":
+            raise InputError("the target mulaw8 is 256 codes, which have no density: choose the likelihood dmol")
         if self.likelihood == "dmol" and (self.shift, self.scale) != (0, 1):
             raise InputError(f"a dmol is discretized on [-1, 1]: leave shift 0 and scale 1; got {self}")
 
@@ -157,6 +162,10 @@ class Waveform(Domain):
     def is_density(self) -> bool:
         """Whether the likelihood is a density, whose bits are no code length."""
         return self.likelihood == "gaussian"
+
+    def is_eight_bit(self) -> bool:
+        """Whether the likelihood is of 8-bit codes, whose bits are not to be compared with those of 16-bit audio."""
+        return self.target == "mulaw8"
 
     def check(self, x: Any) -> Any:
         """Return 16-bit PCM as it is.
@@ -182,18 +191,20 @@ class Waveform(Domain):
         """The paper's log likelihood of each audio sample, in nats.
 
         For a dmol on the μ-law axis it is the log mass of the uniform bin around the sample, which is no code length
-        (see `mulaw.bins_around`); on the linear axis, of the cell of the PCM value. For Gaussians it is the log density
-        of the normalised value.
+        (see `mulaw.bins_around`); for the target mulaw8, of the bin of the sample's code, and the masses of the 256
+        codes sum to one; on the linear axis, of the cell of the PCM value. For Gaussians it is the log density of the
+        normalised value.
 
         Raises:
             InputError: if `x` is not int16.
         """
-        if self.likelihood == "dmol" and self.target == "linear":
-            return self.log_mass(parameters, x)
-        mixture = self._mixture(parameters)
+        mixture, mu = self._mixture(parameters), _MU[self.target]
+        y = self.companded(mulaw.from_pcm(x, mixture.parameters.dtype))
         if isinstance(mixture, GaussianMixture):
-            return mixture.log_density(self._normalised(self._companded(x, mixture.parameters.dtype)))
-        return mixture.log_mass(*mulaw.bins_around(self._companded(x, mixture.parameters.dtype)))
+            return mixture.log_density(self._normalised(y))
+        if mu is None:
+            return self.log_mass(parameters, x)
+        return mixture.log_mass(*mulaw.bins_around(self._coded(y), mu))
 
     def log_mass(
         self, parameters: Float[Tensor, "batch samples size"], x: Int16[Tensor, "batch samples"]
@@ -205,7 +216,7 @@ class Waveform(Domain):
         """
         mixture = self._mixture(parameters)
         dtype = torch.float64 if isinstance(mixture, GaussianMixture) else mixture.parameters.dtype
-        lower, upper = mulaw.pcm_edges(x, dtype, linear=self.target == "linear")
+        lower, upper = mulaw.pcm_edges(x, dtype, _MU[self.target])
         if isinstance(mixture, GaussianMixture):
             return mixture.log_mass(self._normalised(lower), self._normalised(upper))
         return mixture.log_mass(lower, upper)
@@ -213,8 +224,8 @@ class Waveform(Domain):
     def draw(
         self, parameters: Float[Tensor, "batch samples size"], generator: torch.Generator
     ) -> Float[Tensor, "batch samples"]:
-        """Draw a waveform in [-1, 1] for each row."""
-        return self._waveform(self._mixture(parameters).sample(generator))
+        """Draw a waveform in [-1, 1] for each row; for the target mulaw8, of the codes' amplitudes."""
+        return self._waveform(self._coded(self._mixture(parameters).sample(generator)))
 
     def quantise(self, x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
         """Round to 16 bits."""
@@ -240,16 +251,30 @@ class Waveform(Domain):
             return self
         counts = pcm_histogram(self.seen(recordings))
         values = mulaw.from_pcm(torch.arange(-mulaw.FULL_SCALE, mulaw.FULL_SCALE).short(), torch.float64)
-        y = (mulaw.encode(values) if self.target == "mulaw" else values).numpy()
+        y = self.companded(values).numpy()
         mean = float(counts @ y / counts.sum())
         std = math.sqrt(float(counts @ (y - mean) ** 2 / counts.sum()))
         if std == 0:
             raise InputError("the training audio is constant: there is nothing to normalise a Gaussian output by")
         return replace(self, shift=mean, scale=std)
 
+    def companded(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Amplitudes in [-1, 1] on the axis of the target.
+
+        Example:
+            >>> Waveform(target="mulaw8").companded(torch.tensor([0.01]))
+            tensor([0.2285])
+        """
+        mu = _MU[self.target]
+        return x if mu is None else mulaw.encode(x, mu)
+
+    def _coded(self, y: Tensor) -> Tensor:
+        """The code's place on the axis for the target mulaw8, else y itself."""
+        return mulaw.on_grid(y, mulaw.MU8) if self.is_eight_bit() else y
+
     def _waveform(self, y: Tensor) -> Tensor:
-        y = (y * self.scale + self.shift).clamp(-1, 1)
-        return (mulaw.decode(y) if self.target == "mulaw" else y).clamp(-1, 1)  # decoding may round past 1
+        y, mu = (y * self.scale + self.shift).clamp(-1, 1), _MU[self.target]
+        return (y if mu is None else mulaw.decode(y, mu)).clamp(-1, 1)  # decoding may round past 1
 
     def _mixture(self, parameters: Tensor) -> LogisticMixture | GaussianMixture:
         if self.components == 1:  # a logit of zero
@@ -257,10 +282,6 @@ class Waveform(Domain):
         if self.likelihood == "gaussian":
             return GaussianMixture(parameters, self.min_std)
         return LogisticMixture(parameters)
-
-    def _companded(self, pcm: Tensor, dtype: torch.dtype) -> Tensor:
-        x = mulaw.from_pcm(pcm, dtype)
-        return mulaw.encode(x) if self.target == "mulaw" else x
 
     def _normalised(self, x: Tensor) -> Tensor:
         return (x - self.shift) / self.scale

@@ -5,7 +5,8 @@
 
 Departures: no layer runs at the rate of the audio (the first one takes in windows with a stride of 8 samples, the last
 one outputs 8 samples at once); blocks normalise each step by itself and strides are exact, so an utterance's latents do
-not depend on padding or on the rest of the batch; the encoder may see three compandings of each sample.
+not depend on padding or on the rest of the batch; the encoder may see three compandings of each sample, or begin with
+the convolutions of contrastive predictive coding (`layers.cpc_encoder`), whose weights may be trained elsewhere.
 """
 
 from __future__ import annotations
@@ -32,11 +33,15 @@ from lvm_probe.models.layers.blocks import (
     mask,
     masked,
 )
+from lvm_probe.models.layers.cpc_encoder import HOP, REACH, CPCEncoder
 from lvm_probe.models.layers.cwvae_cell import Cell
+from lvm_probe.models.likelihood import mulaw
 from lvm_probe.models.model import ModelConfig, SpeechModel, compand
 from lvm_probe.models.training.recipe import PAPER, SMALL, TINY, Preset
 from lvm_probe.models.trajectory import Trajectory
 
+ENCODERS = ("residual", "cpc")
+"""A strided convolution and residual blocks; the convolutions of contrastive predictive coding."""
 UPSAMPLING = {"sub-pixel": Upsample, "transposed": TransposedUpsample, "nearest": NearestUpsample}
 """A linear layer that outputs all new steps at once; a transposed convolution; repetition and a convolution."""
 
@@ -57,6 +62,9 @@ class CWVAEConfig(ModelConfig):
         depth: residual blocks at the rate of each layer.
         posterior_std: standard deviation of the evidence's Gaussian at the start of training.
         upsampling: how the decoder gets from the lowest layer's rate to that of `front_stride`; one of `UPSAMPLING`.
+        encoder: what is below the encoder's part at the rate of z1; one of `ENCODERS`. "cpc" sees the waveform itself
+            instead of `inputs`, and takes the place of all that is at the rate of `front_stride`.
+        cpc_channels: of a "cpc" encoder.
     """
 
     latents: tuple[int, ...]
@@ -69,14 +77,21 @@ class CWVAEConfig(ModelConfig):
     depth: int = 2
     posterior_std: float = 0.15
     upsampling: str = "sub-pixel"
+    encoder: str = "residual"
+    cpc_channels: int = 256
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.latents) <= 3 or len(self.latents) != len(self.strides):
             raise InputError(f"a CW-VAE has 1 to 3 layers with a stride each; got {self.latents} and {self.strides}")
         rates = (self.front_stride, *self.strides)
-        self.check((*self.latents, *rates, self.width, self.hidden, self.front_width), (self.front_depth, self.depth))
+        widths = (self.width, self.hidden, self.front_width, self.cpc_channels)
+        self.check((*self.latents, *rates, *widths), (self.front_depth, self.depth))
         if self.upsampling not in UPSAMPLING:
             raise InputError(f"upsampling is one of {', '.join(UPSAMPLING)}; got {self.upsampling!r}")
+        if self.encoder not in ENCODERS:
+            raise InputError(f"encoder is one of {', '.join(ENCODERS)}; got {self.encoder!r}")
+        if self.encoder == "cpc" and (self.strides[0] % HOP or self.cpc_channels < 2):
+            raise InputError(f"a cpc encoder has 2 channels or more and a step every {HOP} audio samples; got {self}")
         if self.front_stride % 2 or not self.posterior_std > 0:
             raise InputError(f"posterior_std must be positive and front_stride even; got {self}")
         if any(high % low or high <= low for low, high in pairwise(rates)):
@@ -86,6 +101,11 @@ class CWVAEConfig(ModelConfig):
     def factors(self) -> tuple[int, ...]:
         """Ratio of each layer's stride to the one below it, of the first to the front stride."""
         return tuple(high // low for low, high in pairwise((self.front_stride, *self.strides)))
+
+    @property
+    def encoder_factors(self) -> tuple[int, ...]:
+        """The same in the encoder, whose first step may be another."""
+        return (self.strides[0] // (HOP if self.encoder == "cpc" else self.front_stride), *self.factors[1:])
 
 
 _SMALL = Preset(
@@ -109,43 +129,70 @@ _PAPER = Preset(
     note="d=192, z=(128, 64), s=(64, 512) as in the paper, with its schedule; needs a GPU",
 )
 
+_TINY = Preset(
+    config=CWVAEConfig(
+        latents=(8, 4),
+        strides=(64, 512),
+        width=16,
+        hidden=16,
+        front_width=8,
+        depth=1,
+        output=Waveform(components=3),
+    ),
+    recipe=TINY,
+    note="for tests: seconds of training, no useful latents",
+)
 
-def _with_layers(like: Preset, latents: tuple[int, ...], strides: tuple[int, ...], note: str) -> Preset:
-    """The same widths and recipe with other layers of latents."""
-    return replace(like, config=replace(like.config, latents=latents, strides=strides), note=note)
+
+def _changed(like: Preset, note: str, **config: object) -> Preset:
+    """The same recipe and sizes with other layers of latents, another encoder or decoder."""
+    return replace(like, config=replace(like.config, **config), note=note)
 
 
-def _decoded(like: Preset, upsampling: str, note: str) -> Preset:
-    """The same with another decoder."""
-    return replace(like, config=replace(like.config, upsampling=upsampling), note=note)
-
+# One layer at the rate of CPC's features.
+_SMALL_CPC = _changed(
+    replace(_SMALL, recipe=replace(SMALL, segment=16_000)),
+    "z=64, s=160, with the convolutional encoder of CPC (--encoder-weights, --freeze-encoder)",
+    latents=(64,),
+    strides=(HOP,),
+    encoder="cpc",
+)
 
 # Strides grow by a factor of 8 as in Havtorn et al. (2022, section 3). Their table 1 compares 1, 2 and 3 layers with
 # D_z = d = 96 in all layers; here d stays 192 and each layer above has half the latents, as in their two-layer model.
 _PRESETS = {
     "small": _SMALL,
-    "small-1": _with_layers(_SMALL, (64,), (64,), "small with one layer"),
-    "small-3": _with_layers(_SMALL, (64, 64, 64), (64, 512, 4096), "small with three layers, s=(64, 512, 4096)"),
-    "paper": _PAPER,
-    "paper-1": _with_layers(_PAPER, (128,), (64,), "paper with one layer, z=128"),
-    "paper-3": _with_layers(
-        _PAPER, (128, 64, 32), (64, 512, 4096), "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)"
+    "small-1": _changed(_SMALL, "small with one layer", latents=(64,), strides=(64,)),
+    "small-3": _changed(
+        _SMALL, "small with three layers, s=(64, 512, 4096)", latents=(64, 64, 64), strides=(64, 512, 4096)
     ),
-    "paper-256": _with_layers(_PAPER, (128, 64), (256, 2048), "paper with s=(256, 2048)"),
-    "small-transposed": _decoded(_SMALL, "transposed", "small, whose decoder has a transposed convolution"),
-    "small-nearest": _decoded(_SMALL, "nearest", "small, whose decoder repeats steps before a convolution"),
-    "tiny": Preset(
-        config=CWVAEConfig(
-            latents=(8, 4),
-            strides=(64, 512),
-            width=16,
-            hidden=16,
-            front_width=8,
-            depth=1,
-            output=Waveform(components=3),
-        ),
-        recipe=TINY,
-        note="for tests: seconds of training, no useful latents",
+    "paper": _PAPER,
+    "paper-1": _changed(_PAPER, "paper with one layer, z=128", latents=(128,), strides=(64,)),
+    "paper-3": _changed(
+        _PAPER,
+        "paper with three layers, z=(128, 64, 32), s=(64, 512, 4096)",
+        latents=(128, 64, 32),
+        strides=(64, 512, 4096),
+    ),
+    "paper-256": _changed(_PAPER, "paper with s=(256, 2048)", strides=(256, 2048)),
+    "small-transposed": _changed(_SMALL, "small, whose decoder has a transposed convolution", upsampling="transposed"),
+    "small-nearest": _changed(_SMALL, "small, whose decoder repeats steps before a convolution", upsampling="nearest"),
+    "small-cpc": _SMALL_CPC,
+    "small-cpc-512": _changed(_SMALL_CPC, "small-cpc with 512 channels", cpc_channels=512),
+    "small-cpc-transposed": _changed(
+        _SMALL_CPC, "small-cpc, whose decoder has a transposed convolution", upsampling="transposed"
+    ),
+    "small-cpc-nearest": _changed(
+        _SMALL_CPC, "small-cpc, whose decoder repeats steps before a convolution", upsampling="nearest"
+    ),
+    "tiny": _TINY,
+    "tiny-cpc": _changed(
+        replace(_TINY, recipe=replace(TINY, segment=4_000)),
+        "tiny with an encoder as in small-cpc",
+        latents=(8,),
+        strides=(HOP,),
+        encoder="cpc",
+        cpc_channels=8,
     ),
 }
 
@@ -164,10 +211,15 @@ class CWVAE(SpeechModel):
         self.config = c = config
         self.stride, self.strides = c.strides[0], c.strides
         self.latents = c.latents
-        self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
-        self.front = ResidualStack(c.front_width, c.front_depth)
-        widths = (c.front_width, *[c.width] * len(c.latents))
-        self.down = nn.ModuleList(Downsample(w, c.width, f) for w, f in zip(widths, c.factors, strict=False))
+        if c.encoder == "cpc":
+            self.cpc = CPCEncoder(c.cpc_channels)
+            first, ahead = c.cpc_channels, REACH
+        else:
+            self.framing = Framing(len(c.inputs), c.front_width, c.front_stride)
+            self.front = ResidualStack(c.front_width, c.front_depth)
+            first, ahead = c.front_width, c.front_stride * (2 + c.front_depth)
+        widths = (first, *[c.width] * len(c.latents))
+        self.down = nn.ModuleList(Downsample(w, c.width, f) for w, f in zip(widths, c.encoder_factors, strict=False))
         self.ladder = nn.ModuleList(ResidualStack(c.width, c.depth) for _ in c.latents)
         top = len(c.latents) - 1
         self.cells = nn.ModuleList(
@@ -184,8 +236,8 @@ class CWVAE(SpeechModel):
         self.head = output_head(c.front_width, c.front_stride, c.output)
         self.aux_features = nn.Linear(c.front_width, c.front_stride)
         self.aux_latent = nn.Linear(c.latents[0], c.strides[0])
-        # The first convolution and its blocks look some front strides ahead, each layer's blocks some of its own steps.
-        ahead = c.front_stride * (2 + c.front_depth) + sum(stride * (c.depth + 1) for stride in c.strides)
+        # The first convolutions and blocks look some front strides ahead, each layer's blocks some of its own steps.
+        ahead += sum(stride * (c.depth + 1) for stride in c.strides)
         self.encode_reach = (ahead, ahead)
         neighbours = 1 + (c.upsampling != "sub-pixel")
         back = c.strides[0] * (c.depth + neighbours) + c.front_stride * c.front_depth
@@ -201,10 +253,8 @@ class CWVAE(SpeechModel):
     ) -> tuple[Float[Tensor, "_time batch _features"], ...]:
         """The features of each layer's evidence, lowest first, from one pass upwards."""
         pcm = self.pad(pcm)
-        x = compand(pcm, self.config.inputs, self.head.weight.dtype)
-        stride, size = self.config.front_stride, pcm.shape[1]
-        keep = mask(lengths, stride, size // stride)
-        y = self.front(self.framing(x), keep)
+        size = pcm.shape[1]
+        y, keep = self._lowest(pcm, lengths)
         features = []
         for stride, down, stack in zip(self.strides, self.down, self.ladder, strict=True):
             y = down(y, keep)
@@ -212,6 +262,16 @@ class CWVAE(SpeechModel):
             y = stack(y, keep)
             features.append(y.transpose(0, 1))
         return tuple(features)
+
+    def _lowest(
+        self, pcm: Int16[Tensor, "batch samples"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch _time _features"], Float[Tensor, "batch _time 1"] | None]:
+        """Features at the encoder's highest rate, and the mask of what lies behind the end."""
+        c, size, dtype = self.config, pcm.shape[1], self.head.weight.dtype
+        if c.encoder == "cpc":
+            return self.cpc(mulaw.from_pcm(pcm, dtype), lengths), mask(lengths, HOP, size // HOP)
+        keep = mask(lengths, c.front_stride, size // c.front_stride)
+        return self.front(self.framing(compand(pcm, c.inputs, dtype)), keep), keep
 
     def infer(
         self,

@@ -176,8 +176,7 @@ def _starts(
     Components spread over the range; at the quantiles, wide and narrow; all around the mean, each wider than the one
     before; and one narrow component on the most frequent value.
     """
-    x = mulaw.from_pcm(pcm, torch.float64)
-    x = mulaw.encode(x) if config.target == "mulaw" else x
+    x = config.companded(mulaw.from_pcm(pcm, torch.float64))
     k = config.components
     middle = (x * shares).sum()
     scale = torch.log(((x - middle).square() * shares).sum().sqrt().clamp(min=1e-5))

@@ -57,6 +57,7 @@ class Evaluation:
         kl: for each layer, lowest first, the KL divergence of each dimension.
         steps: for each layer, its time steps.
         density: whether the likelihood is a density, whose bits per frame are no code length.
+        eight_bit: whether it is of 8-bit codes, whose bits per frame are not to be compared with those of 16-bit audio.
         domain: of the data.
         step: elements of a step of the data, or of the model where data have no steps, as waveforms.
     """
@@ -70,6 +71,7 @@ class Evaluation:
     density: bool = False
     domain: str = "waveform"
     step: int = 1
+    eight_bit: bool = False
 
     @property
     def elbo(self) -> float:
@@ -237,5 +239,5 @@ def evaluate(
     paper, coded = map(float, likelihoods)
     domain = model.config.output
     step = model.stride if isinstance(domain, Waveform) else domain.step
-    counted = (tuple(kl), tuple(counts), domain.is_density(), domain.name, step)
+    counted = (tuple(kl), tuple(counts), domain.is_density(), domain.name, step, domain.is_eight_bit())
     return Evaluation(samples, len(recordings), paper, coded, *counted)

@@ -41,6 +41,7 @@ class ImportanceBound:
         effective_draws: 1 / Σ w² of the normalised weights w, the mean over utterances: from 1 (one draw outweighs all
             others, so more draws would still raise the bound) to K.
         density: whether the likelihood is a density, whose bits per frame are no code length.
+        eight_bit: whether it is of 8-bit codes, whose bits per frame are not to be compared with those of 16-bit audio.
     """
 
     samples: int
@@ -52,6 +53,7 @@ class ImportanceBound:
     pcm_elbo: float
     effective_draws: float
     density: bool = False
+    eight_bit: bool = False
 
     @property
     def bits_per_frame(self) -> float:
@@ -112,10 +114,9 @@ def importance_bound(
         progress(recording.samples)
     samples, utterances = sum(r.samples for r in recordings), len(recordings)
     bound, pcm_bound, elbo, pcm_elbo = sums.tolist()
-    density = model.config.output.is_density()
-    return ImportanceBound(
-        samples, utterances, draws, bound, pcm_bound, elbo, pcm_elbo, effective / utterances, density
-    )
+    domain = model.config.output
+    of = (domain.is_density(), domain.is_eight_bit())
+    return ImportanceBound(samples, utterances, draws, bound, pcm_bound, elbo, pcm_elbo, effective / utterances, *of)
 
 
 @torch.no_grad()

@@ -3,6 +3,8 @@
 Havtorn et al. (2022, section 3) represent audio as μ-law encoded 16-bit PCM in [-1, 1]. There are two sets of 65,536
 bins: the uniform grid on the μ-law axis, for the paper's bits per frame, and the companded cells of the PCM values,
 with which the likelihood is a code length of the recording.
+
+An axis is named by its μ, whose grid has μ + 1 values: 65,535 for 16 bits, 255 for the 256 codes of 8-bit μ-law.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from torch import Tensor
 from lvm_probe.models.io.pcm import FULL_SCALE, check_pcm
 
 PCM_VALUES = 65_536
-HALF_BIN = 1 / (PCM_VALUES - 1)
-"""Half the distance between neighbours of 65,536 equally spaced values on [-1, 1]."""
+MU = PCM_VALUES - 1
+"""Of 16-bit μ-law."""
+MU8 = 255
+"""Of 8-bit μ-law."""
 OPEN = 1e30
 """In place of infinity at the outer edges; finite, so that products with zero are zero."""
 
 
-def encode(x: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor, "*shape"]:
+def encode(x: Float[Tensor, "*shape"], mu: int = MU) -> Float[Tensor, "*shape"]:
     """Compand without quantising: sign(x) log(1 + μ|x|) / log(1 + μ).
 
     Args:
@@ -39,7 +43,7 @@ def encode(x: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor
     return torch.sign(x) * torch.log1p(mu * x.abs()) / math.log1p(mu)
 
 
-def decode(y: Float[Tensor, "*shape"], mu: int = PCM_VALUES - 1) -> Float[Tensor, "*shape"]:
+def decode(y: Float[Tensor, "*shape"], mu: int = MU) -> Float[Tensor, "*shape"]:
     """Inverse of `encode`."""
     return torch.sign(y) * torch.expm1(y.abs() * math.log1p(mu)) / mu
 
@@ -58,9 +62,21 @@ def to_pcm(x: Float[Tensor, "*shape"]) -> Int16[Tensor, "*shape"]:
     return (x * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
 
 
-def bins_around(
-    y: Float[Tensor, "*shape"],
-) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+def on_grid(y: Float[Tensor, "*shape"], mu: int) -> Float[Tensor, "*shape"]:
+    """The nearest of μ + 1 equally spaced values on [-1, 1]; of two that are equally near, the higher.
+
+    Args:
+        y: companded values in [-1, 1].
+        mu: of the axis.
+
+    Example:
+        >>> on_grid(torch.tensor([-1.0, 0.0, 0.003]), 255)  # zero lies between two codes
+        tensor([-1.0000,  0.0039,  0.0039])
+    """
+    return torch.floor((y + 1) / 2 * mu + 0.5) * 2 / mu - 1
+
+
+def bins_around(y: Float[Tensor, "*shape"], mu: int = MU) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """The paper's uniform bin [y - ½ bin, y + ½ bin] around a value; outer edges are open.
 
     μ-law companded PCM values do not lie on the uniform grid, so the bins around them overlap and leave gaps: the
@@ -68,17 +84,19 @@ def bins_around(
 
     Args:
         y: companded values in [-1, 1].
+        mu: of the axis.
 
     Returns:
         Lower and upper edges.
     """
-    lower = torch.where(y <= -1 + HALF_BIN, -OPEN, y - HALF_BIN)
-    upper = torch.where(y >= 1 - HALF_BIN, OPEN, y + HALF_BIN)
+    half = 1 / mu
+    lower = torch.where(y <= -1 + half, -OPEN, y - half)
+    upper = torch.where(y >= 1 - half, OPEN, y + half)
     return lower, upper
 
 
 def pcm_edges(
-    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32, *, linear: bool = False
+    pcm: Int16[Tensor, "*shape"], dtype: torch.dtype = torch.float32, mu: int | None = MU
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """The cell of a PCM value: midpoints to the neighbouring PCM values.
 
@@ -87,7 +105,7 @@ def pcm_edges(
     Args:
         pcm: 16-bit PCM.
         dtype: of the edges.
-        linear: whether the axis is linear; companded otherwise.
+        mu: of the axis; None for a linear one.
 
     Returns:
         Lower and upper edges.
@@ -97,8 +115,8 @@ def pcm_edges(
     """
     n = check_pcm(pcm).to(dtype)
     lower, upper = ((n + half) / FULL_SCALE for half in (-0.5, 0.5))
-    if not linear:
-        lower, upper = encode(lower), encode(upper)
+    if mu is not None:
+        lower, upper = encode(lower, mu), encode(upper, mu)
     return (
         torch.where(pcm == -FULL_SCALE, -OPEN, lower),
         torch.where(pcm == FULL_SCALE - 1, OPEN, upper),

@@ -26,7 +26,18 @@ def summary(evaluation: Evaluation) -> str:
         return f"{nats:.3f} nats and {bits:.3f} bits per token, perplexity {math.exp(min(nats, 700)):.2f}{kl}"
     if evaluation.domain != Waveform.name:
         return f"{evaluation.nats_per_step:.3f} nats per step{kl}"
-    return f"{evaluation.bits_per_frame:.3f} bits per frame{kl}, PCM code length {evaluation.pcm_bits_per_frame:.3f}"
+    paper = f"{evaluation.bits_per_frame:.3f} {bits_unit(evaluation.eight_bit)}"
+    return f"{paper}{kl}, PCM code length {evaluation.pcm_bits_per_frame:.3f}"
+
+
+def bits_unit(eight_bit: bool) -> str:
+    """What follows a waveform's bits per frame; those of 8-bit codes are never called the same as those of 16 bits.
+
+    Example:
+        >>> bits_unit(True)
+        'bits per frame of 8-bit codes'
+    """
+    return "bits per frame" + (" of 8-bit codes" if eight_bit else "")
 
 
 def bits_text(domain: Domain, bits: float, digits: int = 3) -> str:
@@ -38,7 +49,7 @@ def bits_text(domain: Domain, bits: float, digits: int = 3) -> str:
         '12.068 bits per frame'
     """
     if isinstance(domain, Waveform):
-        return f"{bits:.{digits}f} bits per frame"
+        return f"{bits:.{digits}f} {bits_unit(domain.is_eight_bit())}"
     return f"{-bits * NATS_PER_BIT * domain.step:.{digits}f} nats per step"
 
 

@@ -414,7 +414,9 @@ class Trainer:
     def _identity_parts(self) -> tuple[Any, ...]:
         recordings = [(r.name, r.samples) for r in (*self.train, *self.validation)]
         weights = None if self.weights is None else self.weights.tolist()
-        begun = (self.seed, self.provenance.get("started_from"))
+        begun: tuple[Any, ...] = (self.seed, self.provenance.get("started_from"))
+        if "encoder" in self.provenance:  # with weights from elsewhere, or frozen ones
+            begun += (self.provenance["encoder"],)
         return (self.model.family, asdict(self.model.config), asdict(self.recipe), begun, recordings, weights)
 
     def _further_state(self) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Float32
-from lvm_probe.models.checkpoints.checkpoint import load_tensors
+from lvm_probe.models.checkpoints.weights_file import read_weights
 from lvm_probe.probing.features.encoders import Encoder, Layer
 
 STRIDE = 320
@@ -110,18 +109,7 @@ def load(
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give --weights a state dict on this machine")
-    if path.suffix == ".safetensors":
-        tensors: Any = load_tensors(path)[0]
-    else:
-        try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            why = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
-            raise InputError(
-                f"{path}: torch cannot load it safely ({why}); save model.state_dict() by itself"
-            ) from None
+    tensors = read_weights(path, "save model.state_dict() by itself")
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()) or not tensors:
         raise InputError(f"{path}: not a state dict, which maps names to tensors; save model.state_dict() by itself")
     if all(key.startswith("model.") for key in tensors):  # from a pipeline that wraps the model to normalise its input

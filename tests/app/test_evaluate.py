@@ -73,6 +73,28 @@ def test_the_printed_table_is_aligned_and_explains_its_columns(
     assert "PCM code length: bits per frame of the 16-bit recording" in " ".join(rows[3:])
 
 
+def test_bits_of_8_bit_codes_are_never_called_bits_per_frame_alone(
+    trained: Path, small: Path, tmp_path: Path, probe: Probe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    result = probe("train", "vrnn", "--corpus", CORPUS, "--out", run, *TINY, "--target", "mulaw8")
+    assert result["eight_bit"]
+    assert [test["eight_bit"] for test in result["test"]] == [True]
+    assert 0 < result["validation_bits_per_frame"] < 9  # eight, and what a few updates do not unlearn
+    result = probe("evaluate", "--ckpt", run, "--corpus", small, "--iwae", "2", "--without", "z1")
+    assert result["eight_bit"]
+    assert not result["density"]
+    assert result["pcm_bits_per_frame"] > 9  # of 16 bits as ever
+    quietly("evaluate", "--ckpt", run, "--corpus", small, "--iwae", "2", "--without", "z1")
+    printed = capsys.readouterr().out
+    assert printed.count("bits per frame") == printed.count("bits per frame of 8-bit codes") == 3
+    quietly("evaluate", "--ckpt", run, "--ckpt", trained, "--corpus", small)
+    _, _, _, own, other, *caption = capsys.readouterr().out.splitlines()
+    assert " (8-bit)" in own
+    assert "8-bit" not in other
+    assert "(8-bit): bits and nats of 8-bit μ-law codes" in " ".join(caption)
+
+
 def test_chunks_give_the_same_likelihood(trained: Path, small: Path, probe: Probe) -> None:
     whole = probe("evaluate", "--ckpt", trained, "--corpus", small)
     pieces = probe("evaluate", "--ckpt", trained, "--corpus", small, "--chunk", "0.5")

@@ -1,5 +1,6 @@
 """Options of `probe train` that change a preset, and training on two processes."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from lvm_probe.app.cli import main
 from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.models.layers.cpc_encoder import CPCEncoder
 from lvm_probe.models.training.recipe import GPU
 from lvm_probe.probing.corpora.demo import CORPUS
 from tests.app.conftest import TINY, Probe, Refusal
@@ -96,6 +98,44 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(
     assert "family cwvae, not vrnn" in refused(
         "train", "vrnn", "--corpus", CORPUS, "--out", tmp_path / "sixth", *TINY, "--start-from", tmp_path / "first"
     )
+
+
+def test_an_encoder_of_cpc_audio_is_kept_frozen_and_named_in_the_checkpoint(
+    probe: Probe, refused: Refusal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = CPCEncoder(8).state_dict()
+    names = {f"gEncoder.{key.replace('conv.', 'conv').replace('norm.', 'batchNorm')}": t for key, t in weights.items()}
+    file, wide = tmp_path / "cpc.pt", tmp_path / "wide.pt"
+    torch.save({"config": {}, "weights": names}, file)
+    train, tiny = ("train", "cwvae", "--corpus", CORPUS), (*TINY, "--preset", "tiny-cpc")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([str(w) for w in (*train, "--out", first, *tiny, "--encoder-weights", file, "--freeze-encoder")]) == 0
+    assert "notice: cpc.pt does not say whom it has heard" in capsys.readouterr().err
+    own = checkpoint.load(first)
+    assert own.provenance["encoder"] == {
+        "file": "cpc.pt", "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "frozen": True,
+    }  # fmt: skip
+    probe(*train, "--out", second, *tiny, "--start-from", first, "--freeze-encoder")
+    begun = checkpoint.load(second)
+    assert begun.provenance["encoder"] == {"frozen": True}
+    assert begun.provenance["started_from"]["encoder"] == own.provenance["encoder"]
+    for loaded in (own, begun):
+        assert all(torch.equal(loaded.model.state_dict()[f"cpc.{key}"], tensor) for key, tensor in weights.items())
+    torch.save({"weights": {key: torch.cat((t, t), int(t.dim() == 3)) for key, t in names.items()}}, wide)
+    new = ("--out", tmp_path / "third")
+    for options, says in (
+        ((*TINY, "--encoder-weights", file), "--encoder-weights: cwvae tiny has no such encoder; choose cwvae"),
+        ((*tiny, "--freeze-encoder"), "--freeze-encoder: its weights would stay random"),
+        ((*tiny, "--encoder-weights", file, "--start-from", first), "leave one of them out"),
+        ((*tiny, "--encoder-weights", wide), "wide.pt: tensor 'gEncoder.conv0.weight' has shape"),
+        ((*tiny, "--preset", "small-cpc", "--encoder-weights", file), "8 channels, where --preset small-cpc has 256"),
+        ((*tiny, "--encoder-weights", tmp_path / "none.pt"), "none.pt: no such file"),
+    ):
+        assert says in refused(*train, *new, *options)
+    assert "--freeze-encoder: vrnn tiny has no such encoder" in refused(
+        "train", "vrnn", "--corpus", CORPUS, *new, *TINY, "--freeze-encoder"
+    )
+    assert not (tmp_path / "third").exists()
 
 
 def test_two_processes_get_the_gradients_of_one(tmp_path: Path, probe: Probe) -> None:

@@ -14,6 +14,7 @@ from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.table_format import Table
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
+from lvm_probe.models.families.vrnn import VRNN
 from lvm_probe.models.likelihood.elbo import Evaluation
 from lvm_probe.models.registry import override_config, preset
 from lvm_probe.probing.corpora import open_corpus
@@ -73,6 +74,23 @@ def test_gaussian_likelihoods_stand_beside_their_limit() -> None:
         likelihood_tables.table_1(inputs)
     with pytest.raises(InputError, match="--corpus"):
         likelihood_tables.table_4(FigureInputs(made_up(), checkpoints={"gauss": loaded}))
+
+
+def test_bits_of_8_bit_codes_are_marked_in_tables_of_bits() -> None:
+    config = override_config(preset("vrnn", "tiny").config, output={"target": "mulaw8"})
+    models = {"eight": VRNN.seeded(config, 0), "sixteen": VRNN.seeded(preset("vrnn", "tiny").config, 0)}
+    loaded = {name: checkpoint.Checkpoint(Path("x"), model.eval(), {}, name) for name, model in models.items()}
+    corpus = open_corpus(CORPUS)
+    corpus = corpus.select(speakers=[corpus.speakers[0].id])
+    inputs = FigureInputs(made_up(), checkpoints=loaded, corpus=corpus)
+    for table in (likelihood_tables.table_1(inputs), likelihood_tables.table_3(inputs)):
+        column = table.head.index("bits per frame")
+        marked = {row[0]: row[column].endswith(" (8-bit)") for row in table.rows}
+        assert marked == {"uniform": False, "flac": False, "eight": True, "sixteen": False}
+        assert table.rows[[row[0] for row in table.rows].index("eight")][table.head.index("published")] == ""
+        assert "(8-bit): bits and nats of 8-bit μ-law codes, not to be compared" in table.caption
+    del loaded["eight"]
+    assert "8-bit" not in likelihood_tables.table_1(replace(inputs, checkpoints=loaded)).caption
 
 
 def test_probes_stand_with_all_that_is_needed_to_judge_them() -> None:

@@ -64,6 +64,7 @@ MODELS: dict[str, Callable[[], ModelConfig]] = {
     "cwvae-3": lambda: cwvae(3),
     "cwvae-transposed": lambda: replace(cwvae(2), upsampling="transposed"),
     "cwvae-nearest": lambda: replace(cwvae(1), upsampling="nearest"),
+    "cwvae-cpc": lambda: replace(cwvae(2), strides=(160, 320), encoder="cpc", cpc_channels=6),
     "vrnn": vrnn,
     "vrnn-product": lambda: vrnn(posterior="product"),
     "vrnn-no-output-state": lambda: vrnn(output_sees_state=False),

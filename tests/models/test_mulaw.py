@@ -48,33 +48,50 @@ def test_edges_agree_with_the_formulas(pcm) -> None:
     for ours, slow in (
         (around, reference.uniform_bin(pcm)),
         (mulaw.pcm_edges(value, torch.float64), reference.pcm_bin(pcm)),
-        (mulaw.pcm_edges(value, torch.float64, linear=True), reference.linear_bin(pcm)),
+        (mulaw.pcm_edges(value, torch.float64, mu=None), reference.linear_bin(pcm)),
     ):
         for edge, wanted in zip(ours, slow, strict=True):
             assert edge.item() == pytest.approx(wanted, rel=1e-12, abs=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("linear", [False, True])
-def test_pcm_cells_tile_the_line(dtype, linear) -> None:
-    lower, upper = mulaw.pcm_edges(EVERY_PCM, dtype, linear=linear)
+@pytest.mark.parametrize("mu", [65_535, 255, None])
+def test_pcm_cells_tile_the_line(dtype, mu) -> None:
+    lower, upper = mulaw.pcm_edges(EVERY_PCM, dtype, mu)
     assert torch.equal(lower[1:], upper[:-1])
     assert (upper > lower).all()
     assert lower[0] == -mulaw.OPEN
     assert upper[-1] == mulaw.OPEN
 
 
-def test_bins_around_values_are_those_of_the_grid_on_it_and_open_at_its_ends() -> None:
-    y = torch.tensor([-1, -1 + 0.9 * mulaw.HALF_BIN, -0.5, 0, 1 - 0.9 * mulaw.HALF_BIN, 1], dtype=torch.float64)
-    lower, upper = mulaw.bins_around(y)
+@pytest.mark.parametrize("mu", [255, 65_535])
+def test_bins_around_values_are_those_of_the_grid_on_it_and_open_at_its_ends(mu) -> None:
+    half = 1 / mu
+    y = torch.tensor([-1, -1 + 0.9 * half, -0.5, 0, 1 - 0.9 * half, 1], dtype=torch.float64)
+    lower, upper = mulaw.bins_around(y, mu)
     assert (lower == -mulaw.OPEN).tolist() == [True, True, False, False, False, False]
     assert (upper == mulaw.OPEN).tolist() == [False, False, False, False, True, True]
-    torch.testing.assert_close((upper - lower)[2:4], torch.full((2,), 2 * mulaw.HALF_BIN).double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close((upper - lower)[2:4], torch.full((2,), 2 * half).double(), rtol=1e-6, atol=0)
 
 
-def test_grid_bins_tile_the_line() -> None:
-    lower, upper = mulaw.bins_around(torch.linspace(-1, 1, mulaw.PCM_VALUES, dtype=torch.float64))
-    assert len(lower) == 65_536
+@pytest.mark.parametrize("mu", [255, 65_535])
+def test_grid_bins_tile_the_line(mu) -> None:
+    lower, upper = mulaw.bins_around(torch.linspace(-1, 1, mu + 1, dtype=torch.float64), mu)
     torch.testing.assert_close(lower[1:], upper[:-1], rtol=0, atol=1e-15)  # a rounding of either edge
     assert lower[0] == -mulaw.OPEN
     assert upper[-1] == mulaw.OPEN
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_are_rounded_to_the_nearest_of_the_256_codes(dtype) -> None:
+    y = mulaw.on_grid(mulaw.encode(mulaw.from_pcm(EVERY_PCM, dtype), 255), 255)
+    codes = [reference.mulaw8_code(pcm) for pcm in range(-32_768, 32_768)]
+    assert set(codes) == set(range(256))
+    # Rounded to single precision, of which an eighth of a bin is a great multiple.
+    torch.testing.assert_close(y, torch.tensor(codes, dtype=dtype) * 2 / 255 - 1, rtol=0, atol=1e-6)
+
+
+def test_the_256_codes_survive_decoding_to_16_bits() -> None:
+    codes = torch.linspace(-1, 1, 256, dtype=torch.float64)
+    again = mulaw.encode(mulaw.from_pcm(mulaw.to_pcm(mulaw.decode(codes, 255)), torch.float64), 255)
+    torch.testing.assert_close(mulaw.on_grid(again, 255), codes, rtol=0, atol=1e-15)

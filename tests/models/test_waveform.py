@@ -12,16 +12,26 @@ import torch
 from lvm_probe import InputError
 from lvm_probe.models.domains.domain import Output, output_head
 from lvm_probe.models.domains.waveform import Waveform
+from lvm_probe.models.likelihood import mulaw
 from tests import reference_models as reference
 from tests.models.miniature import run_unchecked
 
 KINDS = [
     Waveform(likelihood=likelihood, target=target, components=components, **more)
     for (likelihood, more), target, components in itertools.product(
-        (("dmol", {}), ("gaussian", {"min_std": 0.05, "shift": 0.02, "scale": 0.3})), ("mulaw", "linear"), (1, 3, 10)
+        (("dmol", {}), ("gaussian", {"min_std": 0.05, "shift": 0.02, "scale": 0.3})),
+        ("mulaw", "mulaw8", "linear"),
+        (1, 3, 10),
     )
+    if (likelihood, target) != ("gaussian", "mulaw8")
 ]
-EVERY = pytest.mark.parametrize("config", KINDS, ids=lambda c: f"{c.likelihood}-{c.target}-{c.components}")
+
+
+def named(config: Waveform) -> str:
+    return f"{config.likelihood}-{config.target}-{config.components}"
+
+
+EVERY = pytest.mark.parametrize("config", KINDS, ids=named)
 PCM = torch.tensor([-32_768, -32_767, -9_000, -321, -1, 0, 1, 2, 77, 4_000, 20_000, 32_766, 32_767]).short()
 ALL_PCM = torch.arange(-32_768, 32_768).short()
 
@@ -40,17 +50,30 @@ def with_logits(config: Waveform, own: list[float]) -> list[float]:
 
 
 def on_target(config: Waveform, pcm: float) -> float:
-    return reference.mulaw(pcm / 32_768) if config.target == "mulaw" else pcm / 32_768
+    match config.target:
+        case "mulaw":
+            return reference.mulaw(pcm / 32_768)
+        case "mulaw8":
+            return reference.mulaw(pcm / 32_768, 255)
+        case _:
+            return pcm / 32_768
 
 
 def slow_log_prob(config: Waveform, own: list[float], pcm: int) -> float:
-    """The paper's figure: the mass of the uniform bin around the value, or the density of the normalised value."""
+    """The paper's figure: the mass of the uniform bin around the value, or the density of the normalised value.
+
+    Of 8-bit codes, the mass of the code's bin.
+    """
     if config.likelihood == "dmol" and config.target == "linear":
         return slow_log_mass(config, own, pcm)
     y = on_target(config, pcm)
     own = with_logits(config, own)
     if config.likelihood == "gaussian":
         return reference.gaussian_mixture_log_density(own, (y - config.shift) / config.scale, config.min_std)
+    if config.target == "mulaw8":
+        code = reference.mulaw8_code(pcm)
+        edges = (-1e30 if code == 0 else (2 * code - 1) / 255 - 1), (1e30 if code == 255 else (2 * code + 1) / 255 - 1)
+        return reference.mixture_log_mass_exactly(own, *edges, 400)
     half = 1 / 65_535
     lower, upper = (-1e30 if y <= -1 + half else y - half), (1e30 if y >= 1 - half else y + half)
     return reference.mixture_log_mass_exactly(own, lower, upper, 400)
@@ -101,7 +124,7 @@ def test_likelihoods_pass_gradcheck(config: Waveform) -> None:
     assert torch.autograd.gradcheck(lambda p: Output(config, p).log_prob(pcm), (numbers,), atol=1e-4)
 
 
-@EVERY
+@pytest.mark.parametrize("config", [c for c in KINDS if not c.is_eight_bit()], ids=named)
 def test_samples_follow_the_probabilities(config: Waveform) -> None:
     one = parameters(config, 1, 1, seed=5)
     n = 20_000
@@ -113,6 +136,21 @@ def test_samples_follow_the_probabilities(config: Waveform) -> None:
     share = torch.searchsorted(draws, ALL_PCM.double() + 0.5, right=True) / n
     # Kolmogorov and Smirnov's 0.1 % point for n draws; at the last value, which takes all that is clipped, both are 1.
     assert (share - below)[:-1].abs().max() < 1.95 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("config", [c for c in KINDS if c.is_eight_bit()], ids=named)
+def test_the_masses_of_the_256_codes_sum_to_one_and_samples_are_codes_drawn_by_them(config: Waveform) -> None:
+    one = parameters(config, 1, 1, seed=5)
+    amplitudes = mulaw.decode(torch.linspace(-1, 1, 256, dtype=torch.float64), 255)
+    masses = Output(config, one.expand(1, 256, -1)).log_prob(mulaw.to_pcm(amplitudes)[None])[0].exp()
+    assert masses.sum().item() == pytest.approx(1, abs=1e-12)
+    n = 20_000
+    waveform = Output(config, one.expand(1, n, -1)).sample(torch.Generator().manual_seed(6))[0]
+    codes = torch.tensor([reference.mulaw8_code(x) for x in mulaw.to_pcm(waveform).tolist()])
+    torch.testing.assert_close(waveform, amplitudes[codes], rtol=1e-12, atol=1e-15)
+    shares = codes.bincount(minlength=256) / n
+    # Kolmogorov and Smirnov's 0.1 % point for n draws, which are nearer where the distribution is discrete.
+    assert (shares.cumsum(0) - masses.cumsum(0)).abs().max() < 1.95 / math.sqrt(n)
 
 
 @EVERY
@@ -192,6 +230,7 @@ def test_the_code_length_of_noise_is_no_less_than_its_entropy() -> None:
         ({"likelihood": "gaussian", "scale": 0.0}, "min_std and scale must be positive"),
         ({"likelihood": "gaussian", "scale": math.inf}, "min_std and scale must be positive"),
         ({"likelihood": "gaussian", "shift": math.nan}, "shift finite"),
+        ({"likelihood": "gaussian", "target": "mulaw8"}, "256 codes, which have no density"),
     ],
 )
 def test_a_bad_configuration_says_what_is_wrong(change: dict[str, Any], says: str) -> None:
@@ -211,7 +250,7 @@ for bad in ({"likelihood": "laplace"}, {"target": "alaw"}, {"likelihood": []}, {
 """
     assert run_unchecked(code).splitlines() == [
         "likelihood must be one of dmol, gaussian; got 'laplace'",
-        "target must be one of mulaw, linear; got 'alaw'",
+        "target must be one of mulaw, mulaw8, linear; got 'alaw'",
         "likelihood must be one of dmol, gaussian; got []",
         "components must be a positive whole number; got 2.5",
     ]
