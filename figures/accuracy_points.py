@@ -21,11 +21,12 @@ class Measure(NamedTuple):
 
     Attributes:
         value, low, high: the point and its interval.
-        null: the same on permuted labels.
+        null: the same on permuted labels; empty where there is none.
         reference: the line to compare with.
         label: of the axis.
         reference_name: in the key.
         scale: what values are multiplied by.
+        null_name: in the key.
     """
 
     value: str
@@ -36,11 +37,12 @@ class Measure(NamedTuple):
     label: str
     reference_name: str
     scale: float
+    null_name: str = "permuted labels"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of its columns."""
-        return self[:5]
+        return tuple(name for name in self[:5] if name)
 
 
 ACCURACY = Measure("accuracy", "ci_low", "ci_high", "null_accuracy", "chance", "accuracy (%)", "chance", 100)
@@ -69,9 +71,10 @@ def draw(ax: Axes, data: pd.DataFrame, *, measure: Measure = ACCURACY) -> None:
         ax.axvline(measure.scale * float(data[measure.reference].iloc[0]), **CHANCE, zorder=1.5)
         for row in data.to_dict("records"):
             look, y = style.feature_style(str(row["feature"])), features.index(str(row["feature"]))
-            value, low, high, null = (measure.scale * float(row[name]) for name in measure.columns[:4])
+            value, low, high = (measure.scale * float(row[name]) for name in measure.columns[:3])
             ax.plot([low, high], [y, y], color=look.colour, linewidth=1.1, zorder=2)
-            ax.plot([null], [y], **_NULL, zorder=3)
+            if measure.null:
+                ax.plot([measure.scale * float(row[measure.null])], [y], **_NULL, zorder=3)
             ax.plot([value], [y], marker=look.marker, color=look.colour, markersize=4.4, markeredgecolor="white",
                     markeredgewidth=0.4, linestyle="", zorder=4)  # fmt: skip
         ax.set_yticks(range(len(features)), [style.feature_style(name).label for name in features])
@@ -115,10 +118,11 @@ _NULL: dict[str, Any] = {"marker": "|", "color": style.DARK, "markersize": 5, "m
 
 
 def _limits(rows: pd.DataFrame, measure: Measure) -> tuple[float, float]:
-    """0 to 100 per cent, or from 0 to beyond the largest error; with room for marks at either end."""
+    """0 to 100 per cent of accuracies; otherwise 0 and all values. With room for marks at either end."""
     if measure is ACCURACY:
         return -3, 103
-    return 0, 1.08 * measure.scale * float(np.nanmax(rows[list(measure.columns)].to_numpy(float)))
+    values = measure.scale * rows[list(measure.columns)].to_numpy(float)
+    return min(0.0, 1.08 * float(np.nanmin(values))), max(0.0, 1.08 * float(np.nanmax(values)))
 
 
 def _draw_key(fig: Figure, bottom: float, measure: Measure) -> None:
@@ -126,9 +130,9 @@ def _draw_key(fig: Figure, bottom: float, measure: Measure) -> None:
     lines = {
         f"{what.removeprefix('mean absolute ')}, 95 % interval": Line2D(
             [], [], color=style.DARK, marker="o", markersize=3.5, linewidth=0.9
-        ),
-        "permuted labels": Line2D([], [], **_NULL),
-        measure.reference_name: chance_line(),
+        )
     }
+    lines |= {measure.null_name: Line2D([], [], **_NULL)} if measure.null else {}
+    lines |= {measure.reference_name: chance_line()}
     fig.legend(lines.values(), lines.keys(), loc="lower left", ncols=len(lines), borderpad=0.2, borderaxespad=0.2,
                handlelength=2.0, columnspacing=1.2, bbox_to_anchor=(0.0, bottom / fig.get_figheight()))  # fmt: skip

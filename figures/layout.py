@@ -59,6 +59,20 @@ def grid(
     ]
 
 
+def share_height(places: Sequence[Axes]) -> None:
+    """Give axes that begin at 0 the height of the tallest."""
+    top = max(ax.get_ylim()[1] for ax in places)
+    for ax in places:
+        ax.set_ylim(0, top)
+
+
+def legend_below(fig: Figure, ax: Axes) -> None:
+    """Name what is drawn in these axes in one row along the lower edge of the figure."""
+    marks, names = ax.get_legend_handles_labels()
+    fig.legend(marks, names, loc="lower center", ncols=len(names), handlelength=3.2, columnspacing=1.6,
+               borderaxespad=0.2)  # fmt: skip
+
+
 def root_figure(ax: Axes) -> Figure:
     """The figure that the axes are in."""
     fig = ax.get_figure(root=True)

@@ -88,12 +88,8 @@ def figure(data: pd.DataFrame) -> Figure:
         for ax, protocol in zip(places, protocols, strict=True):
             draw(ax, data[data["protocol"] == protocol])
             ax.set_title(f"{PROTOCOLS[protocol]} (1, 2, 4, ... {_UNITS[protocol]})", pad=3)
-        top = max(ax.get_ylim()[1] for ax in places)
-        for ax in places:
-            ax.set_ylim(0, top)
-        marks, names = places[0].get_legend_handles_labels()
-        fig.legend(marks, names, loc="lower center", ncols=len(names), handlelength=3.2, columnspacing=1.6,
-                   borderaxespad=0.2)  # fmt: skip
+        layout.share_height(places)
+        layout.legend_below(fig, places[0])
     return fig
 
 

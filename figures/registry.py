@@ -14,7 +14,8 @@ from lvm_probe.figures.table_format import Table
 
 FIGURES: tuple[str, ...] = (
     "phonemes-lda", "phonemes-over-k", "optimism", "per-phoneme", "confusion", "speakers-over-k", "gender-density",
-    "height-lda", "learning-curve", "similarity", "embedding", "durations", "kl-over-time", "autocorrelation",
+    "height-lda", "boundaries", "measures", "learning-curve", "erasure", "similarity", "zerospeech", "embedding",
+    "durations", "kl-over-time", "autocorrelation",
 )  # fmt: skip
 """Stems of their files; the modules of this folder have the same names, with underscores."""
 
@@ -26,7 +27,7 @@ TABLES: dict[str, Callable[[FigureInputs], Table]] = {
     "table-5": likelihood_tables.table_5,
 }
 
-NEED_MODEL = frozenset({"kl-over-time", "autocorrelation", "table-1", "table-3", "table-4"})
+NEED_MODEL = frozenset({"zerospeech", "kl-over-time", "autocorrelation", "table-1", "table-3", "table-4"})
 """Those that use the checkpoints and the corpus. All others are drawn from the token tables alone, and are not drawn
 again when another checkpoint is given."""
 

@@ -19,12 +19,12 @@ from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.rows import check_same_tokens
-from lvm_probe.probing.questions.similarity import Similarities, matrix, similarities
+from lvm_probe.probing.questions.similarity import ROW_NAMES, Similarities, matrix, similarities
 
 NAME = "similarity"
 TITLE = "How alike the layers are"
 
-COLUMNS = ("measure", "first", "second", "value", "null", "n", "speakers")
+COLUMNS = ("measure", "first", "second", "value", "null", "n", "rows", "speakers")
 
 _TITLES = {
     "cka": "unbiased CKA", "pwcca": "PWCCA, held-out speakers", "rsa": "RSA across speakers", "shape": "shape distance",
@@ -122,8 +122,8 @@ def caption(data: pd.DataFrame, inputs: FigureInputs) -> str:
     rsa = data.loc[data["measure"] == "rsa", "n"]
     speakers = int(data["speakers"].iloc[0])
     said = (
-        f"Similarity of {len(_names(data))} representations over {int(data['n'].max()):,} phonemes of {speakers} "
-        f"speaker{'s' * (speakers != 1)} ({inputs.table.name})"
+        f"Similarity of {len(_names(data))} representations over {int(data['n'].max()):,} "
+        f"{ROW_NAMES[data['rows'].iloc[0]]} of {speakers} speaker{'s' * (speakers != 1)} ({inputs.table.name})"
     )
     said += f", RSA over {int(rsa.iloc[0]):,} of them" if len(rsa) else ""
     said += ". 1 is the same up to a rotation and scale (CKA), a linear map (PWCCA), or the order of distances (RSA)"

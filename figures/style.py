@@ -119,7 +119,9 @@ _FEATURES: dict[str, tuple[str, LineStyle, str]] = {
     "h1": ("#56A8DC", (0, (4.5, 1.0, 1.0, 1.0, 1.0, 1.0)), "P"),
     "h2": ("#C98A00", (0, (2.4, 2.0)), "X"),
     "h3": ("#8C8C1A", (0, (9.0, 2.5)), "d"),
+    "mfcc": ("#9E2A4B", (0, (2.0, 1.0)), "p"),
 }
+_LABELS = {"mel": "Mel", "mfcc": "MFCC"}
 _OTHER_COLOURS = ("#4C4C4C", "#7A5195", "#2F6B3A", "#A05A2C", "#1F5F8B", "#9E2A4B")
 _OTHER_DASHES: tuple[LineStyle, ...] = (
     (0, (4.0, 1.2, 1.0, 1.2, 1.0, 1.2)),
@@ -137,7 +139,7 @@ def feature_style(name: str) -> CurveStyle:
     any other name depends on the name alone.
     """
     if name in _FEATURES:
-        return CurveStyle(*_FEATURES[name], "Mel" if name == "mel" else name)
+        return CurveStyle(*_FEATURES[name], _LABELS.get(name, name))
     base, variant = _base_and_variant(name)
     hashed = zlib.crc32(name.encode())
     dashes = _OTHER_DASHES[hashed % len(_OTHER_DASHES)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lvm_probe.probing.features.latents import Latents, Model, load_model
     from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.features.token_table import load as load_table
-    from lvm_probe.probing.interface import ask, compare, extract
+    from lvm_probe.probing.interface import align, ask, boundaries, compare, extract, similarity, zerospeech
     from lvm_probe.probing.questions.compare import Comparison
     from lvm_probe.probing.questions.question import Question
     from lvm_probe.probing.questions.results import Answer
@@ -33,7 +33,9 @@ __all__ = [
     "Model",
     "Question",
     "TokenTable",
+    "align",
     "ask",
+    "boundaries",
     "compare",
     "extract",
     "load_model",
@@ -41,6 +43,8 @@ __all__ = [
     "open_corpus",
     "plot",
     "plot_map",
+    "similarity",
+    "zerospeech",
 ]
 
 _HOMES = {
@@ -52,7 +56,9 @@ _HOMES = {
     "Model": "probing.features.latents.Model",
     "Question": "probing.questions.question.Question",
     "TokenTable": "probing.features.token_table.TokenTable",
+    "align": "probing.interface.align",
     "ask": "probing.interface.ask",
+    "boundaries": "probing.interface.boundaries",
     "compare": "probing.interface.compare",
     "extract": "probing.interface.extract",
     "load_model": "probing.features.latents.load_model",
@@ -60,6 +66,8 @@ _HOMES = {
     "open_corpus": "probing.corpora.open_corpus",
     "plot": "figures.notebook.plot",
     "plot_map": "figures.notebook.plot_map",
+    "similarity": "probing.interface.similarity",
+    "zerospeech": "probing.interface.zerospeech",
 }
 
 if not (_Path(__file__).parent / "app").is_dir():  # in a checkout the subpackages are the folders beside this one

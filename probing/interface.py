@@ -1,10 +1,11 @@
-"""The calls behind `lvm_probe.extract`, `ask` and `compare`: plain arguments, checked, to what does the work."""
+"""The calls behind `lvm_probe.extract`, `ask` and others: plain arguments, checked, to what does the work."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,15 +14,20 @@ from lvm_probe import InputError
 from lvm_probe.probing.progress import bar
 
 if TYPE_CHECKING:
+    from lvm_probe.analysis.frame_abx import Mode
     from lvm_probe.models.checkpoints.checkpoint import Checkpoint
+    from lvm_probe.probing.alignment.align_corpus import Alignment, Audio
     from lvm_probe.probing.corpora.corpus import Corpus
     from lvm_probe.probing.features.encoders import Encoder
     from lvm_probe.probing.features.extraction_settings import Estimator
     from lvm_probe.probing.features.latents import Model
     from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions.boundaries import AroundBoundaries
     from lvm_probe.probing.questions.compare import Comparison
     from lvm_probe.probing.questions.question import Method, Protocol, Target
     from lvm_probe.probing.questions.results import Answer
+    from lvm_probe.probing.questions.similarity import Measure, Similarities
+    from lvm_probe.probing.questions.zerospeech import Context, Unit, ZeroSpeech
 
 
 def extract(
@@ -212,12 +218,8 @@ def ask(
     from lvm_probe.probing.questions.question import Question
     from lvm_probe.probing.questions.untrained import untrained_table
 
-    if not isinstance(table, TokenTable):
-        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
-    known = [field.name for field in fields(Question)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"ask has no option '{name}'; it has {', '.join(known)}, untrained, progress")
+    _check_table(table)
+    _check_options("ask", options, (*(field.name for field in fields(Question)), "untrained", "progress"))
     if test is not None:
         protocol = protocol or "transfer"
     question = Question(target=target, method=method, protocol=protocol, features=features, **options)
@@ -285,17 +287,13 @@ def compare(
         1     mel                  lda  utterance
         2  layer1           Mel    abx     within
     """
-    from lvm_probe.probing.features.token_table import TokenTable
     from lvm_probe.probing.questions import compare as comparing
     from lvm_probe.probing.questions.plan import check_fits, make_plan, read_plan
     from lvm_probe.probing.questions.question import ROWS
     from lvm_probe.probing.questions.untrained import untrained_table
 
-    if not isinstance(table, TokenTable):
-        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
-    for name in rows:
-        if name not in ROWS:
-            raise InputError(f"compare has no option '{name}'; for the rows it has {', '.join(ROWS)}")
+    _check_table(table)
+    _check_options("compare", rows, ROWS)
     file = None if plan is None else Path(plan)
     written = read_plan(file) if file is not None and file.exists() else None
     baseline = untrained_table(table, untrained, partial(warnings.warn, stacklevel=3))
@@ -323,6 +321,279 @@ def compare(
             written=written,
             progress=lambda done, of: advance(1 / of),
         )
+
+
+def boundaries(
+    table: TokenTable,
+    target: Target = "phoneme",
+    method: Method = "lda",
+    protocol: Protocol = "speaker",
+    *,
+    features: str | Sequence[str] = (),
+    reach_ms: float = 60.0,
+    permutations: int = 1,
+    progress: bool | None = None,
+    **options: Any,
+) -> AroundBoundaries:
+    """Ask what single frames tell of a phone before, at and after its onset and offset.
+
+    Args:
+        table: with rows of phonemes and of frames: `lvm_probe.extract(..., units=["phoneme", "frame"])`.
+        target: "phoneme", or one of its classes, such as "manner".
+        method: "lda" or "logistic".
+        protocol: whole speakers held out, or "utterance", within one speaker.
+        features: as for `ask`.
+        reach_ms: how far from the boundaries, in milliseconds.
+        permutations: of the labels, for the null.
+        progress: as for `ask`.
+        options: further fields of `Question`, such as `phones` or `speakers`.
+
+    Returns:
+        The accuracies. `print` shows them by time; `frame` is a data frame with a row for each time and feature.
+
+    Raises:
+        InputError: if the table has no frames, or the parts of the question do not fit together.
+
+    Example:
+        >>> import tempfile
+        >>> import lvm_probe
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> def encode(wave):
+        ...     return abs(wave[: len(wave) // 160 * 160].reshape(-1, 160)), None, 160
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9", "MGUS9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> table = lvm_probe.extract(corpus, encode, f"{folder.name}/mine", units=["phoneme", "frame"])
+        >>> found = lvm_probe.boundaries(table, "voicing", features="mel", reach_ms=10)
+        >>> found.frame.loc[found.frame["speaker"] == "", ["feature", "edge", "offset_ms"]].reset_index(drop=True)
+          feature    edge  offset_ms
+        0     mel   onset       -5.0
+        1     mel   onset        5.0
+        2     mel  offset       -5.0
+        3     mel  offset        5.0
+    """
+    from lvm_probe.probing.questions.boundaries import around_boundaries
+    from lvm_probe.probing.questions.question import Question
+
+    _check_table(table)
+    _check_options("boundaries", options, [field.name for field in fields(Question)])
+    question = Question(target, method, protocol, features=features, permutations=permutations, **options)
+    with bar(1, f"{target}, boundaries", unit="run", shown=progress) as advance:
+        return around_boundaries(table, question, reach_ms=reach_ms, progress=lambda done, of: advance(1 / of))
+
+
+def similarity(
+    tables: TokenTable | Sequence[TokenTable],
+    features: str | Sequence[str] = (),
+    *,
+    measures: Measure | Sequence[Measure] = ("cka", "pwcca", "rsa"),
+    permutations: int = 20,
+    tokens: int = 400,
+    seed: int = 0,
+    progress: bool | None = None,
+    **rows: Any,
+) -> Similarities:
+    """Compare layers, features, checkpoints and seeds over the same tokens.
+
+    Args:
+        tables: one, or several of the same tokens.
+        features: columns of the tables; "z1+z2" joins two (default: each layer, Mel and MFCC).
+        measures: "cka" (unbiased), "pwcca" (held-out speakers), "rsa" (across speakers), and "shape", a distance, for
+            latents with variances.
+        permutations: of the tokens, for the null of independent inputs.
+        tokens: drawn for "rsa".
+        seed: of everything random.
+        progress: as for `ask`.
+        rows: which rows, by the fields of `Question`: `phones`, `speakers`, `keep_silence`, or `rows="frame"`.
+
+    Returns:
+        The similarities. `print` shows them; `frame` is a data frame with a row for each measure and pair.
+
+    Raises:
+        InputError: if a name is unknown, there is only one feature, or the tables hold different tokens.
+
+    Example:
+        >>> import tempfile
+        >>> import lvm_probe
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9", "MGUS9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> model = lvm_probe.load_model("cwvae-small", device="cpu")
+        >>> table = lvm_probe.extract(corpus, model, f"{folder.name}/t", samples=1)
+        >>> found = lvm_probe.similarity(table, measures="cka", permutations=0)
+        >>> found.frame[["first", "second"]]
+          first second
+        0    z1     z2
+        1    z1    mel
+        2    z2    mel
+    """
+    from lvm_probe.probing.features.token_table import TokenTable
+    from lvm_probe.probing.questions.question import ROWS
+    from lvm_probe.probing.questions.similarity import similarities
+
+    several = [tables] if isinstance(tables, TokenTable) else list(tables)
+    for table in several:
+        _check_table(table)
+    _check_options("similarity", rows, ROWS)
+    with bar(1, "similarity", unit="run", shown=progress) as advance:
+        return similarities(
+            several,
+            _names(features),
+            measures=_names(measures),  # type: ignore[arg-type]  # checked there
+            rows=rows,
+            permutations=permutations,
+            tokens=tokens,
+            seed=seed,
+            progress=lambda done, of: advance(1 / of),
+        )
+
+
+def zerospeech(
+    frames: str | Path,
+    *,
+    layers: str | Sequence[str] = (),
+    frequency: str | float | Fraction | None = None,
+    unit: Unit = "phoneme",
+    item: str | Path | None = None,
+    speakers: Mode | Sequence[Mode] = ("within", "across"),
+    context: Context | Sequence[Context] = "within",
+    max_tokens: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> ZeroSpeech:
+    """The ABX error rate of sequences of frames, as ZeroSpeech and fastabx compute it.
+
+    Args:
+        frames: what `probe export --frames` writes, or a folder with a folder of arrays `FILE.npy` (frames, dims) for
+            each layer.
+        layers: names of its folders (default: all).
+        frequency: frames per second, such as 50 or "16000/512" (default: what the export says).
+        unit: "phoneme" or "triphone": whose item file in `frames` lists the tokens.
+        item: another item file.
+        speakers: X is of the speaker of A and B ("within"), or of another ("across").
+        context: A, B and X have the same neighbours ("within"), or "any".
+        max_tokens: at most so many tokens of a phone, speaker and context, drawn at random (default: all).
+        seed: of the draw.
+        progress: as for `ask`.
+
+    Returns:
+        The error rates. `print` shows them; `frame` is a data frame with a row for each layer and task.
+
+    Raises:
+        InputError: if a name is unknown, a file is missing or malformed, or a task has no triple.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import lvm_probe
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> (Path(folder.name) / "mine").mkdir()
+        >>> np.save(f"{folder.name}/mine/one.npy", np.repeat(np.eye(2, dtype=np.float32)[[0, 1, 0, 1]], 10, axis=0))
+        >>> rows = [f"one {i / 10} {(i + 1) / 10} {'ab'[i % 2]} s s anna" for i in range(4)]
+        >>> head = "#file onset offset #phone prev-phone next-phone speaker"
+        >>> item = Path(folder.name) / "mine.item"
+        >>> _ = item.write_text("\\n".join([head, *rows]))
+        >>> lvm_probe.zerospeech(folder.name, frequency=100, item=item, speakers="within").frame["error"].tolist()
+        [0.0]
+    """
+    from lvm_probe.probing.questions.zerospeech import scores
+
+    try:
+        exact = None if frequency is None else Fraction(frequency)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        exact = Fraction(0)
+    if exact is not None and exact <= 0:
+        raise InputError(f"frequency: {frequency!r}; give frames per second, such as 50 or '16000/512'")
+    with bar(1, "zerospeech", unit="run", shown=progress) as advance:
+        return scores(
+            Path(frames),
+            layers=_names(layers),
+            frequency=exact,
+            unit=unit,
+            item=None if item is None else Path(item),
+            speakers=_names(speakers),  # type: ignore[arg-type]  # checked there
+            context=_names(context),  # type: ignore[arg-type]
+            max_tokens=max_tokens,
+            seed=seed,
+            progress=lambda done, of: advance(1 / of),
+        )
+
+
+def align(
+    corpus: Corpus,
+    out: str | Path,
+    *,
+    pronunciations: str | Path | None = None,
+    unknown: Literal["spell", "skip"] = "spell",
+    acoustic_model: str | Path | None = None,
+    dictionary: str | Path | None = None,
+    again: bool = False,
+    audio: Audio = "link",
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Alignment:
+    """Find the phones and words of recordings with transcripts, by forced alignment with PocketSphinx.
+
+    The folder becomes a corpus of TextGrids. An interrupted alignment is continued by the same call.
+
+    Args:
+        corpus: as `lvm_probe.open_corpus` returns it.
+        out: folder of the aligned corpus.
+        pronunciations: dictionary of further words, in rows `word PH ON ES`.
+        unknown: pronounce words that no dictionary has by rule ("spell"), or leave their utterances out ("skip").
+        acoustic_model: a CMU Sphinx model of another language, with its `dictionary`.
+        dictionary: the pronunciation dictionary of `acoustic_model`.
+        again: align utterances that have phones too, and compare.
+        audio: link the recordings, copy them ("copy"), or write TextGrids alone ("none").
+        workers: number of processes (default: one per core).
+        progress: as for `ask`.
+
+    Returns:
+        What was done. `print` shows it; `lvm_probe.open_corpus(out)` opens the corpus.
+
+    Raises:
+        InputError: if PocketSphinx is missing, there is nothing to align, or the folder holds another alignment.
+
+    Example:
+        >>> import tempfile
+        >>> import lvm_probe
+        >>> from lvm_probe.probing.corpora.demo import CORPUS
+        >>> corpus = lvm_probe.open_corpus(CORPUS).select(speakers=["FADA9"])
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> found = lvm_probe.align(corpus, f"{folder.name}/aligned", again=True, workers=1)
+        >>> len(found.utterances), found.phones.median_ms < 20
+        (10, True)
+    """
+    from lvm_probe.models.io.lock import locked
+    from lvm_probe.probing.alignment.align_corpus import align_corpus
+
+    folder = Path(out)
+    with locked(folder), bar(corpus.seconds, "align", shown=progress) as advance:
+        return align_corpus(
+            corpus,
+            folder,
+            model=None if acoustic_model is None else Path(acoustic_model),
+            dictionary=None if dictionary is None else Path(dictionary),
+            pronunciations=None if pronunciations is None else Path(pronunciations),
+            unknown=unknown,
+            again=again,
+            audio=audio,
+            workers=workers,
+            progress=advance,
+        )
+
+
+def _check_table(table: TokenTable) -> None:
+    from lvm_probe.probing.features.token_table import TokenTable
+
+    if not isinstance(table, TokenTable):
+        raise InputError(f"table: a {type(table).__name__}; give what lvm_probe.load_table returns")
+
+
+def _check_options(call: str, given: Iterable[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"{call} has no option '{name}'; it has {', '.join(known)}")
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

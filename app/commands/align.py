@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import add_corpus, add_part, open_corpus
-from lvm_probe.app.output import Output, exclusive_output_folder, in_columns, plural, print_left_out
+from lvm_probe.app.output import Output, exclusive_output_folder, plural, print_left_out
 from lvm_probe.probing.progress import bar
-
-if TYPE_CHECKING:
-    from lvm_probe.probing.alignment.agreement import Agreement
 
 SUMMARY = "find the phones and words of transcribed recordings (forced alignment)"
 EXAMPLES = ("probe align --corpus TIMIT --again --out aligned/timit",)
-
-SHOWN_WORDS = 12
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +60,8 @@ def run(args: argparse.Namespace) -> Output:
 
     import numpy as np
 
-    from lvm_probe.probing.alignment.align_corpus import SPELLED, align_corpus
+    from lvm_probe.probing.alignment.align_corpus import align_corpus
     from lvm_probe.probing.alignment.pocketsphinx_aligner import SAMPLE_RATE
-    from lvm_probe.probing.corpora.phones import NON_PHONEMES
 
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers {args.workers}: give a whole number from 1")
@@ -89,8 +83,7 @@ def run(args: argparse.Namespace) -> Output:
             progress=advance,
         )
     print_left_out(result.left_out)
-    phones = sum(phone.label not in NON_PHONEMES for one in result.utterances for phone in one.phonemes)
-    words = sum(len(one.words) for one in result.utterances)
+    phones, words = result.counts
     seconds, audio = time.monotonic() - began, sum(one.seconds for one in result.utterances)
     low, middle, high = np.quantile(result.confidence, [0.05, 0.5, 0.95]).tolist()
     spelled = {word: {"phones": " ".join(said), "tokens": count} for word, (said, count) in result.spelled.items()}
@@ -109,36 +102,10 @@ def run(args: argparse.Namespace) -> Output:
         "agreement": {"phones": result.phones.document(), "words": result.words.document()} if args.again else None,
         "out": str(out),
     }
-    lines = [
-        f"{plural(len(result.utterances), 'utterance')}: {phones:,} phones, {words:,} words",
-        f"{audio:.0f} s of speech in {seconds:.0f} s ({plural(result.done, 'utterance')} aligned by this run)",
-        f"confidence of the phones: median {middle:.2f}, 5 % below {low:.2f}",
-    ]
-    for count, what in (
-        (result.aligned_before, "had phones and are not in the new corpus; --again aligns them too"),
-        (result.without_text, "without a transcript"),
-        (len(result.left_out), "could not be aligned (named above)"),
-    ):
-        lines += [f"{plural(count, 'utterance')} {what}"] if count else []
-    if spelled:
-        shown = [f"{word} ({one['phones']})" for word, one in list(spelled.items())[:SHOWN_WORDS]]
-        more = f" ... ({len(spelled)} in all)" if len(spelled) > SHOWN_WORDS else ""
-        lines.append(f"pronounced by rule: {', '.join(shown)}{more}; all are in {out / SPELLED}")
-    if args.again:
-        lines += ["", *_agreement({"phones": result.phones, "words": result.words})]
+    speed = f"{audio:.0f} s of speech in {seconds:.0f} s ({plural(result.done, 'utterance')} aligned by this run)"
     own = f"corpus: {out}\nnext: probe corpus {out}" if args.audio != "none" else f"TextGrids: {out}"
-    return Output(document, "\n".join([*lines, "", own]))
+    return Output(document, f"{result!r}\n\n{speed}\n{own}")
 
 
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
-
-
-def _agreement(parts: dict[str, Agreement]) -> list[str]:
-    """A table of how far the boundaries lie from those that the corpus had."""
-    rows = [["boundaries", "of", "compared", "bias (ms)", "median (ms)", "95 % (ms)", "within 20 ms"]]
-    for name, part in parts.items():
-        numbers = (part.bias_ms, part.median_ms, part.p95_ms)
-        cells = [f"{number:.1f}" for number in numbers]
-        rows.append([name, f"{part.of:,}", f"{part.compared:.0%}", *cells, f"{part.within:.1%}"])
-    return ["difference to the alignment that the corpus had:", *in_columns(rows, left=1)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, get_args
 
 from lvm_probe import InputError
@@ -39,6 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     question.add_argument("--permutations", type=int, default=1, metavar="N", help="of the labels, for the null")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="CSV", help="file for the results (default: beside the table)")
+    output.add_argument("--plot", action="store_true", help="draw the accuracies beside the results")
 
 
 def run(args: argparse.Namespace) -> Output:
@@ -58,7 +58,13 @@ def run(args: argparse.Namespace) -> Output:
             found = around_boundaries(table, question, reach_ms=args.reach, progress=progress)
     except InputError as error:
         raise InputError(in_options(str(error))) from None
-    write_csv(Path(out), found.frame)
-    document: dict[str, Any] = {"notes": list(found.notes), "wrote": [str(out)]}
+    write_csv(out, found.frame)
+    wrote = [out]
+    if args.plot:
+        from lvm_probe.figures import boundaries, style
+
+        data = boundaries.tidy(found)
+        wrote += style.save_with_data(boundaries.figure(data), data, out.with_name(f"{out.stem}-plot"))
+    document: dict[str, Any] = {"notes": list(found.notes), "wrote": [str(path) for path in wrote]}
     document["results"] = rows_as_json(found.frame) if args.json else []
-    return Output(document, f"{found!r}\n\nwrote {out}")
+    return Output(document, "\n".join([repr(found), "", *(f"wrote {path}" for path in wrote)]))

@@ -103,6 +103,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="two more columns for every feature F: F_before and F_after, from so much audio on either side of each "
         "token, such as 40ms (default: none)",
     )
+    rows.add_argument(
+        "--move-boundaries",
+        type=milliseconds,
+        metavar="TIME",
+        help="move every boundary of phones and words at random, with this standard deviation, such as 20ms, to see "
+        "what errors of alignment do (default: none)",
+    )
     rows.add_argument("--mel-bins", type=int, default=80, metavar="N", help="Mel bands")
     rows.add_argument("--mel-window", type=int, default=256, metavar="N", help="audio samples in a Mel window")
     rows.add_argument("--mel-fft", type=int, metavar="N", help="FFT size (default: the smallest without an empty band)")
@@ -159,7 +166,8 @@ def run(args: argparse.Namespace) -> Output:
 
     @functools.cache
     def corpus_at(sample_rate: int) -> Corpus:
-        return open_corpus(args, sample_rate).select(split=args.split, speakers=args.speaker)
+        corpus = open_corpus(args, sample_rate).select(split=args.split, speakers=args.speaker)
+        return corpus if args.move_boundaries is None else corpus.with_moved_boundaries(args.move_boundaries, args.seed)
 
     outputs = []
     for seed, table in tables.items():

@@ -16,7 +16,7 @@ EXAMPLES = (
     "probe similarity --latents latents/timit --features z1,z2,mel --measure cka,shape",
 )
 _ROWS = (
-    "speakers", "gender", "phones", "phone_set", "min_count", "keep_closures", "keep_sa", "keep_silence",
+    "rows", "speakers", "gender", "phones", "phone_set", "min_count", "keep_closures", "keep_sa", "keep_silence",
 )  # fmt: skip
 
 

@@ -86,12 +86,8 @@ def bank_reach(bands: int) -> int:
     return 0 if bands == 1 else (HALF_PERIODS + 1) * bands
 
 
-@cache
 def filter_bank(bands: int) -> Float64[np.ndarray, "bands taps"]:
-    """The analysis filters h_k; scaled so that analysis and synthesis together have a gain of one.
-
-    The search for the cut-off takes about a second, so a bank is designed once.
-    """
+    """The analysis filters h_k; scaled so that analysis and synthesis together have a gain of one."""
     taps = 2 * HALF_PERIODS * bands
     n, k = np.arange(taps) - (taps - 1) / 2, np.arange(bands)[:, None]
     phase = (2 * k + 1) * np.pi / (2 * bands) * n + (-1.0) ** k * np.pi / 4
@@ -99,6 +95,7 @@ def filter_bank(bands: int) -> Float64[np.ndarray, "bands taps"]:
     return filters * np.sqrt(bands / np.square(filters).sum())
 
 
+@cache
 def prototype(bands: int) -> Float64[np.ndarray, " taps"]:
     """The low-pass with the best cut-off."""
     cutoffs = np.linspace(1.0, 1.4, 4_001) / (2 * bands)
@@ -108,8 +105,14 @@ def prototype(bands: int) -> Float64[np.ndarray, " taps"]:
 def _low_pass(bands: int, cutoff: float) -> Float64[np.ndarray, " taps"]:
     taps = 2 * HALF_PERIODS * bands
     n = np.arange(taps) - (taps - 1) / 2
-    low_pass: np.ndarray = np.sinc(n * cutoff) * np.kaiser(taps, KAISER_BETA)
+    low_pass: np.ndarray = np.sinc(n * cutoff) * _window(taps)
     return low_pass
+
+
+@cache
+def _window(taps: int) -> Float64[np.ndarray, " taps"]:
+    """Once for all cut-offs that are tried: it takes longer than the rest of the search."""
+    return np.kaiser(taps, KAISER_BETA)
 
 
 def _imperfection(bands: int, cutoff: float) -> float:

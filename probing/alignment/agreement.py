@@ -7,10 +7,11 @@ boundary is compared where both of its phones, or the phone and the pause, have 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.probing.corpora.corpus import Segment
@@ -67,6 +68,18 @@ class Agreement:
         """The figures by name, for JSON."""
         figures = {name: getattr(self, name) for name in ("compared", "bias_ms", "median_ms", "p95_ms", "within")}
         return {"boundaries": self.of} | {name: None if np.isnan(value) else value for name, value in figures.items()}
+
+
+def as_text(parts: Mapping[str, Agreement]) -> str:
+    """A table of how far the boundaries lie from the reference, by name."""
+    rows = [
+        {
+            "boundaries": name, "of": f"{part.of:,}", "compared": f"{part.compared:.0%}", "bias (ms)": part.bias_ms,
+            "median (ms)": part.median_ms, "95 % (ms)": part.p95_ms, "within 20 ms": f"{part.within:.1%}",
+        }
+        for name, part in parts.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).to_string(index=False, float_format="{:.1f}".format)
 
 
 def together(parts: Sequence[Agreement]) -> Agreement:

@@ -32,7 +32,7 @@ from lvm_probe.probing.corpora.audio import AudioHeader
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Utterance
 from lvm_probe.probing.corpora.folders import SPEAKER_COLUMNS, SPLITS
 from lvm_probe.probing.corpora.intake import Options
-from lvm_probe.probing.corpora.phones import SILENCE
+from lvm_probe.probing.corpora.phones import NON_PHONEMES, SILENCE
 from lvm_probe.probing.corpora.recordings import read_pcm
 
 DESCRIPTION = "_alignment.json"
@@ -43,11 +43,15 @@ CONFIDENCE = {"phones": "phone confidence", "words": "word confidence"}
 Audio = Literal["link", "copy", "none"]
 
 
-@dataclass(frozen=True)
+SHOWN_WORDS = 12
+
+
+@dataclass(frozen=True, repr=False)
 class Alignment:
-    """What an alignment did.
+    """What an alignment did. `print` shows what the command prints.
 
     Attributes:
+        out: the folder of the aligned corpus.
         utterances: the aligned utterances with their phones (pauses among them) and words.
         confidence: of every phone, without pauses.
         left_out: for each utterance that could not be aligned one line that says why.
@@ -56,9 +60,10 @@ class Alignment:
         spelled: pronunciation and number of tokens of each word that was pronounced by rule.
         done: number of utterances that were aligned by this run; the others had been before.
         phones: agreement of phone boundaries with those that the corpus had, where they were aligned again.
-        words: the same of words.
+        words: the same of words; both are empty where nothing was.
     """
 
+    out: Path
     utterances: tuple[Utterance, ...]
     confidence: np.ndarray
     left_out: tuple[str, ...]
@@ -68,6 +73,38 @@ class Alignment:
     done: int
     phones: Agreement
     words: Agreement
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of phones, without pauses, and of words."""
+        phones = sum(phone.label not in NON_PHONEMES for one in self.utterances for phone in one.phonemes)
+        return phones, sum(len(one.words) for one in self.utterances)
+
+    def __repr__(self) -> str:
+        phones, words = self.counts
+        low, middle = np.quantile(self.confidence, [0.05, 0.5]).tolist()
+        lines = [
+            f"{_utterances(len(self.utterances))}: {phones:,} phones, {words:,} words",
+            f"confidence of the phones: median {middle:.2f}, 5 % below {low:.2f}",
+        ]
+        for count, what in (
+            (self.aligned_before, "had phones, which are not aligned again and not in the new corpus"),
+            (self.without_text, "without a transcript"),
+            (len(self.left_out), "could not be aligned"),
+        ):
+            lines += [f"{_utterances(count)} {what}"] if count else []
+        if self.spelled:
+            shown = [f"{word} ({' '.join(said)})" for word, (said, _) in list(self.spelled.items())[:SHOWN_WORDS]]
+            more = f" ... ({len(self.spelled)} in all)" if len(self.spelled) > SHOWN_WORDS else ""
+            lines.append(f"pronounced by rule: {', '.join(shown)}{more}; all are in {self.out / SPELLED}")
+        if self.phones.of or self.words.of:
+            lines += ["", "difference to the alignment that the corpus had:"]
+            lines += [agreement.as_text({"phones": self.phones, "words": self.words})]
+        return "\n".join(lines)
+
+
+def _utterances(count: int) -> str:
+    return f"{count:,} utterance{'s' * (count != 1)}"
 
 
 def align_corpus(
@@ -162,6 +199,7 @@ def align_corpus(
     read = [_read(files[one.id], one) for one in done]
     phones, of_words = _agreement([pair[0] for pair in read], done) if again else (agreement.together([]),) * 2
     return Alignment(
+        out=out,
         utterances=tuple(pair[0] for pair in read),
         confidence=np.concatenate([pair[1] for pair in read]),
         left_out=tuple(left_out[one.id] for one in spoken if one.id in left_out),

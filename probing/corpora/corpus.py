@@ -220,6 +220,8 @@ class Corpus:
         problems: what was wrong with the files.
         only_split: the split that was selected, None for all.
         only_speakers: the speakers that were selected, None for all.
+        moved_ms: standard deviation by which the boundaries were moved at random, in milliseconds; None if they were
+            not.
 
     Raises:
         InputError: two utterances have the same id, or a speaker is described in two ways.
@@ -241,6 +243,7 @@ class Corpus:
     problems: tuple[Problem, ...] = ()
     only_split: str | None = None
     only_speakers: tuple[str, ...] | None = None
+    moved_ms: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "utterances", tuple(sorted(self.utterances, key=lambda u: u.id)))
@@ -354,6 +357,33 @@ class Corpus:
             only_speakers=self.only_speakers if speakers is None else tuple(sorted(set(speakers))),
         )
 
+    def with_moved_boundaries(self, std_ms: float, seed: int = 0) -> "Corpus":
+        """The corpus with every boundary of phones and words moved at random, to see what errors of alignment do.
+
+        Each boundary takes one draw, also where several segments meet there. None moves further than halfway to the
+        next boundary, so that all segments remain; those at the ends of a recording stay.
+
+        Args:
+            std_ms: standard deviation of the draws, which are normal, in milliseconds.
+            seed: of the draws; those of an utterance depend on it and on the utterance's id alone.
+
+        Raises:
+            InputError: the standard deviation is not a positive number, or the boundaries were moved before.
+
+        Example:
+            >>> phones = (Segment("s", 0, 3000), Segment("iy", 3000, 6000))
+            >>> one = Utterance("a_1", Speaker("anna"), Path("a.wav"), 8000, 16000, phonemes=phones)
+            >>> moved = Corpus("textgrid", Path("corpus"), (one,)).with_moved_boundaries(10)
+            >>> moved.utterances[0].phonemes
+            (Segment(label='s', start=0, end=2789), Segment(label='iy', start=2789, end=6112))
+        """
+        if not 0 < std_ms < math.inf:
+            raise InputError(f"boundaries moved by {std_ms:g} ms: give a positive number of milliseconds, such as 20")
+        if self.moved_ms is not None:
+            raise InputError(f"{self.root}: its boundaries were moved by {self.moved_ms:g} ms already; open it again")
+        moved = tuple(_with_moved_boundaries(utterance, std_ms, seed) for utterance in self.utterances)
+        return replace(self, utterances=moved, moved_ms=float(std_ms))
+
     def split_speakers(self, validation_share: float, test_share: float, seed: int) -> "SpeakerSplit":
         """Divide by speaker into training, validation and test, each with both genders in proportion.
 
@@ -401,6 +431,22 @@ class Corpus:
             )
         test = self.select(speakers=ordered[:tested]) if tested else replace(self, utterances=(), only_speakers=())
         return SpeakerSplit(self.select(speakers=ordered[first:]), self.select(speakers=ordered[tested:first]), test)
+
+
+def _with_moved_boundaries(utterance: Utterance, std_ms: float, seed: int) -> Utterance:
+    """Move each boundary by one draw, at most halfway to its neighbours."""
+    segments = (*utterance.phonemes, *utterance.words)
+    places = np.array(sorted({0, utterance.samples, *(place for one in segments for place in (one.start, one.end))}))
+    draws = np.random.default_rng([seed, *utterance.id.encode()]).normal(size=len(places) - 2)
+    inner = places[1:-1] + np.round(draws * std_ms * utterance.sample_rate / 1000).astype(int)
+    halfway = (places[:-1] + places[1:]) // 2
+    new = dict(zip(places.tolist(), [0, *np.clip(inner, halfway[:-1] + 1, halfway[1:]).tolist(), utterance.samples],
+                   strict=True))  # fmt: skip
+
+    def moved(some: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        return tuple(replace(one, start=new[one.start], end=new[one.end]) for one in some)
+
+    return replace(utterance, phonemes=moved(utterance.phonemes), words=moved(utterance.words))
 
 
 class SpeakerSplit(NamedTuple):

@@ -477,6 +477,7 @@ def _describe(
             "utterances": len(corpus.utterances),
             "non_speech": non_speech.count(corpus.utterances),
             **({} if corpus.only_split is None else {"split": corpus.only_split}),
+            **({} if corpus.moved_ms is None else {"moved_ms": corpus.moved_ms}),
             **({} if corpus.only_speakers is None else {"speakers": list(corpus.only_speakers)}),
         },
         **source.provenance,

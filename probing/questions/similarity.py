@@ -44,6 +44,7 @@ MEASURE_NAMES: dict[Measure, str] = {
     "rsa": "RSA across speakers",
     "shape": "Gaussian-Wasserstein shape distance",
 }
+ROW_NAMES = {"token": "phonemes", "frame": "frames of phonemes"}
 BASELINES = ("mel", "mfcc")
 """Features of the audio, which are the same in every table."""
 
@@ -53,8 +54,8 @@ SHAPE_TOKENS, SHAPE_PERMUTATIONS = 150, 3
 """At most; every token takes a decomposition in each turn."""
 
 COLUMNS = [
-    "measure", "first", "second", "value", "low", "high", "null", "null_sd", "p_null", "biased", "n", "speakers",
-    "interval", "permutations",
+    "measure", "first", "second", "value", "low", "high", "null", "null_sd", "p_null", "biased", "n", "rows",
+    "speakers", "interval", "permutations",
 ]  # fmt: skip
 
 
@@ -94,13 +95,13 @@ def similarities(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Similarities:
-    """Compare features over the phonemes of one table, or of several with the same tokens.
+    """Compare features over the phonemes, or the frames, of one table, or of several with the same tokens.
 
     Args:
         tables: of one corpus and different checkpoints, seeds or random weights.
         features: of every table that has them; by default each layer, and Mel and MFCC, which count once.
         measures: `cka`, `pwcca`, `rsa`, and `shape` for latents with variances.
-        rows: which tokens, by the fields of `Question` (`phones`, `speakers`, `keep_silence`, ...).
+        rows: which tokens, by the fields of `Question` (`phones`, `speakers`, `keep_silence`, ...), or `rows="frame"`.
         permutations: of the tokens, for the null of independent inputs.
         tokens: drawn for `rsa`, whose distances grow with their square.
         seed: of tokens and permutations.
@@ -149,6 +150,7 @@ def similarities(
     results, of_tokens = [], {r.name: distances(r.points[some]) for r in found} if "rsa" in measures else {}
     for done, (measure, one, other) in enumerate(pairs, 1):
         common = {"measure": measure, "first": one.name, "second": other.name, "speakers": speakers}
+        common["rows"] = question.row_unit
         match measure:
             case "cka":
                 x, y = one.points, other.points
@@ -256,8 +258,8 @@ def as_text(found: Similarities) -> str:
     frame = found.frame
     speakers = int(frame["speakers"].iloc[0])
     parts = [
-        f"Similarity of {', '.join(found.names)} over {frame['n'].max():,} phonemes of {speakers} "
-        f"speaker{'s' * (speakers != 1)}."
+        f"Similarity of {', '.join(found.names)} over {frame['n'].max():,} {ROW_NAMES[frame['rows'].iloc[0]]} of "
+        f"{speakers} speaker{'s' * (speakers != 1)}."
     ]
     for measure in dict.fromkeys(frame["measure"]):
         rows = frame[frame["measure"] == measure]

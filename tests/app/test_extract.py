@@ -59,6 +59,19 @@ def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -
     assert probe(*argv, "--also", "mfcc,stats,halves,states")["parts_done"] == 0
 
 
+def test_boundaries_are_moved_and_the_table_says_it(
+    corpus: Path, encoder: Path, probe: Probe, refused: Refusal, tmp_path: Path
+) -> None:
+    argv = ("extract", "--encoder", f"{encoder}:encode", "--corpus", corpus, "--out")
+    probe(*argv, tmp_path / "t")
+    probe(*argv, tmp_path / "moved", "--move-boundaries", "10ms")
+    table, moved = (token_table.load(tmp_path / name) for name in ("t", "moved"))
+    assert moved.extraction["corpus"]["moved_ms"] == 10
+    assert moved.columns["token_id"].tolist() == table.columns["token_id"].tolist()
+    assert moved.columns["start"].tolist() != table.columns["start"].tolist()
+    assert "holds another extraction" in refused(*argv, tmp_path / "t", "--move-boundaries", "10ms")
+
+
 def test_context(corpus: Path, encoder: Path, probe: Probe, tmp_path: Path) -> None:
     argv = ("extract", "--corpus", corpus, "--encoder", encoder)
     document = probe(*argv, "--out", tmp_path / "t", "--context", "40ms")

@@ -29,15 +29,15 @@ def arrays(tmp_path: Path) -> Path:
 
 def test_any_arrays_and_item_file(arrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["zerospeech", "--frames", str(arrays), "--item", str(arrays / "mine.item"), "--frequency", str(FREQUENCY)]
-    assert main([*argv, "--context", "within,any", "--json"]) == 0
+    assert main([*argv, "--context", "within,any", "--plot", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     found = {f"{row['speakers']} {row['context']}": row for row in document["results"]}
     for task, error in FASTABX[1].items():
         assert found[task]["error"] == pytest.approx(error, abs=2e-5)  # fastabx computes in single precision
         assert found[task]["ci_low"] < error < found[task]["ci_high"]
     assert main([*argv, "--max-tokens", "4", "--context", "any", "--speakers", "within"]) == 0
-    assert "ABX error rate (chance 50 %)" in capsys.readouterr().out
-    assert (arrays / "zerospeech.csv").is_file()
+    assert "ABX error rate in per cent (chance 50)" in capsys.readouterr().out
+    assert {"zerospeech.csv", "zerospeech-plot.png", "zerospeech-plot.csv"} <= {path.name for path in arrays.iterdir()}
 
 
 def test_what_is_drawn_depends_on_the_seed_alone(arrays: Path) -> None:

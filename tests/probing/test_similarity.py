@@ -11,6 +11,7 @@ from lvm_probe.analysis.similarity import biased_cka, distances, held_out_pwcca,
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.similarity import COLUMNS, matrix, similarities
 from tests.probing.synthetic_tables import at, made_up
+from tests.probing.test_boundaries import planted
 
 
 def variable(table: TokenTable, seed: int = 0) -> TokenTable:
@@ -18,6 +19,17 @@ def variable(table: TokenTable, seed: int = 0) -> TokenTable:
     draws = np.random.default_rng(seed)
     more = {f"{name}_var": draws.uniform(size=table.features[name].shape).astype(np.float32) for name in ("z1", "z2")}
     return replace(table, features=table.features | more)
+
+
+def test_frames_are_compared_too() -> None:
+    table = planted()
+    found = similarities([table], ["z1", "mel"], measures=["cka"], rows={"rows": "frame"}, permutations=0)
+    frames = table.select(table.columns["unit"] == "frame")
+    row = found.frame.iloc[0]
+    assert (row["rows"], row["n"]) == ("frame", len(frames))
+    z1, mel = (frames.features[name].astype(float) for name in ("z1", "mel"))
+    assert row["value"] == pytest.approx(unbiased_cka(z1, mel))
+    assert f"over {len(frames):,} frames of phonemes of 5 speakers" in repr(found)
 
 
 def test_the_rows_are_what_the_measures_say() -> None:
