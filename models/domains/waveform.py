@@ -198,12 +198,14 @@ class Waveform(Domain):
         Raises:
             InputError: if `x` is not int16.
         """
-        mixture, mu = self._mixture(parameters), _MU[self.target]
+        mu = _MU[self.target]
+        if self.likelihood == "dmol" and mu is None:
+            return self.log_mass(parameters, x)
+        mixture = self._mixture(parameters)
         y = self.companded(mulaw.from_pcm(x, mixture.parameters.dtype))
         if isinstance(mixture, GaussianMixture):
             return mixture.log_density(self._normalised(y))
-        if mu is None:
-            return self.log_mass(parameters, x)
+        assert mu is not None
         return mixture.log_mass(*mulaw.bins_around(self._coded(y), mu))
 
     def log_mass(

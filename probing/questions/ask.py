@@ -19,7 +19,7 @@ from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, code_length, regression
 from lvm_probe.probing.questions.jobs import Job, Jobs
 from lvm_probe.probing.questions.judgeable_rows import features_to_judge, rows_to_judge
-from lvm_probe.probing.questions.question import TOKEN_TARGETS, Question
+from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.results import (
     CONFUSION_COLUMNS,
     CURVE_COLUMNS,
@@ -85,7 +85,7 @@ def ask(
         question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
-    notes += more + _scaling_note(question, features) + _alignment_note(table, question)
+    notes += more + _scaling_note(question, features)
     jobs = Jobs(question, rows, before, features)
     done: list[Any] = []
     with contextlib.closing(parallel.run(partial(_attempt, method.run), jobs)) as results:
@@ -132,14 +132,6 @@ def ask(
 def _baselines_of(feature: Feature) -> tuple[Feature, ...]:
     """The baselines that a feature is compared with; a baseline only with those before it, for each pair once."""
     return BASELINES[: BASELINES.index(feature)] if feature in BASELINES else BASELINES
-
-
-def _alignment_note(table: TokenTable, question: Question) -> tuple[str, ...]:
-    """That the boundaries of the tokens were moved."""
-    moved = table.extraction.get("corpus", {}).get("moved_ms")
-    if moved is None or question.target not in TOKEN_TARGETS:
-        return ()
-    return (f"the boundaries of the tokens were moved at random (standard deviation {moved:g} ms)",)
 
 
 def _scaling_note(question: Question, features: Sequence[Feature]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from lvm_probe.probing.features.context import in_context
 from lvm_probe.probing.features.feature import MEASURES, Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.phone_classes import phone_classes
-from lvm_probe.probing.questions.question import Question, RowUnit
+from lvm_probe.probing.questions.question import TOKEN_TARGETS, Question, RowUnit
 
 MIN_WORDS = 5
 """Fewest tokens of a word that is asked for, unless the question says otherwise."""
@@ -70,7 +70,7 @@ class Rows:
         types: for a control task (Hewitt and Liang 2019), what a probe could know a row by without knowing its class:
             the label with its neighbours' for a phoneme or word, the phoneme for a class of phonemes, the speaker for
             an attribute, the utterance for a speaker.
-        notes: what phone labels were taken for, and which have no class.
+        notes: what phone labels were taken for, which have no class, and whether boundaries were moved.
         tested: whether a row is of the test table, where a probe is fitted to another; otherwise None.
     """
 
@@ -235,7 +235,11 @@ def select_rows(table: TokenTable, question: Question) -> Rows:
             f"{table.path}: the corpus does not say what was read, so protocol {question.protocol} cannot hold it out; "
             f"use protocol={other!r}, under which sentences that several speakers read give answers away"
         )
-    return rows
+    moved = table.extraction.get("corpus", {}).get("moved_ms")
+    if moved is None or question.target not in TOKEN_TARGETS:
+        return rows
+    note = f"the boundaries of the tokens were moved at random (standard deviation {moved:g} ms)"
+    return replace(rows, notes=(*rows.notes, note))
 
 
 def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:

@@ -12,6 +12,7 @@ from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.corpus import Corpus, Segment, Speaker, Utterance
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.similarity import similarities
 from tests.probing import miniature
 from tests.probing.synthetic_tables import made_up
 
@@ -71,3 +72,4 @@ def test_answers_say_it() -> None:
     note = "the boundaries of the tokens were moved at random (standard deviation 20 ms)"
     assert note in ask(table, Question(method="lda", permutations=0)).notes
     assert note not in ask(table, Question("gender", "lda", permutations=0)).notes
+    assert note in similarities([table], permutations=0, measures=("cka",)).notes
