@@ -25,15 +25,18 @@ def softmax(logits: Row) -> list[float]:
 def mixture_log_mass(parameters: Row, lower: float, upper: float) -> float:
     """Log of the sum over components of weight times a difference of distribution functions.
 
-    `parameters` are K logits, K means, K log-scales. Right where the difference does not cancel.
+    `parameters` are K logits, K means, K log-scales. Above a component's mean the difference is that of the mirror
+    image, where the distribution function is near 0 and not near 1, so that it keeps its digits.
     """
     k = len(parameters) // 3
     weights, total = softmax(parameters[:k]), 0.0
     for i in range(k):
         mean, scale = parameters[k + i], math.exp(max(parameters[2 * k + i], -7.0))
-        above = 1.0 if upper >= 1e29 else sigmoid((upper - mean) / scale)
-        below = 0.0 if lower <= -1e29 else sigmoid((lower - mean) / scale)
-        total += weights[i] * (above - below)
+        above = math.inf if upper >= 1e29 else (upper - mean) / scale
+        below = -math.inf if lower <= -1e29 else (lower - mean) / scale
+        if below > 0:
+            above, below = -below, -above
+        total += weights[i] * (sigmoid(above) - sigmoid(below))
     return math.log(total)
 
 
