@@ -30,15 +30,16 @@ from lvm_probe.analysis.softmax_regression import SoftmaxRegression
 # classes, which is right for noise; at 10 they are fitted without error.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 OUTER_FOLDS = 10
-INNER_FOLDS = 5
+INNER_FOLDS = 3
 PROMPT_BLOCKS = 5
 # Up to this number every group is a fold of its own; of more, several groups share a fold.
 MAX_SINGLE_GROUPS = 20
 
 # Largest entry of the gradient of the mean loss where the solver stops. With the coarse one, held-out losses are within
-# a thousandth of the optimum's where they are least, and strengths differ by a tenth; under weaker penalties it stops
-# earlier than that, but the loss has long grown. Predictions need the fine one.
-_COARSE, _FINE = 1e-3, 1e-6
+# a hundredth of the optimum's where they are least, and those of the next strengths differ by a tenth; under weaker
+# penalties it stops earlier than that, but the loss has long grown. Predictions need the fine one: one in ten thousand
+# changes when it is ten times as large.
+_COARSE, _FINE = 4e-3, 1e-5
 # In single precision, where the fine fit begins.
 _ROUGH = 1e-4
 
