@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from lvm_probe.probing.corpora import non_speech, phones
-from lvm_probe.probing.corpora.corpus import Corpus, abbreviated, unaligned
+from lvm_probe.probing.corpora.corpus import Corpus, unaligned
 
 _SHOWN = 12
 
@@ -56,12 +56,11 @@ def as_text(doc: dict[str, Any]) -> str:
     left_out = [f"  non-speech  {non_speech.as_text(doc['non_speech'])}"] if doc["non_speech"] else []
     labels = sorted(doc["labels"]["phoneme"].items(), key=lambda item: (-item[1], item[0]))
     frequent = ", ".join(f"{label} {count}" for label, count in labels[:_SHOWN])
-    without = f"; without phones and words: {abbreviated(doc['unaligned'], 3)}" if doc["unaligned"] else ""
     ages = f", age for {doc['speakers_with_age']:,}" if doc["speakers_with_age"] else ""
     lines = [
         f"{doc['root']} ({doc['name']})",
         f"  utterances  {doc['utterances']:,} ({splits})",
-        f"  aligned     {doc['aligned']:,} of {doc['utterances']:,} utterances{without}",
+        f"  aligned     {doc['aligned']:,} of {doc['utterances']:,} utterances",
         f"  speakers    {doc['speakers']:,} ({genders}; height known for {doc['speakers_with_height']:,}{ages})",
         f"  audio       {doc['minutes']:.1f} minutes ({doc['seconds']:,.1f} s)",
         f"  phonemes    {doc['tokens']['phoneme']:,}, {len(labels)} labels ({doc['silences']:,} pauses)",

@@ -405,7 +405,7 @@ def test_librispeech_with_alignments(tmp_path: Path) -> None:
         f"{root}: aligned 1 of 4 utterances; no phones or words: 103-1240-0001, 1034-7-0000, 1034-7-0001"
     ]
     assert (describe(corpus)["aligned"], len(describe(corpus)["unaligned"])) == (1, 3)
-    assert "  aligned     1 of 4 utterances; without phones and words: 103-1240-0001, " in as_text(describe(corpus))
+    assert "  aligned     1 of 4 utterances\n" in as_text(describe(corpus))
     assert corpus.utterances[0].phonemes == (Segment("AA1", 0, 4000), Segment("h#", 4000, 8000))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lvm_probe import InputError
 from lvm_probe.app.cli import main
-from lvm_probe.app.commands import train as app_training
+from lvm_probe.app.training import speech
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.families.cwvae import CWVAE
 from lvm_probe.models.registry import preset
@@ -153,14 +153,14 @@ def test_training_on_a_corpus_that_changes(
     four: Path, probe: Probe, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = ("train", "cwvae", "--corpus", four, "--hold-out", 0.5, "--test", 0, *TRAINING, "--out")
-    read, victim = app_training.read_recordings, four / "anna" / "s1.wav"
+    read, victim = speech.read_recordings, four / "anna" / "s1.wav"
 
     def changed_before(part: Corpus, *rest: Any) -> Any:
         later(victim)
         return read(part, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(app_training, "read_recordings", changed_before)
+        patch.setattr(speech, "read_recordings", changed_before)
         result = probe(*argv, tmp_path / "before")
         assert [reason.split(";")[0] for reason in result["left_out"]] == [
             f"{victim}: changed since the corpus was opened"

@@ -1,0 +1,1 @@
+"""What `probe train` does, on speech and on other sequences."""
