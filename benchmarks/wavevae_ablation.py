@@ -25,7 +25,7 @@ from lvm_probe.probing.corpora.recordings import load_recordings
 
 PRESETS = (
     "small,small-no-flow,small-posterior-flow,small-prior-flow,small-leaky-relu,small-no-weight-norm,small-full-band,"
-    "small-modulated,small-series"
+    "small-full-band-uneven,small-full-band-nearest,small-full-band-linear,small-modulated,small-series"
 )
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     for name in args.presets.split(","):
         chosen = preset("wavevae", name)
         recipe = replace(
-            chosen.recipe, updates=updates, batch=args.batch, segment=args.segment, warm_up=20, ema=0.9,
+            chosen.recipe, updates=updates, batch=args.batch, segment=args.segment, warm_up=50, ema=0.9,
             validate_every=updates,
         )  # fmt: skip
         out = Path(args.out) / f"{name}-{args.seed}"

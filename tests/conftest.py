@@ -12,6 +12,25 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["lvm_probe.models", "lvm_probe.analysis"], "beartype.beartype")
 
+# Files whose few tests take long. Each worker takes whole files in turn, so that these go first and none is left for
+# the end, when the other workers have nothing to do.
+LONG = (
+    "test_explorer_browser.py", "test_house.py", "test_interface.py", "test_wheel.py", "test_examples.py",
+    "test_changes.py", "test_docs.py", "test_explorer_pages.py", "test_explorer.py", "test_explorer_background.py",
+    "test_explorer_questions.py", "test_kills.py", "test_cli.py", "test_extract.py", "test_training_corpora.py",
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep pytest-xdist from beginning with the files of most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -146,6 +146,11 @@ def _with(like: Preset, note: str, **changes: object) -> Preset:
     return replace(like, config=replace(like.config, **changes), note=note)
 
 
+_FULL_BAND = _with(
+    _SMALL, "small without a filter bank, with SoundStream's ratios", bands=1, channels=4, ratios=(2, 4, 5, 8)
+)
+
+
 class Recognition(PosteriorModule):
     """q(u | x) from the coder's features."""
 
@@ -185,9 +190,15 @@ class WaveVAE(SpeechModel):
         "small-prior-flow": _with(_SMALL, "small with a flow on the prior alone", posterior_flow=0),
         "small-leaky-relu": _with(_SMALL, "small with leaky ReLUs instead of snakes", activation="leaky-relu"),
         "small-no-weight-norm": _with(_SMALL, "small without weight normalisation", weight_norm=False),
-        "small-full-band": _with(
-            _SMALL, "small without a filter bank, with SoundStream's ratios", bands=1, channels=4, ratios=(2, 4, 5, 8)
-        ),
+        "small-full-band": _FULL_BAND,
+        **{
+            f"small-full-band-{how}": _with(_FULL_BAND, f"small-full-band with {note}", upsampling=how)
+            for how, note in (
+                ("uneven", "kernels that their stride does not divide"),
+                ("nearest", "repeated steps and convolutions"),
+                ("linear", "interpolated steps and convolutions"),
+            )
+        },
         "small-modulated": _with(_SMALL, "small with amplitude modulation", amplitude_modulation=True),
         "small-autoencoder": _with(
             _SMALL, "small as a plain autoencoder", variational=False, posterior_flow=0, prior_flow=0
