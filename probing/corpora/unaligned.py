@@ -2,8 +2,9 @@
 
 An example are the audiobooks of the Blizzard Challenge 2013, about 200 hours read by Catherine Byers (S. King, V.
 Karaiskos, "The Blizzard Challenge 2013", 2013; https://www.cstr.ed.ac.uk/projects/blizzard, licence for research):
-`--speaker-from` with a pattern such as `(CA)-` makes all files those of one speaker. Layouts, speakers and
-`speakers.csv` are described in `folders.py`. There are no phones, words or texts, but there may be splits.
+the pattern `(CA)-` of `--speaker-from` makes all files those of one speaker, and `(CA-[A-Z]+)-` those of a book, so
+that books can be held out. Layouts, speakers and `speakers.csv` are described in `folders.py`. There are no phones,
+words or texts, but there may be splits.
 """
 
 from pathlib import Path

@@ -88,5 +88,8 @@ def test_any_folder_without_annotations(tmp_path: Path) -> None:
     assert [speaker.id for speaker in corpus.speakers] == ["CA"]
     assert [utterance.id for utterance in corpus.utterances] == ["CA-BB-01-01", "CA-MP-01-01"]
     assert corpus.splits == ("train",)
+    books = open_corpus(tmp_path, layout="unaligned", speaker_from="(CA-[A-Z]+)-")  # to hold out whole books
+    split = books.split_speakers(0.5, 0, seed=0)
+    assert {part.speakers[0].id for part in split[:2]} == {"CA-BB", "CA-MP"}
     (tmp_path / "speakers.csv").write_text("speaker,gender\nCA,F\n")
     assert open_corpus(tmp_path, speaker_from="(CA)-").speakers == (Speaker("CA", "F"),)
