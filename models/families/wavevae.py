@@ -151,6 +151,11 @@ _FULL_BAND = _with(
 )
 
 
+LEAST_LOG_PRECISION = -2.0
+"""Of the posterior before its flow, whose base is standard normal. Wider draws, of which a training that has just begun
+may think for a recording, would be blown up by the flows until nothing is finite."""
+
+
 class Recognition(PosteriorModule):
     """q(u | x) from the coder's features."""
 
@@ -165,6 +170,7 @@ class Recognition(PosteriorModule):
         if self.given is not None:
             return self.certain(self.given.expand_as(prior.mean))
         found = posterior_of(self.posterior, prior, gaussian_of(self.head(features)))
+        found = Gaussian(found.mean, found.log_precision.clamp(min=LEAST_LOG_PRECISION))
         if not self.variational:
             found = self.certain(found.mean)
         return Gaussian(found.mean.expand_as(prior.mean), found.log_precision.expand_as(prior.mean))

@@ -128,3 +128,12 @@ def test_densities_of_the_flows_integrate_to_one() -> None:
     log_prior = log_density(layer.prior, layer.z) + layer.flow
     total = log_prior.sum(2).exp().sum() * (axis[1] - axis[0]) ** 2
     assert total.item() == pytest.approx(1, abs=1e-3)
+
+
+@torch.no_grad()
+def test_the_posterior_is_never_so_wide_that_the_flows_blow_it_up() -> None:
+    model = miniature.model("wavevae-flows").double()
+    model.recognition.head.bias.chunk(2)[1].fill_(-8.0)  # log precisions, so a standard deviation of 55
+    layer = drawn(model, 3)
+    assert layer.posterior.std.max().item() == pytest.approx(math.e)
+    assert layer.h.isfinite().all()
