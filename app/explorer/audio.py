@@ -22,7 +22,7 @@ _PAUSE_SECONDS = 0.2
 _WINDOW_SECONDS = 0.008  # resolves formants and the closures of stops rather than harmonics
 _MOST_COLUMNS = 700
 _HIGHEST_HZ = 8000.0
-_FLOOR = 1e-10  # -100 dB
+LOWEST_DB = -100
 _EMPHASIS = 0.97
 
 
@@ -122,4 +122,4 @@ def spectrogram_of(audio: Float[np.ndarray, " n"], rate: int, start: int = 0, en
     power = np.abs(np.fft.rfft(frames * taper, size)) ** 2 / taper.sum() ** 2
     hz = np.fft.rfftfreq(size, 1 / rate)
     shown = hz <= _HIGHEST_HZ
-    return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + _FLOOR))
+    return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + 10 ** (LOWEST_DB / 10)))

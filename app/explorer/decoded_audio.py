@@ -35,6 +35,11 @@ def reconstruct(
     )  # fmt: skip
 
 
+def is_silent(wave: np.ndarray) -> bool:
+    """Whether a waveform in [-1, 1] rounds to zeros in 16 bits."""
+    return float(np.abs(wave).max()) < 0.5 / 32_768
+
+
 def conditioning_text(model: SpeechModel) -> str:
     """A sentence on what the decoder of this model is conditioned on."""
     if model.decoder_sees_audio:
@@ -51,14 +56,16 @@ def conditioning_text(model: SpeechModel) -> str:
 
 
 def show_waves(waves: Mapping[str, np.ndarray], rate: int, key: str) -> None:
-    """Waveforms in [-1, 1] at `rate` next to each other, each with a player and its spectrogram."""
+    """Waveforms in [-1, 1] at `rate` next to each other, each with a player and a spectrogram; one scale for all."""
     from plotly.graph_objects import Figure
 
+    spectrograms = {title: audio.spectrogram_of(wave, rate) for title, wave in waves.items()}
+    top = max(map(time_plots.loudest, spectrograms.values()))
     for column, (title, wave) in zip(st.columns(len(waves)), waves.items(), strict=True):
         with column:
             st.markdown(f"**{plain(title)}**")
             st.audio(audio.wav(wave, rate))
-            figure = Figure(time_plots.spectrogram_trace(audio.spectrogram_of(wave, rate)))
+            figure = Figure(time_plots.spectrogram_trace(spectrograms[title], top))
             figure.update_layout(height=190, margin={"l": 36, "r": 4, "t": 4, "b": 30})
             figure.update_xaxes(showgrid=False, zeroline=False)
             figure.update_yaxes(showgrid=False, zeroline=False)

@@ -111,3 +111,13 @@ def test_the_picture_marks_the_token_and_escapes_labels(tone: Utterance) -> None
 def test_a_recording_without_alignment_has_a_picture(tone: Utterance) -> None:
     bare = Utterance(tone.id, tone.speaker, tone.audio, tone.samples, tone.sample_rate)
     assert len(time_plots.token_picture(bare, 0, RATE, (0, 100)).data) == 1
+
+
+def test_silence_is_dark_and_several_spectrograms_can_share_a_scale() -> None:
+    silence, noise = np.zeros(1600), 0.1 * np.random.default_rng(0).standard_normal(1600)
+    alone = time_plots.spectrogram_trace(audio.spectrogram_of(silence, 16_000))
+    assert alone.z.max() == alone.zmin < alone.zmax
+    top = time_plots.loudest(audio.spectrogram_of(noise, 16_000))
+    for sound in (silence, noise):
+        trace = time_plots.spectrogram_trace(audio.spectrogram_of(sound, 16_000), top)
+        assert (trace.zmin, trace.zmax) == (top - 60, top)

@@ -66,4 +66,5 @@ def test_the_page_plays_the_walk_and_says_what_it_needs(latents: Path, small: Pa
     ]
     texts = " ".join(text.value for text in test.markdown).replace("\\", "")
     assert all(f"{share} %" in texts for share in (0, 25, 50, 75, 100))
+    assert "All that is decoded is silent" in " ".join(text.value for text in test.caption)  # it is untrained
     assert "no latent for a whole sound" in infos(run("walk", ExplorerInputs((latents,), small, str(tiny))))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from lvm_probe import InputError
 from lvm_probe.app.explorer import model_computations
-from lvm_probe.app.explorer.decoded_audio import show_waves
+from lvm_probe.app.explorer.decoded_audio import is_silent, show_waves
 from lvm_probe.app.explorer.inputs import ExplorerInputs
 from lvm_probe.app.explorer.model_computations import CheckpointFile
 from lvm_probe.app.explorer.recording_choice import (
@@ -23,6 +23,7 @@ from lvm_probe.app.explorer.sound_walk import Line, Sound
 from lvm_probe.app.explorer.views import plain
 from lvm_probe.app.explorer.waiting import computed
 from lvm_probe.probing.corpora.audio import resample_segment
+from lvm_probe.probing.corpora.phones import SILENCES
 
 STEPS = 5
 GAP_SECONDS = 0.15
@@ -56,6 +57,11 @@ def show(inputs: ExplorerInputs) -> None:
             ("walk", file, first[0], last[0], line), "Decoding the walk",
             model_computations.walk, file, first[1], last[1], line, STEPS,
         )  # fmt: skip
+        if all(map(is_silent, waves)):
+            st.caption(
+                "All that is decoded is silent: the expectation of a model that knows how loud sounds are, but not "
+                "their waveforms. Train it longer, or its decoder with `--stage 2`."
+            )
         rate = model.config.sample_rate
         gap = np.zeros(round(GAP_SECONDS * rate), np.float32)
         show_waves(
@@ -84,7 +90,12 @@ def _choose_sound(
     ]
     if not phones:
         raise InputError(f"{utterance.id} has no phones or words to choose a sound from.")
-    longest = max(range(len(phones)), key=lambda i: phones[i][1].samples if phones[i][0] == "phone" else 0)
+
+    def length(i: int) -> int:
+        kind, segment = phones[i]
+        return segment.samples if kind == "phone" and segment.label not in SILENCES else 0
+
+    longest = max(range(len(phones)), key=length)
     with right:
         chosen = st.selectbox(
             f"{side}: sound", range(len(phones)), longest, key=f"{side} in {utterance.id}",
