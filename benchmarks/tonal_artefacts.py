@@ -44,20 +44,24 @@ def main() -> None:
         models[model.config.upsampling, "trained"] = model
     ways, states = get_args(Upsampling), ("untrained", "trained")
     figure, axes = plt.subplots(len(ways), 2, figsize=(7.2, 1.5 * len(ways)), sharex=True, layout="constrained")
+    said: dict[tuple[str, str], list[str]] = {}
     rows = []
     for (how, state), model in models.items():
         for column, kind in enumerate(("noise", "silence")):
             hertz, level = spectrum(model.eval(), kind)
-            lines = excess(model, level)
-            rows.append({"upsampling": how, "weights": state, "latents": kind, "line_db": round(lines, 1)})
+            lines = round(excess(model, level), 1) + 0.0  # no minus zero
+            rows.append({"upsampling": how, "weights": state, "latents": kind, "line_db": lines})
             axis = axes[ways.index(how), column]
-            axis.plot(hertz, level, lw=0.6, color=("C7", "C0")[states.index(state)], label=f"{state}: {lines:.1f} dB")
-            axis.set_title(f"{how}, {kind}", fontsize=8)
-            axis.legend(fontsize=6, loc="upper right")
+            axis.plot(hertz[1:] / 1000, level[1:], lw=0.6, color=("0.6", "C0")[states.index(state)], label=state)
+            said.setdefault((how, kind), []).append(f"{state} {lines:+.1f} dB".replace("-", "\N{MINUS SIGN}"))
+            axis.set_title(f"{how}, {kind}: {', '.join(said[how, kind])}", fontsize=7)
             axis.tick_params(labelsize=6)
-    figure.supxlabel("Hz", fontsize=8)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), fontsize=7, loc="outside upper right", ncols=2, frameon=False
+    )
+    figure.supxlabel("kHz", fontsize=8)
     figure.supylabel("level (dB)", fontsize=8)
-    figure.savefig(args.out, dpi=130)
+    figure.savefig(args.out, dpi=180)
     with Path(args.out).with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
