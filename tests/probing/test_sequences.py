@@ -157,6 +157,12 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     assert (tmp_path / "touched").exists()
 
 
+def test_an_archive_with_something_else_than_drawings(tmp_path: Path) -> None:
+    path = save_npz(tmp_path / "single.npz", {"train": np.array(3.0)})
+    with pytest.raises(InputError, match=r"single.npz: train is a single ndarray, not drawings; fix the file"):
+        open_sequences(path)
+
+
 # Real data
 
 

@@ -23,7 +23,7 @@ from lvm_probe.probing.corpora.intake import InvalidFile
 from lvm_probe.probing.corpora.sequences import npz
 from lvm_probe.probing.corpora.sequences.registry import Options
 from lvm_probe.probing.corpora.sequences.sequence_corpus import EVERYTHING, SequenceCorpus
-from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, from_positions, position_matrix
+from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, from_positions, position_matrices
 
 DOMAINS = ("strokes",)
 
@@ -65,7 +65,7 @@ def _drawings(path: Path) -> list[np.ndarray]:
     if not isinstance(named, np.ndarray) or named.dtype.kind != "U":
         raise InvalidFile(path, None, "preprocessing is no array of names; restore the file")
     done = set(named.ravel().tolist())
-    drawings = [position_matrix(path, "strokes", drawing).astype(np.float64) for drawing in raw]
+    drawings = [drawing.astype(np.float64) for drawing in position_matrices(path, "strokes", raw)]
     scale, shift = np.ones(2), np.zeros(2)
     if "normalization" in done:
         scale, shift = _pair(path, arrays, "std"), _pair(path, arrays, "mean")

@@ -14,7 +14,7 @@ from lvm_probe.probing.corpora.intake import InvalidFile
 from lvm_probe.probing.corpora.sequences import npz
 from lvm_probe.probing.corpora.sequences.registry import Options
 from lvm_probe.probing.corpora.sequences.sequence_corpus import SequenceCorpus
-from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, position_matrix
+from lvm_probe.probing.corpora.sequences.stroke_points import corpus_of_drawings, position_matrices
 
 DOMAINS = ("strokes",)
 
@@ -32,5 +32,5 @@ def read(path: Path, options: Options) -> SequenceCorpus:
     if not arrays:
         found = ", ".join(sorted(npz.names(path))[:5]) or "nothing"
         raise InvalidFile(path, None, f"has no arrays train, valid or test, but {found}; give a file of sketch-rnn")
-    drawings = {split: [position_matrix(path, split, one) for one in part] for split, part in arrays.items()}
+    drawings = {split: position_matrices(path, split, part) for split, part in arrays.items()}
     return corpus_of_drawings(path, drawings)

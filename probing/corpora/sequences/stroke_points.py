@@ -26,6 +26,13 @@ def position_matrix(path: Path, what: str, drawing: Any) -> np.ndarray:
     return drawing
 
 
+def position_matrices(path: Path, what: str, drawings: Any) -> list[np.ndarray]:
+    """Each drawing as `position_matrix`; raises InvalidFile for what is no list or array of drawings."""
+    if not isinstance(drawings, list | np.ndarray) or (isinstance(drawings, np.ndarray) and drawings.ndim == 0):
+        raise InvalidFile(path, None, f"{what} is a single {type(drawings).__name__}, not drawings; fix the file")
+    return [position_matrix(path, what, drawing) for drawing in drawings]
+
+
 def from_positions(positions: np.ndarray) -> np.ndarray:
     """Rows of dx, dy and pen from rows of x, y and pen; the first is from the origin.
 
