@@ -22,7 +22,8 @@ _PAUSE_SECONDS = 0.2
 _WINDOW_SECONDS = 0.008  # resolves formants and the closures of stops rather than harmonics
 _MOST_COLUMNS = 700
 _HIGHEST_HZ = 8000.0
-LOWEST_DB = -100
+_LOWEST_DB = -100
+_RANGE_DB, _LEAST_RANGE_DB = 60, 20
 _EMPHASIS = 0.97
 
 
@@ -32,6 +33,17 @@ class Spectrogram(NamedTuple):
     times_s: Float[np.ndarray, " frames"]
     hz: Float[np.ndarray, " bins"]
     level: Float[np.ndarray, "bins frames"]
+
+    @property
+    def loudest(self) -> int:
+        """The level of all but the loudest spots, so that a click does not darken everything else."""
+        return round(float(np.percentile(self.level, 99.8)))
+
+
+def shown_levels(loudest: int) -> tuple[int, int]:
+    """The levels in dB that get the darkest and the brightest colour: a range of 60 dB, and silence is dark."""
+    lowest = max(loudest - _RANGE_DB, _LOWEST_DB)
+    return lowest, max(loudest, lowest + _LEAST_RANGE_DB)
 
 
 @lru_cache(maxsize=32)
@@ -122,4 +134,4 @@ def spectrogram_of(audio: Float[np.ndarray, " n"], rate: int, start: int = 0, en
     power = np.abs(np.fft.rfft(frames * taper, size)) ** 2 / taper.sum() ** 2
     hz = np.fft.rfftfreq(size, 1 / rate)
     shown = hz <= _HIGHEST_HZ
-    return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + 10 ** (LOWEST_DB / 10)))
+    return Spectrogram(centres / rate, hz[shown], 10 * np.log10(power.T[shown] + 10 ** (_LOWEST_DB / 10)))

@@ -60,7 +60,7 @@ def show_waves(waves: Mapping[str, np.ndarray], rate: int, key: str) -> None:
     from plotly.graph_objects import Figure
 
     spectrograms = {title: audio.spectrogram_of(wave, rate) for title, wave in waves.items()}
-    top = max(map(time_plots.loudest, spectrograms.values()))
+    top = max(one.loudest for one in spectrograms.values())
     for column, (title, wave) in zip(st.columns(len(waves)), waves.items(), strict=True):
         with column:
             st.markdown(f"**{plain(title)}**")

@@ -33,7 +33,6 @@ INK = "#10151C"
 NO_TICKS = {"showticklabels": False, "ticks": "", "fixedrange": True}
 
 _LABEL_SIZE = 11
-_RANGE_DB, _LEAST_RANGE_DB = 60, 20
 _SPREADS = 2.5  # standard deviations from the middle of the colours of latents to their ends
 _GAP = 8  # pixels between strips
 
@@ -105,18 +104,11 @@ def token_picture(utterance: Utterance, start: int, end: int, token: tuple[int, 
     return figure
 
 
-def loudest(spectrogram: audio.Spectrogram) -> int:
-    """The level in dB of all but the loudest spots, so that a click does not darken everything else."""
-    return round(float(np.percentile(spectrogram.level, 99.8)))
-
-
 def spectrogram_trace(spectrogram: audio.Spectrogram, top: int | None = None) -> Heatmap:
     """A spectrogram in kHz, over a range of 60 dB below `top` (default: its `loudest`); silence is dark."""
     from plotly.graph_objects import Heatmap
 
-    top = loudest(spectrogram) if top is None else top
-    bottom = max(top - _RANGE_DB, audio.LOWEST_DB)
-    top = max(top, bottom + _LEAST_RANGE_DB)
+    bottom, top = audio.shown_levels(spectrogram.loudest if top is None else top)
     return Heatmap(
         x=spectrogram.times_s,
         y=spectrogram.hz / 1000,

@@ -23,7 +23,6 @@ PER_PAGE = 48
 """Tokens in a grid; the others follow on further pages."""
 
 _WIDTH, _HEIGHT = 80, 56  # pixels of a spectrogram
-_RANGE_DB = 60
 _ICONS = {
     "play": "M7 5v14l12-7z",
     "stop": "M6 6h12v12H6z",
@@ -106,7 +105,10 @@ def _image_and_sound(utterance: Utterance, start: int, end: int) -> tuple[str, s
 
 
 def thumbnail(utterance: Utterance, start: int, end: int) -> bytes:
-    """The spectrogram of samples [start, end), from 0 to 8 kHz, as a small PNG file."""
+    """The spectrogram of samples [start, end), from 0 to 8 kHz, as a small PNG file.
+
+    Its colours are those of the whole recording, so that a pause is darker than a vowel.
+    """
     from matplotlib.image import imsave
 
     level = audio.spectrogram(utterance, start, end).level
@@ -114,9 +116,12 @@ def thumbnail(utterance: Utterance, start: int, end: int) -> bytes:
         np.linspace(0, size - 1, most).round().astype(int)
         for size, most in zip(level.shape, (_HEIGHT, _WIDTH), strict=True)
     )
-    top = float(np.percentile(level, 99.5))
+    lowest, highest = audio.shown_levels(_loudest(utterance))
     file = BytesIO()
-    imsave(
-        file, level[np.ix_(bins, frames)], vmin=top - _RANGE_DB, vmax=top, cmap="magma", origin="lower", format="png"
-    )
+    imsave(file, level[np.ix_(bins, frames)], vmin=lowest, vmax=highest, cmap="magma", origin="lower", format="png")
     return file.getvalue()
+
+
+@lru_cache(maxsize=200)
+def _loudest(utterance: Utterance) -> int:
+    return audio.spectrogram(utterance, 0, utterance.samples).loudest

@@ -117,7 +117,7 @@ def test_silence_is_dark_and_several_spectrograms_can_share_a_scale() -> None:
     silence, noise = np.zeros(1600), 0.1 * np.random.default_rng(0).standard_normal(1600)
     alone = time_plots.spectrogram_trace(audio.spectrogram_of(silence, 16_000))
     assert alone.z.max() == alone.zmin < alone.zmax
-    top = time_plots.loudest(audio.spectrogram_of(noise, 16_000))
+    top = audio.spectrogram_of(noise, 16_000).loudest
     for sound in (silence, noise):
         trace = time_plots.spectrogram_trace(audio.spectrogram_of(sound, 16_000), top)
         assert (trace.zmin, trace.zmax) == (top - 60, top)

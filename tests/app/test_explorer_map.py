@@ -158,6 +158,9 @@ def test_a_thumbnail_is_a_small_picture_with_low_frequencies_below(given: Explor
     assert image.shape == (56, 80, 4)
     brightness = image[..., :3].sum(axis=(1, 2))
     assert brightness[28:].sum() > brightness[:28].sum()
+    pause = next(one for one in utterance.phonemes if one.label == "h#")
+    silence = imread(BytesIO(token_grid.thumbnail(utterance, pause.start, pause.end)))
+    assert silence[..., :3].mean() < image[..., :3].mean()
 
 
 # A recording of the user's own.
