@@ -171,8 +171,9 @@ def _training_bar(first: int, last: int, domain: Domain) -> Iterator[Callable[[P
         def report(progress: Progress) -> None:
             nonlocal smooth
             advance(progress.update - advance.done)
-            smooth = 0.98 * smooth + 0.02 * progress.bits_per_frame if smooth else progress.bits_per_frame
-            advance.note = bits_text(domain, smooth, 2)
+            if progress.validation is None:
+                smooth = 0.98 * smooth + 0.02 * progress.bits_per_frame if smooth else progress.bits_per_frame
+            advance.note = bits_text(domain, smooth, 2) + (", validating" if progress.validating else "")
             if progress.validation is not None:
                 tqdm.write(f"update {progress.update}: validation {summary(progress.validation)}", file=sys.stderr)
 

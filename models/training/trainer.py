@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -66,12 +66,14 @@ class Progress:
         update: updates done.
         updates: of the whole recipe.
         bits_per_frame: of the batch.
-        validation: the result, if this update was validated.
+        validating: whether the update is validated now, which takes a while.
+        validation: the result of that.
     """
 
     update: int
     updates: int
     bits_per_frame: float
+    validating: bool = False
     validation: Evaluation | None = None
 
 
@@ -297,7 +299,7 @@ class Trainer:
         interrupted update, or from the last validation.
 
         Args:
-            report: called after every update.
+            report: called after every update, and after every validation.
 
         Returns:
             Path of the checkpoint with the best validation result.
@@ -318,8 +320,10 @@ class Trainer:
                 self._log_and_validate(events, began)  # an interruption may have left this undone
                 while self.update < self.recipe.updates:
                     bits = self.step()
-                    validation = self._log_and_validate(events, began)
-                    report(Progress(self.update, self.recipe.updates, bits, validation))
+                    progress = Progress(self.update, self.recipe.updates, bits, validating=self._is_due)
+                    report(progress)
+                    if (validation := self._log_and_validate(events, began)) is not None:
+                        report(replace(progress, validating=False, validation=validation))
             except KeyboardInterrupt:
                 self.save()
                 raise
@@ -332,12 +336,18 @@ class Trainer:
         self.seconds = time.monotonic() - began
         if (self.update % LOG_EVERY == 0 or last) and self.window[0] > 0:
             self._log(events)
-        if self.validated == self.update or not (self.update % self.recipe.validate_every == 0 or last):
+        if not self._is_due:
             return None
         validation = self._validate(events)
         self.seconds = time.monotonic() - began
         self.save()
         return validation
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether this update is to be validated, and has not been."""
+        last = self.update == self.recipe.updates
+        return self.validated != self.update and (self.update % self.recipe.validate_every == 0 or last)
 
     def save(self) -> None:
         """Save the state, from which `resume` continues with the same numbers."""

@@ -539,8 +539,15 @@ def test_every_update_draws_noise_of_its_own_from_the_seed(tmp_path) -> None:
 def test_reports_count_every_update_and_carry_validations(tmp_path) -> None:
     reports: list[Progress] = []
     trainer(tmp_path, replace(TINY, updates=5)).run(reports.append)
-    assert [p.update for p in reports] == [1, 2, 3, 4, 5]
-    assert [p.validation is not None for p in reports] == [False, False, False, True, True]
+    assert [(p.update, p.validating, p.validation is not None) for p in reports] == [
+        (1, False, False),
+        (2, False, False),
+        (3, False, False),
+        (4, True, False),
+        (4, False, True),
+        (5, True, False),
+        (5, False, True),
+    ]
     assert all(math.isfinite(p.bits_per_frame) for p in reports)
 
 
