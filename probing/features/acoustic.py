@@ -7,6 +7,7 @@ overlap the token and no others: MFCC's derivatives repeat its first and last fr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from lvm_probe.probing.features.extraction_settings import Settings
 from lvm_probe.probing.features.feature import MEASURES
 from lvm_probe.probing.features.pooling import Pooling
 
-NAMES = ("mel", "mel_halves", "mfcc", "stats", *MEASURES)
+NAMES = ("mel", "mel_halves", "mfcc", "mfcc_halves", "stats", *MEASURES)
 """All acoustic features; no other feature may have one of these names."""
 
 MIN_WINDOW = 16
@@ -48,6 +49,8 @@ def sizes(settings: Settings, sample_rate: int) -> dict[str, int]:
         lengths["mel_halves"] = 2 * settings.mel.bins
     if "mfcc" in settings.also:
         lengths["mfcc"] = 3 * COEFFICIENTS
+        if "halves" in settings.also:
+            lengths["mfcc_halves"] = 6 * COEFFICIENTS
     if "stats" in settings.also:
         lengths["stats"] = len(STATISTICS)
     if "measures" in settings.also:
@@ -83,10 +86,16 @@ def pooled(
     pool = Pooling(segments, hop, len(frames))
     features = {"mel": pool.mean(frames)}
     if "halves" in settings.also:
-        features["mel_halves"] = pool.halves(frames)
+        features["mel_halves"] = pool.halves(partial(Pooling.mean, steps=frames))
     if "mfcc" in settings.also:
-        reach = delta_reach(sample_rate, hop)
-        features["mfcc"] = pool.mean_within(cepstrum(frames), lambda own, n: with_derivatives(own, reach, n))
+        cepstra, reach = cepstrum(frames), delta_reach(sample_rate, hop)
+
+        def mfcc(pool: Pooling) -> Float[np.ndarray, "_tokens dims"]:
+            return pool.mean_within(cepstra, lambda own, n: with_derivatives(own, reach, n))
+
+        features["mfcc"] = mfcc(pool)
+        if "halves" in settings.also:
+            features["mfcc_halves"] = pool.halves(mfcc)
     if "stats" in settings.also:
         features["stats"] = pool.mean(frame_statistics(wave, sample_rate=sample_rate, hop=hop, window=mel.window))
     if "measures" in settings.also:

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -314,7 +315,7 @@ class EncoderSource:
             if layer.variance is not None:
                 pooled[f"{layer.name}_var"] = pool.mean(layer.variance)
             if self.halves:
-                pooled[f"{layer.name}_halves"] = pool.halves(layer.mean)
+                pooled[f"{layer.name}_halves"] = pool.halves(partial(Pooling.mean, steps=layer.mean))
         return pooled
 
 

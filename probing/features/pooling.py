@@ -112,9 +112,22 @@ class Pooling:
         """Natural logarithm of the weighted mean square: it keeps what the mean of an oscillating value loses."""
         return np.log(self.mean(np.square(steps)) + np.float32(LOG_FLOOR))
 
-    def halves(self, steps: Float[np.ndarray, "steps dims"]) -> Float[np.ndarray, "tokens two_dims"]:
-        """Means over the first and over the second half of every token, concatenated: they show change over time."""
-        return self._halves.mean(steps).reshape(len(self.segments), 2 * steps.shape[1])
+    def halves(
+        self, pooled: Callable[[Pooling], Float[np.ndarray, "_halves dims"]]
+    ) -> Float[np.ndarray, "tokens two_dims"]:
+        """What is averaged over the first and over the second half of every token, concatenated: it shows change.
+
+        Args:
+            pooled: averages over the segments of another pooling, which are the halves in turn.
+
+        Example:
+            >>> import numpy as np
+            >>> pool = Pooling([Segment("ay", 0, 400)], stride=200, steps=2)
+            >>> pool.halves(lambda half: half.mean(np.array([[0.0], [1.0]]))).tolist()
+            [[0.0, 1.0]]
+        """
+        halves = pooled(self._halves)
+        return halves.reshape(len(self.segments), 2 * halves.shape[1])
 
     @cached_property
     def _columns(self) -> sparse.csc_array:

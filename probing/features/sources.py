@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,7 +80,7 @@ class ModelSource:
     - `zl`, the Monte Carlo mean averaged over the segment; `zl_var`, the Monte Carlo variance of that mean (NaN for a
       single draw); `zl_logms`, the log mean square over the segment of the Monte Carlo mean at each step;
     - with `states`, `hl`: the layer's deterministic state, averaged over the draws and the segment;
-    - with `halves`, `zl_halves` (and `hl_halves`): the means over the segment's first and second half.
+    - with `halves`, `zl_halves`, `zl_logms_halves` (and `hl_halves`): the same of the segment's first and second half.
 
     A deterministic model has `h1` (and `h1_halves`) only: its state after each stack of samples.
 
@@ -153,7 +154,7 @@ class ModelSource:
         for l, size in enumerate(self.model.latents, 1):
             sizes |= {f"z{l}": size, f"z{l}_var": size, f"z{l}_logms": size}
             if self._halves:
-                sizes[f"z{l}_halves"] = 2 * size
+                sizes |= {f"z{l}_halves": 2 * size, f"z{l}_logms_halves": 2 * size}
         for l, size in enumerate(states, 1):
             sizes[f"h{l}"] = size
             if self._halves:
@@ -188,14 +189,15 @@ class ModelSource:
             pooled[f"z{l}"], pooled[f"z{l}_var"] = layer.mean_and_variance()
             pooled[f"z{l}_logms"] = layer.pool.log_mean_square(mean_steps)
             if self._halves:
-                pooled[f"z{l}_halves"] = layer.pool.halves(mean_steps)
+                pooled[f"z{l}_halves"] = layer.pool.halves(partial(Pooling.mean, steps=mean_steps))
+                pooled[f"z{l}_logms_halves"] = layer.pool.halves(partial(Pooling.log_mean_square, steps=mean_steps))
         if self._states:
             for l, layer in enumerate(layers, 1):
                 pooled |= self._state(f"h{l}", layer.pool, (layer.states / layer.draws).astype(np.float32))
         return pooled
 
     def _state(self, name: str, pool: Pooling, steps: np.ndarray) -> dict[str, np.ndarray]:
-        halves = {f"{name}_halves": pool.halves(steps)} if self._halves else {}
+        halves = {f"{name}_halves": pool.halves(partial(Pooling.mean, steps=steps))} if self._halves else {}
         return {name: pool.mean(steps), **halves}
 
 

@@ -10,6 +10,7 @@ from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features import acoustic
 from lvm_probe.probing.features.extraction_settings import ALSO, Mel, Settings
 from lvm_probe.probing.features.feature import MEASURES
+from lvm_probe.probing.features.pooling import split_in_half
 from tests.probing import reference_pooling as reference
 
 RATE, HOP = 16_000, 64
@@ -63,7 +64,14 @@ def test_mfcc_is_computed_from_each_token_s_own_frames() -> None:
     assert not found[1, 13:].any()  # a single frame has no slope
 
 
-@pytest.mark.parametrize("name", ["mel", "mel_halves", "mfcc", "stats"])
+def test_mfcc_of_halves_are_those_of_two_tokens() -> None:
+    settings = Settings(also=("mfcc", "halves"))
+    halves = [half for segment in SEGMENTS for half in split_in_half(segment)]
+    whole = acoustic.pooled(WAVE, halves, settings, RATE, HOP)["mfcc"].reshape(len(SEGMENTS), -1)
+    np.testing.assert_array_equal(acoustic.pooled(WAVE, SEGMENTS, settings, RATE, HOP)["mfcc_halves"], whole)
+
+
+@pytest.mark.parametrize("name", ["mel", "mel_halves", "mfcc", "mfcc_halves", "stats"])
 def test_a_token_depends_on_no_audio_but_that_of_its_frames(name: str) -> None:
     settings = Settings(also=ALSO)
     segment = Segment("x", 1000, 1500)

@@ -125,7 +125,7 @@ def test_columns_are_averages_over_the_segment(corpus: Corpus, tmp_path: Path) -
 
     settings = Settings(also=("halves", "mfcc"))
     result = extract(Encoder("mine", encode), corpus, tmp_path / "t", settings)
-    acoustic = {"mel": 80, "mel_halves": 160, "mfcc": 39}
+    acoustic = {"mel": 80, "mel_halves": 160, "mfcc": 39, "mfcc_halves": 78}
     assert result.features == {"slow": 2, "slow_halves": 4, "fast": 2, "fast_var": 2, "fast_halves": 4} | acoustic
     loaded = token_table.load(tmp_path / "t")
     assert loaded.extraction["layers"] == ["slow", "fast"]

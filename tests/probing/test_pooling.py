@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,7 +92,7 @@ def test_a_segment_past_the_last_step_is_refused() -> None:
 def test_halves_are_means_before_and_after_the_middle_sample(case: tuple[list[Segment], int, int]) -> None:
     segments, stride, count = case
     values = steps(count, 2)
-    found = Pooling(segments, stride, count).halves(values)
+    found = Pooling(segments, stride, count).halves(partial(Pooling.mean, steps=values))
     assert found.shape == (len(segments), 4)
     for row, segment in zip(found, segments, strict=True):
         middle = (segment.start + segment.end) // 2
@@ -104,7 +106,9 @@ def test_one_sample_is_both_of_its_halves() -> None:
     assert split_in_half(Segment("x", 5, 6)) == (Segment("x", 5, 6), Segment("x", 5, 6))
     assert split_in_half(Segment("x", 5, 8)) == (Segment("x", 5, 6), Segment("x", 6, 8))
     pool = Pooling([Segment("x", 100, 101)], STRIDE, STEPS)
-    np.testing.assert_array_equal(pool.halves(steps())[0], np.tile(pool.mean(steps())[0], 2))
+    np.testing.assert_array_equal(
+        pool.halves(partial(Pooling.mean, steps=steps()))[0], np.tile(pool.mean(steps())[0], 2)
+    )
 
 
 @given(cases())

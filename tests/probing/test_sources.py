@@ -15,6 +15,7 @@ from lvm_probe.probing.corpora import open_corpus
 from lvm_probe.probing.corpora.audio import FULL_SCALE, read_audio
 from lvm_probe.probing.corpora.corpus import Segment
 from lvm_probe.probing.features.extraction_settings import ALSO, Settings
+from lvm_probe.probing.features.pooling import LOG_FLOOR
 from lvm_probe.probing.features.posterior_sampler import MAX_PATHS, NOISE_BYTES, PosteriorSampler
 from lvm_probe.probing.features.sources import ModelSource
 from tests.probing import miniature
@@ -69,6 +70,8 @@ def test_states_and_halves_are_those_of_one_slow_pass_a_sample(family: str, pcm:
             np.testing.assert_allclose(found[f"h{l + 1}"][i], reference.pooled_mean(h, segment, stride), **close)
             np.testing.assert_allclose(found[f"h{l + 1}_halves"][i], halves(h, segment, stride), **close)
             np.testing.assert_allclose(found[f"z{l + 1}_halves"][i], halves(z, segment, stride), **close)
+            logms = np.log(halves(np.square(z), segment, stride) + LOG_FLOOR)
+            np.testing.assert_allclose(found[f"z{l + 1}_logms_halves"][i], logms, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_asked_besides_changes_nothing_else(pcm: np.ndarray) -> None:
