@@ -141,6 +141,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--learning-rate", type=float, metavar="X", help="peak learning rate")
     training.add_argument(
+        "--optimizer", choices=("adam", "muon"), help="muon: orthogonalise the steps of matrices, and Adam for the rest"
+    )
+    training.add_argument(
         "--kl-weight", type=float, metavar="X", help="final weight of the KL divergence; 0: autoencode without it"
     )
     training.add_argument(

@@ -32,7 +32,7 @@ def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Pre
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")
-    changes = {name: getattr(args, name) for name in (*AUGMENTATION, "dropout")}
+    changes = {name: getattr(args, name) for name in (*AUGMENTATION, "dropout", "optimizer")}
     recipe |= {name: value for name, value in changes.items() if value is not None}
     if args.kl_weight is not None and not 0 <= args.kl_weight < math.inf:
         raise InputError(f"--kl-weight {args.kl_weight}: give a number from 0")

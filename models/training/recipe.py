@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from lvm_probe import InputError
 
@@ -28,6 +28,7 @@ class Recipe:
         warm_up: updates with a linearly rising learning rate.
         cosine: whether the learning rate then falls to zero as a cosine; constant otherwise.
         decay: factor on the learning rate every 1,000 updates, by powers in between (Aksan and Hilliges 2019: 0.94).
+        optimizer: "adam", or "muon" for the matrices and Adam for the rest (`muon` says how).
         betas: of Adam.
         clip: the largest norm of the gradient; 0 for none.
         ema: decay of the moving average of the weights, which is what is validated and saved; 0 for none.
@@ -62,6 +63,7 @@ class Recipe:
     warm_up: int = 0
     cosine: bool = False
     decay: float = 1.0
+    optimizer: Literal["adam", "muon"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
     ema: float = 0.0

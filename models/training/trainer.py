@@ -42,6 +42,7 @@ from lvm_probe.models.training.csv_log import CsvLog
 from lvm_probe.models.training.cuda_graph import GraphedUpdates
 from lvm_probe.models.training.distributed import ProcessGroup
 from lvm_probe.models.training.loss import Schedule, learning_rate, schedule_at, training_loss
+from lvm_probe.models.training.muon import MuonWithAdam, is_matrix
 from lvm_probe.models.training.recipe import Recipe
 from lvm_probe.models.training.segments import training_batch
 from lvm_probe.models.training.tensorboard_log import EventFile
@@ -176,8 +177,12 @@ class Trainer:
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
         cuda = self.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), recipe.learning_rate, betas=recipe.betas, fused=cuda, capturable=cuda
+        self.optimizer: torch.optim.Adam = (
+            MuonWithAdam(model, recipe.learning_rate, recipe.betas)
+            if recipe.optimizer == "muon"
+            else torch.optim.Adam(
+                model.parameters(), recipe.learning_rate, betas=recipe.betas, fused=cuda, capturable=cuda
+            )
         )
         self.update = 0
         self.validated = 0  # the last update that was validated
@@ -187,12 +192,12 @@ class Trainer:
         # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
-        # Whole utterances differ in shape, processes wait for one another, and segments are changed on the CPU: those
-        # updates are not graphs.
+        # Whole utterances differ in shape, processes wait for one another, segments are changed on the CPU, and Muon has
+        # not been tried there: those updates are not graphs.
         alike = (
             recipe.segment > 0 and not (recipe.augmented or recipe.dropout) and model.config.output.name == "waveform"
         )
-        whole = cuda and self.group.size == 1 and alike
+        whole = cuda and self.group.size == 1 and alike and recipe.optimizer == "adam"
         self._graphed = (
             GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
         )
@@ -266,7 +271,7 @@ class Trainer:
 
     def _backward(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Compute the gradients, add those of all processes up and clip them; returns their norm."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         self.group.sum_gradients(self.model)
         return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
@@ -355,7 +360,7 @@ class Trainer:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state.get(parameter, {})
-            tensors |= {f"adam.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
+            tensors |= {f"optimizer.{key}.{name}": torch.as_tensor(value) for key, value in state.items()}
         tensors["window"] = self.window
         tensors |= self._further_state()
         metadata: dict[str, Any] = {"format": "lvm-probe-run/1", "identity": self._identity()}
@@ -388,9 +393,11 @@ class Trainer:
             self.active_units, self.seconds = json.loads(metadata["active_units"]), float(metadata["seconds"])
             self.validated = int(metadata["validated"])
             for name, parameter in self.model.named_parameters():
-                if f"adam.step.{name}" not in tensors:
+                by_muon = self.recipe.optimizer == "muon" and is_matrix(name, parameter)
+                keys = ("momentum",) if by_muon else ("step", "exp_avg", "exp_avg_sq")
+                if f"optimizer.{keys[0]}.{name}" not in tensors:
                     continue  # it has had no gradient yet
-                state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                state = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
                 moved = {k: v.to(self.device) for k, v in state.items() if k != "step" or self.device.type == "cuda"}
                 self.optimizer.state[parameter] = state | moved
             self._restore(tensors)

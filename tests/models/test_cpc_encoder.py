@@ -195,7 +195,7 @@ def test_a_frozen_encoder_stays_as_it_is_while_the_rest_learns_and_a_run_resumes
         if name.startswith("cpc."):
             assert torch.equal(now, given.tensors[name.removeprefix("cpc.")])
             assert torch.equal(now, average)
-            assert f"adam.exp_avg.{name}" not in states[0]
+            assert f"optimizer.exp_avg.{name}" not in states[0]
         elif not name.startswith("aux_"):
             assert not torch.equal(now, tensor), name
     best = checkpoint.load(tmp_path / "whole")

@@ -15,6 +15,7 @@ from lvm_probe import InputError
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.likelihood.elbo import evaluate
+from lvm_probe.models.training import muon
 from lvm_probe.models.training import trainer as trainer_module
 from lvm_probe.models.training.csv_log import LOG
 from lvm_probe.models.training.loss import learning_rate, ramp_value, schedule_at, training_loss
@@ -357,6 +358,20 @@ def test_ctrl_c_before_the_first_update_is_over(tmp_path, uninterrupted, monkeyp
     assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
 
 
+def test_a_run_with_muon_resumes_with_the_same_numbers(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(muon, "LEAST_SIDE", 4)  # the miniature's matrices are small
+    recipe = replace(TINY, optimizer="muon")
+    whole = trainer(tmp_path / "whole", recipe)
+    whole.run(lambda progress: None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "parts", recipe).run(interrupt_at(3))
+    again = trainer(tmp_path / "parts", recipe)
+    again.resume()
+    assert again.optimizer.matrices
+    again.run(lambda progress: None)
+    assert same(weights(tmp_path / "parts" / LAST), weights(tmp_path / "whole" / LAST))
+
+
 def test_a_killed_run_resumes_from_its_last_validation(tmp_path, uninterrupted) -> None:
     def killed(progress: Progress) -> None:
         if progress.update == 7:
@@ -487,7 +502,7 @@ def test_a_missing_or_damaged_state_is_named(tmp_path, uninterrupted) -> None:
     with pytest.raises(InputError, match="not a complete safetensors file"):
         trainer(tmp_path).resume()
     tensors, metadata = checkpoint.load_tensors(uninterrupted / LAST)
-    del tensors["adam.exp_avg.head.weight"]
+    del tensors["optimizer.exp_avg.head.weight"]
     checkpoint.save_tensors(tmp_path / LAST, tensors, metadata)
     with pytest.raises(InputError, match="the saved state is damaged"):
         trainer(tmp_path).resume()
