@@ -32,6 +32,7 @@ class MuonWithAdam(torch.optim.Adam):
         model: whose parameters to move.
         learning_rate: root mean square of a change of the matrices' entries.
         betas: of Adam.
+        options: of `torch.optim.Adam`.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 1))
@@ -43,10 +44,12 @@ class MuonWithAdam(torch.optim.Adam):
         True
     """
 
-    def __init__(self, model: torch.nn.Module, learning_rate: float, betas: tuple[float, float]) -> None:
+    def __init__(
+        self, model: torch.nn.Module, learning_rate: float, betas: tuple[float, float], **options: bool
+    ) -> None:
         self.matrices = [parameter for name, parameter in model.named_parameters() if is_matrix(name, parameter)]
         by_muon = {id(matrix) for matrix in self.matrices}
-        super().__init__([p for p in model.parameters() if id(p) not in by_muon], learning_rate, betas=betas)
+        super().__init__([p for p in model.parameters() if id(p) not in by_muon], learning_rate, betas=betas, **options)
         for matrix in self.matrices:
             self.state[matrix]["momentum"] = torch.zeros_like(matrix)
 

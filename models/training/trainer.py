@@ -177,12 +177,11 @@ class Trainer:
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
         cuda = self.device.type == "cuda"
+        on_gpu = {"fused": cuda, "capturable": cuda}
         self.optimizer: torch.optim.Adam = (
-            MuonWithAdam(model, recipe.learning_rate, recipe.betas)
+            MuonWithAdam(model, recipe.learning_rate, recipe.betas, **on_gpu)
             if recipe.optimizer == "muon"
-            else torch.optim.Adam(
-                model.parameters(), recipe.learning_rate, betas=recipe.betas, fused=cuda, capturable=cuda
-            )
+            else torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas, **on_gpu)
         )
         self.update = 0
         self.validated = 0  # the last update that was validated
@@ -192,12 +191,12 @@ class Trainer:
         # Since the last row of the log: audio samples, log p(x | z) and the KL divergence of each layer.
         self.window = torch.zeros(2 + len(model.latents), dtype=torch.float64)
         self.log = CsvLog(out, len(model.latents))
-        # Whole utterances differ in shape, processes wait for one another, segments are changed on the CPU, and Muon has
-        # not been tried there: those updates are not graphs.
+        # Whole utterances differ in shape, processes wait for one another, and segments are changed on the CPU: those
+        # updates are not graphs.
         alike = (
             recipe.segment > 0 and not (recipe.augmented or recipe.dropout) and model.config.output.name == "waveform"
         )
-        whole = cuda and self.group.size == 1 and alike and recipe.optimizer == "adam"
+        whole = cuda and self.group.size == 1 and alike
         self._graphed = (
             GraphedUpdates(self._whole_update, model, self.train, recipe, seed, self.weights) if whole else None
         )

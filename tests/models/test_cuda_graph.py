@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_probe.models.training import cuda_graph
+from lvm_probe.models.training import cuda_graph, muon
 from lvm_probe.models.training.cuda_graph import GraphedUpdates
 from lvm_probe.models.training.recipe import TINY as SHIPPED_TINY
 from lvm_probe.models.training.segments import draw_segments, with_gain
@@ -55,9 +55,11 @@ class Graph:
         updates._parts.copy_(updates._work())
 
 
-@pytest.fixture
-def graphed(monkeypatch, tmp_path) -> Trainer:
-    run = Trainer(miniature.model("cwvae-2"), TINY, TRAIN, VALIDATION, tmp_path, precision="fp32")
+@pytest.fixture(params=["adam", "muon"])
+def graphed(monkeypatch, tmp_path, request) -> Trainer:
+    monkeypatch.setattr(muon, "LEAST_SIDE", 4)  # the miniature's matrices are small
+    recipe = replace(TINY, optimizer=request.param)
+    run = Trainer(miniature.model("cwvae-2"), recipe, TRAIN, VALIDATION, tmp_path, precision="fp32")
 
     @contextlib.contextmanager
     def capture(graph: Graph, **_: object) -> Iterator[None]:
@@ -82,7 +84,7 @@ def graphed(monkeypatch, tmp_path) -> Trainer:
 
 
 def test_graphed_updates_make_the_updates_of_the_plain_loop(graphed, tmp_path) -> None:
-    plain = Trainer(miniature.model("cwvae-2"), TINY, TRAIN, VALIDATION, tmp_path / "plain", precision="fp32")
+    plain = Trainer(miniature.model("cwvae-2"), graphed.recipe, TRAIN, VALIDATION, tmp_path / "plain", precision="fp32")
     found = [[run.step() for _ in range(8)] for run in (graphed, plain)]
     assert cuda_graph.WARM_UP < 8
     assert found[0] == pytest.approx(found[1], rel=1e-4)
