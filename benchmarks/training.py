@@ -1,7 +1,8 @@
-"""Times training: seconds of audio per second of wall time, through forward pass, backward pass and Adam.
+"""Times training: seconds of audio per second of wall time, through forward pass, backward pass and optimizer.
 
     python benchmarks/training.py --family cwvae --preset small --batch 8 --segment 16384 --updates 10 --loop both
     python benchmarks/training.py --family vrnn --preset paper --batch 16 --segment 48000
+    python benchmarks/training.py --segment 8192 --optimizer muon
 
 Runs in one process on random 16-bit noise. `--loop plain` replaces the recurrence with the hand-written backward pass
 (CW-VAE, VRNN) by autograd through its steps; `both` prints the ratio. `encode` to `likelihood` are parts of the forward
@@ -14,6 +15,7 @@ import contextlib
 import resource
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -33,7 +35,7 @@ from lvm_probe.models.model import ForwardPass
 from lvm_probe.models.registry import FAMILIES, family, preset
 from lvm_probe.models.training.loss import learning_rate, schedule_at, training_loss
 from lvm_probe.models.training.recipe import Preset
-from lvm_probe.models.training.trainer import autocast
+from lvm_probe.models.training.trainer import autocast, optimizer_of
 from lvm_probe.models.trajectory import Trajectory
 
 
@@ -70,7 +72,7 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         self.recipe, self.precision, self.device = chosen.recipe, precision, device
         self.model = family(name).seeded(chosen.config, 0).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), chosen.recipe.learning_rate, chosen.recipe.betas)
+        self.optimizer = optimizer_of(self.model, chosen.recipe)
         pcm = torch.randint(-3_000, 3_000, (batch, segment), generator=generator).to(torch.int16)
         self.pcm = self.model.pad(pcm).to(device)
         self.lengths = torch.full((batch,), segment, device=device)
@@ -165,6 +167,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--loop", choices=("fast", "plain", "both"), default="fast")
+    parser.add_argument("--optimizer", choices=("adam", "muon"), default="adam")
     parser.add_argument("--threads", type=int, default=0, help="default: PyTorch's choice")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked = parser.parse_args()
@@ -172,6 +175,7 @@ def main() -> None:
         torch.set_num_threads(asked.threads)
 
     chosen = preset(asked.family, asked.preset)
+    chosen = replace(chosen, recipe=replace(chosen.recipe, optimizer=asked.optimizer))
     bench = Bench(asked.family, chosen, asked.batch, asked.segment, asked.precision, asked.device)
     audio = asked.batch * asked.segment / chosen.config.sample_rate
     size = sum(p.numel() for p in bench.model.parameters()) / 1e6

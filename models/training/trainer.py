@@ -96,6 +96,15 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=not cuda)  # no cache in a graph
 
 
+def optimizer_of(model: SpeechModel, recipe: Recipe) -> torch.optim.Adam:
+    """The recipe's optimizer, for a model on the device where it is trained."""
+    cuda = model.parameter.device.type == "cuda"
+    on_gpu = {"fused": cuda, "capturable": cuda}
+    if recipe.optimizer == "muon":
+        return MuonWithAdam(model, recipe.learning_rate, recipe.betas, **on_gpu)
+    return torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas, **on_gpu)
+
+
 class Trainer:
     """A training run and its folder: log.csv, TensorBoard events, last.safetensors (the state) and best.safetensors.
 
@@ -177,12 +186,7 @@ class Trainer:
             self.model.encode = torch.compile(self.model.encode)  # type: ignore[method-assign]
             self.model.decode = torch.compile(self.model.decode)  # type: ignore[method-assign]
         cuda = self.device.type == "cuda"
-        on_gpu = {"fused": cuda, "capturable": cuda}
-        self.optimizer: torch.optim.Adam = (
-            MuonWithAdam(model, recipe.learning_rate, recipe.betas, **on_gpu)
-            if recipe.optimizer == "muon"
-            else torch.optim.Adam(model.parameters(), recipe.learning_rate, betas=recipe.betas, **on_gpu)
-        )
+        self.optimizer = optimizer_of(self.model, recipe)
         self.update = 0
         self.validated = 0  # the last update that was validated
         self.best = math.inf
