@@ -162,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--family", choices=tuple(FAMILIES), default="cwvae")
     parser.add_argument("--preset", default="small")
+    parser.add_argument("--within-step", help="as for `probe train`")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--segment", type=int, default=16_384)
     parser.add_argument("--updates", type=int, default=10)
@@ -175,6 +176,8 @@ def main() -> None:
         torch.set_num_threads(asked.threads)
 
     chosen = preset(asked.family, asked.preset)
+    if asked.within_step:
+        chosen = replace(chosen, config=replace(chosen.config, within_step=asked.within_step))
     chosen = replace(chosen, recipe=replace(chosen.recipe, optimizer=asked.optimizer))
     bench = Bench(asked.family, chosen, asked.batch, asked.segment, asked.precision, asked.device)
     audio = asked.batch * asked.segment / chosen.config.sample_rate
