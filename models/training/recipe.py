@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from lvm_probe import InputError
 
@@ -63,7 +63,7 @@ class Recipe:
     warm_up: int = 0
     cosine: bool = False
     decay: float = 1.0
-    optimizer: Literal["adam", "muon"] = "adam"
+    optimizer: str = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
     ema: float = 0.0
@@ -80,6 +80,8 @@ class Recipe:
             raise InputError(f"updates, batch, validation interval and learning rate must be positive; got {self}")
         if not 0 < self.decay <= 1:
             raise InputError(f"the learning rate decays by a factor above 0 and up to 1; got {self}")
+        if self.optimizer not in ("adam", "muon"):
+            raise InputError(f"the optimizer is adam or muon; got {self}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is a share from 0 to below 1; got {self}")
         if not 0 <= self.quieter <= 96 or (self.quieter and self.segment == 0):

@@ -43,3 +43,8 @@ def test_the_learning_rate_decays_by_powers() -> None:
     assert rates == pytest.approx([1.2e-3 * 0.94**power for power in (0, 0.5, 1, 2)])
     with pytest.raises(InputError, match="decays by a factor"):
         replace(SMALL, decay=1.5)
+
+
+def test_an_unknown_optimizer_is_refused() -> None:
+    with pytest.raises(InputError, match="the optimizer is adam or muon"):
+        replace(SMALL, optimizer="sgd")

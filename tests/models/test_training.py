@@ -478,6 +478,7 @@ def test_a_finished_run_resumes_to_its_end(tmp_path, uninterrupted) -> None:
         {"seed": 1},
         {"recipe": replace(TINY, learning_rate=1e-3)},
         {"recipe": replace(TINY, updates=13)},
+        {"recipe": replace(TINY, optimizer="muon")},
         {"layers": 1},
     ],
 )
