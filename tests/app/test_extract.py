@@ -50,8 +50,8 @@ def test_more_features(tiny: Path, corpus: Path, probe: Probe, tmp_path: Path) -
     argv = ("extract", "--ckpt", tiny, "--corpus", corpus, "--out", tmp_path / "t", "--samples", 2)
     document = probe(*argv, "--also", "stats, mfcc,states,halves")
     assert list(document["features"]) == [
-        "z1", "z1_var", "z1_logms", "z1_halves", "z2", "z2_var", "z2_logms", "z2_halves",
-        "h1", "h1_halves", "h2", "h2_halves", "mel", "mel_halves", "mfcc", "stats",
+        "z1", "z1_var", "z1_logms", "z1_halves", "z1_logms_halves", "z2", "z2_var", "z2_logms", "z2_halves",
+        "z2_logms_halves", "h1", "h1_halves", "h2", "h2_halves", "mel", "mel_halves", "mfcc", "mfcc_halves", "stats",
     ]  # fmt: skip
     description = token_table.read_extraction(tmp_path / "t")
     assert (description["also"], description["layers"]) == (["mfcc", "stats", "states", "halves"], ["z1", "z2"])
