@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lvm_probe import InputError
+
 MOMENTUM = 0.95
 LEAST_SIDE = 16
 """Smaller matrices are left to Adam."""
@@ -34,6 +36,9 @@ class MuonWithAdam(torch.optim.Adam):
         betas: of Adam.
         options: of `torch.optim.Adam`.
 
+    Raises:
+        InputError: if the model has no such matrix.
+
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 1))
         >>> optimizer = MuonWithAdam(model, 0.01, (0.9, 0.99))
@@ -48,6 +53,8 @@ class MuonWithAdam(torch.optim.Adam):
         self, model: torch.nn.Module, learning_rate: float, betas: tuple[float, float], **options: bool
     ) -> None:
         self.matrices = [parameter for name, parameter in model.named_parameters() if is_matrix(name, parameter)]
+        if not self.matrices:
+            raise InputError(f"muon: the model has no matrix of {LEAST_SIDE} rows and columns; leave it out")
         by_muon = {id(matrix) for matrix in self.matrices}
         super().__init__([p for p in model.parameters() if id(p) not in by_muon], learning_rate, betas=betas, **options)
         for matrix in self.matrices:

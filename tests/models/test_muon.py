@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from lvm_probe import InputError
 from lvm_probe.models.training.muon import MOMENTUM, MOST_ROWS, MuonWithAdam, orthogonalised
 
 
@@ -22,6 +23,11 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int
 
 def test_a_zero_gradient_moves_nothing() -> None:
     assert not orthogonalised(torch.zeros(16, 20)).any()
+
+
+def test_a_model_without_such_matrices_is_refused() -> None:
+    with pytest.raises(InputError, match="the model has no matrix of 16 rows and columns"):
+        MuonWithAdam(nn.Linear(4, 30), 0.1, (0.9, 0.99))
 
 
 def moved(model: nn.Module, gradients: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

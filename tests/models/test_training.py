@@ -358,20 +358,6 @@ def test_ctrl_c_before_the_first_update_is_over(tmp_path, uninterrupted, monkeyp
     assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
 
 
-def test_a_run_with_muon_resumes_with_the_same_numbers(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(muon, "LEAST_SIDE", 4)  # the miniature's matrices are small
-    recipe = replace(TINY, optimizer="muon")
-    whole = trainer(tmp_path / "whole", recipe)
-    whole.run(lambda progress: None)
-    with pytest.raises(KeyboardInterrupt):
-        trainer(tmp_path / "parts", recipe).run(interrupt_at(3))
-    again = trainer(tmp_path / "parts", recipe)
-    again.resume()
-    assert again.optimizer.matrices
-    again.run(lambda progress: None)
-    assert same(weights(tmp_path / "parts" / LAST), weights(tmp_path / "whole" / LAST))
-
-
 def test_a_killed_run_resumes_from_its_last_validation(tmp_path, uninterrupted) -> None:
     def killed(progress: Progress) -> None:
         if progress.update == 7:
@@ -387,8 +373,10 @@ def test_a_killed_run_resumes_from_its_last_validation(tmp_path, uninterrupted) 
     assert same(weights(tmp_path / LAST), weights(uninterrupted / LAST))
 
 
-def test_a_recipe_without_the_auxiliary_loss_can_be_resumed(tmp_path) -> None:
-    recipe = replace(TINY, auxiliary=(0.0, 0.0, 0.5), updates=5)
+@pytest.mark.parametrize("change", [{"auxiliary": (0.0, 0.0, 0.5)}, {"optimizer": "muon"}])
+def test_another_recipe_resumes_with_the_same_numbers(tmp_path, monkeypatch, change) -> None:
+    monkeypatch.setattr(muon, "LEAST_SIDE", 4)  # the miniature's matrices are small
+    recipe = replace(TINY, **change, updates=5)
     whole = trainer(tmp_path / "whole", recipe)
     whole.run(lambda progress: None)
     with pytest.raises(KeyboardInterrupt):
