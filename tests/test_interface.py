@@ -20,7 +20,6 @@ from lvm_probe import InputError
 from lvm_probe.app.cli import main
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.models.registry import FAMILIES, preset
-from tests import link_tree
 from tests.probing import miniature
 from tests.probing.reference_pooling import pooled_mean
 from tests.probing.synthetic_tables import made_up
@@ -99,53 +98,6 @@ def test_the_package_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "lvm_probe", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith("usage: probe")
-
-
-SCRIPT = """
-import numpy as np
-import pandas as pd
-import lvm_probe
-
-model = lvm_probe.load_model("cwvae-small")
-latents = model.latents(np.zeros(16000), sample_rate=16000)
-mean: np.ndarray = latents["z1"].mean
-corpus = lvm_probe.open_corpus("TIMIT")
-table: lvm_probe.TokenTable = lvm_probe.extract(corpus, model, out="latents/cwvae", samples=12)
-table = lvm_probe.load_table("latents/cwvae").with_feature("mine", mean)
-tokens: pd.DataFrame = table.tokens
-answer = lvm_probe.ask(table, target="phoneme", method="knn", protocol="utterance", features=["z1+z2", "mel"])
-frame: pd.DataFrame = answer.frame
-"""
-WRONG = """
-import lvm_probe
-
-model = lvm_probe.load_model("cwvae-small")
-model.latents([0.0], sample_rate="16000")
-lvm_probe.load_table(3)
-lvm_probe.extract(lvm_probe.open_corpus("TIMIT"), model, out="t", sampels=12)
-lvm_probe.ask(lvm_probe.load_table("t"), target="phonemes")
-lvm_probe.unknown
-"""
-
-
-def type_check(folder: Path, code: str) -> list[str]:
-    (folder / "script.py").write_text(code)
-    mypy = Path(sys.executable).with_name("mypy")
-    command = [mypy, "--strict", "--follow-imports=silent", "--cache-dir", ROOT / ".mypy_cache" / "script", "script.py"]
-    environment = {"MYPYPATH": str(link_tree.make()), "PATH": ""}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    return [line for line in done.stdout.splitlines() if ": error:" in line]
-
-
-def test_a_type_checker_knows_the_names(tmp_path: Path) -> None:
-    assert type_check(tmp_path, SCRIPT) == []
-    assert [line.rpartition("[")[2] for line in type_check(tmp_path, WRONG)] == [
-        "arg-type]",
-        "arg-type]",
-        "call-arg]",
-        "arg-type]",
-        "attr-defined]",
-    ]
 
 
 # Latents of a wave

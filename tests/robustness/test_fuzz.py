@@ -25,7 +25,7 @@ from lvm_probe.probing.corpora.recordings import read_pcm_file
 from lvm_probe.probing.corpora.registry import LAYOUTS
 from lvm_probe.probing.features import token_table
 
-INPUTS = 120
+INPUTS = 60
 """Per reader; `benchmarks/fuzz.py` does many more."""
 
 GIGABYTES = 2**31
