@@ -92,7 +92,7 @@ def rows_as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def runs_bar(name: str, delay: float = 0) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for `ask`, which reports the number of runs done and of all runs."""
-    with bar(1, name, unit="run", delay=delay) as advance:
+    with bar(1, name, unit="", delay=delay) as advance:
         yield lambda done, of: advance(1 / of)
 
 

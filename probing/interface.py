@@ -228,7 +228,7 @@ def ask(
     if test is not None:
         tables["test"] = test if isinstance(test, TokenTable) else token_table.load(test)
         tables["untrained_test"] = untrained_table(tables["test"], untrained and "auto", notice)
-    with bar(1, f"{target}, {question.protocol}", unit="run", shown=progress) as advance:
+    with bar(1, f"{target}, {question.protocol}", unit="", shown=progress) as advance:
         return asking.ask(table, question, **tables, progress=lambda done, of: advance(1 / of))
 
 
@@ -312,7 +312,7 @@ def compare(
         untrained=baseline is not None,
         beyond=written,
     )
-    with bar(1, f"{table.name}, compare", unit="run", shown=progress) as advance:
+    with bar(1, f"{table.name}, compare", unit="", shown=progress) as advance:
         return comparing.compare(
             table,
             asked,
@@ -377,7 +377,7 @@ def boundaries(
     _check_table(table)
     _check_options("boundaries", options, [field.name for field in fields(Question)])
     question = Question(target, method, protocol, features=features, permutations=permutations, **options)
-    with bar(1, f"{target}, boundaries", unit="run", shown=progress) as advance:
+    with bar(1, f"{target}, boundaries", unit="", shown=progress) as advance:
         return around_boundaries(table, question, reach_ms=reach_ms, progress=lambda done, of: advance(1 / of))
 
 
@@ -434,7 +434,7 @@ def similarity(
     for table in several:
         _check_table(table)
     _check_options("similarity", rows, ROWS)
-    with bar(1, "similarity", unit="run", shown=progress) as advance:
+    with bar(1, "similarity", unit="", shown=progress) as advance:
         return similarities(
             several,
             _names(features),
@@ -504,7 +504,7 @@ def zerospeech(
         exact = Fraction(0)
     if exact is not None and exact <= 0:
         raise InputError(f"frequency: {frequency!r}; give frames per second, such as 50 or '16000/512'")
-    with bar(1, "zerospeech", unit="run", shown=progress) as advance:
+    with bar(1, "zerospeech", unit="", shown=progress) as advance:
         return scores(
             Path(frames),
             layers=_names(layers),

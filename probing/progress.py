@@ -33,14 +33,14 @@ class Progress:
 
 @contextlib.contextmanager
 def bar(
-    total: float, what: str, unit: str = "s", delay: float = 0, shown: bool | None = None, initial: float = 0
+    total: float, what: str, unit: str = "s of speech", delay: float = 0, shown: bool | None = None, initial: float = 0
 ) -> Iterator[Progress]:
     """Show how far something is, and its clock also where it does not move; yields what advances it.
 
     Args:
         total: amount that is the whole.
         what: text before the bar.
-        unit: "s" prints seconds of speech, "update" whole numbers, "run" nothing.
+        unit: what is counted, in the plural; "" prints no numbers.
         delay: seconds before a bar appears.
         shown: None shows a bar in a terminal and prints a line every 15 seconds elsewhere; False shows nothing.
         initial: amount that was done before.
@@ -60,7 +60,7 @@ def bar(
 def _bar(progress: Progress, what: str, unit: str, delay: float) -> Iterator[None]:
     from tqdm import tqdm
 
-    amount = {"s": " {n:.0f}/{total:.0f} s of speech", "update": " {n:.0f}/{total:.0f} updates"}.get(unit, "")
+    amount = f" {{n:.0f}}/{{total:.0f}} {unit}" if unit else ""
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}" + amount + "{postfix}"
     with tqdm(
         total=progress.total, initial=progress.done, desc=what, bar_format=form, dynamic_ncols=True, delay=delay
@@ -102,17 +102,11 @@ def line(progress: Progress, what: str, unit: str, elapsed: float, left: float |
     """What is done, how much of it, for how long, and for how much longer (seconds, None where unknown).
 
     Example:
-        >>> line(Progress(120, 30), "extract", "s", 61, 183)
+        >>> line(Progress(120, 30), "extract", "s of speech", 61, 183)
         'extract: 30 of 120 s of speech (25 %), 1:01 elapsed, about 3:03 left'
     """
     share = f"{100 * progress.done / progress.total:.0f} %" if progress.total else "100 %"
-    match unit:
-        case "s":
-            amount = f"{progress.done:.0f} of {progress.total:.0f} s of speech ({share})"
-        case "update":
-            amount = f"{progress.done:.0f} of {progress.total:.0f} updates ({share})"
-        case _:
-            amount = share
+    amount = f"{progress.done:.0f} of {progress.total:.0f} {unit} ({share})" if unit else share
     note = f", {progress.note}" if progress.note else ""
     rest = "" if left is None else f", about {_clock(left)} left"
     return f"{what}: {amount}{note}, {_clock(elapsed)} elapsed{rest}"

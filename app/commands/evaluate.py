@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> Output:
     whole = open_corpus(args, rates[0])
     parts = {found.path: speakers_of(whole, found.provenance) for found in models}
     reading = read_recordings(_select(whole, args.split, parts), rates[0], args)
-    data = _Data(reading.recordings, reading.corpus.seconds, rates[0], len(reading.corpus.speakers))
+    data = _Data(reading.recordings, reading.corpus.seconds, "s of speech", rates[0], len(reading.corpus.speakers))
     documents, texts = zip(*(_evaluate(name, loaded[name], data, args) for name in names), strict=True)
     for name, document in zip(names, documents, strict=True):
         if found := loaded[name]:
@@ -114,6 +114,7 @@ class _Data:
     Attributes:
         recordings: their elements.
         length: in seconds, or in steps where the data are not waveforms.
+        unit: what a unit of length is, in the plural.
         rate: elements of a unit of length.
         speakers: of how many persons they are; none of other data.
         several: what the recordings are called.
@@ -121,6 +122,7 @@ class _Data:
 
     recordings: Sequence[Recording]
     length: float
+    unit: str
     rate: int
     speakers: int = 0
     several: str = "utterances"
@@ -168,7 +170,7 @@ def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | No
     for notice in corpus.notices:
         print(f"notice: {notice}", file=sys.stderr)
     steps = sum(recording.samples for recording in recordings) // corpus.step
-    data = _Data(recordings, steps, corpus.step, several="sequences")
+    data = _Data(recordings, steps, "steps", corpus.step, several="sequences")
     documents, texts = zip(*(_evaluate(name, found, data, args) for name, found in loaded.items()), strict=True)
     for document, found in zip(documents, loaded.values(), strict=True):
         if found is not None and found.provenance.get("corpus_fingerprint") == corpus.fingerprint():
@@ -236,12 +238,12 @@ def _evaluate(
     from lvm_probe.models.likelihood.importance import importance_bound
     from lvm_probe.models.likelihood.summary import bits_unit, collapse_warnings, summary
 
-    recordings, seconds, rate = data.recordings, data.length, data.rate
+    recordings, rate = data.recordings, data.rate
     chunked = {"seed": args.seed, "most_samples": max(1, round(args.chunk * rate))}
     model = loaded.model.to(pick_device(args.device)) if loaded else None
     if model is not None:
         elbo.require_likelihood(model, name)
-    with bar(seconds, f"evaluate {name}") as advance:
+    with bar(data.length, f"evaluate {name}", data.unit) as advance:
         if model is not None:
             result = elbo.evaluate(model, recordings, progress=lambda n: advance(n / rate), **chunked)
         elif name == "flac":
@@ -283,7 +285,7 @@ def _evaluate(
     if model is None:
         return document, "\n".join(lines)
     for layer in (layer for layer in args.without or [] if layer in result.kl_bits_per_frame):
-        with bar(seconds, f"{name} without {layer}") as advance:
+        with bar(data.length, f"{name} without {layer}", data.unit) as advance:
             at_prior = model.without_inference(int(layer[1:]) - 1)
             without = elbo.evaluate(at_prior, recordings, progress=lambda n: advance(n / rate), **chunked)
         document.setdefault("bits_per_frame_without", {})[layer] = without.bits_per_frame
@@ -293,7 +295,7 @@ def _evaluate(
             f"{'saves' if gain >= 0 else 'costs'} {abs(gain):.3f} net of its KL of {kl:.3f}"
         )
     if args.iwae:
-        with bar(seconds, f"bound {name}") as advance:
+        with bar(data.length, f"bound {name}", data.unit) as advance:
             bound = importance_bound(model, recordings, args.iwae, progress=lambda n: advance(n / rate), **chunked)
         document["iwae_samples"] = args.iwae
         document["iwae_bits_per_frame"] = bound.bits_per_frame

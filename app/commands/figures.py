@@ -221,7 +221,7 @@ def _command(args: argparse.Namespace, only: Sequence[str]) -> str:
 def _progress(name: str) -> Iterator[Progress]:
     """The progress of one figure or table, with what is being computed; a line for each where there is no terminal."""
     began = time.monotonic()
-    with bar(1, name, unit="run") as advance:
+    with bar(1, name, unit="") as advance:
 
         def progress(what: str, share: float = 0.0, /) -> None:
             advance.note = what

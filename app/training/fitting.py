@@ -166,7 +166,7 @@ def _training_bar(first: int, last: int, domain: Domain) -> Iterator[Callable[[P
     from lvm_probe.models.likelihood.summary import bits_text, summary
 
     smooth = 0.0
-    with bar(last, "train", unit="update", initial=first) as advance:
+    with bar(last, "train", unit="updates", initial=first) as advance:
 
         def report(progress: Progress) -> None:
             nonlocal smooth

@@ -34,7 +34,7 @@ def test_lines_come_also_while_nothing_moves(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_ends_soon_prints_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", err := io.StringIO())
-    with bar(1, "knn", unit="run") as advance:
+    with bar(1, "knn", unit="") as advance:
         advance(1)
     assert err.getvalue() == ""
 
@@ -42,7 +42,7 @@ def test_what_ends_soon_prints_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_terminal_has_a_bar_unless_nothing_is_to_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for shown, some in ((None, True), (False, False)):
         monkeypatch.setattr(sys, "stderr", err := Terminal())
-        with bar(10, "train", unit="update", shown=shown, initial=4) as advance:
+        with bar(10, "train", unit="updates", shown=shown, initial=4) as advance:
             advance(3)
             advance.note = "3.20 bits per frame"
         assert ("train:  70%|" in err.getvalue()) == some
@@ -52,4 +52,4 @@ def test_a_terminal_has_a_bar_unless_nothing_is_to_be_shown(monkeypatch: pytest.
 def test_no_more_than_the_whole_is_done() -> None:
     advance = Progress(10, 8)
     advance(5)
-    assert line(advance, "knn", "run", 3700, None) == "knn: 100 %, 1:01:40 elapsed"
+    assert line(advance, "knn", "", 3700, None) == "knn: 100 %, 1:01:40 elapsed"
