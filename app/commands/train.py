@@ -121,7 +121,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--updates", type=int, metavar="N", help="length of the training")
     training.add_argument("--batch", type=int, metavar="N", help="segments per batch")
-    training.add_argument("--segment", type=int, metavar="N", help="audio samples of a segment")
+    training.add_argument(
+        "--segment", type=int, metavar="N", help="length of a segment: audio samples, or steps of other data"
+    )
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
     training.add_argument(
         "--mangle",

@@ -39,6 +39,8 @@ def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Pre
     basis = RECIPES[args.recipe] if args.recipe else chosen.recipe
     if domain is not None:
         chosen, basis = _of_domain(args, chosen, domain)
+        if "segment" in recipe:  # it is given in steps, and kept in elements
+            recipe["segment"] *= domain.step
     output = {name: getattr(args, name) for name in ("likelihood", "components", "target", "min_std", "every")}
     output["permuted"] = args.permute
     config = override_config(

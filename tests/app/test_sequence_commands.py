@@ -29,10 +29,12 @@ def corpus_of(domain: str, root: Path) -> Path:
 def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) -> None:
     _, family, within, endings = CASES[domain]
     corpus, run = corpus_of(domain, tmp_path / "data"), tmp_path / "run"
-    how = ("--domain", domain, "--hold-out", "0.3", "--test", "0.3")
+    how = ("--domain", domain, "--hold-out", "0.3", "--test", "0.3", "--segment", "5")
     within_step = ("--within-step", within) if within else ()
     trained = probe("train", family, "--corpus", corpus, "--out", run, *TINY, *how, *within_step)
-    model = checkpoint.load(run, any_domain=True).model
+    kept = checkpoint.load(run, any_domain=True)
+    model = kept.model
+    assert kept.provenance["recipe"]["segment"] == 5 * model.config.output.step  # in elements
     assert model.config.output.name == domain
     assert model.config.within_step == (within or "factorised")
     assert trained["test_nats_per_step"] < 0 or domain == "strokes"
