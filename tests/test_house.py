@@ -27,8 +27,11 @@ def test_tool_is_content(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-# A stranger's scripts, which are checked by what mypy has just kept of the package
+# A stranger's scripts, which are checked by what mypy has just kept of the package, as strictly as `--strict` does
 
+STRICT = (
+    "# mypy: disallow-any-generics, disallow-untyped-calls, warn-return-any, strict-equality, disallow-subclassing-any"
+)
 RIGHT = """
 import numpy as np
 import pandas as pd
@@ -57,8 +60,8 @@ lvm_probe.unknown
 
 
 def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
-    (tmp_path / "right.py").write_text(RIGHT)
-    (tmp_path / "wrong.py").write_text(WRONG)
+    (tmp_path / "right.py").write_text(STRICT + RIGHT)
+    (tmp_path / "wrong.py").write_text(STRICT + WRONG)
     options = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", link_tree.make() / ".mypy_cache"]
     command = [Path(sys.executable).with_name("mypy"), *options, "right.py", "wrong.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
