@@ -1,0 +1,73 @@
+"""What is left to be told from decoded audio when its latents lose a concept: `python benchmarks/erased_sound.py TABLE CORPUS`.
+
+One sentence of each speaker is inferred, the gender, the speaker or the phoneme is erased from every layer at every time
+step, and the latents are decoded. The gender and the phone of each token are then predicted from the Mel spectrogram of what
+was decoded, by LDA that was fitted to the recordings of the other speakers. TABLE is a token table of CKPT and CORPUS.
+"""
+
+import argparse
+from pathlib import Path
+from sys import path
+
+import numpy as np
+
+path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lvm_probe.app.explorer import latent_probes
+from lvm_probe.app.explorer.reconstruction import reconstruct
+from lvm_probe.models.checkpoints import checkpoint
+from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.phones import NON_PHONEMES
+from lvm_probe.probing.corpora.recordings import read_pcm
+from lvm_probe.probing.features import token_table
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("table")
+parser.add_argument("corpus")
+parser.add_argument("--ckpt", default="cwvae-small")
+parser.add_argument("--seed", type=int, default=0)
+args = parser.parse_args()
+
+given = checkpoint.load(args.ckpt)
+table = token_table.load(Path(args.table))
+corpus = open_corpus(args.corpus)
+if not latent_probes.made_by(table, given):
+    parser.error(f"{args.table}: not of the checkpoint {args.ckpt}")
+
+CONCEPTS = ("gender", "speaker", "phoneme")
+correct: dict[str, dict[str, list[bool]]] = {}
+levels: dict[str, list[float]] = {}
+ranks: dict[str, set[int]] = {}
+for speaker in sorted({utterance.speaker.id for utterance in corpus.utterances}):
+    own = [utterance for utterance in corpus.utterances if utterance.speaker.id == speaker]
+    utterance = next((one for one in own if "sx" in one.id.lower()), own[0])
+    segments = [segment for segment in utterance.phonemes if segment.label not in NON_PHONEMES]
+    pcm = read_pcm(utterance, given.model.config.sample_rate)
+    plain = reconstruct(given.model, utterance.id, pcm, args.seed)
+    waves = {"recording": pcm / 32_768, "nothing erased": plain.expectation}
+    for concept in CONCEPTS:
+        erased = {}
+        for layer, z in enumerate(plain.latents):
+            erased[layer], rank = latent_probes.erased_latents(
+                table, f"z{layer + 1}", concept, [utterance.id], [speaker], z
+            )
+            ranks.setdefault(concept, set()).add(rank)
+        waves[concept] = reconstruct(given.model, utterance.id, pcm, args.seed, given=erased).expectation
+    for target in ("gender", "phoneme"):
+        rows = latent_probes.training_rows(table, target, [utterance.id], [speaker])
+        rows = rows & (table.tokens["speaker"] != speaker).to_numpy()
+        probe = latent_probes.fit_probe(table.matrix("mel", rows), latent_probes.labels_of(table, target)[rows].tolist())
+        for name, wave in waves.items():
+            decoded = np.clip(np.round(wave * 32_768), -32_768, 32_767).astype(np.int16)
+            mel = latent_probes.audio_features(given, name, decoded, segments, table.extraction["mel"])["mel"]
+            truth = [utterance.speaker.gender] * len(segments) if target == "gender" else [one.label for one in segments]
+            hits = [found == true for found, true in zip(probe.predict(mel), truth, strict=True)]
+            correct.setdefault(name, {}).setdefault(target, []).extend(hits)
+    for name, wave in waves.items():
+        levels.setdefault(name, []).append(10 * np.log10(np.mean(np.square(wave)) + 1e-12))
+
+print("audio             gender %   phone %   level, dB   dimensions erased of each layer")
+for name, targets in correct.items():
+    dims = " to ".join(str(rank) for rank in sorted(ranks.get(name, ())))
+    print(f"{name:<16}" + "".join(f"{100 * np.mean(hits):>10.1f}" for hits in targets.values()), end="")
+    print(f"{np.mean(levels[name]):>12.1f}   {dims}")
