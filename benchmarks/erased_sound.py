@@ -1,8 +1,8 @@
-"""What is left to be told from decoded audio when its latents lose a concept: `python benchmarks/erased_sound.py TABLE CORPUS`.
+"""What is still told from decoded audio whose latents lost a concept: `python benchmarks/erased_sound.py TABLE CORPUS`.
 
-One sentence of each speaker is inferred, the gender, the speaker or the phoneme is erased from every layer at every time
-step, and the latents are decoded. The gender and the phone of each token are then predicted from the Mel spectrogram of what
-was decoded, by LDA that was fitted to the recordings of the other speakers. TABLE is a token table of CKPT and CORPUS.
+One sentence of each speaker is inferred, the gender, the speaker or the phoneme is erased from every layer at every
+time step, and the latents are decoded. LDA of Mel, fitted to the recordings of the other speakers, then predicts the
+gender and the phone of each token from what was decoded. TABLE is a token table of CKPT and CORPUS.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from lvm_probe.app.explorer import latent_probes
 from lvm_probe.app.explorer.reconstruction import reconstruct
 from lvm_probe.models.checkpoints import checkpoint
 from lvm_probe.probing.corpora import open_corpus
+from lvm_probe.probing.corpora.audio import FULL_SCALE
 from lvm_probe.probing.corpora.phones import NON_PHONEMES
 from lvm_probe.probing.corpora.recordings import read_pcm
 from lvm_probe.probing.features import token_table
@@ -44,7 +45,7 @@ for speaker in sorted({utterance.speaker.id for utterance in corpus.utterances})
     segments = [segment for segment in utterance.phonemes if segment.label not in NON_PHONEMES]
     pcm = read_pcm(utterance, given.model.config.sample_rate)
     plain = reconstruct(given.model, utterance.id, pcm, args.seed)
-    waves = {"recording": pcm / 32_768, "nothing erased": plain.expectation}
+    waves = {"recording": pcm / FULL_SCALE, "nothing erased": plain.expectation}
     for concept in CONCEPTS:
         erased = {}
         for layer, z in enumerate(plain.latents):
@@ -56,12 +57,13 @@ for speaker in sorted({utterance.speaker.id for utterance in corpus.utterances})
     for target in ("gender", "phoneme"):
         rows = latent_probes.training_rows(table, target, [utterance.id], [speaker])
         rows = rows & (table.tokens["speaker"] != speaker).to_numpy()
-        probe = latent_probes.fit_probe(table.matrix("mel", rows), latent_probes.labels_of(table, target)[rows].tolist())
+        labels = latent_probes.labels_of(table, target)[rows].tolist()
+        probe = latent_probes.fit_probe(table.matrix("mel", rows), labels)
+        truth = [segment.label if target == "phoneme" else utterance.speaker.gender for segment in segments]
         for name, wave in waves.items():
-            decoded = np.clip(np.round(wave * 32_768), -32_768, 32_767).astype(np.int16)
-            mel = latent_probes.audio_features(given, name, decoded, segments, table.extraction["mel"])["mel"]
-            truth = [utterance.speaker.gender] * len(segments) if target == "gender" else [one.label for one in segments]
-            hits = [found == true for found, true in zip(probe.predict(mel), truth, strict=True)]
+            decoded = np.clip(np.round(wave * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            features = latent_probes.audio_features(given, name, decoded, segments, table.extraction["mel"])
+            hits = [found == true for found, true in zip(probe.predict(features["mel"]), truth, strict=True)]
             correct.setdefault(name, {}).setdefault(target, []).extend(hits)
     for name, wave in waves.items():
         levels.setdefault(name, []).append(10 * np.log10(np.mean(np.square(wave)) + 1e-12))
