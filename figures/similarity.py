@@ -30,7 +30,7 @@ _TITLES = {
     "cka": "unbiased CKA", "pwcca": "PWCCA, held-out speakers", "rsa": "RSA across speakers", "shape": "shape distance",
 }  # fmt: skip
 _COLOURS = "magma_r"  # its lightness falls evenly, so that it can be read in grey
-_CELL, _LEAST_SIDE = 0.34, 0.9  # inches
+_CELL = 0.34  # inches
 
 
 def data(inputs: FigureInputs) -> pd.DataFrame:
@@ -102,7 +102,8 @@ def figure(data: pd.DataFrame) -> Figure:
         room = max(layout.text_width(_label(name), style.SMALL) for name in names) + 0.14
         head, between = 0.22, 0.14
         most = (style.TWO_COLUMNS - room - between * len(measures)) / len(measures)
-        side = min(max(_CELL * len(names), _LEAST_SIDE), most)
+        titles = max(layout.text_width(_TITLES[measure], style.NORMAL) for measure in measures)
+        side = min(max(_CELL * len(names), titles), most)
         width = room + len(measures) * (side + between)
         fig = Figure(figsize=(width, room + side + head), dpi=style.DPI)
         for i, measure in enumerate(measures):

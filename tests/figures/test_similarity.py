@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lvm_probe import InputError
 from lvm_probe.figures import similarity
@@ -29,6 +30,13 @@ def test_contract_and_what_is_drawn(tmp_path: Path) -> None:
     fig = similarity.figure(data)
     for ax in fig.axes:
         assert not contract.overlapping(ax.texts, fig)
+
+
+def test_titles_have_room_over_few_cells() -> None:
+    fig = similarity.figure(similarity.data(FigureInputs(made_up(), permutations=0)))
+    titles = [text for text in fig.findobj(Text) if text.get_text() in {ax.get_title(loc="left") for ax in fig.axes}]
+    assert len(titles) == 3
+    assert not contract.overlapping(titles, fig)
 
 
 def test_tables_of_other_tokens_are_named_and_a_panel_shows_one_measure() -> None:
