@@ -124,6 +124,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--segment", type=int, metavar="N", help="length of a segment: audio samples, or steps of other data"
     )
+    training.add_argument("--validate-every", type=int, metavar="N", help="updates between validations")
     training.add_argument("--quieter", type=float, metavar="DB", help="make segments quieter at random, by up to DB")
     training.add_argument(
         "--mangle",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lvm_probe.models.training.recipe import Preset, Recipe
 
 
+NUMBERS = ("updates", "batch", "segment", "learning_rate", "upper_free_nats", "validate_every")
+"""Options that are positive numbers of the recipe."""
+
 AUGMENTATION = ("quieter", "mangle", "dequantise", "flip", "pitch")
 """Options that change segments; all of them are off by default."""
 
@@ -27,8 +30,7 @@ def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Pre
     from lvm_probe.models.training.recipe import RECIPES
 
     chosen = preset(args.family, args.preset)
-    recipe = {name: getattr(args, name) for name in ("updates", "batch", "segment", "learning_rate", "upper_free_nats")}
-    recipe = {name: value for name, value in recipe.items() if value is not None}
+    recipe = {name: value for name in NUMBERS if (value := getattr(args, name)) is not None}
     for name, value in recipe.items():
         if not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {value}: give a positive number")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -50,6 +51,7 @@ def test_a_mixture_without_a_network_is_fitted_without_updates(probe: Probe, tmp
         ("vrnn", ["--devices", "0"], "--devices 0"),
         ("vrnn", ["--devices", "8"], "does not fill 8 devices"),
         ("vrnn", ["--quieter", "-6"], "between 0 and 96 dB"),
+        ("vrnn", ["--validate-every", "0"], "--validate-every 0: give a positive number"),
         ("vrnn", ["--recipe", "paper", "--quieter", "6"], "applies to segments only"),
         ("vrnn", ["--weights", "2,1"], "each of the 1 corpora"),
         ("vrnn", ["--weights", "-1"], "positive number"),
@@ -62,11 +64,13 @@ def test_bad_shapes(family: str, more: list[str], says: str, refused: Refusal, t
 
 
 def test_a_recipe_of_another_preset_and_changes_to_it(probe: Probe, tmp_path: Path) -> None:
-    changed = ("--segment", "2048", "--quieter", "12", "--updates", "2", "--batch", "2")
+    changed = ("--segment", "2048", "--quieter", "12", "--updates", "2", "--batch", "2", "--validate-every", "1")
     probe("train", "cwvae", "--corpus", CORPUS, "--out", tmp_path / "run", *TINY, "--recipe", "gpu", *changed)
     recipe = checkpoint.load(tmp_path / "run").provenance["recipe"]
     assert (recipe["segment"], recipe["quieter"], recipe["updates"]) == (2048, 12.0, 2)
     assert recipe["learning_rate"] == GPU.learning_rate
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert log["update"][log["validation"].notna()].tolist() == [1, 2]
 
 
 def test_training_goes_on_from_the_weights_of_a_checkpoint(
