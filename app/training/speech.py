@@ -11,7 +11,7 @@ from lvm_probe import InputError
 from lvm_probe.app.options import open_corpora, read_recordings
 from lvm_probe.app.output import Output, plural, print_changed_files
 from lvm_probe.app.training.fitting import check_run_folder, fit, train
-from lvm_probe.app.training.preset_options import AUGMENTATION, chosen_preset, encoder_weights, starting_point
+from lvm_probe.app.training.preset_options import AUGMENTATION, NUMBERS, chosen_preset, encoder_weights, starting_point
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
@@ -31,8 +31,8 @@ def train_on_speech(args: argparse.Namespace) -> Output:
     check_run_folder(out, args.resume)
     ignored = [
         f"--{name.replace('_', '-')}"
-        for name in ("start_from", "weights", "dropout", *AUGMENTATION)
-        if getattr(args, name)
+        for name in ("recipe", *NUMBERS, "kl_weight", "optimizer", "start_from", "weights", "dropout", *AUGMENTATION)
+        if getattr(args, name) not in (None, False)
     ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
