@@ -43,7 +43,10 @@ for speaker in sorted({utterance.speaker.id for utterance in corpus.utterances})
     own = [utterance for utterance in corpus.utterances if utterance.speaker.id == speaker]
     utterance = next((one for one in own if "sx" in one.id.lower()), own[0])
     segments = [segment for segment in utterance.phonemes if segment.label not in NON_PHONEMES]
-    pcm = read_pcm(utterance, given.model.config.sample_rate)
+    rate = given.model.config.sample_rate
+    if not segments or utterance.speaker.gender is None or utterance.sample_rate != rate:
+        parser.error(f"{utterance.id}: needs phones, a speaker of known gender, and audio at the model's {rate} Hz")
+    pcm = read_pcm(utterance, rate)
     plain = reconstruct(given.model, utterance.id, pcm, args.seed)
     waves = {"recording": pcm / FULL_SCALE, "nothing erased": plain.expectation}
     for concept in CONCEPTS:

@@ -32,7 +32,7 @@ def train_on_speech(args: argparse.Namespace) -> Output:
     ignored = [
         f"--{name.replace('_', '-')}"
         for name in ("recipe", *NUMBERS, "kl_weight", "optimizer", "start_from", "weights", "dropout", *AUGMENTATION)
-        if getattr(args, name) not in (None, False)
+        if getattr(args, name) is not None
     ]
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")

@@ -110,7 +110,7 @@ def alone(model: Path, corpus: Corpus, out: Path) -> Extracted:
 
 
 def test_a_worker_that_is_killed_costs_only_its_part(running: str, model: Path, corpus: Corpus, tmp_path: Path) -> None:
-    """The victim kills itself when it has a part in hand, which no timing can get in the way of."""
+    """The victim kills itself as soon as it has a part."""
 
     def doom() -> None:
         def die(*_: object) -> None:

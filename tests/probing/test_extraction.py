@@ -340,7 +340,8 @@ def test_a_killed_worker_is_one_line_and_costs_only_its_part(
 
     def out_of_memory(folder: Path, index: int, *rest: Any) -> None:
         if index == 2 and os.getpid() != parent:
-            while not all((folder / token_table.part_name(done)).exists() for done in (0, 1)):
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not all((folder / token_table.part_name(n)).exists() for n in (0, 1)):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         write(folder, index, *rest)
