@@ -34,6 +34,7 @@ def train_on_speech(args: argparse.Namespace) -> Output:
         for name in ("recipe", *NUMBERS, "kl_weight", "optimizer", "start_from", "weights", "dropout", *AUGMENTATION)
         if getattr(args, name) is not None
     ]
+    ignored += ["--devices"] if args.devices > 1 else []
     if ignored and args.family == Unconditional.family:
         raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
     if args.stage == 1 and args.adversarial is not None:

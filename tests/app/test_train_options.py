@@ -56,6 +56,7 @@ def test_a_mixture_without_a_network_is_fitted_without_updates(probe: Probe, tmp
         ("vrnn", ["--weights", "2,1"], "each of the 1 corpora"),
         ("vrnn", ["--weights", "-1"], "positive number"),
         ("dmol", ["--weights", "2", "--quieter", "6"], "--batch, --weights, --quieter: dmol is fitted to all"),
+        ("dmol", ["--devices", "2"], "--batch, --devices: dmol is fitted to all"),
         ("dmol", ["--kl-weight", "0"], "--batch, --kl-weight: dmol is fitted to all"),
     ],
 )
