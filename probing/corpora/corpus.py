@@ -68,7 +68,8 @@ class Speaker:
         age: in years.
 
     Raises:
-        InputError: the id is empty, the gender is none of the two, or the height or age is not a positive number.
+        InputError: the id is empty, the gender is none of the two, the height is not between 30 and 300 cm, or the age
+            is not a positive number.
 
     Example:
         >>> Speaker("FVMH0", gender="F", height_cm=165.1).dialect is None
@@ -86,10 +87,12 @@ class Speaker:
             raise InputError("a speaker has an empty id; name the speaker in the folder or file name")
         if self.gender not in ("F", "M", None):
             raise InputError(f"speaker {self.id}: unknown gender {self.gender!r}; use F, M or None")
-        if self.height_cm is not None and not (math.isfinite(self.height_cm) and self.height_cm > 0):
-            raise InputError(f"speaker {self.id}: {self.height_cm} cm is not a height; use None if it is unknown")
+        if self.height_cm is not None and not 30 <= self.height_cm <= 300:
+            message = f"speaker {self.id}: {self.height_cm} cm is not a person's height"
+            raise InputError(f"{message}; give centimetres, or leave it out if it is unknown")
         if self.age is not None and not (math.isfinite(self.age) and self.age > 0):
-            raise InputError(f"speaker {self.id}: {self.age} years is not an age; use None if it is unknown")
+            message = f"speaker {self.id}: {self.age} years is not an age"
+            raise InputError(f"{message}; give years, or leave it out if it is unknown")
 
 
 @dataclass(frozen=True, slots=True)

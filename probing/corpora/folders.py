@@ -11,11 +11,11 @@ the part of the file name before the first `_` or `-`. A folder named like a voi
 is the speaker in any case, also if it is the root or above it. The option `speaker_from` names speakers by another rule
 (`speakers.py`). An utterance's id is its speaker and file name, and where several files share these, also the folders
 between. The file `speakers.csv` in the root, with the columns
-speaker, gender (F or M), height_cm, dialect and age (in years), describes the speakers; its cells may be empty.
+speaker, gender (F or M), height_cm, dialect and age (in years), describes the speakers; its cells may be empty, and
+semicolons may stand for the commas.
 """
 
 import csv
-import io
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,7 +31,6 @@ from lvm_probe.probing.corpora.intake import (
     audio_header,
     name_key,
     one_audio_file_per,
-    read_text,
     read_utterances,
     sorted_once,
 )
@@ -39,7 +38,10 @@ from lvm_probe.probing.corpora.speakers import (
     GENERIC_FOLDERS,
     SpeakerRule,
     notice_shared_folder_names,
+    notice_speakers_of_file_names,
     speaker_rule,
+    table_reader,
+    usual_speaker,
 )
 
 SPLITS = {"train": "train", "dev": "dev", "valid": "valid", "validation": "valid", "test": "test"}
@@ -104,7 +106,13 @@ def read_folders(
     def annotate(path: Path, id: str, header: AudioHeader, notices: list[Problem]) -> Annotation:
         annotation_file = annotation_of.get(path)
         if annotation_file is None and path in possible:
-            message = f"several annotations could belong to it ({abbreviated(possible[path], 3)}); keep one of them"
+            names = abbreviated(possible[path], 3)
+            if len(possible[path]) == 1:
+                message = (
+                    f"its annotation may be {names}, in another folder; move that beside it, or remove one of them"
+                )
+            else:
+                message = f"several annotations could belong to it ({names}); keep one of them"
             raise InvalidFile(path, None, message)
         if annotation_file is None:
             raise InvalidFile(path, None, f"no {suffix} file of this name; align the recording or remove it")
@@ -136,11 +144,12 @@ def read_recordings(
     rule = speaker_rule(tree.root, options.speaker_from)
     if options.speaker_from is None:
         notice_shared_folder_names(audio, tree.root, problems)
+        notice_speakers_of_file_names(audio, tree.root, problems)
     ids = _ids(audio, rule, tree.root)
 
     def read_one(path: Path, notices: list[Problem]) -> Utterance:
         speaker = rule.speaker(path)
-        if described is not None and speaker not in described:
+        if described and speaker not in described:
             message = f"speaker {speaker} is not listed: gender and height unknown"
             notices.append(Problem(tree.root / "speakers.csv", None, message, "notice"))
         header = audio_header(path, options, notices)
@@ -172,8 +181,7 @@ def _ids(paths: Iterable[Path], rule: SpeakerRule, root: Path) -> dict[Path, str
         except InvalidFile:
             continue
         stem = unicodedata.normalize("NFC", path.stem)
-        has_speaker = stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
-        files.setdefault(stem if has_speaker else f"{speaker}_{stem}", []).append((path, speaker))
+        files.setdefault(stem if _begins_with(stem, speaker) else f"{speaker}_{stem}", []).append((path, speaker))
     ids: dict[Path, str] = {}
     for id, group in files.items():
         for path, speaker in group:
@@ -189,7 +197,10 @@ def _folders(path: Path, root: Path) -> tuple[str, ...]:
 
 
 def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dict[Path, Path]:
-    """The annotation of each audio file: of the same name beside it, else in a parallel folder, else anywhere."""
+    """The annotation of each audio file: of the same name beside it, else in a parallel folder, else in a tree that
+    lacks some of its folders or has some more, or anywhere if the name begins with the speaker's: `wav/anna/s1.wav`
+    goes with `lab/s1.lab`, not with `lab/berta/s1.lab`.
+    """
 
     def beside(path: Path) -> tuple[str, ...]:
         return (str(path.parent), name_key(path.stem))
@@ -202,8 +213,20 @@ def _pair(root: Path, audio: Iterable[Path], annotations: Iterable[Path]) -> dic
         taken = set(pairs.values())
         free = _unique((path for path in annotations if path not in taken), key)
         unpaired = _unique((path for path in audio if path not in pairs), key)
-        pairs |= {unpaired[name]: free[name] for name in unpaired.keys() & free.keys()}
+        same = ((unpaired[name], free[name]) for name in unpaired.keys() & free.keys())
+        pairs |= {path: annotation for path, annotation in same if _agree(path, annotation, root)}
     return pairs
+
+
+def _agree(path: Path, annotation: Path, root: Path) -> bool:
+    """Whether the folders of one are among the folders of the other, or its name says who speaks."""
+    one, other = ({*_parallel(file, root)[:-1]} for file in (path, annotation))
+    return one <= other or other <= one or _begins_with(path.stem, usual_speaker(path, root))
+
+
+def _begins_with(stem: str, speaker: str) -> bool:
+    """Whether a file's name begins with the speaker's."""
+    return stem == speaker or stem.startswith((f"{speaker}_", f"{speaker}-"))
 
 
 def _parallel(path: Path, root: Path) -> tuple[str, ...]:
@@ -230,16 +253,20 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Speaker] | 
         note(None, f"no such file: genders and heights unknown; write it with the columns {','.join(SPEAKER_COLUMNS)}")
         return None
     described: dict[str, Speaker] = {}
+    malformed: set[str] = set()
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+        reader = table_reader(path)
         if "speaker" not in (reader.fieldnames or ()):
-            note(1, f"no column `speaker` in the first line; the columns are {','.join(SPEAKER_COLUMNS)}")
+            columns = ",".join(SPEAKER_COLUMNS)
+            note(1, f"no column `speaker` in the first line; the columns are {columns}; no row is read")
             return {}
         for row in reader:
+            cells = {name: (row.get(name) or "").strip() for name in SPEAKER_COLUMNS}
             try:
-                speaker = _parse_speaker({name: (row.get(name) or "").strip() for name in SPEAKER_COLUMNS})
+                speaker = _parse_speaker(cells)
             except InputError as error:
                 note(reader.line_num, f"{error}; nothing is known about this speaker until this is fixed")
+                malformed.add(_name(cells))
                 continue
             if speaker.id in described:
                 note(reader.line_num, f"speaker {speaker.id} is listed twice; the first row counts")
@@ -248,7 +275,7 @@ def _read_speakers(tree: Tree, problems: list[Problem]) -> dict[str, Speaker] | 
         note(error.problem.line, f"{error.problem.message}; genders and heights are unknown until this is fixed")
     except csv.Error as error:
         note(None, f"not a CSV file ({error}); genders and heights are unknown until this is fixed")
-    return described
+    return {name: Speaker(name) for name in malformed if name} | described
 
 
 def _parse_speaker(cells: dict[str, str]) -> Speaker:
@@ -256,8 +283,11 @@ def _parse_speaker(cells: dict[str, str]) -> Speaker:
     if (gender := cells["gender"].upper()) not in genders:
         raise InputError(f"gender {gender[:20]!r} is not F, M or empty")
     height, age = (_number(name, cells[name]) for name in ("height_cm", "age"))
-    id = unicodedata.normalize("NFC", cells["speaker"])
-    return Speaker(id, genders[gender], height, cells["dialect"] or None, age)
+    return Speaker(_name(cells), genders[gender], height, cells["dialect"] or None, age)
+
+
+def _name(cells: dict[str, str]) -> str:
+    return unicodedata.normalize("NFC", cells["speaker"])
 
 
 def _number(name: str, cell: str) -> float | None:

@@ -70,13 +70,17 @@ def speaker_rule(root: Path, rule: str | None) -> SpeakerRule:
 
 def usual_speaker(path: Path, root: Path) -> str:
     """The voice of CMU ARCTIC, else the nearest folder with a name of its own, else the beginning of the file name."""
+    return _speaker_folder(path, root) or path.stem.replace("-", "_").split("_")[0] or path.stem
+
+
+def _speaker_folder(path: Path, root: Path) -> str | None:
     for part in reversed(path.absolute().parts[:-1]):
         if _ARCTIC_VOICE.fullmatch(part):
             return part
     for part in reversed(path.relative_to(root).parts[:-1]):
         if name_key(part) not in GENERIC_FOLDERS:
             return part
-    return path.stem.replace("-", "_").split("_")[0] or path.stem
+    return None
 
 
 def notice_shared_folder_names(paths: Iterable[Path], root: Path, problems: list[Problem]) -> None:
@@ -102,6 +106,22 @@ def notice_shared_folder_names(paths: Iterable[Path], root: Path, problems: list
     problems.append(Problem(root, None, message, "notice"))
 
 
+def notice_speakers_of_file_names(paths: Iterable[Path], root: Path, problems: list[Problem]) -> None:
+    """Append a notice if the beginnings of file names, taken for speakers, are all different or all the same."""
+    named = [path for path in paths if _speaker_folder(path, root) is None]
+    speakers = sorted({usual_speaker(path, root) for path in named})
+    if len(named) < 2 or 1 < len(speakers) < len(named):
+        return
+    told = abbreviated(speakers, 3)
+    if len(speakers) == 1:
+        message = f"all files whose names begin with {told} are taken for one person; if they are several, "
+    else:
+        message = (
+            f"the beginnings of file names are taken for speakers, each of one recording: {told}; if that is wrong, "
+        )
+    problems.append(Problem(root, None, f"{message}give --speaker-from with a pattern or a table", "notice"))
+
+
 def _by_level(root: Path, level: int) -> _SpeakerOf:
     def speaker(path: Path) -> str:
         folders = path.relative_to(root).parts[:-1]
@@ -118,7 +138,7 @@ def _by_table(root: Path, table: Path) -> _SpeakerOf:
         raise InputError(f"{table}: no such table of speakers; give a .csv file with the columns file and speaker")
     speakers: dict[str, str] = {}
     try:
-        reader = csv.DictReader(io.StringIO(read_text(table)), skipinitialspace=True)
+        reader = table_reader(table)
         if not {"file", "speaker"} <= {*(reader.fieldnames or ())}:
             raise InvalidFile(table, 1, "the first line lacks the columns file and speaker; add them")
         for row in reader:
@@ -137,6 +157,19 @@ def _by_table(root: Path, table: Path) -> _SpeakerOf:
         raise InvalidFile(path, None, f"is not in {table}, which names the speakers; add a row for it")
 
     return speaker_of
+
+
+def table_reader(path: Path) -> "csv.DictReader[str]":
+    """The rows of a table whose cells are separated by commas, or by semicolons, as Excel writes in many countries.
+
+    Raises:
+        InvalidFile: as `read_text`.
+    """
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    return csv.DictReader(
+        io.StringIO(text), skipinitialspace=True, delimiter=";" if ";" in first and "," not in first else ","
+    )
 
 
 def _by_pattern(root: Path, rule: str) -> _SpeakerOf:

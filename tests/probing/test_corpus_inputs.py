@@ -176,6 +176,40 @@ def test_names_in_either_unicode_form_pair(tmp_path: Path, layout: str, audio: s
     assert (utterance.id, utterance.speaker.id, utterance.speaker.gender) == ("élodie_anna_étude", "élodie", "F")
 
 
+def test_a_table_of_speakers_with_semicolons(tmp_path: Path) -> None:
+    root = grids(tmp_path / "corpus")
+    (root / "speakers.csv").write_text("speaker;gender;height_cm\nanna;F;165.1\nbert;M;1.65\n")
+    corpus = open_corpus(root)
+    (problem,) = corpus.problems
+    assert [(s.id, s.gender, s.height_cm) for s in corpus.speakers] == [("anna", "F", 165.1), ("bert", None, None)]
+    assert str(problem).startswith(f"{root}/speakers.csv:3: speaker bert: 1.65 cm is not a person's height; give ")
+
+
+def test_an_annotation_in_the_folder_of_another_speaker_is_not_taken(tmp_path: Path) -> None:
+    root = grids(tmp_path / "corpus")
+    tone(root / "anna" / "s9.wav")
+    grid = text_grid(root / "bert" / "s9.TextGrid", phones=[(0, 0.5, "b")], words=[(0, 0.5, "b")])
+    (problem,) = open_corpus(root).problems
+    reason = f"its annotation may be {grid}, in another folder; move that beside it, or remove one of them"
+    assert str(problem) == f"{root}/anna/s9.wav: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("names", "notice"),
+    [
+        (("Satz1.wav", "Satz2.wav"), "are taken for speakers, each of one recording: Satz1, Satz2; if that"),
+        (("haus_1-anna.wav", "haus_2-bert.wav"), "whose names begin with haus are taken for one person; if they are"),
+        (("anna_1.wav", "anna_2.wav", "bert_1.wav"), None),
+        (("anna/anna_1.wav", "anna/anna_2.wav"), None),
+    ],
+)
+def test_doubtful_speakers_are_named(tmp_path: Path, names: tuple[str, ...], notice: str | None) -> None:
+    for name in names:
+        text_grid(tone(tmp_path / name).with_suffix(".TextGrid"), phones=[(0, 0.5, "a")], words=[(0, 0.5, "a")])
+    told = [text for text in notices(open_corpus(tmp_path)) if "speaker-from" in text]
+    assert [notice in text for text in told] == ([True] if notice else [])
+
+
 def test_two_annotations_of_one_recording_are_refused_or_named(tmp_path: Path) -> None:
     root = grids(tmp_path / "beside")
     tone(root / "anna" / "s9.wav")
