@@ -212,11 +212,12 @@ class TokenTable:
 
         Args:
             name: letters, digits and underscores.
-            array: numbers of shape (rows, dims) or (rows,), in the order of `tokens`; stored in single precision.
+            array: numbers of shape (rows, dims) or (rows,), in the order of `tokens`; stored in single precision. A
+                pandas Series or data frame is put in that order by its index.
 
         Raises:
-            InputError: the name is taken or not an identifier, the array has another number of rows, or it holds values
-                that are not finite.
+            InputError: the name is taken or not an identifier, the array has another number of rows or another index
+                than `tokens`, or it holds values that are not finite.
 
         Example:
             >>> import lvm_probe
@@ -224,6 +225,13 @@ class TokenTable:
             >>> table = table.with_feature("duration", table.tokens["end"] - table.tokens["start"])  # doctest: +SKIP
         """
         check_feature_name(name, self.features)
+        if hasattr(array, "reindex"):  # pandas, which is not imported for this
+            if len(array) != len(self) or {*array.index} != {*range(len(self))}:
+                raise InputError(
+                    f"feature '{name}': its index is not that of the tokens of {self.path}, 0 to {len(self) - 1}; keep "
+                    "all of their rows, or give an array in their order"
+                )
+            array = array.sort_index()
         values = np.asarray(array)
         if values.ndim == 1:
             values = values[:, None]

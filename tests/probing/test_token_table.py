@@ -299,15 +299,23 @@ def test_a_selection_and_an_empty_table_are_saved_too(tmp_path: Path) -> None:
         ("mine", np.array(list("abcdef")), "type <U1; give numbers"),
         ("mine", np.array([[1.0]] * 4 + [[np.nan]] * 2), "row 4 holds NaN or infinity"),
         ("mine", np.full((6, 1), 1e39), "row 0 holds NaN or infinity in single precision"),
+        ("mine", pd.Series(range(6), range(1, 7)), "'mine': its index is not that of the tokens of .*t, 0 to 5"),
+        ("mine", pd.Series([1.0], ["a"]), "'mine': its index"),
         ("mel", np.zeros((6, 1)), "'mel': the table has a column of that name"),
         ("label", np.zeros((6, 1)), "'label': the table has a column of that name"),
         ("my-layer", np.zeros((6, 1)), "'my-layer': not an identifier"),
     ],
 )
-def test_what_no_feature_can_be_is_refused(tmp_path: Path, name: str, array: np.ndarray, says: str) -> None:
+def test_what_no_feature_can_be_is_refused(tmp_path: Path, name: str, array: Any, says: str) -> None:
     loaded = token_table.load(write(tmp_path / "t"))
     with pytest.raises(InputError, match=says):
         loaded.with_feature(name, array)
+
+
+def test_pandas_features_follow_their_index(tmp_path: Path) -> None:
+    loaded = token_table.load(write(tmp_path / "t"))
+    shuffled = loaded.tokens["start"].sample(frac=1, random_state=0)
+    assert (loaded.with_feature("start_again", shuffled).features["start_again"][:, 0] == loaded.tokens["start"]).all()
 
 
 def test_a_table_is_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
