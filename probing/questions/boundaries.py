@@ -124,9 +124,9 @@ def as_text(found: AroundBoundaries) -> str:
     rows = found.frame[found.frame["speaker"] == ""]
     first = rows.iloc[0]
     lines = [
-        f"Telling the {first['target']} by {first['method']} from single frames around its boundaries: {first['n']:,} "
-        f"phones of {first['speakers']:.0f} speakers in {first['n_classes']} classes ({first['protocol']}); accuracies "
-        "in per cent.",
+        f"Predicting the {first['target']} by {first['method']} from single frames around its boundaries: "
+        f"{first['n']:,} phones of {first['speakers']:.0f} speakers in {first['n_classes']} classes "
+        f"({first['protocol']}); accuracies in per cent.",
     ]
     for edge in EDGES:
         some = rows[rows["edge"] == edge]

@@ -179,7 +179,7 @@ def _reason(better: Sequence[Probe], worse: Sequence[Probe], other: str, *, few:
         ):
             return (
                 f"it takes both to beat {other}, many discriminants and the many tokens of other speakers to fit them "
-                f"to ({_listed(list(map(str, better)))}); with fewer of either {other} is better"
+                f"to ({_listed(list(map(str, better)))}); by {_listed(list(map(str, worse)))} {other} is better"
             )
         case 0, 0:
             return "neither what is fitted nor whose tokens train sets the better answers apart from the worse"
@@ -216,7 +216,7 @@ def _asked(comparison: Comparison) -> list[str]:
         rows_of = f"{_range(rows['n'])} {first['rows']}s"
         rows_of += "" if first["rows"] == "speaker" else f" of {first['speakers']:.0f} speakers"
         classes = "" if target in UNITS else f" in {rows['n_classes'].max():.0f} classes"
-        said.append(f"Telling the {target} from each feature, compared with {_listed(others)}: {rows_of}{classes}.")
+        said.append(f"Predicting the {target} from each feature, compared with {_listed(others)}: {rows_of}{classes}.")
     return said
 
 

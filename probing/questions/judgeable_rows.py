@@ -13,7 +13,7 @@ from lvm_probe.analysis.shape_annotations import Bool, Int
 from lvm_probe.probing.features.context import with_both_sides
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.question import REPORTED_K, TOKEN_MEASURES, Question
+from lvm_probe.probing.questions.question import REPORTED_K, SPEAKER_ATTRIBUTES, TOKEN_MEASURES, Question
 from lvm_probe.probing.questions.rows import Pool, Rows, select_rows
 from lvm_probe.probing.questions.transfer import rows_to_transfer
 
@@ -182,7 +182,8 @@ def _certain_errors(rows: Rows) -> list[str]:
     if not alone.any():
         return []
     names = _listed(rows.classes.names[np.unique(rows.classes.codes[alone])])
-    return [f"{alone.sum()} rows count as errors, for their speaker has the class in no other {unit}: {names}"]
+    count = "1 row counts as an error" if alone.sum() == 1 else f"{alone.sum()} rows count as errors"
+    return [f"{count}, because the speaker has the class in no other {unit}: {names}"]
 
 
 def _without_speakers(
@@ -198,7 +199,7 @@ def _without_speakers(
             cure = f"give more, or use {others}" if rows.question.protocol == "utterance" else "give more"
         raise InputError(f"{rows.table.path}: {need}, and none has that ({names}); {cure}")
     left_out = unfit[rows.speakers.codes]
-    return rows.where(~left_out), (f"left out, for {need}: {names} ({left_out.sum()} rows)",)
+    return rows.where(~left_out), (f"left out because {need}: {names} ({left_out.sum()} rows)",)
 
 
 def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
@@ -221,12 +222,12 @@ def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     names = f"{target} {_listed(rows.classes.names[single])}"
     if (~single).sum() < 2:
         raise InputError(
-            f"{rows.table.path}: only one {unit} has {names}, and holding a {unit} out needs two {unit}s "
+            f"{rows.table.path}: only one {unit} has {names}, and holding one out needs two {unit}s "
             f"of each of two classes; give more {unit}s"
-            + (", or use protocol='nested'" if protocol == "speaker" else "")
+            + (", or use protocol='nested'" if protocol == "speaker" and target not in SPEAKER_ATTRIBUTES else "")
         )
     left_out = single[rows.classes.codes]
-    note = f"left out, for only one {unit} has it: {names} ({left_out.sum()} rows)"
+    note = f"left out because only one {unit} has the class: {names} ({left_out.sum()} rows)"
     return rows.where(~left_out), (note,)
 
 
@@ -293,7 +294,7 @@ def _with_enough_speakers_of_gender(rows: Rows) -> tuple[Rows, Notes]:
             f"{rows.table.path}: {which} of known {what}; the mean of the others needs three of a gender, so give more "
             "speakers"
         )
-    return rows.where(~few[codes]), (f"left out, for a gender needs three speakers of known {what}: {which}",)
+    return rows.where(~few[codes]), (f"left out because a gender needs three speakers of known {what}: {which}",)
 
 
 def _listed(names: np.ndarray) -> str:

@@ -280,7 +280,7 @@ def _of_differences(rows: pd.DataFrame) -> str:
     if not (tests := int(rows[rows.columns.intersection(TESTS)].notna().sum().sum())):
         return f"Differences in {unit}."
     adjusted = f"; p after Holm for {tests} tests" if tests > 1 else ""
-    return f"Differences in {unit}: single 95 % intervals; effects in standard deviations of speakers{adjusted}."
+    return f"Differences in {unit}: unadjusted 95 % intervals; effects in standard deviations of speakers{adjusted}."
 
 
 _LEFT_ALIGNED = {"table", "feature", "protocol", "gender", "difference to"}

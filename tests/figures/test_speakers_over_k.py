@@ -75,7 +75,7 @@ def test_classes_of_one_speaker_are_said_to_be_missing() -> None:
     table = heights(made_up(speakers=14, each=12))
     table = table.select((table.tokens["speaker"] != "MS13").to_numpy())  # one of the two tall men
     inputs = FigureInputs(table, permutations=0)
-    assert "Height of men: left out, for only one speaker has it: height >185" in speakers_over_k.caption(
+    assert "Height of men: left out because only one speaker has the class: height >185" in speakers_over_k.caption(
         speakers_over_k.data(inputs), inputs
     )
 

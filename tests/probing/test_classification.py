@@ -287,7 +287,7 @@ def test_units_other_than_phonemes_do_not_count_as_phonemes() -> None:
         ),
         (
             {"target": "gender", "protocol": "speaker"},
-            "only one speaker has gender M, and holding",
+            "only one speaker has gender M, and holding one out",
         ),
     ],
 )
@@ -485,7 +485,7 @@ def test_classes_of_one_speaker_are_left_out_where_that_speaker_is() -> None:
     table = made_up(speakers=6)
     dialects = table.tokens["speaker"].map({f"{'FM'[s % 2]}S{s}": f"DR{min(s // 2, 2)}" for s in range(5)})
     found = answer(changed(table, dialect=dialects), quick(target="dialect", protocol="speaker", ks=(1,)))
-    assert found.notes == ("left out, for only one speaker has it: dialect DR2 (1 rows)",)
+    assert found.notes == ("left out because only one speaker has the class: dialect DR2 (1 rows)",)
     assert set(found.frame["n"]) == {4}
     assert set(found.frame["n_classes"]) == {2}
 

@@ -57,9 +57,8 @@ def test_probes_that_contradict_each_other_are_set_apart(contradictory: lvm_prob
     assert "Mel is beaten across speakers, not within one" in meaning
     lines = str(contradictory).splitlines()
     assert max(map(len, lines)) <= 120
-    assert (
-        lines[0] == "Telling the phoneme from each feature, compared with Mel: 576 tokens of 8 speakers in 12 classes."
-    )
+    asked = "Predicting the phoneme from each feature, compared with Mel: 576 tokens of 8 speakers in 12 classes."
+    assert lines[0] == asked
     row = next(i for i, line in enumerate(lines) if line.startswith("  z1"))
     assert [cell.rstrip("*") for cell in lines[row].split()[1:]] == [
         f"{100 * gap:+.1f}" for gap in frame[frame["feature"] == "z1"].sort_values(

@@ -57,7 +57,7 @@ def test_a_speaker_of_a_few_tokens_ends_no_question(fields: dict[str, Any], rows
         pytest.skip("two tokens of labels that others have are enough across speakers")
     found = answer(few_rows(table, "MS1", rows), features=("z1", "mel"), **fields)
     (note,) = [note for note in found.notes if "MS1" in note]
-    assert note.startswith("left out, for ")
+    assert note.startswith("left out because ")
     assert f"MS1 ({rows} rows)" in note
     pd.testing.assert_frame_equal(
         found.frame, answer(without(table, "MS1"), features=("z1", "mel"), **fields).frame, check_exact=True
@@ -94,7 +94,7 @@ def test_one_small_speaker_leaves_the_usual_neighbours_to_the_others() -> None:
     table = changed(table, label=np.where(mine, np.array(["s", "t"])[np.arange(144) % 2], table.columns["label"]))
     small = few_rows(table, "MS1", 5)  # at most four neighbours
     found = answer(small, protocol="nested", features=("z1",))
-    assert "left out, for 5 neighbours need 5 rows of the speaker that are not held out together: MS1 (5 rows)" in (
+    assert "left out because 5 neighbours need 5 rows of the speaker that are not held out together: MS1 (5 rows)" in (
         found.notes
     )
     assert found.frame["k"].max() == 47
@@ -122,7 +122,7 @@ def test_rows_that_are_certain_to_be_wrong_are_counted() -> None:
     labels = table.tokens["label"].to_numpy().copy()
     labels[0] = "zh"
     found = answer(changed(table, label=labels), features=("z1",), method="lda")
-    assert found.notes == ("1 rows count as errors, for their speaker has the class in no other utterance: zh",)
+    assert found.notes == ("1 row counts as an error, because the speaker has the class in no other utterance: zh",)
     assert not answer(changed(table, label=labels), features=("z1",), method="lda", protocol="paper").notes
 
 
@@ -131,7 +131,7 @@ def test_a_class_of_one_speaker_is_left_out_where_speakers_are_held_out(method: 
     table = made_up(speakers=3, each=24)
     labels = table.tokens["label"].where(table.tokens.index >= 3, "zh")
     found = answer(changed(table, label=labels), method=method, protocol="speaker", features=("z1",))
-    assert found.notes == ("left out, for only one speaker has it: phoneme zh (3 rows)",)
+    assert found.notes == ("left out because only one speaker has the class: phoneme zh (3 rows)",)
     assert set(found.frame["n_classes"]) == {4}
 
 
@@ -140,7 +140,7 @@ def test_a_speaker_of_one_utterance_cannot_be_recognised(method: Any) -> None:
     table = made_up(speakers=4, each=24)
     single = table.tokens["utterance"].where(table.tokens["speaker"] != "MS1", "MS1_SX1")
     found = answer(changed(table, utterance=single), target="speaker", method=method, features=("z1",))
-    assert found.notes == ("left out, for only one utterance has it: speaker MS1 (1 rows)",)
+    assert found.notes == ("left out because only one utterance has the class: speaker MS1 (1 rows)",)
 
 
 @pytest.mark.parametrize("fields", [*QUESTIONS, {"method": "lda", "protocol": "speaker"}])
@@ -182,7 +182,7 @@ def test_a_gender_of_two_speakers_is_left_out() -> None:
     heights = 170.0 + np.unique(table.columns["speaker"], return_inverse=True)[1]
     table = without(changed(table, height_cm=heights), "MS5")
     found = answer(table, target="height-cm", method="ridge", protocol="speaker", features=("z1",))
-    assert found.notes == ("left out, for a gender needs three speakers of known height: 2 M speakers",)
+    assert found.notes == ("left out because a gender needs three speakers of known height: 2 M speakers",)
     assert found.frame["speakers"].tolist() == [3]
 
 

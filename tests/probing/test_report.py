@@ -93,7 +93,7 @@ def test_columns_without_numbers_are_left_out_and_notes_are_shown() -> None:
     single = table.tokens["utterance"].where(table.tokens["speaker"] != "MS1", "MS1_SX1")
     text = str(ask(changed(table, utterance=single), Question(features="z1", permutations=0, lda_dims=0)))
     assert not re.search("null|untrained|Mel|nan|selectivity|paper protocol over", text, re.IGNORECASE)
-    assert text.endswith("Note: left out, for protocol utterance needs two utterances of a speaker: MS1 (48 rows).")
+    assert text.endswith("Note: left out because protocol utterance needs two utterances of a speaker: MS1 (48 rows).")
 
 
 def test_several_protocols_and_tables_are_named() -> None:

@@ -138,7 +138,7 @@ def test_speakers_with_one_utterance_are_left_out_by_name() -> None:
     single = table.tokens["utterance"].where(table.tokens["speaker"] != "MS1", "MS1_SX1")
     rows, notes = rows_to_judge(changed(table, utterance=single), Question())
     assert rows.speakers.names.tolist() == ["FS0", "FS2"]
-    assert notes == ("left out, for protocol utterance needs two utterances of a speaker: MS1 (48 rows)",)
+    assert notes == ("left out because protocol utterance needs two utterances of a speaker: MS1 (48 rows)",)
     for protocol in ("nested", "speaker", "paper"):
         assert len(rows_to_judge(changed(table, utterance=single), Question(protocol=protocol))[0]) == 3 * 48
     with pytest.raises(
