@@ -261,6 +261,10 @@ class _Export:
 
         assert self.corpus is not None  # checked
         texts = segments.textgrids(self.predictions, self.corpus, f"predicted by {self.feature}")
+        for name, text in texts.items():
+            place = path / name
+            if place.exists() and not (place.is_file() and place.read_bytes() == text.encode()):
+                raise InputError(f"{place}: another TextGrid is here; give --textgrids another folder, or remove it")
 
         def write() -> list[Path]:
             for name, text in texts.items():
