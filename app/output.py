@@ -60,7 +60,17 @@ def csv_file(name: str | Path) -> Path:
     check_writable(path.parent)
     if path.is_dir():
         raise InputError(f"{path}: a folder; give --out the name of a CSV file")
+    check_outside_tables(path)
     return path
+
+
+def check_outside_tables(path: Path, option: str = "") -> None:
+    """Raise InputError where a file or folder to be written lies in a token table, or is one."""
+    from lvm_probe.probing.features.token_table import EXTRACTION
+
+    place = path.resolve()
+    if any((folder / EXTRACTION).exists() for folder in (place, *place.parents)):
+        raise InputError(f"{option}{path}: inside a token table, where all files are its parts; choose another folder")
 
 
 def print_left_out(reasons: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from lvm_probe import InputError
 from lvm_probe.app.options import PHONE_SET, PHONES, names
-from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
-from lvm_probe.app.results_file import results_file
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
+from lvm_probe.app.results_file import answer_file, results_file
 from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.features.feature import Feature, columns_of
@@ -221,7 +221,6 @@ def run(args: argparse.Namespace, method: Method) -> Output:
 
 
 def _asked(args: argparse.Namespace, method: Method) -> Output:
-    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.ask import ask
     from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
     from lvm_probe.probing.questions.results import with_adjusted_p
@@ -243,9 +242,7 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
         )
     if as_seeds := getattr(args, "as_seeds", False):
         check_same_recipe(tables)
-    out = csv_file(args.out or results_file(folders, questions, test))
-    if (out.parent / token_table.EXTRACTION).exists():
-        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
+    out = answer_file(args.out, results_file(folders, questions, test, args.untrained))
 
     answers = []
     for table, baseline in zip(tables, untrained, strict=True):
@@ -259,8 +256,6 @@ def _asked(args: argparse.Namespace, method: Method) -> Output:
 
     frame = with_adjusted_p(joined("frame"))
     notes = list(dict.fromkeys(in_options(note) for answer in answers for note in answer.notes))
-    if not args.out and out.exists():
-        print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
     write_csv(out, frame)
     wrote, texts = [out], [as_text(frame, notes)]
     document: dict[str, Any] = {"notes": notes, "results": rows_as_json(frame) if args.json else []}

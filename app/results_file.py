@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lvm_probe.app.output import csv_file
 from lvm_probe.probing.questions.question import Question
 
 MAX_LISTED = 40
@@ -18,8 +21,8 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "method": str,
     "target": str,
     "protocol": str,
-    "features": lambda names: _listed(list(map(str, names)), "features"),
-    "speakers": lambda names: _listed(sorted(set(names)), "speakers"),
+    "features": lambda names: listed(list(map(str, names)), "features"),
+    "speakers": lambda names: listed(sorted(set(names)), "speakers"),
     "phones": str,
     "phone_set": str,
     "rows": lambda unit: f"{unit}-rows",
@@ -28,8 +31,8 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "keep_closures": lambda _: "no-closures",
     "keep_silence": lambda _: "silence",
     "min_count": lambda n: f"min{n}",
-    "height_edges": lambda edges: _listed([f"{edge:g}" for edge in edges], "edges"),
-    "ks": lambda ks: f"k{_listed(_ranges(ks), 'ranges')}",
+    "height_edges": lambda edges: listed([f"{edge:g}" for edge in edges], "edges"),
+    "ks": lambda ks: f"k{listed(_ranges(ks), 'ranges')}",
     "lda_dims": lambda n: f"{n}dims" if n else "no-lda",
     "shrinkage": lambda amount: f"shrinkage{amount}" if isinstance(amount, float) else f"{amount}-shrinkage",
     "match_dims": lambda n: f"matched{n or ''}",
@@ -46,32 +49,71 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 _ALWAYS = ("method", "target", "protocol")
 
 
-def results_file(folders: Sequence[Path], questions: Sequence[Question], test: str | Path | None = None) -> Path:
+def results_file(
+    folders: Sequence[Path],
+    questions: Sequence[Question],
+    test: str | Path | None = None,
+    untrained: str | Path | None = None,
+) -> Path:
     """A file beside the first table, named after the tables and the question under all its protocols.
+
+    Args:
+        folders: of the tables.
+        questions: that are asked together.
+        test: the table that is asked in place of these, if one is.
+        untrained: the option `--untrained`; None where it was not given.
 
     Example:
         >>> results_file([Path("latents/timit")], [Question(features=("z1+z2", "mel"), ks=(1, 2, 3, 5))]).name
         'timit-knn-phoneme-utterance-z1+z2,mel-k1-3,5.csv'
     """
-    first, plain = questions[0], Question
-    words = ["+".join(folder.name for folder in folders)]
-    if test is not None:
-        words.append(f"on-{Path(test).resolve().name}")
+    asked = ["+".join(dict.fromkeys(_WORDS[field](getattr(one, field)) for one in questions)) for field in _ALWAYS]
+    on = "" if test is None else f"on-{Path(test).resolve().name}"
+    match untrained:
+        case None:
+            against = ""
+        case "none":
+            against = "no-untrained"
+        case _:
+            against = f"against-{Path(untrained).resolve().name}"
+    return beside(folders, on, *asked, *setting_words(questions), against)
+
+
+def beside(folders: Sequence[Path], *words: str) -> Path:
+    """A file beside the first table, named after the tables and these words."""
+    names = [folder.name for folder in folders]
+    return folders[0].parent / csv_name(names[0] if len(names) == 1 else listed(names, "tables", "+"), *words)
+
+
+def csv_name(*words: str) -> str:
+    """The words that are not empty as the name of a file."""
+    return f"{'-'.join(filter(None, words))}.csv"
+
+
+def setting_words(questions: Sequence[Question], **usual: Any) -> list[str]:
+    """A word for every setting of the questions that is not the usual one: what is given here, or the default."""
+    usual = {field.name: field.default for field in fields(Question)} | usual
+    words = []
     for field, word in _WORDS.items():
-        values = [getattr(question, field) for question in questions]
-        if field in _ALWAYS:
-            words.append("+".join(dict.fromkeys(word(value) for value in values)))
-        elif getattr(first, field) != plain.__dataclass_fields__[field].default:
-            words.append(word(values[0]))
-    return folders[0].parent / f"{'-'.join(words)}.csv"
+        values = [value for one in questions if (value := getattr(one, field)) != usual[field]]
+        words.append("" if field in _ALWAYS else "+".join(dict.fromkeys(map(word, values))))
+    return words
 
 
-def _listed(names: Sequence[str], what: str) -> str:
+def answer_file(given: str | None, default: Path) -> Path:
+    """The `--out` file if one is given, else the default, with a notice where that is to be replaced."""
+    out = csv_file(given or default)
+    if not given and out.exists():
+        print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
+    return out
+
+
+def listed(names: Sequence[str], what: str, by: str = ",") -> str:
     """The names, or where they are long or cannot be part of a file's name, their number and a hash."""
-    listed = ",".join(names)
-    if len(listed) <= MAX_LISTED and re.fullmatch(r"[\w.,+-]+", listed):
-        return listed
-    return f"{len(names)}{what}-{hashlib.sha256(listed.encode()).hexdigest()[:6]}"
+    text = by.join(names)
+    if len(text) <= MAX_LISTED and re.fullmatch(r"[\w.,+-]+", text):
+        return text
+    return f"{len(names)}{what}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def _ranges(numbers: Sequence[int]) -> list[str]:

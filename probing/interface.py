@@ -552,7 +552,7 @@ def align(
         What was done. `print` shows it; `lvm_probe.open_corpus(out)` opens the corpus.
 
     Raises:
-        InputError: if PocketSphinx is missing, there is nothing to align, or the folder holds another alignment.
+        InputError: if PocketSphinx is missing, there is nothing to align, or the folder holds something else.
 
     Example:
         >>> import tempfile

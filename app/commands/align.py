@@ -42,7 +42,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--workers", type=int, metavar="N", help="processes side by side (default: one per core)")
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--out", required=True, metavar="DIR", help="folder of the aligned corpus; an interrupted run continues there"
+        "--out", required=True, metavar="DIR", help="new folder of the aligned corpus; an interrupted run continues"
     )
     output.add_argument(
         "--audio",

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from lvm_probe import InputError
 from lvm_probe.app.options import milliseconds, names
-from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
 from lvm_probe.app.question_command import in_options, open_tables
+from lvm_probe.app.results_file import answer_file, beside, setting_words
 from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.corpora.phones import PhoneSet
 from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question
@@ -37,13 +38,15 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     question.add_argument("--permutations", type=int, default=1, metavar="N", help="of the labels, for the null")
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="CSV", help="file for the results (default: beside the table)")
+    output.add_argument(
+        "--out", metavar="CSV", help="file for the results (default: beside the table, named after the question)"
+    )
     output.add_argument("--plot", action="store_true", help="draw the accuracies beside the results")
 
 
 def run(args: argparse.Namespace) -> Output:
     """Ask every offset; write the results."""
-    from lvm_probe.probing.questions.boundaries import around_boundaries
+    from lvm_probe.probing.questions.boundaries import REACH_MS, around_boundaries
 
     try:
         question = Question(
@@ -52,8 +55,9 @@ def run(args: argparse.Namespace) -> Output:
         )  # fmt: skip
         latents = None if args.latents is None else [args.latents]
         (folder,), (table,), _ = open_tables(latents, "none", question.features)
-        default = folder.parent / f"{folder.name}-boundaries-{args.target}-{args.protocol}.csv"
-        out = csv_file(args.out or default)
+        asked = (args.method, args.target, args.protocol, *setting_words([question], permutations=1))
+        reach = "" if args.reach == REACH_MS else f"{args.reach:g}ms"
+        out = answer_file(args.out, beside([folder], "boundaries", *asked, reach))
         with runs_bar(f"{table.name}, boundaries") as progress:
             found = around_boundaries(table, question, reach_ms=args.reach, progress=progress)
     except InputError as error:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import names
-from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
 from lvm_probe.app.question_command import add_rows, in_options, open_tables
-from lvm_probe.app.results_file import results_file
+from lvm_probe.app.results_file import answer_file, results_file
 from lvm_probe.models.io.files import write_csv
 from lvm_probe.probing.questions.probe import METHOD_NAMES
 from lvm_probe.probing.questions.question import ROWS, TARGETS, Question
@@ -100,11 +99,7 @@ def _compared(args: argparse.Namespace) -> Output:
         untrained=untrained is not None,
         beyond=written,
     )
-    out = csv_file(args.out or results_file([folder], asked.questions))
-    if (out.parent / token_table.EXTRACTION).exists():
-        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
-    if not args.out and out.exists():
-        print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
+    out = answer_file(args.out, results_file([folder], asked.questions, untrained=args.untrained))
     with runs_bar(f"{table.name}, compare") as progress:
         comparison = compare(table, asked, untrained=untrained, file=file, written=written, progress=progress)
     write_csv(out, comparison.frame)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
-from lvm_probe.app.output import Output, plural
+from lvm_probe.app.output import Output, check_outside_tables, plural
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.corpora.sequences import is_sequences
@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> Output:
         if file.suffix not in FORMATS:
             raise InputError(f"{file}: tables are written as {', '.join(FORMATS)}; choose one of these endings")
         check_writable(file.parent)
+        check_outside_tables(file)
     if args.iwae < 0:
         raise InputError(f"--iwae {args.iwae}: give 0 (no such bound) or more")
     if not args.chunk > 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, PHONE_SET, PHONES, add_corpus, add_device, names, open_corpus
-from lvm_probe.app.output import Output, plural
+from lvm_probe.app.output import Output, check_outside_tables, plural
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
 from lvm_probe.probing.corpora.phones import LabelSet, PhoneSet
 from lvm_probe.probing.progress import bar
@@ -133,8 +133,6 @@ def _write_frames(args: argparse.Namespace, folder: Path, corpus: Corpus) -> lis
 
 def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
     """Refuse what does not fit together before anything is read."""
-    from lvm_probe.probing.features.token_table import EXTRACTION
-
     if not wanted:
         *most, last = (f"--{name}" for name in FORMATS)
         raise InputError(f"nothing to export; give {', '.join(most)} or {last}")
@@ -169,10 +167,7 @@ def _check(args: argparse.Namespace, wanted: dict[str, Path]) -> None:
         if name in FILES and path.is_dir():
             raise InputError(f"--{name} {path}: is a folder; give the name of a file")
         check_writable(folder)
-        if any((place / EXTRACTION).exists() for place in (folder, folder.parent)):
-            raise InputError(
-                f"--{name} {path}: inside a token table, where all files are its parts; choose another folder"
-            )
+        check_outside_tables(path, f"--{name} ")
 
 
 @dataclass(frozen=True)
@@ -261,6 +256,10 @@ class _Export:
 
         assert self.corpus is not None  # checked
         texts = segments.textgrids(self.predictions, self.corpus, f"predicted by {self.feature}")
+        for name, text in texts.items():
+            place = path / name
+            if place.exists() and not (place.is_file() and place.read_bytes() == text.encode()):
+                raise InputError(f"{place}: another TextGrid is here; give --textgrids another folder, or remove it")
 
         def write() -> list[Path]:
             for name, text in texts.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, PHONE_SET, PHONES, add_corpus, add_device, open_corpus
-from lvm_probe.app.output import Output, exclusive_output_folder, print_changed_files
+from lvm_probe.app.output import Output, check_outside_tables, exclusive_output_folder, print_changed_files
 from lvm_probe.app.question_command import open_tables
 from lvm_probe.models.checkpoints.shipped_checkpoints import BEST, shipped
 from lvm_probe.models.device import pick_device
@@ -92,14 +92,12 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Output:
     """Draw what the inputs allow, name what they do not, and put it all on one page."""
     from lvm_probe.figures import collection, registry
-    from lvm_probe.probing.features import token_table
 
     if (args.permutations or 0) < 0:
         raise InputError(f"--permutations {args.permutations}: give 0 (no null) or more")
     wanted, out = registry.chosen(args.only or ()), Path(args.out)
     check_writable(out)
-    if any((path / token_table.EXTRACTION).exists() for path in (out, out.parent)):
-        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
+    check_outside_tables(out)
     inputs, notices = _figure_inputs(args)
     corpus = inputs.corpus
     drawn = collection.draw(

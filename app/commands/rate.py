@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import CKPT, add_corpus, add_device, add_part, open_corpus, read_recordings
-from lvm_probe.app.output import Output, in_columns, plural, rows_as_json
+from lvm_probe.app.output import Output, check_outside_tables, in_columns, plural, rows_as_json
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_csv
 from lvm_probe.probing.progress import bar
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> Output:
 
     if args.out:
         check_writable(Path(args.out))
+        check_outside_tables(Path(args.out))
     if args.samples < 1:
         raise InputError(f"--samples {args.samples}: give 1 or more")
     loaded = checkpoint.load(args.ckpt)

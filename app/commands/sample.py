@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> Output:
         raise InputError(f"--count {args.count}: give 1 or more")
     out = Path(args.out)
     check_writable(out)
+    recordings = [Path(name) for name in args.reconstruct or []]
+    _check_names(recordings, out)
     model = checkpoint.load(args.ckpt, any_domain=True).model.to(pick_device(args.device))
     rate = model.config.sample_rate
     generator = torch.Generator().manual_seed(args.seed)
@@ -71,18 +74,41 @@ def run(args: argparse.Namespace) -> Output:
     if model.config.output.name != "waveform":
         return _sequences(model, args, out, generator)
     waves: dict[str, Tensor] = {}
-    for name in args.reconstruct or []:
-        pcm, stem = torch.from_numpy(read_pcm_file(Path(name), rate)), Path(name).stem
+    for recording in recordings:
+        pcm = torch.from_numpy(read_pcm_file(recording, rate))
         centre, drawn = reconstruct(model, pcm, generator)
-        waves |= {stem: pcm, f"{stem}-reconstructed": to_pcm(centre), f"{stem}-drawn": to_pcm(drawn)}
-    if not args.reconstruct:
+        waves |= zip(_names(recording), (pcm, to_pcm(centre), to_pcm(drawn)), strict=True)
+    if not recordings:
         with bar(args.seconds * args.count, "sample", delay=1) as advance:
             samples = model.sample(max(1, round(args.seconds * rate)), args.count, generator)
             advance(args.seconds * args.count)
-        waves = {f"sample-{i}": to_pcm(wave) for i, wave in enumerate(samples, 1)}
-    wrote = [str(write_wav(out / f"{stem}.wav", wave.numpy(), rate)) for stem, wave in waves.items()]
+        waves = {f"sample-{i}.wav": to_pcm(wave) for i, wave in enumerate(samples, 1)}
+    wrote = [str(write_wav(out / name, wave.numpy(), rate)) for name, wave in waves.items()]
     document = {"wrote": wrote, "sample_rate": rate, "seed": args.seed}
     return Output(document, "\n".join(f"wrote {path}" for path in wrote))
+
+
+def _names(recording: Path) -> list[str]:
+    """Of the copy, the reconstruction and the draw of a recording."""
+    return [f"{recording.stem}{what}.wav" for what in ("", "-reconstructed", "-drawn")]
+
+
+def _check_names(recordings: Sequence[Path], out: Path) -> None:
+    """Refuse to replace one of the recordings, or to write two of them to one file."""
+    originals = {recording.resolve(): recording for recording in recordings}
+    taken: set[str] = set()
+    for recording in recordings:
+        for name in _names(recording):
+            if original := originals.get((out / name).resolve()):
+                raise InputError(
+                    f"--reconstruct {original}: would be replaced by what is written; choose another --out"
+                )
+            if name in taken:
+                raise InputError(
+                    f"--reconstruct {recording}: two recordings would be written as {name}; reconstruct this one into "
+                    "another --out"
+                )
+            taken.add(name)
 
 
 ENDINGS = {"pianoroll": (".mid", ".wav"), "strokes": (".svg", ".png"), "words": (".txt",), "characters": (".txt",)}

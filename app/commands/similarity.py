@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from lvm_probe import InputError
 from lvm_probe.app.options import names
-from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
 from lvm_probe.app.question_command import add_rows, in_options, open_tables
+from lvm_probe.app.results_file import answer_file, beside, listed, setting_words
 from lvm_probe.models.io.files import write_csv
+from lvm_probe.probing.questions.question import Question
 
 SUMMARY = "how alike layers, features, checkpoints and seeds are, by CKA, PWCCA and RSA"
 EXAMPLES = (
     "probe similarity --latents latents/timit",
     "probe similarity --latents latents/timit --features z1,z2,mel --measure cka,shape",
 )
+MEASURE, PERMUTATIONS, TOKENS = ("cka", "pwcca", "rsa"), 20, 400
+"""What the options are where they are not given."""
 _ROWS = (
     "rows", "speakers", "gender", "phones", "phone_set", "min_count", "keep_closures", "keep_sa", "keep_silence",
 )  # fmt: skip
@@ -32,30 +39,28 @@ def options(parser: argparse.ArgumentParser) -> None:
     features = "columns of the tables, z1+z2 joins two (default: each layer, mel and mfcc)"
     group.add_argument("--features", type=names, default=(), metavar="NAME,NAME", help=features)
     measures = "cka, pwcca, rsa, and shape for latents with variances (default: cka,pwcca,rsa)"
-    group.add_argument("--measure", type=names, default=("cka", "pwcca", "rsa"), metavar="NAME,NAME", help=measures)
+    group.add_argument("--measure", type=names, default=MEASURE, metavar="NAME,NAME", help=measures)
     add_rows(parser, lambda field: field in _ROWS)
     settings = parser.add_argument_group("method")
     null = "permutations of the tokens, for the null of independent inputs (shape: 3 at most)"
-    settings.add_argument("--permutations", type=int, default=20, metavar="N", help=null)
+    settings.add_argument("--permutations", type=int, default=PERMUTATIONS, metavar="N", help=null)
     tokens = "tokens drawn for rsa, whose distances grow with their square"
-    settings.add_argument("--tokens", type=int, default=400, metavar="N", help=tokens)
+    settings.add_argument("--tokens", type=int, default=TOKENS, metavar="N", help=tokens)
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="CSV", help="file for the results (default: beside the first table)")
+    output.add_argument(
+        "--out", metavar="CSV", help="file for the results (default: beside the first table, named after the question)"
+    )
     output.add_argument("--plot", action="store_true", help="draw the heat maps beside the results")
 
 
 def run(args: argparse.Namespace) -> Output:
-    from lvm_probe.probing.features import token_table
     from lvm_probe.probing.questions.similarity import similarities
 
     folders, tables, _ = open_tables(args.latents, "none", None)
-    name = "+".join(folder.name for folder in folders)
-    out = csv_file(args.out or folders[0].parent / f"{name}-similarity.csv")
-    if (out.parent / token_table.EXTRACTION).exists():
-        raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
     rows = {field: getattr(args, field) for field in _ROWS}
     try:
-        with runs_bar(f"{name}, similarity") as progress:
+        out = answer_file(args.out, _results_file(folders, args, rows))
+        with runs_bar(f"{'+'.join(folder.name for folder in folders)}, similarity") as progress:
             found = similarities(
                 tables,
                 args.features,
@@ -81,3 +86,11 @@ def run(args: argparse.Namespace) -> Output:
         "wrote": [str(path) for path in wrote],
     }
     return Output(document, "\n".join([str(found), "", *(f"wrote {path}" for path in wrote)]))
+
+
+def _results_file(folders: Sequence[Path], args: argparse.Namespace, rows: dict[str, Any]) -> Path:
+    """Named after the tables and every option that is not the default."""
+    asked = Question(method="lda", features=args.features, permutations=args.permutations, seed=args.seed, **rows)
+    measures = "" if args.measure == MEASURE else listed(args.measure, "measures")
+    tokens = "" if args.tokens == TOKENS else f"{args.tokens}tokens"
+    return beside(folders, "similarity", *setting_words([asked], permutations=PERMUTATIONS), measures, tokens)

@@ -7,11 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from lvm_probe.app.options import names
-from lvm_probe.app.output import Output, csv_file, rows_as_json, runs_bar
+from lvm_probe.app.output import Output, rows_as_json, runs_bar
+from lvm_probe.app.results_file import answer_file, csv_name, listed
 from lvm_probe.models.io.files import write_csv
 
 SUMMARY = "ABX over frames with warping in time, as ZeroSpeech and fastabx do it"
 EXAMPLES = ("probe zerospeech --frames frames/timit --speakers within --context any --max-tokens 5",)
+SPEAKERS, CONTEXT = ("within", "across"), ("within",)
+"""What is compared where the options are not given."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +39,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--item", metavar="FILE", help="another item file (default: that of --unit)")
     task = parser.add_argument_group("task")
-    task.add_argument(
-        "--speakers", type=names, default=("within", "across"), metavar="HOW", help="within, across (default: both)"
-    )
+    task.add_argument("--speakers", type=names, default=SPEAKERS, metavar="HOW", help="within, across (default: both)")
     task.add_argument(
         "--context",
         type=names,
-        default=("within",),
+        default=CONTEXT,
         metavar="HOW",
         help="within: A, B and X have the same neighbours; any (default: within)",
     )
@@ -53,7 +54,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="at most N tokens of a phone, speaker and context, drawn at random; for --context any (default: all)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="FILE", help="CSV of the scores (default: zerospeech.csv in --frames)")
+    output.add_argument("--out", metavar="FILE", help="CSV of the scores (default: in --frames, named by the options)")
     output.add_argument("--plot", action="store_true", help="draw the scores beside them")
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.questions import zerospeech
 
     folder = Path(args.frames)
-    out = csv_file(args.out or folder / "zerospeech.csv")
+    out = answer_file(args.out, folder / _results_file(args))
     with runs_bar("zerospeech") as progress:
         found = zerospeech.scores(
             folder,
@@ -85,6 +86,21 @@ def run(args: argparse.Namespace) -> Output:
         wrote += style.save_with_data(picture.figure(found.frame), found.frame, out.with_name(f"{out.stem}-plot"))
     document = {"results": rows_as_json(found.frame), "wrote": [str(path) for path in wrote]}
     return Output(document, "\n".join([repr(found), "", *(f"wrote {path}" for path in wrote)]))
+
+
+def _results_file(args: argparse.Namespace) -> str:
+    """Named after every option that is not the default."""
+    return csv_name(
+        "zerospeech",
+        listed(args.layer, "layers") if args.layer else "",
+        "" if args.unit == "phoneme" else args.unit,
+        listed([Path(args.item).stem], "item") if args.item else "",
+        f"{float(args.frequency):g}hz" if args.frequency else "",
+        "" if args.speakers == SPEAKERS else listed(args.speakers, "ways"),
+        "" if args.context == CONTEXT else listed(args.context, "contexts"),
+        f"{args.max_tokens}tokens" if args.max_tokens is not None else "",
+        f"seed{args.seed}" if args.seed else "",
+    )
 
 
 def _frequency(text: str) -> Fraction:

@@ -106,6 +106,11 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: cannot write here ({nearest} {why}); choose another folder")
 
 
+def holds_data(folder: Path) -> bool:
+    """Whether a folder holds files or folders; hidden ones, such as a run's lock, are not data."""
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

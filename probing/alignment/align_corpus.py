@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from lvm_probe import InputError
-from lvm_probe.models.io.files import write_atomically, write_json
+from lvm_probe.models.io.files import holds_data, write_atomically, write_json
 from lvm_probe.probing import parallel
 from lvm_probe.probing.alignment import agreement, pocketsphinx_aligner, transcript
 from lvm_probe.probing.alignment.agreement import Agreement
@@ -140,9 +140,11 @@ def align_corpus(
         progress: called with the seconds of audio done since the last call.
 
     Raises:
-        InputError: PocketSphinx is missing, there is nothing to align, or the folder holds another alignment.
+        InputError: PocketSphinx is missing, there is nothing to align, or the folder holds something else.
     """
     pocketsphinx_aligner.require()
+    if holds_data(out) and not (out / DESCRIPTION).exists():
+        raise InputError(f"{out}: not empty and not an alignment; choose another --out")
     if (model is None) != (dictionary is None):
         raise InputError("an acoustic model and its dictionary belong together; give both or neither")
     shipped = pocketsphinx_aligner.shipped_model()
@@ -168,6 +170,8 @@ def align_corpus(
         raise InputError(f"{corpus.root}: no utterance can be aligned; the first: {next(iter(left_out.values()))}")
 
     files = _files(wanted, out)
+    if audio != "none":
+        _check_recordings(corpus, [_beside(files[one.id], one, audio) for one in wanted])
     description = {
         "corpus": corpus.fingerprint(),
         "model": str(model.absolute()) if model else "PocketSphinx's English model",
@@ -246,6 +250,28 @@ def _files(utterances: Sequence[Utterance], out: Path) -> dict[str, Path]:
     return files
 
 
+def _is_linked(utterance: Utterance, audio: Audio) -> bool:
+    """Whether the recording can be linked; a part of a longer one cannot."""
+    return audio == "link" and utterance.offset is None
+
+
+def _beside(text_grid: Path, utterance: Utterance, audio: Audio) -> Path:
+    """Where the recording is linked or copied to."""
+    return text_grid.with_suffix(utterance.audio.suffix if _is_linked(utterance, audio) else ".wav")
+
+
+def _check_recordings(corpus: Corpus, places: Sequence[Path]) -> None:
+    """Refuse to write where a recording of the corpus lies; a link that leads to one may be replaced."""
+
+    def place(path: Path) -> Path:
+        return path.parent.resolve() / path.name
+
+    recordings = {place(utterance.audio) for utterance in corpus.utterances}
+    for path in places:
+        if place(path) in recordings:
+            raise InputError(f"{path}: is a recording of the corpus; choose another --out")
+
+
 def _start_or_continue(out: Path, description: dict[str, Any]) -> None:
     path = out / DESCRIPTION
     if path.exists():
@@ -286,7 +312,7 @@ class _Job:
         path = self.files[utterance.id]
         text = textgrid_writer.as_text(_tiers(aligned), len(pcm), SAMPLE_RATE)
         if self.audio != "none":
-            _write_audio(utterance, path.parent, self.audio)
+            _write_audio(utterance, _beside(path, utterance, self.audio), self.audio)
         with write_atomically(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return None
@@ -300,18 +326,16 @@ def _tiers(aligned: AlignedUtterance) -> dict[str, list[Segment]]:
     return tiers
 
 
-def _write_audio(utterance: Utterance, folder: Path, audio: Audio) -> None:
-    name = utterance.id.replace("/", "_")
-    if audio == "link" and utterance.offset is None:
-        link = folder / f"{name}{utterance.audio.suffix}"
+def _write_audio(utterance: Utterance, path: Path, audio: Audio) -> None:
+    if _is_linked(utterance, audio):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(utterance.audio.resolve())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.symlink_to(utterance.audio.resolve())
         except OSError as error:
-            raise InputError(f"{link}: cannot make a link here ({error.strerror}); use --audio copy") from None
+            raise InputError(f"{path}: cannot make a link here ({error.strerror}); use --audio copy") from None
         return
-    with write_atomically(folder / f"{name}.wav") as temporary, temporary.open("wb") as file:
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
         soundfile.write(file, read_pcm(utterance, utterance.sample_rate), utterance.sample_rate, "PCM_16", format="WAV")
 
 

@@ -30,7 +30,7 @@ from lvm_probe.analysis import pitch_formants
 from lvm_probe.analysis.mel import shortest_full_fft
 from lvm_probe.analysis.shape_annotations import Float
 from lvm_probe.models.checkpoints.checkpoint import Checkpoint
-from lvm_probe.models.io.files import check_writable, remove_unfinished, write_json
+from lvm_probe.models.io.files import check_writable, holds_data, remove_unfinished, write_json
 from lvm_probe.probing import parallel
 from lvm_probe.probing.corpora import non_speech
 from lvm_probe.probing.corpora.audio import resample_segment, to_float
@@ -537,6 +537,6 @@ def _start_or_continue(out: Path, description: dict[str, Any], parts: Sequence[C
         if differing:
             write_json(out / token_table.EXTRACTION, description)
         return
-    if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # hidden files are not data
+    if holds_data(out):
         raise InputError(f"{out}: not empty and not a token table; choose another --out")
     write_json(out / token_table.EXTRACTION, description)

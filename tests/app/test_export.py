@@ -204,6 +204,21 @@ def test_textgrids_have_a_tier_of_predictions(probe: Probe, table: TokenTable, c
         assert [row.label for row in labelled] == rows["predicted"].tolist()
 
 
+def test_other_textgrids_are_not_replaced(probe: Probe, refused: Refusal, table: TokenTable, tmp_path: Path) -> None:
+    argv = ("--textgrids", tmp_path / "grids", "--corpus", CORPUS, "--speaker", SPEAKERS[0])
+    wrote = [Path(path) for path in export(probe, table, *argv)["wrote"]]
+    assert [Path(path) for path in export(probe, table, *argv)["wrote"]] == wrote
+    wrote[0].unlink()
+    with wrote[1].open("a") as file:
+        file.write(" ")
+    edited = wrote[1].read_bytes()
+    said = refused("export", "--latents", table.path, "--feature", "spectrum", *argv, "--segments", tmp_path / "s.csv")
+    assert f"{wrote[1]}: another TextGrid is here; give --textgrids another folder, or remove it" in said
+    assert wrote[1].read_bytes() == edited
+    assert not wrote[0].exists()
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_frames_are_the_models_latents_with_a_zerospeech_item_file(
     probe: Probe, corpus: Corpus, tiny: Path, tmp_path: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,21 @@ def test_a_second_question_has_a_file_of_its_own(latents: Path, tmp_path: Path, 
     assert {path.name for path in tmp_path.glob("*.csv")} >= names
 
 
+def test_similarities_and_answers_without_the_untrained_table_have_files_of_their_own(
+    latents: Path, probe: Probe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(latents, tmp_path / "t")
+    argv = ("--latents", tmp_path / "t", "--features", "z1,mel", "--permutations", 0)
+    for command, words in (
+        (("lda", "--untrained", "none"), "lda-phoneme-utterance-z1,mel-null0-no-untrained"),
+        (("similarity", "--measure", "cka"), "similarity-z1,mel-null0-cka"),
+        (("similarity", "--measure", "cka", "--phones", "timit39"), "similarity-z1,mel-timit39-null0-cka"),
+    ):
+        assert probe(command[0], *argv, *command[1:])["wrote"][0] == str(tmp_path / f"t-{words}.csv")
+    quietly(command[0], *argv, *command[1:])
+    assert f"t-{words}.csv, the answer to the same question, is replaced" in capsys.readouterr().err
+
+
 def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path, refused: Refusal) -> None:
     table = token_table.load(latents)
     table.select((table.tokens["unit"] == "phoneme").to_numpy()).save(tmp_path / "phonemes")

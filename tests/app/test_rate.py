@@ -48,4 +48,8 @@ def test_refusals(command: str, tiny: Path, small: Path, tmp_path: Path, refused
     books = miniature.librispeech(tmp_path / "books")
     assert "no phonemes" in refused(command, "--ckpt", tiny, "--corpus", books)
     assert "--samples" in refused(command, "--ckpt", tiny, "--corpus", small, "--samples", "0")
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "_extraction.json").touch()
+    out = tmp_path / "table" / "more" / "r.csv"
+    assert "inside a token table" in refused(command, "--ckpt", tiny, "--corpus", small, "--out", out)
     assert "no speaker NOBODY" in refused(command, "--ckpt", tiny, "--corpus", small, "--speaker", "NOBODY")

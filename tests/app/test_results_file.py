@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from lvm_probe import InputError
+from lvm_probe.app.output import csv_file
 from lvm_probe.app.results_file import _WORDS, results_file
 from lvm_probe.probing.questions.question import Question
 
@@ -53,3 +55,34 @@ def test_several_protocols_and_tables() -> None:
     questions = [Question(protocol="paper"), Question(protocol="utterance")]
     path = results_file([Path("a/x"), Path("b/y")], questions)
     assert path == Path("a/x+y-knn-phoneme-paper+utterance.csv")
+
+
+def test_many_tables_are_counted() -> None:
+    folders = [Path(f"a/cwvae-small-librispeech-100h-seed-{seed}") for seed in range(8)]
+    path, fewer = (results_file(some, [Question()]) for some in (folders, folders[1:]))
+    assert path.name.startswith("8tables-")
+    assert len(path.name) < 60
+    assert path.name[1:] != fewer.name[1:]
+
+
+@pytest.mark.parametrize(
+    ("untrained", "word"), [(None, ""), ("none", "-no-untrained"), ("b/t-untrained", "-against-t-untrained")]
+)
+def test_the_untrained_table_is_part_of_the_question(untrained: str | None, word: str) -> None:
+    assert results_file(TABLE, [Question()], untrained=untrained).name == f"t-knn-phoneme-utterance{word}.csv"
+
+
+def test_files_in_a_token_table_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "t" / "more"
+    inside.mkdir(parents=True)
+    (tmp_path / "t" / "_extraction.json").touch()
+    monkeypatch.chdir(inside)
+    for name in ("r.csv", "../r.csv", inside / "r.csv"):
+        with pytest.raises(InputError, match="inside a token table"):
+            csv_file(name)
+    assert csv_file("../../r.csv") == Path("../../r.csv")
+
+
+def test_settings_of_any_of_the_questions_are_named() -> None:
+    questions = [Question(method="lda"), Question(ks=(3,)), Question(ks=(3,), protocol="nested")]
+    assert results_file(TABLE, questions).name == "t-lda+knn-phoneme-utterance+nested-k3.csv"

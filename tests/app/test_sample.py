@@ -38,6 +38,24 @@ def test_a_reconstruction_is_written_beside_its_recording(probe: Probe, tmp_path
     assert np.corrcoef(recording, centre)[0, 1] > 0.8
 
 
+def test_a_reconstruction_replaces_no_recording(tiny: Path, tmp_path: Path, refused: Refusal) -> None:
+    for name in ("a/x.wav", "b/x.wav", "b/x-drawn.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, np.zeros(800), 22_050, "PCM_24")
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    recordings = {path: path.read_bytes() for path in tmp_path.rglob("*.wav")}
+    for names, out, says in (
+        (["a/x.wav"], "a", "a/x.wav: would be replaced by what is written; choose another --out"),
+        (["a/x.wav"], "linked", "a/x.wav: would be replaced"),
+        (["a/x.wav", "b/x-drawn.wav"], "b", "b/x-drawn.wav: would be replaced"),
+        (["a/x.wav", "b/x.wav"], "out", "b/x.wav: two recordings would be written as x.wav; reconstruct this"),
+        (["a/x.wav", "b/x-drawn.wav"], "out", "b/x-drawn.wav: two recordings would be written as x-drawn.wav"),
+    ):
+        given = [word for name in names for word in ("--reconstruct", tmp_path / name)]
+        assert says in refused("sample", "--ckpt", tiny, "--out", tmp_path / out, *given)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.wav")} == recordings
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

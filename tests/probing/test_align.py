@@ -15,7 +15,7 @@ from lvm_probe.probing.alignment import agreement, pocketsphinx_aligner, transcr
 from lvm_probe.probing.alignment.align_corpus import DESCRIPTION, Alignment, align_corpus
 from lvm_probe.probing.alignment.lexicon import Lexicon
 from lvm_probe.probing.alignment.pocketsphinx_aligner import SAMPLE_RATE, PocketSphinxAligner
-from lvm_probe.probing.corpora.corpus import Corpus
+from lvm_probe.probing.corpora.corpus import Corpus, Utterance
 from lvm_probe.probing.corpora.demo import CORPUS
 from lvm_probe.probing.corpora.recordings import read_pcm
 
@@ -259,6 +259,43 @@ def test_the_command(demo: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["align", *options, "--dictionary", "x.dict"]) == 2
     assert "--acoustic-model and --dictionary belong together" in capsys.readouterr().err
     assert main(["align", *options, "--workers", "0"]) == 2
+
+
+def kaldi(folder: Path, utterance: Utterance, audio: Path) -> Corpus:
+    """One utterance whose recording a `wav.scp` names."""
+    folder.mkdir(exist_ok=True)
+    for name, row in {"wav.scp": audio, "utt2spk": "u", "text": utterance.text}.items():
+        (folder / name).write_text(f"u_1 {row}\n")
+    return open_corpus(folder)
+
+
+@needs_pocketsphinx
+def test_a_folder_of_other_files_is_refused(demo: Corpus, tmp_path: Path) -> None:
+    recording = tmp_path / "k" / "u" / "u_1.flac"
+    recording.parent.mkdir(parents=True)
+    shutil.copy(demo.utterances[0].audio, recording)
+    before = recording.read_bytes()
+    corpus = kaldi(tmp_path / "k", demo.utterances[0], recording)
+    for out in (tmp_path / "k", tmp_path / "k" / "u", tmp_path):
+        with pytest.raises(InputError, match="not empty and not an alignment; choose another --out"):
+            align_corpus(corpus, out, workers=1)
+    assert recording.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["k", "text", "u", "u_1.flac", "utt2spk", "wav.scp"]
+
+
+@needs_pocketsphinx
+def test_a_recording_is_never_replaced(demo: Corpus, tmp_path: Path) -> None:
+    """Not even in a folder of the command's own, into which the recording has been moved since."""
+    original, out = tmp_path / "a.flac", tmp_path / "out"
+    shutil.copy(demo.utterances[0].audio, original)
+    align_corpus(kaldi(tmp_path / "k", demo.utterances[0], original), out, workers=1)
+    moved = original.replace(out / "u" / "u_1.flac")
+    moved.with_suffix(".TextGrid").unlink()
+    before = moved.read_bytes()
+    with pytest.raises(InputError, match=r"u_1\.flac: is a recording of the corpus; choose another --out"):
+        align_corpus(kaldi(tmp_path / "k", demo.utterances[0], moved), out, workers=1)
+    assert moved.read_bytes() == before
+    assert not moved.is_symlink()
 
 
 @needs_pocketsphinx
