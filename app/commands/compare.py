@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,12 @@ def _compared(args: argparse.Namespace) -> Output:
     out = answer_file(args.out, results_file([folder], asked.questions, untrained=args.untrained))
     with runs_bar(f"{table.name}, compare") as progress:
         comparison = compare(table, asked, untrained=untrained, file=file, written=written, progress=progress)
+    comparison = replace(comparison, notes=tuple(map(in_options, comparison.notes)))
     write_csv(out, comparison.frame)
     document: dict[str, Any] = {
         "plan": comparison.planned,
         "sentences": comparison.sentences,
-        "notes": [in_options(note) for note in comparison.notes],
+        "notes": list(comparison.notes),
         "results": rows_as_json(comparison.frame) if args.json else [],
         "wrote": [str(out)],
     }

@@ -259,7 +259,7 @@ def _write_table(args: argparse.Namespace, seed: int, out: Path, corpus_at: Call
     text = (
         f"{counts}\n{aligned}\n{labels}features: {features}\n"
         f"{result.audio_seconds:.0f} s of speech in {seconds:.0f} s{resumed}\n"
-        f"table: {out}\nnext: probe knn --target {target} --latents {out}"
+        f"table: {out}\nnext: probe compare --target {target} --latents {out}"
     )
     return Output(document, text)
 

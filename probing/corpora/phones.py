@@ -52,6 +52,8 @@ TIMIT48 = frozenset(_FOLDED_48.get(label, label) for label in TIMIT61 - {"q"})
 TIMIT39 = frozenset(_FOLDED_39.get(label, label) for label in TIMIT48)
 
 _ARPABET = re.compile(r"(?P<symbol>[A-Z]+(?:-H)?|[a-z]+(?:-h)?)(?P<stress>[0-2]?)")
+_SAMPA = frozenset({"@", "6", "9", "2:", "E:", "O:", "aI", "aU", "OY", "{", "}", "I@", "tS", "dZ"})
+"""Labels by which it is known, because no other set has two of them."""
 _UNSTRESSED = {"ah0": "ax", "er0": "axr"}
 _FOLDINGS: dict[LabelSet, tuple[PhoneSet, ...]] = {
     "timit": ("timit61", "timit48", "timit39"),
@@ -67,7 +69,7 @@ def recognise(labels: Iterable[str]) -> LabelSet:
     letters which could be IPA as well.
 
     Raises:
-        InputError: there is no set to which all belong, or they could be TIMIT's or IPA.
+        InputError: there is no set to which all belong, or they could be TIMIT's or IPA, or they are SAMPA's.
 
     Example:
         >>> recognise(["iy", "dcl", "h#"]), recognise(["AA1", "AA0", "S"]), recognise(["tʃ", "iː"])
@@ -85,6 +87,11 @@ def recognise(labels: Iterable[str]) -> LabelSet:
     for name, misfits in strangers.items():
         if not misfits:
             return name
+    if len(sampa := sorted(_SAMPA & {*phones})) > 1:
+        raise InputError(
+            f"the phone labels {' '.join(sampa)} are SAMPA's or X-SAMPA's, which have no classes here; convert them to "
+            "IPA, or let the aligner write IPA"
+        )
     nearest, misfits = min(strangers.items(), key=lambda item: len(item[1]))
     shown = ", ".join(map(repr, misfits[:5])) + (" ..." if len(misfits) > 5 else "")
     raise InputError(

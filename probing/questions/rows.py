@@ -419,7 +419,7 @@ def _of_unit(table: TokenTable, unit: str) -> TokenTable:
         checkpoint = (table.extraction.get("checkpoint") or {}).get("name", "CKPT")
         raise InputError(
             f"{table.path}: no {unit} rows, only {', '.join(present)}; add them: probe extract --ckpt {checkpoint} "
-            f"--corpus CORPUS --out {table.path} --add --units {unit}"
+            f"--corpus CORPUS --out {table.path} --add --units {unit}, with the options that the table was made with"
             + (", or ask the frames with rows='frame'" if unit == "phoneme" and present == ["frame"] else "")
         )
     return table.select(chosen)

@@ -131,6 +131,10 @@ def test_labels_of_no_set_are_named_with_the_cure() -> None:
         InputError, match="5 of 7 are ARPAbet, but not '@', 'S1'; phone_set='arpabet' leaves the others out"
     ):
         recognise(["AA1", "B", "D", "S", "T", "@", "S1", "h#"])
+    with pytest.raises(
+        InputError, match="the phone labels @ dZ are SAMPA's or X-SAMPA's, which have no classes here; conv"
+    ):
+        recognise(["dZ", "I", "@", "n"])
     with pytest.raises(InputError, match="could be TIMIT's or IPA; say which: phone_set='timit' or phone_set='ipa'"):
         recognise(["p", "t", "y", "h#"])
     assert recognised(["@"]) is None
