@@ -21,6 +21,11 @@ LONG = (
 )  # fmt: skip
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores, because some tests wait for a browser or for a process to end."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep pytest-xdist from beginning with the files of most tests."""
     config.option.loadscopereorder = False

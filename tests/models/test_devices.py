@@ -39,12 +39,13 @@ class NothingLeftBehind(TorchDispatchMode):
 def test_no_tensor_is_left_on_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # has no meta device
     model = miniature.model(name)
-    pcm, lengths = miniature.batch([512, 300])
-    noise = [n.to("meta") for n in model.noise(512, 2, torch.Generator().manual_seed(0))]
+    samples = max(2 * model.coarsest_stride, 32)
+    pcm, lengths = miniature.batch([samples, samples - 3])
+    noise = [n.to("meta") for n in model.noise(samples, 2, torch.Generator().manual_seed(0))]
     model, pcm, lengths = model.to("meta"), model.pad(pcm).to("meta"), lengths.to("meta")
     with NothingLeftBehind():
         passed = model(pcm, lengths, noise)
-        loss = training_loss(passed, model, pcm, lengths, TINY, schedule_at(TINY, 0), 812)
+        loss = training_loss(passed, model, pcm, lengths, TINY, schedule_at(TINY, 0), 2 * samples - 3)
         loss.total.backward()
         mass = passed.output.log_mass(pcm)
     assert loss.total.device.type == mass.device.type == "meta"
