@@ -174,11 +174,11 @@ def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | No
     documents, texts = zip(*(_evaluate(name, found, data, args) for name, found in loaded.items()), strict=True)
     for document, found in zip(documents, loaded.values(), strict=True):
         if found is not None and found.provenance.get("corpus_fingerprint") == corpus.fingerprint():
-            document["warnings"] += _sequence_warnings(found, args.split or present[0])
+            document["warnings"] += _sequence_warnings(args.split or present[0])
     return _report(documents, texts, files, {"speakers": 0, "left_out": []}, args)
 
 
-def _sequence_warnings(found: Checkpoint, split: str) -> list[str]:
+def _sequence_warnings(split: str) -> list[str]:
     """What makes the figures of a model better than they would be for other sequences of the corpus."""
     if split in ("train", "everything"):
         return ["trained on these sequences, or most of them"]

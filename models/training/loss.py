@@ -23,13 +23,11 @@ class Loss:
         total: what is minimised, per audio sample.
         reconstruction: log p(x | z) in nats, over the batch.
         kl: KL divergence of each layer in nats, over the batch.
-        samples: audio samples of the batch.
     """
 
     total: Tensor
     reconstruction: Tensor
     kl: tuple[Tensor, ...]
-    samples: int | Tensor
 
 
 def ramp_value(ramp: tuple[float, float, float], update: int, updates: int) -> float:
@@ -133,4 +131,4 @@ def training_loss(
         total = total + schedule.auxiliary * error.sum() / samples
     if result.auxiliary_cost is not None:
         total = total + result.auxiliary_cost / samples
-    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)
+    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls))
