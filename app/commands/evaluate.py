@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> Output:
         check_writable(file.parent)
     if args.iwae < 0:
         raise InputError(f"--iwae {args.iwae}: give 0 (no such bound) or more")
-    if not args.chunk > 0:
+    if not 0 < args.chunk < math.inf:
         raise InputError(f"--chunk {args.chunk}: give a number of seconds above 0")
     for layer in args.without or []:
         if layer not in LAYERS:

@@ -145,6 +145,7 @@ def test_the_gaussian_limit_follows_its_formula(probe: Probe, capsys: pytest.Cap
         (["--out", "table.xls"], "choose one of these endings"),
         (["--iwae", "-1"], "--iwae -1: give 0"),
         (["--chunk", "0"], "--chunk 0.0: give a number of seconds above 0"),
+        (["--chunk", "inf"], "--chunk inf: give a number of seconds above 0"),
         (["--without", "z"], "name a layer of latents"),
         (["--split", "validation"], "name a checkpoint too"),
     ],
