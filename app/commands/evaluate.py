@@ -32,7 +32,6 @@ EXAMPLES = (
     "probe evaluate --ckpt cwvae-small --ckpt flac --ckpt uniform --corpus TIMIT --out likelihoods.tex",
 )
 FORMATS = (".csv", ".json", ".tex")
-LAYERS = ("z1", "z2", "z3", "z4", "z5")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -83,12 +82,16 @@ def run(args: argparse.Namespace) -> Output:
         raise InputError(f"--iwae {args.iwae}: give 0 (no such bound) or more")
     if not 0 < args.chunk < math.inf:
         raise InputError(f"--chunk {args.chunk}: give a number of seconds above 0")
-    for layer in args.without or []:
-        if layer not in LAYERS:
-            raise InputError(f"--without {layer}: name a layer of latents, such as z2")
     names = list(dict.fromkeys(args.ckpt))
     loaded = {name: None if name in BASELINES else checkpoint.load(name, any_domain=True) for name in names}
     models = [found for found in loaded.values() if found is not None]
+    layers = [f"z{layer}" for layer in range(1, 1 + max((len(found.model.latents) for found in models), default=0))]
+    if not layers and (args.iwae or args.without):
+        given = f"--iwae {args.iwae}" if args.iwae else f"--without {args.without[0]}"
+        raise InputError(f"{given}: these models have no latents; leave it out")
+    for layer in args.without or []:
+        if layer not in layers:
+            raise InputError(f"--without {layer}: no such layer of latents; choose {' or '.join(layers)}")
     if any(found.model.config.output.name != "waveform" for found in models) or is_sequences(args.corpus):
         return _on_sequences(args, loaded, files)
     rates = sorted({found.model.config.sample_rate for found in models}) or [16_000]
