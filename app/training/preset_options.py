@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,20 @@ NUMBERS = ("updates", "batch", "segment", "learning_rate", "upper_free_nats", "v
 
 AUGMENTATION = ("quieter", "mangle", "dequantise", "flip", "pitch")
 """Options that change segments; all of them are off by default."""
+
+
+DEFAULTS = {"devices": 1, "layout": "auto", "precision": "auto", "stage": 1}
+"""Of options that always have a value; the others are None or False unless they are given."""
+
+
+def given(args: argparse.Namespace, names: Sequence[str]) -> str:
+    """Those of the options that are given, as they are written on the command line."""
+    values = {name: getattr(args, name) for name in names}
+    return ", ".join(
+        f"--{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value is not None and value is not False and value != DEFAULTS.get(name)
+    )
 
 
 def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
@@ -103,14 +118,13 @@ def encoder_weights(args: argparse.Namespace, preset: Preset) -> EncoderWeights 
     from lvm_probe.models.checkpoints.cpc_audio import read_encoder
     from lvm_probe.models.families.cwvae import CWVAE
 
-    options = ("encoder_weights", "freeze_encoder")
-    given = ", ".join(f"--{name.replace('_', '-')}" for name in options if getattr(args, name))
-    if not given:
+    options = given(args, ("encoder_weights", "freeze_encoder"))
+    if not options:
         return None
     if getattr(preset.config, "encoder", None) != "cpc":
         able = [name for name, other in CWVAE.presets.items() if other.config.encoder == "cpc"]
         raise InputError(
-            f"{given}: {args.family} {args.preset} has no such encoder; choose {CWVAE.family} with --preset "
+            f"{options}: {args.family} {args.preset} has no such encoder; choose {CWVAE.family} with --preset "
             f"{', '.join(able)}"
         )
     if args.encoder_weights is None:

@@ -55,9 +55,19 @@ def test_a_mixture_without_a_network_is_fitted_without_updates(probe: Probe, tmp
         ("vrnn", ["--recipe", "paper", "--quieter", "6"], "applies to segments only"),
         ("vrnn", ["--weights", "2,1"], "each of the 1 corpora"),
         ("vrnn", ["--weights", "-1"], "positive number"),
-        ("dmol", ["--weights", "2", "--quieter", "6"], "--batch, --weights, --quieter: dmol is fitted to all"),
-        ("dmol", ["--devices", "2"], "--batch, --devices: dmol is fitted to all"),
-        ("dmol", ["--kl-weight", "0"], "--batch, --kl-weight: dmol is fitted to all"),
+        (
+            "dmol",
+            ["--weights", "2", "--quieter", "6"],
+            "--batch, --weights, --quieter, --precision: dmol is fitted to all",
+        ),
+        ("dmol", ["--devices", "2"], "--batch, --devices, --precision: dmol is fitted to all"),
+        ("dmol", ["--kl-weight", "0"], "--batch, --kl-weight, --precision: dmol is fitted to all"),
+        ("dmol", ["--compile"], "--precision, --compile: dmol is fitted to all"),
+        ("wavevae", ["--stage", "2"], "--stage 2: give the checkpoint of stage one"),
+        ("wavevae", ["--stage", "2", "--devices", "2"], "--devices: in --stage 2 processes would each"),
+        ("wavevae", ["--stage", "2", "--kl-weight", "0.2"], "--kl-weight: --stage 2 does not train on the bound"),
+        ("wavevae", ["--stage", "2", "--upper-free-nats", "7"], "--upper-free-nats: --stage 2 does not train on"),
+        ("wavevae", ["--stage", "2", "--adversarial", "-1"], "--adversarial -1.0: give a number from 0"),
     ],
 )
 def test_bad_shapes(family: str, more: list[str], says: str, refused: Refusal, tmp_path: Path) -> None:
