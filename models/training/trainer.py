@@ -272,7 +272,7 @@ class Trainer:
         """Compute the gradients; returns log p(x | z), the KL divergence of each layer and the gradient's norm."""
         with autocast(self.device, self.precision):
             result = self.model(pcm, lengths, noise)
-        loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples)
+        loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples, self.group.sum)
         return torch.stack([loss.reconstruction, *loss.kl, self._backward(loss.total)]).double()
 
     def _backward(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
