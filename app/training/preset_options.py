@@ -87,7 +87,7 @@ def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tupl
         raise InputError(f"{args.family} is for waveforms; {domain.name} can be modelled by {', '.join(able)}")
     own = isinstance(chosen.config.output, type(domain))  # a preset that was made for this domain keeps its components
     recipe = RECIPES[args.recipe] if args.recipe else chosen.recipe if own else RECIPES["sequences"]
-    recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0))
+    recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0), quieter=0.0)
     if isinstance(domain, Strokes) and isinstance(chosen.config.output, Strokes):
         domain = chosen.config.output
     return replace(chosen, config=replace(chosen.config, output=domain, stride=domain.step)), recipe

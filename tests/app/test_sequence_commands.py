@@ -51,6 +51,12 @@ def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) ->
     assert all(Path(path).stat().st_size > 0 or domain == "words" for path in drawn["wrote"])
 
 
+def test_a_recipe_for_speech_leaves_other_data_as_loud_as_they_are(probe: Probe, tmp_path: Path) -> None:
+    corpus = corpus_of("pianoroll", tmp_path / "data")
+    probe("train", "lstm", "--corpus", corpus, "--out", tmp_path / "run", *TINY, "--recipe", "gpu", "--segment", "5")
+    assert checkpoint.load(tmp_path / "run", any_domain=True).provenance["recipe"]["quieter"] == 0
+
+
 def test_what_does_not_go_together_is_refused(refused: Refusal, tmp_path: Path) -> None:
     roll, out = corpus_of("pianoroll", tmp_path / "a"), tmp_path / "run"
     train = ("--corpus", roll, "--out", out, *TINY)
