@@ -73,7 +73,24 @@ def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Pre
     if args.kl_weight is not None:
         first, _, share = basis.beta
         recipe["beta"] = (min(first, args.kl_weight), args.kl_weight, share)
-    return replace(chosen, config=config, recipe=replace(basis, **recipe))
+    chosen = replace(chosen, config=config, recipe=replace(basis, **recipe))
+    _check_used(args, chosen)
+    return chosen
+
+
+def _check_used(args: argparse.Namespace, chosen: Preset) -> None:
+    """Raise InputError for options that this model or recipe would ignore."""
+    config, model = chosen.config, f"{args.family} {args.preset}"
+    layers = len(getattr(config, "latents", ())) or int(hasattr(config, "latent"))
+    uninferred = layers == 0 or not getattr(config, "variational", True)
+    if uninferred and (options := given(args, ("kl_weight", "upper_free_nats"))):
+        raise InputError(f"{options}: {model} has no KL divergence; leave it out")
+    if args.upper_free_nats is not None and layers < 2:
+        raise InputError(f"--upper-free-nats: {model} has no layer of latents above the lowest; leave it out")
+    if args.upper_free_nats is not None and not any(chosen.recipe.free_nats[:2]):
+        raise InputError("--upper-free-nats: the recipe has no free nats; leave it out")
+    if args.min_std is not None and getattr(config.output, "likelihood", "gaussian") != "gaussian":
+        raise InputError("--min-std: for --likelihood gaussian only; leave it out")
 
 
 def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tuple[Preset, Recipe]:

@@ -44,8 +44,6 @@ def train_on_speech(args: argparse.Namespace) -> Output:
     from lvm_probe.models.training.trainer import autocast
     from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
-    preset, out = chosen_preset(args), Path(args.out)
-    check_run_folder(out, args.resume)
     if args.family == Unconditional.family and (options := given(args, OF_UPDATES)):
         raise InputError(f"{options}: {args.family} is fitted to all of the audio at once; leave it out")
     if args.stage == 2 and (options := given(args, OF_THE_BOUND)):
@@ -60,6 +58,8 @@ def train_on_speech(args: argparse.Namespace) -> Output:
         raise InputError(f"--adversarial {args.adversarial}: give a number from 0")
     if args.stage == 2 and args.start_from is None:
         raise InputError("--stage 2: give the checkpoint of stage one with --start-from")
+    preset, out = chosen_preset(args), Path(args.out)
+    check_run_folder(out, args.resume)
     start = starting_point(args, preset)
     encoder = encoder_weights(args, preset)
     rate = preset.config.sample_rate
