@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
+from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings, refuse_reading
 from lvm_probe.app.output import Output, plural
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
@@ -166,6 +166,7 @@ def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | No
     if len(domains) > 1 or len(vocabularies) > 1 or domains == {"waveform"}:
         kinds = ", ".join(sorted(domains)) + (" with different vocabularies" if len(vocabularies) > 1 else "")
         raise InputError(f"{args.corpus}: these checkpoints model {kinds}; evaluate on data of their kind, one by one")
+    refuse_reading(args)
     corpus = open_sequences(args.corpus, domains.pop(), vocabularies.pop() or None)
     present = [name for name in corpus.splits if corpus.splits[name]]
     if args.split is None and len(present) > 1:

@@ -26,7 +26,7 @@ def corpus_of(domain: str, root: Path) -> Path:
 
 
 @pytest.mark.parametrize("domain", CASES)
-def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) -> None:
+def test_train_evaluate_and_sample(domain: str, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
     _, family, within, endings = CASES[domain]
     corpus, run = corpus_of(domain, tmp_path / "data"), tmp_path / "run"
     how = ("--domain", domain, "--hold-out", "0.3", "--test", "0.3", "--segment", "5")
@@ -38,7 +38,9 @@ def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) ->
     assert model.config.output.name == domain
     assert model.config.within_step == (within or "factorised")
     assert trained["test_nats_per_step"] < 0 or domain == "strokes"
-    found = probe("evaluate", "--ckpt", run, "--corpus", corpus, "--split", "test", *HERE)
+    evaluate = ("evaluate", "--ckpt", run, "--corpus", corpus, "--split", "test", *HERE)
+    assert "--strict: " in refused(*evaluate, "--strict")
+    found = probe(*evaluate)
     assert found["domain"] == domain
     assert found["nats_per_step"] == pytest.approx(found["elbo_nats"] * model.config.output.step / found["frames"])
     assert found["nats_per_step"] == pytest.approx(trained["test_nats_per_step"])
