@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lvm_probe import InputError
 from lvm_probe.app.output import print_left_out
 from lvm_probe.probing.corpora.registry import LAYOUTS
 from lvm_probe.probing.progress import bar
@@ -77,6 +78,15 @@ def add_reading(group: argparse._ActionsContainer) -> None:
         help="more labels of noises and unknown words, which are neither phonemes nor words; <>, [] and {} stand for "
         "all labels in such brackets, and a - says that a label is speech, as in --non-speech=-br,-[]",
     )
+
+
+def refuse_reading(args: argparse.Namespace) -> None:
+    """Raise InputError if how to read speech is said of a corpus that holds none."""
+    reading = argparse.ArgumentParser(add_help=False)
+    add_reading(reading)
+    for name, default in vars(reading.parse_args([])).items():
+        if getattr(args, name) != default:
+            raise InputError(f"--{name.replace('_', '-')}: {args.corpus} holds no speech; leave it out")
 
 
 def add_part(group: argparse._ActionsContainer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from lvm_probe import InputError
-from lvm_probe.app.options import add_reading, open_corpus
+from lvm_probe.app.options import add_reading, open_corpus, refuse_reading
 from lvm_probe.app.output import Output
 from lvm_probe.probing.corpora.registry import LAYOUTS
 from lvm_probe.probing.corpora.sequences.registry import FORMATS, is_sequences, open_sequences
@@ -38,10 +38,6 @@ def run(args: argparse.Namespace) -> Output:
 def _sequences(args: argparse.Namespace) -> Output:
     from lvm_probe.probing.corpora.sequences.summary import as_text, describe
 
-    reading = argparse.ArgumentParser(add_help=False)
-    add_reading(reading)
-    for name, default in vars(reading.parse_args([])).items():
-        if getattr(args, name) != default:
-            raise InputError(f"--{name.replace('_', '-')}: {args.corpus} holds no speech; leave it out")
+    refuse_reading(args)
     document = describe(open_sequences(args.corpus, args.domain))
     return Output(document, as_text(document))

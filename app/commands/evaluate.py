@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_probe import InputError
-from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings
+from lvm_probe.app.options import CKPT, add_corpus, add_device, open_corpus, read_recordings, refuse_reading
 from lvm_probe.app.output import Output, check_outside_tables, plural
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.files import check_writable, write_atomically, write_csv
@@ -31,7 +32,6 @@ EXAMPLES = (
     "probe evaluate --ckpt cwvae-small --ckpt flac --ckpt uniform --corpus TIMIT --out likelihoods.tex",
 )
 FORMATS = (".csv", ".json", ".tex")
-LAYERS = ("z1", "z2", "z3", "z4", "z5")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +81,18 @@ def run(args: argparse.Namespace) -> Output:
         check_outside_tables(file)
     if args.iwae < 0:
         raise InputError(f"--iwae {args.iwae}: give 0 (no such bound) or more")
-    if not args.chunk > 0:
+    if not 0 < args.chunk < math.inf:
         raise InputError(f"--chunk {args.chunk}: give a number of seconds above 0")
-    for layer in args.without or []:
-        if layer not in LAYERS:
-            raise InputError(f"--without {layer}: name a layer of latents, such as z2")
     names = list(dict.fromkeys(args.ckpt))
     loaded = {name: None if name in BASELINES else checkpoint.load(name, any_domain=True) for name in names}
     models = [found for found in loaded.values() if found is not None]
+    layers = [f"z{layer}" for layer in range(1, 1 + max((len(found.model.latents) for found in models), default=0))]
+    if not layers and (args.iwae or args.without):
+        given = f"--iwae {args.iwae}" if args.iwae else f"--without {args.without[0]}"
+        raise InputError(f"{given}: these models have no latents; leave it out")
+    for layer in args.without or []:
+        if layer not in layers:
+            raise InputError(f"--without {layer}: no such layer of latents; choose {' or '.join(layers)}")
     if any(found.model.config.output.name != "waveform" for found in models) or is_sequences(args.corpus):
         return _on_sequences(args, loaded, files)
     rates = sorted({found.model.config.sample_rate for found in models}) or [16_000]
@@ -163,6 +167,7 @@ def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | No
     if len(domains) > 1 or len(vocabularies) > 1 or domains == {"waveform"}:
         kinds = ", ".join(sorted(domains)) + (" with different vocabularies" if len(vocabularies) > 1 else "")
         raise InputError(f"{args.corpus}: these checkpoints model {kinds}; evaluate on data of their kind, one by one")
+    refuse_reading(args)
     corpus = open_sequences(args.corpus, domains.pop(), vocabularies.pop() or None)
     present = [name for name in corpus.splits if corpus.splits[name]]
     if args.split is None and len(present) > 1:
@@ -175,11 +180,11 @@ def _on_sequences(args: argparse.Namespace, loaded: Mapping[str, Checkpoint | No
     documents, texts = zip(*(_evaluate(name, found, data, args) for name, found in loaded.items()), strict=True)
     for document, found in zip(documents, loaded.values(), strict=True):
         if found is not None and found.provenance.get("corpus_fingerprint") == corpus.fingerprint():
-            document["warnings"] += _sequence_warnings(found, args.split or present[0])
+            document["warnings"] += _sequence_warnings(args.split or present[0])
     return _report(documents, texts, files, {"speakers": 0, "left_out": []}, args)
 
 
-def _sequence_warnings(found: Checkpoint, split: str) -> list[str]:
+def _sequence_warnings(split: str) -> list[str]:
     """What makes the figures of a model better than they would be for other sequences of the corpus."""
     if split in ("train", "everything"):
         return ["trained on these sequences, or most of them"]

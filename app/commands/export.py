@@ -88,7 +88,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument(
         "--protocol",
-        choices=[name for name in PROTOCOLS if name != "paper"],
+        choices=[name for name in PROTOCOLS if name not in ("paper", "transfer")],
         metavar="NAME",
         help="how tokens are held out that are predicted (default: that of probe knn)",
     )

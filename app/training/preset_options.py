@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,20 @@ NUMBERS = ("updates", "batch", "segment", "learning_rate", "upper_free_nats", "v
 
 AUGMENTATION = ("quieter", "mangle", "dequantise", "flip", "pitch")
 """Options that change segments; all of them are off by default."""
+
+
+DEFAULTS = {"devices": 1, "layout": "auto", "precision": "auto", "stage": 1}
+"""Of options that always have a value; the others are None or False unless they are given."""
+
+
+def given(args: argparse.Namespace, names: Sequence[str]) -> str:
+    """Those of the options that are given, as they are written on the command line."""
+    values = {name: getattr(args, name) for name in names}
+    return ", ".join(
+        f"--{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value is not None and value is not False and value != DEFAULTS.get(name)
+    )
 
 
 def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Preset:
@@ -58,7 +73,24 @@ def chosen_preset(args: argparse.Namespace, domain: Domain | None = None) -> Pre
     if args.kl_weight is not None:
         first, _, share = basis.beta
         recipe["beta"] = (min(first, args.kl_weight), args.kl_weight, share)
-    return replace(chosen, config=config, recipe=replace(basis, **recipe))
+    chosen = replace(chosen, config=config, recipe=replace(basis, **recipe))
+    _check_used(args, chosen)
+    return chosen
+
+
+def _check_used(args: argparse.Namespace, chosen: Preset) -> None:
+    """Raise InputError for options that this model or recipe would ignore."""
+    config, model = chosen.config, f"{args.family} {args.preset}"
+    layers = len(getattr(config, "latents", ())) or int(hasattr(config, "latent"))
+    uninferred = layers == 0 or not getattr(config, "variational", True)
+    if uninferred and (options := given(args, ("kl_weight", "upper_free_nats"))):
+        raise InputError(f"{options}: {model} has no KL divergence; leave it out")
+    if args.upper_free_nats is not None and layers < 2:
+        raise InputError(f"--upper-free-nats: {model} has no layer of latents above the lowest; leave it out")
+    if args.upper_free_nats is not None and not any(chosen.recipe.free_nats[:2]):
+        raise InputError("--upper-free-nats: the recipe has no free nats; leave it out")
+    if args.min_std is not None and getattr(config.output, "likelihood", "gaussian") != "gaussian":
+        raise InputError("--min-std: for --likelihood gaussian only; leave it out")
 
 
 def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tuple[Preset, Recipe]:
@@ -72,7 +104,7 @@ def _of_domain(args: argparse.Namespace, chosen: Preset, domain: Domain) -> tupl
         raise InputError(f"{args.family} is for waveforms; {domain.name} can be modelled by {', '.join(able)}")
     own = isinstance(chosen.config.output, type(domain))  # a preset that was made for this domain keeps its components
     recipe = RECIPES[args.recipe] if args.recipe else chosen.recipe if own else RECIPES["sequences"]
-    recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0))
+    recipe = replace(recipe, segment=recipe.segment * domain.step, auxiliary=(0.0, 0.0, 0.0), quieter=0.0)
     if isinstance(domain, Strokes) and isinstance(chosen.config.output, Strokes):
         domain = chosen.config.output
     return replace(chosen, config=replace(chosen.config, output=domain, stride=domain.step)), recipe
@@ -103,14 +135,13 @@ def encoder_weights(args: argparse.Namespace, preset: Preset) -> EncoderWeights 
     from lvm_probe.models.checkpoints.cpc_audio import read_encoder
     from lvm_probe.models.families.cwvae import CWVAE
 
-    options = ("encoder_weights", "freeze_encoder")
-    given = ", ".join(f"--{name.replace('_', '-')}" for name in options if getattr(args, name))
-    if not given:
+    options = given(args, ("encoder_weights", "freeze_encoder"))
+    if not options:
         return None
     if getattr(preset.config, "encoder", None) != "cpc":
         able = [name for name, other in CWVAE.presets.items() if other.config.encoder == "cpc"]
         raise InputError(
-            f"{given}: {args.family} {args.preset} has no such encoder; choose {CWVAE.family} with --preset "
+            f"{options}: {args.family} {args.preset} has no such encoder; choose {CWVAE.family} with --preset "
             f"{', '.join(able)}"
         )
     if args.encoder_weights is None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from lvm_probe import InputError
 from lvm_probe.app.output import Output, plural
 from lvm_probe.app.training.fitting import check_run_folder, train
-from lvm_probe.app.training.preset_options import AUGMENTATION, chosen_preset, starting_point
+from lvm_probe.app.training.preset_options import AUGMENTATION, chosen_preset, given, starting_point
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
 
 SPEECH_ONLY = (
-    "speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights", "likelihood",
-    "target", "every", "permute", "adversarial", "encoder_weights", "freeze_encoder", *AUGMENTATION,
+    "layout", "speaker_from", "strict", "no_resample", "phoneme_tier", "word_tier", "non_speech", "weights",
+    "likelihood", "target", "every", "permute", "stage", "adversarial", "encoder_weights", "freeze_encoder",
+    *AUGMENTATION,
 )  # fmt: skip
 """Options that mean nothing for other data."""
 
@@ -30,10 +31,8 @@ def train_on_sequences(args: argparse.Namespace) -> Output:
 
     out = Path(args.out)
     check_run_folder(out, args.resume)
-    given = [f"--{name.replace('_', '-')}" for name in SPEECH_ONLY if getattr(args, name)]
-    given += ["--layout"] * (args.layout != "auto") + ["--stage"] * (args.stage != 1)
-    if given:
-        raise InputError(f"{', '.join(given)}: for speech only; leave out")
+    if options := given(args, SPEECH_ONLY):
+        raise InputError(f"{options}: for speech only; leave out")
     if len(args.corpus) > 1:
         raise InputError("several --corpus are for speech; give one")
     started = checkpoint.load(args.start_from, any_domain=True) if args.start_from else None

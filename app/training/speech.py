@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ from lvm_probe import InputError
 from lvm_probe.app.options import open_corpora, read_recordings
 from lvm_probe.app.output import Output, plural, print_changed_files
 from lvm_probe.app.training.fitting import check_run_folder, fit, train
-from lvm_probe.app.training.preset_options import AUGMENTATION, NUMBERS, chosen_preset, encoder_weights, starting_point
+from lvm_probe.app.training.preset_options import (
+    AUGMENTATION,
+    NUMBERS,
+    chosen_preset,
+    encoder_weights,
+    given,
+    starting_point,
+)
 from lvm_probe.models.device import pick_device
 from lvm_probe.models.io.provenance import package_versions
 from lvm_probe.probing.progress import bar
@@ -20,6 +28,15 @@ if TYPE_CHECKING:
     from lvm_probe.probing.corpora.corpus import Corpus, SpeakerSplit
     from lvm_probe.probing.corpora.recordings import LoadedRecordings
 
+OF_THE_BOUND = ("kl_weight", "upper_free_nats")
+"""Options of what is trained on in stage one."""
+
+OF_UPDATES = (
+    "recipe", *NUMBERS, "kl_weight", "optimizer", "start_from", "weights", "dropout", *AUGMENTATION, "stage",
+    "devices", "precision", "compile",
+)  # fmt: skip
+"""Options that mean nothing where a model is fitted at once."""
+
 
 def train_on_speech(args: argparse.Namespace) -> Output:
     """Train on some speakers; others choose the checkpoint, and the bound of further ones is reported."""
@@ -27,20 +44,22 @@ def train_on_speech(args: argparse.Namespace) -> Output:
     from lvm_probe.models.training.trainer import autocast
     from lvm_probe.probing.corpora.training_corpora import check_disjoint, check_unheard, describe_training, merge
 
-    preset, out = chosen_preset(args), Path(args.out)
-    check_run_folder(out, args.resume)
-    ignored = [
-        f"--{name.replace('_', '-')}"
-        for name in ("recipe", *NUMBERS, "kl_weight", "optimizer", "start_from", "weights", "dropout", *AUGMENTATION)
-        if getattr(args, name) is not None
-    ]
-    ignored += ["--devices"] if args.devices > 1 else []
-    if ignored and args.family == Unconditional.family:
-        raise InputError(f"{', '.join(ignored)}: {args.family} is fitted to all of the audio at once; leave it out")
+    if args.family == Unconditional.family and (options := given(args, OF_UPDATES)):
+        raise InputError(f"{options}: {args.family} is fitted to all of the audio at once; leave it out")
+    if args.stage == 2 and (options := given(args, OF_THE_BOUND)):
+        raise InputError(f"{options}: --stage 2 does not train on the bound; leave it out")
+    if args.stage == 2 and args.devices > 1:
+        raise InputError(
+            "--devices: in --stage 2 processes would each learn by discriminators of their own; leave it out"
+        )
     if args.stage == 1 and args.adversarial is not None:
         raise InputError("--adversarial: there are discriminators in --stage 2 only; leave it out")
+    if args.adversarial is not None and not 0 <= args.adversarial < math.inf:
+        raise InputError(f"--adversarial {args.adversarial}: give a number from 0")
     if args.stage == 2 and args.start_from is None:
         raise InputError("--stage 2: give the checkpoint of stage one with --start-from")
+    preset, out = chosen_preset(args), Path(args.out)
+    check_run_folder(out, args.resume)
     start = starting_point(args, preset)
     encoder = encoder_weights(args, preset)
     rate = preset.config.sample_rate

@@ -13,11 +13,22 @@ from lvm_probe.models.checkpoints.shipped_checkpoints import SHIPPED
 from lvm_probe.models.likelihood.summary import bits_text
 
 MOST_BYTES = 8_000_000
+NEEDED = ("validation_bits_per_frame", "update")
+"""What the provenance must have; of a fit without updates, or of stage two, it does not."""
 
 
 def card(name: str, loaded: checkpoint.Checkpoint) -> str:
-    """A draft of a model card, from the provenance of the checkpoint."""
+    """A draft of a model card, from the provenance of the checkpoint.
+
+    Raises:
+        InputError: if that lacks what the card says.
+    """
     p: dict[str, Any] = loaded.provenance
+    if missing := [name for name in NEEDED if name not in p]:
+        raise InputError(
+            f"{loaded.path}: its provenance lacks {', '.join(missing)}, which the card states; ship a model that was "
+            "trained by updates and on its bound (--stage 1)"
+        )
     config = loaded.model.config
     parameters = sum(x.numel() for x in loaded.model.parameters())
     train, validation, test = (len(p.get(f"{part}_speakers", [])) for part in ("train", "validation", "test"))
@@ -55,13 +66,13 @@ def main() -> int:
     args = parser.parse_args()
     try:
         loaded = checkpoint.load(args.run)
-        path = SHIPPED / f"{args.name}.safetensors"
+        path, draft = SHIPPED / f"{args.name}.safetensors", card(args.name, loaded)
         checkpoint.save(path, loaded.model, loaded.provenance, precision="float16")
     except InputError as error:
         print(f"lvm_probe.models.checkpoints.ship: {error}", file=sys.stderr)
         return 2
     size = path.stat().st_size
-    path.with_suffix(".md").write_text(card(args.name, loaded))
+    path.with_suffix(".md").write_text(draft)
     print(f"{path}: {size / 1e6:.2f} MB" + ("; too large to commit" if size > MOST_BYTES else ""))
     return 0
 

@@ -32,6 +32,16 @@ class ProcessGroup:
     device: torch.device | None = None
     fabric: Any = None
 
+    def rows(self, batch: Tensor, dim: int = 0) -> Tensor:
+        """The rows of a batch that this process takes; an empty one, of zeros, where there are fewer than processes.
+
+        Args:
+            batch: of the whole group.
+            dim: along which its rows are.
+        """
+        ours = torch.arange(self.rank, batch.shape[dim], self.size)
+        return batch.index_select(dim, ours) if len(ours) else torch.zeros_like(batch.narrow(dim, 0, 1))
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes."""
         if self.fabric is None:

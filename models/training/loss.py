@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
@@ -23,13 +25,11 @@ class Loss:
         total: what is minimised, per audio sample.
         reconstruction: log p(x | z) in nats, over the batch.
         kl: KL divergence of each layer in nats, over the batch.
-        samples: audio samples of the batch.
     """
 
     total: Tensor
     reconstruction: Tensor
     kl: tuple[Tensor, ...]
-    samples: int | Tensor
 
 
 def ramp_value(ramp: tuple[float, float, float], update: int, updates: int) -> float:
@@ -97,6 +97,7 @@ def training_loss(
     recipe: Recipe,
     schedule: Schedule,
     samples: int | Tensor | None = None,
+    summed: Callable[[Tensor], Tensor] = lambda part: part,
 ) -> Loss:
     """-log p(x|z) + β Σ max(KL, floor) + the weighted auxiliary error, per audio sample.
 
@@ -113,6 +114,7 @@ def training_loss(
         recipe: how the layers share the free nats.
         schedule: of this update.
         samples: audio samples of the whole batch, if this is a part of it.
+        summed: adds numbers of this part up over all parts of the batch.
     """
     samples = int(lengths.sum()) if samples is None else samples
     reconstruction = log_likelihood(result.output, pcm, lengths).sum()
@@ -125,7 +127,9 @@ def training_loss(
         if result.layers[layer].flow is None:
             bounded = bounded + (kl.clamp(min=floor) * inside).sum()
         else:  # single draws scatter about the divergence, so the floor is one of their mean
-            bounded = bounded + kl.sum().clamp(min=floor * latent * inside.sum())
+            ours, least = kl.sum(), floor * latent * inside.sum()
+            of_batch = summed(torch.stack((ours.detach(), least)))
+            bounded = bounded + torch.where(of_batch[0] >= of_batch[1], ours, least)
     total = (schedule.beta * bounded - reconstruction) / samples
     if result.waveform is not None and (isinstance(schedule.auxiliary, Tensor) or schedule.auxiliary > 0):
         target = 2 * mulaw.encode(mulaw.from_pcm(pcm), 255)
@@ -133,4 +137,4 @@ def training_loss(
         total = total + schedule.auxiliary * error.sum() / samples
     if result.auxiliary_cost is not None:
         total = total + result.auxiliary_cost / samples
-    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls), samples)
+    return Loss(total, reconstruction.detach(), tuple(kl.detach().sum() for kl in kls))

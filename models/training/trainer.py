@@ -238,9 +238,12 @@ class Trainer:
             samples = int(lengths.sum())
             generator = utterance_generator(self.seed, f"update {self.update}")
             noise = self.model.noise(pcm.shape[1], len(pcm), generator)
-            ours = slice(self.group.rank, None, self.group.size)  # every process draws the batch and takes its rows
-            noise_here = [n[:, ours].to(self.device) for n in noise]
-            pcm, lengths = self.model.pad(pcm[ours]).to(self.device), lengths[ours].to(self.device)
+            # Every process draws the batch and takes its rows.
+            noise_here = [self.group.rows(n, 1).to(self.device) for n in noise]
+            pcm, lengths = (
+                self.model.pad(self.group.rows(pcm)).to(self.device),
+                self.group.rows(lengths).to(self.device),
+            )
             for number, dropout in enumerate(self.dropouts):
                 dropout.generator = utterance_generator(self.seed, f"dropout {number}, update {self.update}")
             found = self._descend(pcm, lengths, noise_here, schedule, samples)
@@ -269,7 +272,7 @@ class Trainer:
         """Compute the gradients; returns log p(x | z), the KL divergence of each layer and the gradient's norm."""
         with autocast(self.device, self.precision):
             result = self.model(pcm, lengths, noise)
-        loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples)
+        loss = training_loss(result, self.model, pcm, lengths, self.recipe, schedule, samples, self.group.sum)
         return torch.stack([loss.reconstruction, *loss.kl, self._backward(loss.total)]).double()
 
     def _backward(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:

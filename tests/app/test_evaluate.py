@@ -145,7 +145,11 @@ def test_the_gaussian_limit_follows_its_formula(probe: Probe, capsys: pytest.Cap
         (["--out", "table.xls"], "choose one of these endings"),
         (["--iwae", "-1"], "--iwae -1: give 0"),
         (["--chunk", "0"], "--chunk 0.0: give a number of seconds above 0"),
-        (["--without", "z"], "name a layer of latents"),
+        (["--chunk", "inf"], "--chunk inf: give a number of seconds above 0"),
+        (["--without", "z1"], "--without z1: these models have no latents"),
+        (["--iwae", "2"], "--iwae 2: these models have no latents"),
+        (["--ckpt", "cwvae-small", "--without", "z5"], "--without z5: no such layer of latents; choose z1 or z2"),
+        (["--ckpt", "cwvae-small", "--without", "z"], "--without z: no such layer"),
         (["--split", "validation"], "name a checkpoint too"),
     ],
 )

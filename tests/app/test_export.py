@@ -272,6 +272,7 @@ def test_frames_are_the_models_latents_with_a_zerospeech_item_file(
         (["--atlas", "TABLE/a"], "inside a token table"),
         (["--atlas", "OUT/a", "--ckpt", "cwvae-small"], "--ckpt: only for --frames"),
         (["--atlas", "OUT/a", "--protocol", "nested"], "--protocol: only for --segments and --textgrids"),
+        (["--segments", "OUT/a", "--protocol", "transfer"], "invalid choice: 'transfer'"),
     ],
 )
 def test_bad_requests_write_nothing(

@@ -26,7 +26,7 @@ def corpus_of(domain: str, root: Path) -> Path:
 
 
 @pytest.mark.parametrize("domain", CASES)
-def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) -> None:
+def test_train_evaluate_and_sample(domain: str, probe: Probe, refused: Refusal, tmp_path: Path) -> None:
     _, family, within, endings = CASES[domain]
     corpus, run = corpus_of(domain, tmp_path / "data"), tmp_path / "run"
     how = ("--domain", domain, "--hold-out", "0.3", "--test", "0.3", "--segment", "5")
@@ -38,7 +38,9 @@ def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) ->
     assert model.config.output.name == domain
     assert model.config.within_step == (within or "factorised")
     assert trained["test_nats_per_step"] < 0 or domain == "strokes"
-    found = probe("evaluate", "--ckpt", run, "--corpus", corpus, "--split", "test", *HERE)
+    evaluate = ("evaluate", "--ckpt", run, "--corpus", corpus, "--split", "test", *HERE)
+    assert "--strict: " in refused(*evaluate, "--strict")
+    found = probe(*evaluate)
     assert found["domain"] == domain
     assert found["nats_per_step"] == pytest.approx(found["elbo_nats"] * model.config.output.step / found["frames"])
     assert found["nats_per_step"] == pytest.approx(trained["test_nats_per_step"])
@@ -51,6 +53,12 @@ def test_train_evaluate_and_sample(domain: str, probe: Probe, tmp_path: Path) ->
     assert all(Path(path).stat().st_size > 0 or domain == "words" for path in drawn["wrote"])
 
 
+def test_a_recipe_for_speech_leaves_other_data_as_loud_as_they_are(probe: Probe, tmp_path: Path) -> None:
+    corpus = corpus_of("pianoroll", tmp_path / "data")
+    probe("train", "lstm", "--corpus", corpus, "--out", tmp_path / "run", *TINY, "--recipe", "gpu", "--segment", "5")
+    assert checkpoint.load(tmp_path / "run", any_domain=True).provenance["recipe"]["quieter"] == 0
+
+
 def test_what_does_not_go_together_is_refused(refused: Refusal, tmp_path: Path) -> None:
     roll, out = corpus_of("pianoroll", tmp_path / "a"), tmp_path / "run"
     train = ("--corpus", roll, "--out", out, *TINY)
@@ -58,6 +66,8 @@ def test_what_does_not_go_together_is_refused(refused: Refusal, tmp_path: Path) 
     assert "--quieter: for speech only" in refused("train", "lstm", *train, "--quieter", "6")
     for option in (("--likelihood", "dmol"), ("--every", "2"), ("--permute", "8"), ("--stage", "2"), ("--flip",)):
         assert f"{option[0]}: for speech only" in refused("train", "lstm", *train, *option)
+    nats = ("--upper-free-nats", "2")
+    assert "--upper-free-nats: the recipe has no free nats" in refused("train", "stcn", *train, *nats)
     assert "pianoroll have no mixture" in refused("train", "lstm", *train, "--components", "3")
     assert "several --corpus are for speech" in refused("train", "lstm", *train, "--corpus", roll)
     assert "not words" in refused("train", "lstm", *train, "--domain", "words")
@@ -70,6 +80,6 @@ def test_what_does_not_go_together_is_refused(refused: Refusal, tmp_path: Path) 
     assert "a baseline of waveforms" in refused("evaluate", "--ckpt", "flac", "--corpus", roll, *HERE)
     run = tmp_path / "thinned"
     shape = ("--every", "4", "--permute", "64", "--kl-weight", "0", "--within-step", "rnn")
-    quietly("train", "lstm", "--corpus", CORPUS, "--out", run, *TINY, *shape)
+    quietly("train", "vrnn", "--corpus", CORPUS, "--out", run, *TINY, *shape)
     assert "cannot be listened to" in refused("sample", "--ckpt", run, *HERE)
     assert "this needs one of speech" in refused("extract", "--ckpt", run, "--corpus", CORPUS, "--out", tmp_path / "l")

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lvm_probe import InputError
-from lvm_probe.models.checkpoints import checkpoint, shipped_checkpoints
+from lvm_probe.models.checkpoints import checkpoint, ship, shipped_checkpoints
 from lvm_probe.models.domains.waveform import Waveform
 from lvm_probe.models.families.vrnn import VRNN
 from lvm_probe.models.registry import FAMILIES, config_to_dict
@@ -33,6 +33,17 @@ def refused(path: Path, *says: str) -> None:
         checkpoint.load(path)
     for text in (str(path), *says):
         assert text in str(error.value)
+
+
+def test_a_model_without_the_figures_of_a_card_is_not_shipped(saved, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(ship, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("sys.argv", ["ship", str(saved), "name"])
+    assert ship.main() == 2
+    assert f"{saved}: its provenance lacks validation_bits_per_frame, which" in capsys.readouterr().err
+    assert not (tmp_path / "shipped").exists()
+    checkpoint.save(saved, miniature.model("cwvae-2"), {"update": 7, "validation_bits_per_frame": 12.0})
+    assert ship.main() == 0
+    assert {path.name for path in (tmp_path / "shipped").iterdir()} == {"name.md", "name.safetensors"}
 
 
 def test_everything_comes_back(saved) -> None:

@@ -12,6 +12,7 @@ from lvm_probe.models.likelihood.chunks import chunks
 from lvm_probe.models.likelihood.elbo import Elbo, elbo, evaluate, layer_kl, log_likelihood
 from lvm_probe.models.likelihood.mulaw import to_pcm
 from lvm_probe.models.model import SpeechModel
+from lvm_probe.models.training.distributed import ProcessGroup
 from lvm_probe.models.training.loss import schedule_at, training_loss
 from lvm_probe.models.training.recipe import TINY
 from lvm_probe.models.trajectory import Trajectory
@@ -103,6 +104,25 @@ def test_every_parameter_gets_a_gradient(name, auxiliary) -> None:
             assert parameter.grad is not None, key
             assert parameter.grad.abs().max() > 0, key
             assert parameter.grad.isfinite().all(), key
+
+
+@EVERY
+def test_processes_that_share_a_batch_add_up_to_its_gradient(name) -> None:
+    model = miniature.model(name).double()
+    pcm, lengths = miniature.batch([600, 250])
+    noise = noise_for(model, 600, 2)
+    recipe = replace(TINY, free_nats=(0.0, 0.0, 1.0))
+
+    def gradient(group: ProcessGroup) -> torch.Tensor:
+        model.zero_grad()
+        x, own = model.pad(group.rows(pcm)), group.rows(lengths)
+        passed = model(x, own, [group.rows(n, 1) for n in noise])
+        training_loss(passed, model, x, own, recipe, schedule_at(recipe, 0), 850).total.backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    shares = [gradient(ProcessGroup(rank, 3)) for rank in range(3)]
+    assert not shares[2].any()  # there is no row for the third
+    torch.testing.assert_close(shares[0] + shares[1], gradient(ProcessGroup()))
 
 
 @EVERY
