@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lvm_probe import InputError
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.feature import Feature, usual_features
+from lvm_probe.probing.features.model_identity import encoder_of
 from lvm_probe.probing.questions.probe import Probe, probes_for
 from lvm_probe.probing.questions.question import REPORTED_K, ROWS, TARGETS, Method, Protocol, Question, Target
 from lvm_probe.probing.questions.results import COMPARED_WITH
@@ -167,14 +168,17 @@ def make_plan(
 
 
 def identity(table: TokenTable) -> dict[str, str | int]:
-    """What a table was made from: corpus and checkpoint with their fingerprints, and the settings of the draws."""
-    made = table.extraction
+    """What a table was made from: corpus and model with their fingerprints, and the settings of the draws."""
+    made, encoder = table.extraction, encoder_of(table.extraction)
     known = {
         "corpus": made.get("corpus", {}).get("name"),
         "corpus_fingerprint": made.get("corpus", {}).get("fingerprint"),
         "checkpoint": made.get("checkpoint", {}).get("name"),
         "checkpoint_sha256": made.get("checkpoint", {}).get("sha256"),
-        **{name: made.get(name) for name in ("estimator", "samples", "seed")},
+        "encoder": encoder.get("name"),
+        "encoder_sha256": encoder.get("sha256") or encoder.get("first_utterance_sha256"),
+        "weights_sha256": encoder.get("weights_sha256"),
+        **{name: made.get(name) for name in ("untrained", "estimator", "samples", "seed")},
     }
     return {name: value for name, value in known.items() if value is not None}
 

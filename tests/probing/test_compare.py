@@ -272,6 +272,22 @@ def test_a_plan_that_does_not_fit_is_refused(tmp_path: Path, old: str, new: str,
         lvm_probe.compare(table, plan=file, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"encoder": {"name": "encode", "first_utterance_sha256": "2"}}, "with encoder sha256 1"),
+        ({"encoder": {"name": "other", "first_utterance_sha256": "1"}}, "with encoder encode"),
+        ({"untrained": True}, "with untrained False"),
+    ],
+)
+def test_a_plan_for_another_model_is_refused(tmp_path: Path, other: dict[str, Any], says: str) -> None:
+    made = {"encoder": {"name": "encode", "first_utterance_sha256": "1"}, "untrained": False}
+    table, file = replace(made_up(3), extraction=made), tmp_path / "plan.toml"
+    lvm_probe.compare(table, features=["z1"], methods=["lda"], plan=file, progress=False)
+    with pytest.raises(InputError, match=rf"written for a table {says}"):
+        lvm_probe.compare(replace(table, extraction=made | other), plan=file, progress=False)
+
+
 def test_a_question_that_is_refused_leaves_no_plan(tmp_path: Path) -> None:
     for fields in ({"features": "z9"}, {"target": "word"}, {"phones": "timit12"}):
         with pytest.raises(InputError):
