@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,13 @@ def _compared(args: argparse.Namespace) -> Output:
         untrained=untrained is not None,
         beyond=written,
     )
-    out = csv_file(args.out or results_file([folder], asked.questions))
+    out = csv_file(args.out or results_file([folder], replace(asked, beyond=None).questions))
     if (out.parent / token_table.EXTRACTION).exists():
         raise InputError(f"{out}: inside a token table, where all files are its parts; choose another --out")
     if not args.out and out.exists():
         print(f"notice: {out}, the answer to the same question, is replaced", file=sys.stderr)
     with runs_bar(f"{table.name}, compare") as progress:
-        comparison = compare(table, asked, untrained=untrained, file=file, written=written, progress=progress)
+        comparison = compare(table, asked, untrained=untrained, file=file, progress=progress)
     write_csv(out, comparison.frame)
     document: dict[str, Any] = {
         "plan": comparison.planned,
