@@ -32,7 +32,7 @@ def as_text(comparison: Comparison) -> str:
     several = len(comparison.plan.probes) > 1
     tables = []
     for (target, changes), some in frame.groupby(["target", "changes"], sort=False):
-        heads = ", ".join([target] * several + [changes] * bool(changes))
+        heads = ", ".join([str(target)] * several + [str(changes)] * bool(changes))
         tables.append(["", *([f"{heads}:"] if heads else []), *_table(some)])
     parts = [
         _wrapped([*_asked(comparison), *([comparison.planned] if comparison.planned else [])]),
