@@ -42,7 +42,7 @@ class CurvePoint:
 
     Attributes:
         groups: fitted to; 0 for the first block, which has a uniform code.
-        fitted: points fitted to, the mean over the orders.
+        fitted: points that a probe was fitted to, the mean over the orders, and over the prompts that are held out.
         n: points judged, over all orders.
         bits: of their labels, in total.
         share_bits: of the same labels by class shares alone.
@@ -155,9 +155,10 @@ def code_length(
             of_prompts = assigned(data.codes, prompts[order], PROMPT_BLOCKS, draws)
         for block in _blocks(place[units]):
             sent, now, by_shares = block.sent, np.zeros(n), np.zeros(n)
-            said = np.full(n, -1)
+            said, sizes = np.full(n, -1), list[int]()
             for some, fitted in _without_prompts(block, of_prompts):
                 inside = units[fitted] if data.groups is not None else None
+                sizes.append(len(fitted))
                 space = data.points if erase is None or not len(fitted) else erased(data.points, erase[order], fitted)
                 where = space[fitted], data.codes[fitted], space[some]
                 probabilities = _log2_probabilities(*where, known, inside, size, draws)
@@ -172,7 +173,7 @@ def code_length(
                 times[sent] += 1
                 correct = float((said[sent] == data.codes[sent]).sum())
             sums = float(now.sum()), float(by_shares.sum())
-            point = CurvePoint(block.groups, float(len(block.before)), len(sent), *sums, correct)
+            point = CurvePoint(block.groups, float(np.mean(sizes)), len(sent), *sums, correct)
             curve.setdefault(block.groups, []).append(point)
 
     def of_rows(values: np.ndarray) -> np.ndarray:

@@ -318,7 +318,6 @@ def compare(
             asked,
             untrained=baseline,
             file=file,
-            written=written,
             progress=lambda done, of: advance(1 / of),
         )
 

@@ -100,9 +100,10 @@ def _compared(args: argparse.Namespace) -> Output:
         untrained=untrained is not None,
         beyond=written,
     )
-    out = answer_file(args.out, results_file([folder], asked.questions, untrained=args.untrained))
+    settings = replace(asked, beyond=None).questions
+    out = answer_file(args.out, results_file([folder], settings, untrained=args.untrained))
     with runs_bar(f"{table.name}, compare") as progress:
-        comparison = compare(table, asked, untrained=untrained, file=file, written=written, progress=progress)
+        comparison = compare(table, asked, untrained=untrained, file=file, progress=progress)
     comparison = replace(comparison, notes=tuple(map(in_options, comparison.notes)))
     write_csv(out, comparison.frame)
     document: dict[str, Any] = {

@@ -35,7 +35,7 @@ ADDITION = ".addition"
 NOTE = b"lvm-probe"
 """Key of the note in the Parquet metadata of a part."""
 
-_DICTS, _LISTS = ("checkpoint", "corpus", "model", "mel", "frame", "versions"), ("also", "layers", "added")
+_DICTS, _LISTS = ("checkpoint", "corpus", "encoder", "model", "mel", "frame", "versions"), ("also", "layers", "added")
 _MAX_PARTS, _MAX_SIZE = 10**8, 2**24  # of a table and of a feature; larger numbers mean a damaged file
 TOKEN_FIELDS = [
     ("token_id", pa.string()),
@@ -162,16 +162,11 @@ class TokenTable:
         """The rows of this table, then those of another, with the features that both have in the same size.
 
         Args:
-            other: a table of the same model.
+            other: a table of the same model, as far as its features are asked.
 
         Raises:
-            InputError: they are of different models, or have no feature in common.
+            InputError: they have no feature in common.
         """
-        for key in ("model", "untrained"):
-            if self.extraction.get(key) != other.extraction.get(key):
-                raise InputError(
-                    f"{other.path}: not of the same model as {self.path}; extract both with the same checkpoint"
-                )
         features = {
             name: np.concatenate([values, other.features[name]])
             for name, values in self.features.items()

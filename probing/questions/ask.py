@@ -15,6 +15,7 @@ from lvm_probe import InputError
 from lvm_probe.probing import parallel
 from lvm_probe.probing.features.context import check_same_context
 from lvm_probe.probing.features.feature import Feature
+from lvm_probe.probing.features.model_identity import same_model
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions import abx, classification, code_length, regression
 from lvm_probe.probing.questions.jobs import Job, Jobs
@@ -74,6 +75,9 @@ def ask(
     features, more = features_to_judge(rows, question.features_of(table))
     notes += more
     before = None
+    if untrained and untrained_test and not same_model(untrained.extraction, untrained_test.extraction):
+        notes += (f"the untrained model is not compared with: {untrained_test.name} has other random weights",)
+        untrained = None
     if untrained is not None and (test is None) == (untrained_test is None):
         before = rows_to_judge(with_measures_of(table, untrained), question, untrained_test)[0]
         check_same_tokens(before.table, rows.table)

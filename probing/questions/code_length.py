@@ -113,6 +113,7 @@ def result_rows(
     ours, others = _Bits.of(runs), {name: _Bits.of(theirs) for name, theirs in baselines.items()}
     speakers, utterances = rows.speakers.codes[ours.rows], rows.utterances.codes[ours.rows]
     judged = np.unique(speakers)
+    pools = speakers if question.one_speaker_at_a_time else np.zeros_like(speakers)
     results = []
     if question.target in TOKEN_TARGETS:
         for code in judged:
@@ -120,11 +121,11 @@ def result_rows(
             shared = question.protocol == "utterance"
             units = units_of("utterances", utterances[mine], shared_training=shared)
             compared = {name: other.where(mine) for name, other in others.items()} if len(judged) == 1 else {}
-            row = _row(ours.where(mine), units, compared, tested=len(judged) == 1)
+            row = _row(ours.where(mine), pools[mine], units, compared, tested=len(judged) == 1)
             results.append(row | {"speaker": rows.speakers.names[code], "speakers": 1})
     if len(judged) > 1 or not results:
         units = units_of("speakers", speakers, shared_training=not question.one_speaker_at_a_time)
-        results.append(_row(ours, units, others, tested=True) | {"speaker": "", "speakers": len(judged)})
+        results.append(_row(ours, pools, units, others, tested=True) | {"speaker": "", "speakers": len(judged)})
     return results
 
 
@@ -180,18 +181,23 @@ class _Bits:
         return replace(self, **some)
 
 
-def _row(ours: _Bits, units: Units, baselines: Mapping[str, _Bits], *, tested: bool) -> dict[str, Any]:
-    """Bits per label and accuracies over some rows and, where tested, differences to what they are compared with."""
+def _row(
+    ours: _Bits, pools: Int[np.ndarray, " rows"], units: Units, baselines: Mapping[str, _Bits], *, tested: bool
+) -> dict[str, Any]:
+    """Bits per label and accuracies over some rows and, where tested, differences to what they are compared with.
+
+    Chance is that of the most frequent class of every pool.
+    """
 
     def mean(values: np.ndarray) -> Jackknife:
         return Jackknife.of_means(values[:, None], units.codes)
 
     bits, shared = mean(ours.bits), units.shared_training
     interval = mean_interval(bits, shared_training=shared)
-    n = len(ours.labels)
+    n, most = len(ours.labels), [np.bincount(ours.labels[pools == pool]).max() for pool in np.unique(pools)]
     row = {
         "k": (0,), "n": n, "n_classes": len(np.unique(ours.labels)),
-        "chance": np.unique(ours.labels, return_counts=True)[1].max() / n, "lda_dims": 0, "shrinkage": 0.0,
+        "chance": sum(most) / n, "lda_dims": 0, "shrinkage": 0.0,
         "interval": units.name if len(bits.without) >= MIN_GROUPS else "none",
         "bits": bits.value, "bits_low": np.maximum(interval.low, 0), "bits_high": interval.high,
         "code_length": ours.bits.sum(), "uniform_bits": ours.uniform, "compression": ours.uniform / bits.value,

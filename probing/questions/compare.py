@@ -22,7 +22,7 @@ from lvm_probe.probing.questions.results import COLUMNS, Answer, at_reported_k, 
 
 DIFFERENCE_COLUMNS = [
     "compared_with", "difference", "difference_low", "difference_high", "effect", "p", "p_holm", "outside_plan",
-    "table", "method", "rows", "dims", "lda_dims", "speakers",
+    "changes", "table", "method", "rows", "dims", "lda_dims", "speakers",
 ]  # fmt: skip
 """Columns of a comparison beside those of every result."""
 _OF_NUMBERS = ("r2", "unit", "mae", "mae_low", "mae_high", "mae_cm")
@@ -37,7 +37,8 @@ class Comparison:
         frame: a row for each difference, and one for each result that is compared with nothing: `compared_with` names
             the other, `difference` is in fractions (of numbers: of the error `mae`, in `unit`), `p_holm` is
             adjusted for all tests of the frame. Where there is a file of the plan, `outside_plan` marks what it does
-            not say; what it says is then adjusted for the tests that it says only.
+            not say, and `changes` the settings in which that differs; what it says is then adjusted for the tests that
+            it says only.
         notes: what was left out, and why.
         planned: in words, the file of the plan; empty where there is none.
     """
@@ -66,7 +67,6 @@ def compare(
     *,
     untrained: TokenTable | None = None,
     file: Path | None = None,
-    written: Plan | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Comparison:
     """Ask every probe of a plan.
@@ -75,10 +75,10 @@ def compare(
 
     Args:
         table: the tokens.
-        asked: what to ask.
+        asked: what to ask; it may go beyond a written plan.
         untrained: the table of the same tokens from the same model with random weights.
-        file: of the plan. Without `written`, `asked` is written to it before anything is computed.
-        written: the plan that the file holds; `asked` may go beyond it.
+        file: of the plan that `asked` goes beyond. If there is none, `asked` is written to it before anything is
+            computed.
         progress: called with the number of runs done and of all runs, after each.
 
     Raises:
@@ -86,6 +86,7 @@ def compare(
     """
     questions = asked.questions
     _check_rows(table, questions)
+    written = asked.beyond
     if file is not None and written is None:
         write_plan(file, asked)
         written = asked
@@ -110,7 +111,7 @@ def compare(
             written is not None and not written.covers(question, feature, other)
             for feature, other in zip(frame["feature"], frame["compared_with"], strict=True)
         ]
-        frames.append(frame.assign(method=question.method, outside_plan=outside))
+        frames.append(frame.assign(method=question.method, outside_plan=outside, changes=asked.changes(question)))
     if not frames:
         raise refused[0]
     frame = pd.concat(frames, ignore_index=True)

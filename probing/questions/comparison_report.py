@@ -30,10 +30,10 @@ def as_text(comparison: Comparison) -> str:
     """What was compared, the sentences, the table of differences, and how to read it."""
     frame = comparison.frame
     several = len(comparison.plan.probes) > 1
-    tables = [
-        ["", *([f"{target}:"] if several else []), *_table(some)]
-        for target, some in frame.groupby("target", sort=False)
-    ]
+    tables = []
+    for (target, changes), some in frame.groupby(["target", "changes"], sort=False):
+        heads = ", ".join([str(target)] * several + [str(changes)] * bool(changes))
+        tables.append(["", *([f"{heads}:"] if heads else []), *_table(some)])
     parts = [
         _wrapped([*_asked(comparison), *([comparison.planned] if comparison.planned else [])]),
         ["", *_wrapped(sentences(comparison))],
@@ -49,15 +49,16 @@ def sentences(comparison: Comparison) -> list[str]:
     said = []
     for target, rows in comparison.frame.groupby("target", sort=False):
         name = f"{target}: " if len(comparison.plan.probes) > 1 else ""
-        outside = rows["outside_plan"].astype(bool)
-        for some, where in ((rows[~outside], ""), (rows[outside], "Outside the plan: ")):
-            said += [f"{name}{where}{sentence}" for sentence in _of_all(some, comparison)]
+        for (outside, changes), some in rows.groupby(["outside_plan", "changes"]):
+            where = f"Outside the plan{f' ({changes})' if changes else ''}: " if outside else ""
+            said += [f"{name}{where}{sentence}" for sentence in _of_all(some)]
     return said
 
 
-def _of_all(rows: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
+def _of_all(rows: pd.DataFrame) -> Iterator[str]:
     """A sentence on each of what is compared with; the first of Mel and MFCC is followed by what it means."""
     explained = False
+    few = bool((rows.loc[rows["method"] == "knn", "lda_dims"] > 0).any())
     for other in COMPARED_WITH.values():
         some = rows[rows["compared_with"] == other]
         if some.empty:
@@ -66,7 +67,7 @@ def _of_all(rows: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
         yield f"Compared with {_OTHERS.get(other, other)}: {'; '.join(map(_phrase, groups))}."
         if other in ("Mel", "MFCC") and not explained:
             explained = True
-            yield _meaning(groups, other, few=comparison.plan.lda_dims != 0)
+            yield _meaning(groups, other, few=few)
 
 
 _Verdicts = dict[str, list[Probe]]
@@ -212,6 +213,7 @@ def _asked(comparison: Comparison) -> list[str]:
     said = []
     for target, rows in comparison.frame.groupby("target", sort=False):
         first = rows.iloc[0]
+        rows = rows[rows["changes"] == first["changes"]]
         others = [_OTHERS.get(name, name) for name in COMPARED_WITH.values() if name in set(rows["compared_with"])]
         rows_of = f"{_range(rows['n'])} {first['rows']}s"
         rows_of += "" if first["rows"] == "speaker" else f" of {first['speakers']:.0f} speakers"
@@ -288,7 +290,7 @@ def _aligned(lines: Sequence[Sequence[str]], across: Sequence[bool]) -> list[str
 
 def _legend(comparison: Comparison) -> list[str]:
     """How to read the table."""
-    frame, plan = comparison.frame, comparison.plan
+    frame = comparison.frame
     inside = frame[~frame["outside_plan"].astype(bool)]
     tests, all_tests = int(inside["p"].notna().sum()), int(frame["p"].notna().sum())
     stars = (
@@ -300,9 +302,10 @@ def _legend(comparison: Comparison) -> list[str]:
             "below each difference its 95 % interval, not adjusted."
         )
     methods = set(frame["method"])
-    dims = _range(frame[frame["method"] == "knn"]["lda_dims"])
+    neighbours = frame[frame["method"] == "knn"]
+    dims, ks = _range(neighbours["lda_dims"]), " or ".join(map(str, sorted(set(neighbours["k"]))))
     ways = {
-        "knn": f"kNN: {plan.k} nearest neighbours {'without LDA' if dims == '0' else f'in {dims} discriminants'}",
+        "knn": f"kNN: {ks} nearest neighbours {'without LDA' if dims == '0' else f'in {dims} discriminants'}",
         "lda": "LDA: all discriminants",
         "logistic": "logistic: logistic regression",
         "ridge": "ridge: ridge regression, of attributes of speakers within each gender",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lvm_probe import InputError
 from lvm_probe.models.io.files import write_atomically
 from lvm_probe.probing.features.feature import Feature, usual_features
+from lvm_probe.probing.features.model_identity import encoder_of
 from lvm_probe.probing.questions.probe import Probe, probes_for
 from lvm_probe.probing.questions.question import REPORTED_K, ROWS, TARGETS, Method, Protocol, Question, Target
 from lvm_probe.probing.questions.results import COMPARED_WITH
@@ -45,6 +46,7 @@ class Plan:
         rows: further fields of `Question`, such as `phones`.
         table: what the table was made from, by `identity`.
         written: when, in UTC.
+        beyond: a written plan, whose questions are asked too.
 
     Raises:
         InputError: the parts do not fit together.
@@ -59,6 +61,7 @@ class Plan:
     rows: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, str | int] = field(default_factory=dict)
     written: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    beyond: Plan | None = None
 
     def __post_init__(self) -> None:
         for target, probes in self.probes.items():
@@ -76,8 +79,30 @@ class Plan:
 
     @property
     def questions(self) -> list[Question]:
-        """One for each target and probe."""
-        return [self.question(target, probe) for target, probes in self.probes.items() for probe in probes]
+        """One for each target and probe; of a probe of the written plan also as it is asked there."""
+        questions = []
+        for target, probe in ((target, probe) for target, probes in self.probes.items() for probe in probes):
+            if self.beyond is not None and probe in self.beyond.probes.get(target, ()):
+                questions.append(self._as_written(target, probe))
+            questions.append(self.question(target, probe))
+        return list(dict.fromkeys(questions))
+
+    def _as_written(self, target: Target, probe: Probe) -> Question:
+        """The question of one probe of all features, with the settings of the written plan if there is one."""
+        return replace(self.beyond or self, features=self.features).question(target, probe)
+
+    def changes(self, question: Question) -> str:
+        """The settings of a question that are not those of the written plan, such as `k=7, gender=F`."""
+        written = self._as_written(question.target, Probe(question.method, question.protocol))  # type: ignore[arg-type]
+        changed = {
+            "k" if field.name == "ks" else field.name: getattr(question, field.name)
+            for field in fields(Question)
+            if getattr(question, field.name) != getattr(written, field.name)
+        }
+        return ", ".join(
+            f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in changed.items()
+        )
 
     def covers(self, question: Question, feature: str, compared_with: str) -> bool:
         """Whether the plan asks this of this feature."""
@@ -158,6 +183,7 @@ def make_plan(
     start = Plan({}, (), table=identity(table)) if beyond is None else beyond
     return replace(
         start,
+        beyond=beyond,
         probes=probes,
         features=asked,
         compared_with=compared_with,
@@ -167,14 +193,17 @@ def make_plan(
 
 
 def identity(table: TokenTable) -> dict[str, str | int]:
-    """What a table was made from: corpus and checkpoint with their fingerprints, and the settings of the draws."""
-    made = table.extraction
+    """What a table was made from: corpus and model with their fingerprints, and the settings of the draws."""
+    made, encoder = table.extraction, encoder_of(table.extraction)
     known = {
         "corpus": made.get("corpus", {}).get("name"),
         "corpus_fingerprint": made.get("corpus", {}).get("fingerprint"),
         "checkpoint": made.get("checkpoint", {}).get("name"),
         "checkpoint_sha256": made.get("checkpoint", {}).get("sha256"),
-        **{name: made.get(name) for name in ("estimator", "samples", "seed")},
+        "encoder": encoder.get("name"),
+        "encoder_sha256": encoder.get("sha256") or encoder.get("first_utterance_sha256"),
+        "weights_sha256": encoder.get("weights_sha256"),
+        **{name: made.get(name) for name in ("untrained", "estimator", "samples", "seed")},
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -201,7 +230,7 @@ def check_fits(plan: Plan, path: Path, table: TokenTable, *, untrained: bool) ->
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as TOML, whole or not at all."""
-    settings = {name: value for name, value in asdict(plan).items() if name in ("k", "lda_dims", "seed")}
+    settings = {"k": plan.k, "lda_dims": plan.lda_dims, "seed": plan.seed}
     lines = [_HEAD, f"written = {plan.written:%Y-%m-%dT%H:%M:%SZ}"]
     lines += [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
     lines += [f"features = {_toml([str(feature) for feature in plan.features])}"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lvm_probe import InputError
+from lvm_probe.probing.features.model_identity import same_architecture
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.results import at_reported_k
 
@@ -28,9 +29,9 @@ def check_same_recipe(tables: Sequence[TokenTable]) -> None:
     if len(tables) < 2:
         raise InputError("one table has no spread over trainings; give the tables of two or more seeds")
     for table in tables[1:]:
-        for key in ("model", "untrained"):
-            if table.extraction.get(key) != tables[0].extraction.get(key):
-                raise InputError(f"{table.path}: not of the same model as {tables[0].path}, so not another seed of it")
+        ours, theirs = tables[0].extraction, table.extraction
+        if bool(ours.get("untrained")) != bool(theirs.get("untrained")) or not same_architecture(ours, theirs):
+            raise InputError(f"{table.path}: not of the same model as {tables[0].path}, so not another seed of it")
 
 
 def over_trainings(frame: pd.DataFrame) -> pd.DataFrame:

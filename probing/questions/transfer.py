@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.probing.features.model_identity import encoder_of, is_of_model, same_model
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
@@ -24,7 +25,7 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
         question: with the protocol `transfer`.
 
     Raises:
-        InputError: tables of different models; a speaker in both; no class in both.
+        InputError: features of different models; a speaker in both; no class in both.
     """
     fitted, judged = (select_rows(one, question) for one in (table, test))
     if both := sorted(set(fitted.speakers.names) & set(judged.speakers.names)):
@@ -32,8 +33,9 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
             f"{test.path}: speaker {_listed(both)} is in {table.path} too, so the probe would know the voice; extract "
             "one of the tables with other speakers (--speaker or --split)"
         )
+    notes = _on_model(table, test, question)
     known = np.isin(judged.classes.names, fitted.classes.names)
-    notes = fitted.notes + tuple(note for note in judged.notes if note not in fitted.notes)
+    notes += fitted.notes + tuple(note for note in judged.notes if note not in fitted.notes)
     if not known.all():
         left_out = ~known[judged.classes.codes]
         names = _listed(judged.classes.names[~known])
@@ -61,6 +63,24 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
 def transferred(question: Question) -> Question:
     """The question with the protocol `transfer`."""
     return replace(question, protocol="transfer")
+
+
+def _on_model(table: TokenTable, test: TokenTable, question: Question) -> tuple[str, ...]:
+    """A note if nothing but its name tells the model of both tables, where features of it are asked.
+
+    Raises:
+        InputError: they are of different models.
+    """
+    asked = {part for feature in question.features_of(table) for part in feature.parts}
+    if not any(is_of_model(part, table.extraction) for part in asked):
+        return ()
+    if not same_model(table.extraction, test.extraction):
+        raise InputError(
+            f"{test.path}: not of the same model as {table.path}; extract both with the same checkpoint or encoder"
+        )
+    if "first_utterance_sha256" not in (encoder := encoder_of(test.extraction)):
+        return ()
+    return (f"{table.name} and {test.name} are taken to be of one encoder: {encoder['name']} has no file to show it",)
 
 
 def _on_prompts(fitted: Rows, judged: Rows, question: Question) -> tuple[str, ...]:

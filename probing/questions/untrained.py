@@ -39,6 +39,7 @@ def untrained_table(
         InputError: if the table that was named is not of the same model with random weights.
     """
     from lvm_probe.probing.features import token_table
+    from lvm_probe.probing.features.model_identity import same_architecture
     from lvm_probe.probing.questions.rows import check_same_tokens
 
     if choice is None:
@@ -57,7 +58,7 @@ def untrained_table(
                 raise
             notice(f"{error}; the untrained model is not compared with")
             return None
-    if not extraction.get("untrained") or extraction.get("model") != trained.extraction.get("model"):
+    if not extraction.get("untrained") or not same_architecture(extraction, trained.extraction):
         if found:
             notice(f"{folder}: not the untrained model of {trained.path}; it is not used")
             return None

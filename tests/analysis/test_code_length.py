@@ -101,8 +101,11 @@ def test_nothing_is_fitted_to_the_groups_and_prompts_that_are_sent(monkeypatch) 
 
     logistic_fit = module.class_log_probabilities
     monkeypatch.setattr(module, "class_log_probabilities", spy)
-    code_length(tagged, labels, groups=groups, prompts=prompts, orders=2)
-    assert seen
+    found = code_length(tagged, labels, groups=groups, prompts=prompts, orders=2)
+    sizes: dict[int, list[int]] = {}
+    for fitted, _ in seen:
+        sizes.setdefault(len(set(groups[fitted])), []).append(len(fitted))
+    assert {point.groups: point.fitted for point in found.curve} == {0: 0} | {n: np.mean(s) for n, s in sizes.items()}
     for fitted, sent in seen:
         assert not set(groups[fitted]) & set(groups[sent])
         assert not set(prompts[fitted]) & set(prompts[sent])

@@ -75,6 +75,19 @@ def test_bits_are_those_of_the_code_of_every_pool(protocol: Any) -> None:
         assert at(found, speaker=name)["bits"] == pytest.approx(bits[speaker == who].mean())
 
 
+@pytest.mark.parametrize("protocol", ["utterance", "speaker"])
+def test_chance_is_that_of_a_classifier(protocol: Any) -> None:
+    table = made_up(speakers=3)
+    often = {"FS0": "iy", "MS1": "aa", "FS2": "aa"}
+    columns = (table.columns[name] for name in ("speaker", "label"))
+    rows = [often[speaker] == label or i % 3 for i, (speaker, label) in enumerate(zip(*columns, strict=True))]
+    table = table.select(np.array(rows, dtype=bool))
+    how: dict[str, Any] = {"protocol": protocol, "features": ("z1",), "permutations": 0}
+    coded, classified = (ask(table, Question(method=method, **how)).frame for method in ("mdl", "lda"))
+    for speaker in ("", *often):
+        assert at(coded, speaker=speaker)["chance"] == pytest.approx(at(classified, speaker=speaker)["chance"])
+
+
 def test_the_learning_curve_falls_with_what_the_probe_is_fitted_to() -> None:
     answer = ask(spoken(6), mdl(features=("z1", "mel"), permutations=0))
     assert list(answer.curve.columns) == CURVE_COLUMNS

@@ -237,11 +237,32 @@ def test_what_is_asked_beyond_the_plan_is_marked_and_leaves_its_answer_alone(tmp
     assert "†" not in str(first)
 
 
-@pytest.mark.parametrize("settings", [{"k": 3}, {"keep_sa": False}, {"lda_dims": 2}])
-def test_other_settings_are_outside_the_plan(tmp_path: Path, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("settings", "changes", "methods"),
+    [
+        ({"k": 3}, "k=3", {"knn"}),
+        ({"keep_sa": False}, "keep_sa=False", {"knn", "lda"}),
+        ({"lda_dims": 2}, "lda_dims=2", {"knn"}),
+        ({"k": 3, "speakers": ["FS0", "MS1"]}, "speakers=FS0,MS1, k=3", {"knn", "lda"}),
+    ],
+)
+def test_other_settings_are_asked_beside_the_plan(
+    tmp_path: Path, settings: dict[str, Any], changes: str, methods: set[str]
+) -> None:
     table, file = made_up(4), tmp_path / "plan.toml"
-    lvm_probe.compare(table, features=["z1"], methods=["knn"], plan=file, progress=False)
-    assert lvm_probe.compare(table, plan=file, progress=False, **settings).frame["outside_plan"].all()
+    first = lvm_probe.compare(table, features=["z1"], methods=["knn", "lda"], plan=file, progress=False)
+    more = lvm_probe.compare(table, features=["z2"], plan=file, progress=False, **settings)
+    frame = more.frame
+    inside = frame[~frame["outside_plan"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(inside, first.frame)
+    changed = frame[frame["changes"] != ""]
+    assert changed["outside_plan"].all()
+    assert set(changed["changes"]) <= {changes, *changes.split(", ")}
+    assert set(changed["method"]) == methods
+    assert set(changed["feature"]) == {"z1", "z2", "mel"}
+    assert more.sentences[: len(first.sentences)] == first.sentences
+    assert any(said.startswith(f"Outside the plan ({changes}): ") for said in more.sentences)
+    assert f"{changes}:" in str(more).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -269,6 +290,22 @@ def test_a_plan_that_does_not_fit_is_refused(tmp_path: Path, old: str, new: str,
     file.write_text(text.replace(old, new))
     with pytest.raises(InputError, match=rf"^{re.escape(str(file))}: .*{re.escape(says)}"):
         lvm_probe.compare(table, plan=file, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"encoder": {"name": "encode", "first_utterance_sha256": "2"}}, "with encoder sha256 1"),
+        ({"encoder": {"name": "other", "first_utterance_sha256": "1"}}, "with encoder encode"),
+        ({"untrained": True}, "with untrained False"),
+    ],
+)
+def test_a_plan_for_another_model_is_refused(tmp_path: Path, other: dict[str, Any], says: str) -> None:
+    made = {"encoder": {"name": "encode", "first_utterance_sha256": "1"}, "untrained": False}
+    table, file = replace(made_up(3), extraction=made), tmp_path / "plan.toml"
+    lvm_probe.compare(table, features=["z1"], methods=["lda"], plan=file, progress=False)
+    with pytest.raises(InputError, match=rf"written for a table {says}"):
+        lvm_probe.compare(replace(table, extraction=made | other), plan=file, progress=False)
 
 
 def test_a_question_that_is_refused_leaves_no_plan(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.report import as_text, by_class, by_speaker
+from lvm_probe.probing.questions.results import with_adjusted_p
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -55,6 +57,23 @@ def test_an_answer_says_what_was_asked_and_what_it_means() -> None:
         "Chance: always naming the most frequent class.",
         "Intervals and tests: over speakers. Null: mean over 1 permutation of the labels.",
     ]
+
+
+def test_a_table_with_few_neighbours_is_shown_at_its_own_k() -> None:
+    many, few = made_up(6), replace(made_up(6, seed=1), name="few")
+    asked = [(many, (1, 2, 5)), (few, (1, 2, 3))]
+    answers = [ask(table, Question(features=("z1", "mel"), ks=ks, permutations=0)).frame for table, ks in asked]
+    lines = as_text(with_adjusted_p(pd.concat(answers, ignore_index=True))).splitlines()
+    assert [line.split(":")[0] for line in lines[2:4]] == ["made-up, utterance, k=5", "few, utterance, k=3"]
+    results, compared, over_k = (
+        next(i for i, line in enumerate(lines) if line.startswith(head))
+        for head in ("table", "Differences", "Accuracy over k")
+    )
+    assert [tuple(line.split()[:4]) for line in lines[results + 1 : compared - 1]] == [
+        (name, feature, "utterance", k) for name, k in (("made-up", "5"), ("few", "3")) for feature in ("z1", "mel")
+    ]
+    assert "p after Holm for 2 tests" in lines[compared]
+    assert [line.split()[0] for line in lines[compared + 2 : over_k - 1]] == ["made-up", "few"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.seeds import COLUMNS, as_text, check_same_recipe, over_trainings
+from lvm_probe.probing.questions.untrained import untrained_table
 from tests.probing.synthetic_tables import made_up
 
 
@@ -35,3 +37,35 @@ def test_seeds_are_of_one_model() -> None:
     with pytest.raises(InputError, match="not of the same model"):
         check_same_recipe([table, replace(table, extraction={"model": "another"})])
     check_same_recipe([table, table])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ({"name": "torchaudio hubert_base", "sha256": "1"}, {"name": "torchaudio hubert_base", "sha256": "2"}, True),
+        ({"name": "torchaudio hubert_base"}, {"name": "torchaudio wav2vec2_base"}, False),
+        ({"name": "transformers a", "config_sha256": "1"}, {"name": "transformers b", "config_sha256": "1"}, True),
+        ({"name": "transformers a", "config_sha256": "1"}, {"name": "transformers a", "config_sha256": "2"}, False),
+        (
+            {"name": "mine.py:first", "strides": {"conv": 160}},
+            {"name": "mine.py:second", "strides": {"conv": 160}},
+            True,
+        ),
+        (
+            {"name": "mine.py:first", "strides": {"conv": 160}},
+            {"name": "mine.py:first", "strides": {"conv": 80}},
+            False,
+        ),
+    ],
+)
+def test_encoders_are_told_apart_but_not_by_their_weights(first: Any, second: Any, same: bool) -> None:
+    one, other = (replace(made_up(), extraction={"encoder": encoder}) for encoder in (first, second))
+    untrained = replace(other, extraction=other.extraction | {"untrained": True})
+    if same:
+        check_same_recipe([one, other])
+        assert untrained_table(one, untrained) is untrained
+        return
+    with pytest.raises(InputError, match="not of the same model"):
+        check_same_recipe([one, other])
+    with pytest.raises(InputError, match="not the untrained model"):
+        untrained_table(one, untrained)

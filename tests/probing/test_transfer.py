@@ -93,6 +93,64 @@ def test_classes_that_the_fitted_table_lacks_are_left_out_by_name() -> None:
     assert any("no such class: zh (36 rows)" in note for note in answer.notes)
 
 
+def made_by(**extraction):
+    """Two tables, the one made as the other but for what is given."""
+    table, test = two_tables()
+    how = {"checkpoint": {"name": "x", "sha256": "1"}, "model": {"family": "vrnn"}, "added": ["z2"], "seed": 0}
+    return replace(table, extraction=how), replace(test, extraction=how | extraction)
+
+
+OTHER_WEIGHTS = {"checkpoint": {"name": "x", "sha256": "2"}}
+
+
+@pytest.mark.parametrize("other", [OTHER_WEIGHTS, {"untrained": True}, {"model": {"family": "srnn"}}])
+def test_features_of_another_model_are_refused_and_others_asked(other) -> None:
+    table, test = made_by(**other)
+    with pytest.raises(InputError, match="not of the same model as .*; extract both with the same checkpoint"):
+        ask(table, transfer(features=("z1+mel",)), test=test)
+    for own in ("mel", "z2"):
+        ask(table, transfer(features=(own,), ks=(5,), permutations=0), test=test)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "mine.py:other"},
+        {"sha256": "2"},
+        {"weights_sha256": "3"},
+        {"strides": {"z1": 320}},
+        {"sample_rate": 8000},
+    ],
+)
+def test_features_of_another_encoder_are_refused(other) -> None:
+    encoder = {"name": "mine.py:encode", "sha256": "1", "strides": {"z1": 160}}
+    table, test = (replace(one, extraction={"encoder": encoder}) for one in two_tables())
+    question = transfer(features=("z1",), ks=(5,), permutations=0)
+    assert ask(table, question, test=test).notes == ()
+    with pytest.raises(InputError, match="not of the same model"):
+        ask(table, question, test=replace(test, extraction={"encoder": encoder | other}))
+
+
+def test_an_encoder_without_a_file_is_taken_at_its_name() -> None:
+    table, test = (
+        replace(one, extraction={"encoder": {"name": "encode", "first_utterance_sha256": digest}})
+        for one, digest in zip(two_tables(), "12", strict=True)
+    )
+    question = transfer(features=("z1",), ks=(5,), permutations=0)
+    assert "encode has no file to show it" in ask(table, question, test=test).notes[0]
+
+
+def test_untrained_models_of_two_seeds_are_not_compared_with() -> None:
+    table, test = two_tables()
+    untrained, other = (
+        replace(one, extraction={"untrained": True, "seed": seed}) for one, seed in ((table, 0), (test, 1))
+    )
+    question = transfer(features=("z1",), ks=(5,), permutations=0)
+    answer = ask(table, question, test=test, untrained=untrained, untrained_test=other)
+    assert "not compared with: others has other random weights" in answer.notes[0]
+    assert answer.frame["untrained_accuracy"].isna().all()
+
+
 def test_what_cannot_be_transferred_is_refused() -> None:
     table, test = two_tables()
     with pytest.raises(InputError, match="speaker FS0, .*is in .* too, so the probe would know the voice"):
