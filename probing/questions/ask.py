@@ -76,7 +76,10 @@ def ask(
     notes += more
     before = None
     if untrained and untrained_test and not same_model(untrained.extraction, untrained_test.extraction):
-        notes += (f"the untrained model is not compared with: {untrained_test.name} has other random weights",)
+        notes += (_left_out(f"{untrained_test.name} has other random weights"),)
+        untrained = None
+    if untrained is not None and (unit := rows.table.columns["unit"][0]) not in untrained.columns["unit"]:
+        notes += (_left_out(f"{untrained.name} has no {unit} rows"),)
         untrained = None
     if untrained is not None and (test is None) == (untrained_test is None):
         before = rows_to_judge(with_measures_of(table, untrained), question, untrained_test)[0]
@@ -131,6 +134,10 @@ def ask(
     said = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame(columns=PREDICTION_COLUMNS)
     curve = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
     return Answer(question, results_frame(result_rows), confusion, rows.notes + notes, said, curve)
+
+
+def _left_out(why: str) -> str:
+    return f"the comparison with the untrained model is left out: {why}"
 
 
 def _baselines_of(feature: Feature) -> tuple[Feature, ...]:

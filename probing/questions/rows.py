@@ -20,6 +20,7 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.probing.corpora import phones
+from lvm_probe.probing.corpora.corpus import abbreviated
 from lvm_probe.probing.features.context import in_context
 from lvm_probe.probing.features.feature import MEASURES, Feature
 from lvm_probe.probing.features.token_table import TokenTable
@@ -395,8 +396,14 @@ def _about_means(values: Float[np.ndarray, " rows"], units: np.ndarray) -> Float
 
 
 def _frequent(rows: Rows, min_count: int) -> Rows:
-    """Without the labels that have fewer rows."""
-    return rows.where(np.bincount(rows.classes.codes)[rows.classes.codes] >= min_count)
+    """Without the labels that have fewer rows, with a note."""
+    counts = np.bincount(rows.classes.codes, minlength=len(rows.classes.names))
+    rare = counts < min_count
+    if not rare.any() or rare.all():
+        return rows.where(~rare[rows.classes.codes])
+    labels = abbreviated(list(rows.classes.names[rare]), 5)
+    note = f"left out because fewer than {min_count} tokens have the label: {labels} ({counts[rare].sum()} rows)"
+    return replace(rows.where(~rare[rows.classes.codes]), notes=(*rows.notes, note))
 
 
 def _of_speakers(table: TokenTable, question: Question, column: str) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -56,7 +57,7 @@ def untrained_table(
         except InputError as error:
             if not found:
                 raise
-            notice(f"{error}; the untrained model is not compared with")
+            notice(f"{error}; the comparison with the untrained model is left out")
             return None
     if not extraction.get("untrained") or not same_architecture(extraction, trained.extraction):
         if found:
@@ -70,10 +71,19 @@ def untrained_table(
     try:
         table = token_table.load(folder, trained.features)
         if found:
-            check_same_tokens(table, trained)
+            check_same_tokens(*_in_both(table, trained))
         return table
     except InputError as error:
         if not found:
             raise
-        notice(f"{error}; the untrained model is not compared with")
+        notice(f"{error}; the comparison with the untrained model is left out")
         return None
+
+
+def _in_both(*tables: TokenTable) -> list[TokenTable]:
+    """The tokens of the units that both tables have, without features. If they share none, the whole tables."""
+    import numpy as np
+
+    units = set[str].intersection(*(set(table.columns["unit"]) for table in tables))
+    bare = [replace(table, features={}) for table in tables]
+    return [table.select(np.isin(table.columns["unit"], [*units])) for table in bare] if units else bare

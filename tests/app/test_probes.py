@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import lvm_probe
 from lvm_probe.probing.features import token_table
 from tests.app.conftest import Probe, Refusal, quietly
 
@@ -146,8 +147,22 @@ def test_an_untrained_table_that_nobody_named_stops_no_question(
     quietly(*argv)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"notice: {sibling}")
-    assert line.endswith("; the untrained model is not compared with")
+    assert line.endswith("; the comparison with the untrained model is left out")
     assert str(sibling) in refused(*argv, "--untrained", sibling)
+
+
+def test_an_untrained_table_of_fewer_units_is_compared_where_it_can_be(latents: Path, tmp_path: Path) -> None:
+    shutil.copytree(latents, tmp_path / "t")
+    whole = token_table.load(latents.with_name("t-untrained"))
+    assert {"phoneme", "word"} <= {*whole.columns["unit"]}
+    fewer = whole.select(whole.columns["unit"] == "phoneme").save(tmp_path / "t-untrained")
+    asked: dict[str, Any] = {"method": "lda", "features": ["z1"], "permutations": 0}
+    table = lvm_probe.load_table(tmp_path / "t")
+    phones = lvm_probe.ask(table, "phoneme", **asked)
+    assert phones.frame["untrained_accuracy"].notna().all()
+    words = lvm_probe.ask(table, "word", protocol="speaker", min_count=1, **asked)
+    assert words.frame["untrained_accuracy"].isna().all()
+    assert f"the comparison with the untrained model is left out: {fewer.name} has no word rows" in words.notes
 
 
 def test_a_second_question_has_a_file_of_its_own(latents: Path, tmp_path: Path, capsys: Any) -> None:
@@ -187,7 +202,8 @@ def test_words_name_the_command_that_extracts_them(latents: Path, tmp_path: Path
     table.select((table.tokens["unit"] == "phoneme").to_numpy()).save(tmp_path / "phonemes")
     said = refused("knn", "--target", "word", "--latents", tmp_path / "phonemes")
     assert "no word rows, only phoneme; add them: probe extract --ckpt " in said
-    assert said.rstrip().endswith(f"--out {tmp_path / 'phonemes'} --add --units word")
+    how = f"--out {tmp_path / 'phonemes'} --add --units word, with the options that the table was made with"
+    assert said.rstrip().endswith(how)
 
 
 def test_one_table_is_fitted_and_another_asked(

@@ -54,6 +54,10 @@ def test_token_targets_have_a_row_a_token() -> None:
     assert words.labels.tolist() == ["she", "had"] * 4
     np.testing.assert_array_equal(words.table.features["z1"][0], table.features["z1"][6])
     assert select_rows(table, Question(target="word", min_count=4)).labels.tolist() == ["she", "had"] * 4
+    rarer = changed(table, label=np.where(np.arange(len(table)) == 6, "fell", table.columns["label"]))
+    words = select_rows(rarer, Question(target="word", min_count=2))
+    assert words.labels.tolist() == ["had", *["she", "had"] * 3]
+    assert words.notes == ("left out because fewer than 2 tokens have the label: fell (1 rows)",)
     with pytest.raises(InputError, match="no word occurs 5 times; lower min_count"):
         select_rows(table, Question(target="word"))
 

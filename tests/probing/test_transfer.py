@@ -147,7 +147,7 @@ def test_untrained_models_of_two_seeds_are_not_compared_with() -> None:
     )
     question = transfer(features=("z1",), ks=(5,), permutations=0)
     answer = ask(table, question, test=test, untrained=untrained, untrained_test=other)
-    assert "not compared with: others has other random weights" in answer.notes[0]
+    assert "left out: others has other random weights" in answer.notes[0]
     assert answer.frame["untrained_accuracy"].isna().all()
 
 
