@@ -43,6 +43,8 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
             raise InputError(f"{test.path}: none of its classes ({names}) is among those of {table.path}")
         judged = judged.where(~left_out)
         notes += (f"left out of {test.name}, for {table.name} has no such class: {names} ({left_out.sum()} rows)",)
+    if len(unasked := np.setdiff1d(fitted.classes.names, judged.classes.names)):
+        notes += (f"{test.name} has no rows of classes that the probe may answer all the same: {_listed(unasked)}",)
     notes += tuple(
         f"{table.name} and {test.name} were extracted with different settings: {key} {ours} and {theirs}"
         for key in _SETTINGS
