@@ -43,18 +43,18 @@ def permuted_null(
     *,
     rng: np.random.Generator,
     rounds: int = 10,
-    shuffle: Shuffle | None = None,
 ) -> Null:
     """Repeat the whole protocol on permuted labels: fits, folds and votes included.
+
+    Labels are permuted `across-groups` where each group has a single one (an attribute of the speaker, of which a
+    shuffle of tokens would hide what recognising the voice alone can score); otherwise `within-groups` under `grouped`,
+    and as `tokens` under `paper` and `nested`; see `permuted`.
 
     Args:
         outcome: what the probe predicted with the true labels.
         probe: from labels to predictions; points and settings are its own.
         rng: source of the permutations.
         rounds: number of permutations.
-        shuffle: see `permuted`. By default `across-groups` where each group has a single label (an attribute of the
-            speaker, of which a shuffle of tokens would hide what recognising the voice alone can score); otherwise
-            `within-groups` under `grouped`, and `tokens` under `paper` and `nested`.
 
     Raises:
         InputError: no rounds; groups missing where the shuffle needs them; what the probe refuses.
@@ -70,7 +70,7 @@ def permuted_null(
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give a positive number of permutations, such as 10")
     groups = outcome.groups
-    shuffle = shuffle or default_shuffle(outcome.labels, groups, outcome.protocol)
+    shuffle = default_shuffle(outcome.labels, groups, outcome.protocol)
     accuracies, of_groups = [], []
     for _ in range(rounds):
         labels = permuted(outcome.labels, shuffle=shuffle, groups=groups, rng=rng)
@@ -130,7 +130,7 @@ def permuted(
 def default_shuffle(
     labels: Int[np.ndarray, " points"], groups: Int[np.ndarray, " points"] | None, protocol: Protocol
 ) -> Shuffle:
-    """How `permuted_null` permutes labels where nothing else is asked.
+    """How `permuted_null` permutes labels.
 
     Args:
         labels: one per token.

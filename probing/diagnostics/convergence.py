@@ -40,6 +40,7 @@ from lvm_probe.probing.features.posterior_sampler import PosteriorSampler, requi
 from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import Question
+from lvm_probe.probing.questions.results import pooled
 
 K = 5
 """Number of neighbours of the probe, fixed beforehand."""
@@ -182,8 +183,7 @@ def measure(
     question = Question(protocol="nested", features=tuple(table.features), ks=(K,), permutations=0, seed=seed)
     results = ask(table, question, progress=probe_progress).frame
     speakers = len(set(table.columns["speaker"]))
-    pooled = results[(results["speaker"] == "") | (speakers == 1)].to_dict("records")
-    answers = {str(answer["feature"]): answer for answer in pooled}
+    answers = {str(answer["feature"]): answer for answer in pooled(results).to_dict("records")}
     timed = sorted(recordings, key=lambda r: r.samples)[len(recordings) // 2]
     costs = _costs(model, timed, [*numbers, reference], seed, memory_gb)
     table_rows = pd.DataFrame(

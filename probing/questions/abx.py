@@ -15,10 +15,8 @@ import numpy as np
 from lvm_probe.analysis.abx import AbxResult, abx
 from lvm_probe.analysis.shape_annotations import Int
 from lvm_probe.analysis.statistics import Jackknife, paired_difference, share_interval
-from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.comparisons import difference_columns, interval_columns
 from lvm_probe.probing.questions.jobs import Job, naming
-from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows
 
 
@@ -28,11 +26,6 @@ class Run:
 
     score: AbxResult
     untrained: AbxResult | None
-
-
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
-    """The question as it is, and no notes."""
-    return question, ()
 
 
 def run(job: Job) -> Run:
@@ -45,9 +38,7 @@ def run(job: Job) -> Run:
     return Run(score, untrained)
 
 
-def result_rows(
-    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
-) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     """A row for every speaker (of A and B), then one for all where there are several.
 
     A speaker left out is left out as A and B and as X, for the same X are compared with the tokens of all others.

@@ -89,10 +89,13 @@ def ask(
             check_same_context(other, table)
     sizes = {feature: rows.size(feature) for feature in features}
     try:
-        question, more = method.resolved(_with_defaults(question, min(sizes.values())), rows, sizes)
+        question = _with_defaults(question, min(sizes.values()))
+        if method is classification:
+            question, more = classification.resolved(question, rows, sizes)
+            notes += more
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from None
-    notes += more + _scaling_note(question, features)
+    notes += _scaling_note(question, features)
     jobs = Jobs(question, rows, before, features)
     done: list[Any] = []
     with contextlib.closing(parallel.run(partial(_attempt, method.run), jobs)) as results:
@@ -121,7 +124,7 @@ def ask(
         common["context_ms"] = table.extraction["context_ms"] if question.context else 0.0
         common["test"] = "" if test is None else test.name
         baselines = {before.name: joined[before] for before in _baselines_of(feature) if before in features}
-        result_rows += [common | row for row in method.result_rows(rows, feature, joined[feature], baselines)]
+        result_rows += [common | row for row in method.result_rows(rows, joined[feature], baselines)]
         if method is code_length:
             curves.append(code_length.curve_frame(common, joined[feature]))
         if method is classification:

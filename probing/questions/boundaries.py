@@ -19,7 +19,7 @@ from lvm_probe.analysis.shape_annotations import Int
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.ask import ask
 from lvm_probe.probing.questions.question import PHONEME_TARGETS, Question
-from lvm_probe.probing.questions.results import with_adjusted_p
+from lvm_probe.probing.questions.results import pooled, with_adjusted_p
 from lvm_probe.probing.questions.rows import select_rows
 
 Edge = Literal["onset", "offset"]
@@ -121,12 +121,14 @@ def _frames_at(
 
 def as_text(found: AroundBoundaries) -> str:
     """The accuracy of every feature at each offset, a star where it differs from Mel's, and where each is highest."""
-    rows = found.frame[found.frame["speaker"] == ""]
+    rows = pooled(found.frame)
     first = rows.iloc[0]
+    speakers = "1 speaker" if first["speakers"] == 1 else f"{first['speakers']:.0f} speakers"
+    over = "Too few speakers for intervals." if first["interval"] == "none" else f"Intervals over {first['interval']}."
     lines = [
         f"Predicting the {first['target']} by {first['method']} from single frames around its boundaries: "
-        f"{first['n']:,} phones of {first['speakers']:.0f} speakers in {first['n_classes']} classes "
-        f"({first['protocol']}); accuracies in per cent.",
+        f"{first['n']:,} phones of {speakers} in {first['n_classes']} classes ({first['protocol']}); accuracies in per "
+        "cent.",
     ]
     for edge in EDGES:
         some = rows[rows["edge"] == edge]
@@ -147,7 +149,7 @@ def as_text(found: AroundBoundaries) -> str:
         lines.append(wide.rename_axis(index="ms", columns=None).to_string())
     lines += [
         "",
-        f"Intervals over speakers. * differs from Mel, p < 0.05 after Holm for all offsets. "
+        f"{over} * differs from Mel, p < 0.05 after Holm for all offsets. "
         f"Chance {100 * first['chance']:.1f}, permuted labels {100 * rows['null_accuracy'].mean():.1f}.",
     ]
     return "\n".join([*lines, *(f"Note: {note}." for note in found.notes)])

@@ -201,9 +201,7 @@ def joined(runs: Sequence[Run]) -> Outcome:
     )
 
 
-def result_rows(
-    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
-) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     """The result rows of a feature: each speaker's for a target of tokens, then all speakers' together.
 
     A single speaker who is asked alone has no row for all speakers, which would repeat the same.

@@ -26,10 +26,9 @@ from lvm_probe.analysis.statistics import (
     paired_difference,
     share_interval,
 )
-from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.comparisons import Units, difference_columns, units_of
 from lvm_probe.probing.questions.jobs import Job, generator, naming, sham_erasures
-from lvm_probe.probing.questions.question import TOKEN_TARGETS, Question, analysis_protocol
+from lvm_probe.probing.questions.question import TOKEN_TARGETS, analysis_protocol
 from lvm_probe.probing.questions.results import CURVE_COLUMNS, MIN_PERMUTATIONS_FOR_P
 from lvm_probe.probing.questions.rows import Rows
 
@@ -58,11 +57,6 @@ class Run:
     control: Float[np.ndarray, " rows"] | None = None
     unerased: Float[np.ndarray, " rows"] | None = None
     sham: Float[np.ndarray, " rows"] | None = None
-
-
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
-    """The question as it is, and no notes."""
-    return question, ()
 
 
 def run(job: Job) -> Run:
@@ -105,9 +99,7 @@ def run(job: Job) -> Run:
     return Run(job.pool.rows, code, **compared)
 
 
-def result_rows(
-    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
-) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     """The result rows of a feature: each speaker's for a target of tokens, then all speakers' together."""
     question = rows.question
     ours, others = _Bits.of(runs), {name: _Bits.of(theirs) for name, theirs in baselines.items()}

@@ -238,7 +238,7 @@ def write_plan(path: Path, plan: Plan) -> None:
     lines += ["", "[probes] # for each target, methods with their protocols"]
     lines += [f"{target} = {_toml([probe.code for probe in probes])}" for target, probes in plan.probes.items()]
     for name, values in (("rows", plan.rows), ("table", plan.table)):
-        if values:
+        if values := {key: value for key, value in values.items() if value is not None}:
             lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
     with write_atomically(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

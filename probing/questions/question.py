@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from types import UnionType
@@ -116,6 +117,13 @@ ROWS: dict[str, type | UnionType] = {
 """Fields of `Question` that say which rows are asked, and whether with their context, by every method alike."""
 
 _COUNTS = ("min_count", "lda_dims", "match_dims", "permutations", "control", "orders", "seed")
+
+
+def _number(field: str, value: Any, *, whole: bool = False) -> Any:
+    try:
+        return operator.index(value) if whole else float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{field}: {value!r} is not a {'whole ' * whole}number; give one") from None
 
 
 def uses(method: Method, field: str) -> bool:
@@ -254,9 +262,13 @@ class Question:
         own(self, "protocol", self.protocol or default_protocol(self.target, self.method))
         own(self, "speakers", several(self.speakers))
         own(self, "features", tuple(dict.fromkeys(map(Feature.parse, several(self.features)))))
-        own(self, "height_edges", tuple(sorted(map(float, several(self.height_edges)))))
+        own(self, "height_edges", tuple(sorted(_number("height_edges", edge) for edge in several(self.height_edges))))
         if self.ks is not None:
-            own(self, "ks", tuple(int(k) for k in several(self.ks)))
+            own(self, "ks", tuple(_number("ks", k, whole=True) for k in several(self.ks)))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _COUNTS and (value is not None or field.default is not None):
+                own(self, field.name, _number(field.name, value, whole=True))
 
     def _check_numbers(self) -> None:
         for name in _COUNTS:

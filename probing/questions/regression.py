@@ -20,7 +20,6 @@ from lvm_probe.analysis.regression import (
 )
 from lvm_probe.analysis.shape_annotations import Bool, Float, Int
 from lvm_probe.analysis.statistics import MIN_GROUPS, Jackknife, mean_interval, paired_difference
-from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.questions.comparisons import difference_columns
 from lvm_probe.probing.questions.jobs import Job, generator, naming
 from lvm_probe.probing.questions.question import SPEAKER_ATTRIBUTES, TOKEN_MEASURES, UNITS, Question, analysis_protocol
@@ -45,11 +44,6 @@ class Run:
     untrained: RegressionOutcome | None
 
 
-def resolved(question: Question, rows: Rows, sizes: Mapping[Feature, int]) -> tuple[Question, tuple[str, ...]]:
-    """The question as it is, and no notes."""
-    return question, ()
-
-
 def run(job: Job) -> Run:
     """Predict the numbers from one feature, and from the untrained model's; repeat it on permuted numbers."""
     question = job.question
@@ -68,9 +62,7 @@ def run(job: Job) -> Run:
     return Run(job.pool.rows, outcome, null, untrained)
 
 
-def result_rows(
-    rows: Rows, feature: Feature, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]
-) -> list[dict[str, Any]]:
+def result_rows(rows: Rows, runs: Sequence[Run], baselines: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     """A row for all speakers; before it one for each speaker (numbers of tokens), or after it one for each gender."""
     judged = _Judged.of(rows, runs, baselines)
     if rows.question.target in TOKEN_MEASURES:

@@ -9,7 +9,7 @@ import pandas as pd
 from lvm_probe import InputError
 from lvm_probe.probing.features.model_identity import same_architecture
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.results import at_reported_k
+from lvm_probe.probing.questions.results import at_reported_k, pooled
 
 KEY = ["feature", "target", "method", "protocol", "k"]
 
@@ -43,7 +43,7 @@ def over_trainings(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A data frame with `COLUMNS`.
     """
-    shown = at_reported_k(frame[frame["speaker"] == ""])
+    shown = at_reported_k(pooled(frame))
     shown = shown.assign(half=(shown["ci_high"] - shown["ci_low"]) / 2)
     groups = shown.groupby(KEY, sort=False)
     spread = pd.DataFrame({"trainings": groups["table"].nunique(), "interval_half_width": groups["half"].mean()})

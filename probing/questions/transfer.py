@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from lvm_probe import InputError
 from lvm_probe.probing.features.model_identity import encoder_of, is_of_model, same_model
 from lvm_probe.probing.features.token_table import TokenTable
+from lvm_probe.probing.questions.formatting import as_names
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
 _SETTINGS = ("estimator", "samples", "mel")
-_MOST_NAMES = 8
 
 
 def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) -> tuple[Rows, tuple[str, ...]]:
@@ -30,7 +28,7 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
     fitted, judged = (select_rows(one, question) for one in (table, test))
     if both := sorted(set(fitted.speakers.names) & set(judged.speakers.names)):
         raise InputError(
-            f"{test.path}: speaker {_listed(both)} is in {table.path} too, so the probe would know the voice; extract "
+            f"{test.path}: speaker {as_names(both)} is in {table.path} too, so the probe would know the voice; extract "
             "one of the tables with other speakers (--speaker or --split)"
         )
     notes = _on_model(table, test, question)
@@ -38,11 +36,13 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
     notes += fitted.notes + tuple(note for note in judged.notes if note not in fitted.notes)
     if not known.all():
         left_out = ~known[judged.classes.codes]
-        names = _listed(judged.classes.names[~known])
+        names = as_names(judged.classes.names[~known])
         if left_out.all():
             raise InputError(f"{test.path}: none of its classes ({names}) is among those of {table.path}")
         judged = judged.where(~left_out)
         notes += (f"left out of {test.name}, for {table.name} has no such class: {names} ({left_out.sum()} rows)",)
+    if len(unasked := np.setdiff1d(fitted.classes.names, judged.classes.names)):
+        notes += (f"{test.name} has no rows of classes that the probe may answer all the same: {as_names(unasked)}",)
     notes += tuple(
         f"{table.name} and {test.name} were extracted with different settings: {key} {ours} and {theirs}"
         for key in _SETTINGS
@@ -58,11 +58,6 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
         (),
         np.arange(len(fitted) + len(judged)) >= len(fitted),
     ), notes
-
-
-def transferred(question: Question) -> Question:
-    """The question with the protocol `transfer`."""
-    return replace(question, protocol="transfer")
 
 
 def _on_model(table: TokenTable, test: TokenTable, question: Question) -> tuple[str, ...]:
@@ -90,7 +85,3 @@ def _on_prompts(fitted: Rows, judged: Rows, question: Question) -> tuple[str, ..
     if question.target != "word" or not same:
         return ()
     return (f"{same} of {len(judged)} judged rows are of sentences that are in both tables",)
-
-
-def _listed(names: np.ndarray | list[str]) -> str:
-    return ", ".join(names[:_MOST_NAMES]) + (" ..." if len(names) > _MOST_NAMES else "")

@@ -63,6 +63,12 @@ def test_the_phone_is_known_where_its_frames_are_and_nowhere_else(delay: int) ->
     assert "360 phones of 5 speakers in 3 classes" in text
 
 
+def test_one_speaker_is_put_into_words_too() -> None:
+    text = repr(around_boundaries(planted(), question(protocol="utterance", speakers="S0"), reach_ms=10))
+    assert "72 phones of 1 speaker in 3 classes (utterance)" in text
+    assert "Intervals over utterances." in text
+
+
 def test_what_cannot_be_asked_is_refused() -> None:
     table = planted()
     with pytest.raises(InputError, match="boundaries are asked for phoneme, .*, not for gender by lda"):

@@ -265,6 +265,12 @@ def test_other_settings_are_asked_beside_the_plan(
     assert f"{changes}:" in str(more).splitlines()
 
 
+def test_a_setting_given_as_its_default_can_be_planned(tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    lvm_probe.compare(made_up(3), features="z1", methods="lda", phones=None, plan=file, progress=False)
+    lvm_probe.compare(made_up(3), plan=file, progress=False)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -89,6 +89,15 @@ def test_rows_are_all_there_and_errors_fall(found: Convergence) -> None:
     assert (found.rows["seconds_per_second"] > 0).all()
 
 
+def test_a_speaker_who_cannot_be_probed_is_left_out(tiny: Checkpoint, corpus: Corpus) -> None:
+    utterances = [[u for u in corpus.utterances if u.speaker == one] for one in corpus.speakers]
+    few = [replace(u, phonemes=u.phonemes[1:2]) for u in utterances[1][:1]]
+    part = replace(corpus, utterances=(*utterances[0], *few))
+    found = measure(tiny.model.eval(), part, open_recordings(part, 16_000), draws=(1,), reference=2)
+    assert found.tokens == found.rows["n"].iloc[0] + 1
+    assert found.speakers == 2
+
+
 def test_memory_does_not_change_the_result(found: Convergence, tiny: Checkpoint, corpus: Corpus) -> None:
     model = tiny.model.eval()
     other = measure(model, corpus, open_recordings(corpus, 16_000), draws=NS, reference=REFERENCE, memory_gb=1e-9)

@@ -30,6 +30,13 @@ def test_the_spread_over_trainings_is_that_of_the_pooled_rows() -> None:
     assert "utterance: z1 is above Mel in all 3 trainings (+" in as_text(spread)
 
 
+def test_the_spread_of_the_only_speaker() -> None:
+    question = Question(features=("z1",), ks=(5,), permutations=0, speakers="FS0")
+    frames = [ask(replace(made_up(seed=seed), name=f"seed{seed}"), question).frame for seed in (0, 1)]
+    (row,) = over_trainings(pd.concat(frames)).to_dict("records")
+    assert row["accuracy"] == pytest.approx(np.mean([frame["accuracy"].iloc[0] for frame in frames]))
+
+
 def test_seeds_are_of_one_model() -> None:
     table = made_up()
     with pytest.raises(InputError, match="two or more seeds"):

@@ -93,6 +93,17 @@ def test_classes_that_the_fitted_table_lacks_are_left_out_by_name() -> None:
     assert any("no such class: zh (36 rows)" in note for note in answer.notes)
 
 
+def test_classes_that_the_test_table_lacks_stay_possible_answers() -> None:
+    table, test = two_tables(signal=1)
+    few = test.select(test.columns["label"] != "t")
+    question = transfer(method="lda", features=("z1",), permutations=0)
+    answer, whole = (ask(table, question, test=one) for one in (few, test))
+    assert answer.notes == ("others has no rows of classes that the probe may answer all the same: t",)
+    asked = whole.confusion[whole.confusion["label"] != "t"].reset_index(drop=True)
+    assert answer.confusion[["label", "predicted", "count"]].equals(asked[["label", "predicted", "count"]])
+    assert (asked["predicted"] == "t").any()
+
+
 def made_by(**extraction):
     """Two tables, the one made as the other but for what is given."""
     table, test = two_tables()
