@@ -40,7 +40,7 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
         if left_out.all():
             raise InputError(f"{test.path}: none of its classes ({names}) is among those of {table.path}")
         judged = judged.where(~left_out)
-        notes += (f"left out of {test.name}, for {table.name} has no such class: {names} ({left_out.sum()} rows)",)
+        notes += (f"left out of {test.name} because {table.name} has no such class: {names} ({left_out.sum()} rows)",)
     if len(unasked := np.setdiff1d(fitted.classes.names, judged.classes.names)):
         notes += (f"{test.name} has no rows of classes that the probe may answer all the same: {as_names(unasked)}",)
     notes += tuple(
