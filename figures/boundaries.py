@@ -14,6 +14,7 @@ from lvm_probe.figures.accuracy_over_k import CHANCE
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.wording import counted, intervals
 from lvm_probe.probing.questions.boundaries import EDGES, AroundBoundaries, around_boundaries
+from lvm_probe.probing.questions.results import pooled
 
 NAME = "boundaries"
 TITLE = "Manner of a phone before, at and after its boundaries"
@@ -44,9 +45,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
 
 def tidy(found: AroundBoundaries) -> pd.DataFrame:
     """The rows that are drawn: those of all speakers, or of the only one."""
-    frame = found.frame
-    pooled = frame[frame["speaker"] == ""]
-    return (pooled if len(pooled) else frame)[list(_KEPT)].reset_index(drop=True)
+    return pooled(found.frame)[list(_KEPT)].reset_index(drop=True)
 
 
 def draw(ax: Axes, data: pd.DataFrame) -> None:

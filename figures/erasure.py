@@ -18,6 +18,7 @@ from lvm_probe.figures.accuracy_points import Measure
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.wording import counted, number_range
 from lvm_probe.probing.questions.question import Concept
+from lvm_probe.probing.questions.results import pooled
 
 NAME = "erasure"
 TITLE = "Phoneme accuracy after the speaker or the gender is erased"
@@ -50,7 +51,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
         except InputError as error:
             reasons.append(str(error))
             continue
-        parts.append(frame[frame["speaker"] == ""])
+        parts.append(pooled(frame))
     if not parts:
         raise InputError("; ".join(dict.fromkeys(reasons)))
     rows = pd.concat(parts, ignore_index=True)

@@ -17,6 +17,7 @@ from lvm_probe import InputError
 from lvm_probe.figures import layout, style
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.probing.questions.question import Protocol, Question
+from lvm_probe.probing.questions.results import pooled
 
 NAME = "learning-curve"
 TITLE = "Bits per phoneme over the tokens learnt from"
@@ -48,8 +49,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
         except InputError as error:
             reasons.append(str(error))
             continue
-        pooled = answer.frame[answer.frame["speaker"] == ""]
-        codes = (pooled if len(pooled) else answer.frame).set_index("feature")["bits"]
+        codes = pooled(answer.frame).set_index("feature")["bits"]
         curve = answer.curve[answer.curve["groups"] > 0]
         parts.append(curve.assign(code=curve["feature"].map(codes)))
     if not parts:

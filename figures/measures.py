@@ -14,6 +14,7 @@ from lvm_probe.figures.accuracy_over_k import CHANCE
 from lvm_probe.figures.inputs import FigureInputs, check_columns
 from lvm_probe.figures.wording import counted, number_range
 from lvm_probe.probing.questions.question import TOKEN_MEASURES, Protocol, Target
+from lvm_probe.probing.questions.results import pooled
 
 NAME = "measures"
 TITLE = "Pitch, formants and other measures"
@@ -43,8 +44,7 @@ def data(inputs: FigureInputs) -> pd.DataFrame:
             except InputError as error:
                 reasons.append(str(error))
                 continue
-            pooled = frame[frame["speaker"] == ""]
-            parts.append(pooled if len(pooled) else frame)
+            parts.append(pooled(frame))
     if not parts:
         raise InputError("; ".join(dict.fromkeys(reasons)))
     return pd.concat(parts, ignore_index=True)[list(_KEPT)]

@@ -21,7 +21,7 @@ from lvm_probe.figures.wording import counted
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
 from lvm_probe.probing.questions.question import Target
-from lvm_probe.probing.questions.results import Answer
+from lvm_probe.probing.questions.results import Answer, pooled
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -82,7 +82,7 @@ def plot(answer: Answer, *, interactive: bool = False) -> Picture | PlotlyFigure
     if rows["k"].max() > rows["k"].min():
         rows = accuracy_over_k.drawn_rows(rows)
         return _curves(rows) if interactive else Picture(accuracy_over_k.panels(rows), rows)
-    rows = rows[rows["speaker"] == ""] if (rows["speaker"] == "").any() else rows
+    rows = pooled(rows)
     measure = accuracy_points.ERROR_CM if rows["accuracy"].isna().all() else accuracy_points.ACCURACY
     if interactive:
         return _points(rows, measure)

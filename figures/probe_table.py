@@ -11,9 +11,7 @@ from lvm_probe.figures.inputs import FigureInputs
 from lvm_probe.figures.table_format import Column, Table, number
 from lvm_probe.figures.wording import counted, intervals, joined, number_range
 from lvm_probe.probing.questions.question import Protocol, Target
-
-K = 5
-"""Neighbours; fixed beforehand, so that it is not chosen by the results."""
+from lvm_probe.probing.questions.results import at_reported_k, pooled
 
 QUESTIONS: tuple[tuple[Target, Protocol], ...] = (("phoneme", "nested"), ("phoneme", "speaker"), ("gender", "speaker"))
 
@@ -36,11 +34,7 @@ def probes(inputs: FigureInputs) -> Table:
             reasons.append(f"{target}, protocol {protocol}: {error}")
             continue
         remarks += answer.notes
-        rows = answer.frame
-        pooled = rows["speaker"] == ""
-        rows = rows[pooled] if pooled.any() else rows
-        ks = set(rows["k"])
-        parts.append(rows[rows["k"] == (K if K in ks else max(ks))])
+        parts.append(at_reported_k(pooled(answer.frame)))
     if not parts:
         raise InputError("; ".join(reasons))
     frame = pd.concat(parts, ignore_index=True)

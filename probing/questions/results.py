@@ -172,9 +172,9 @@ def at_reported_k(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all speakers; of a table of one speaker, that speaker's."""
+    """The rows of all speakers; of a table and protocol of which one speaker is judged, that speaker's."""
     all_speakers = frame["speaker"] == ""
-    return frame[all_speakers | ~all_speakers.groupby(frame["table"]).transform("any")]
+    return frame[all_speakers | ~all_speakers.groupby([frame["table"], frame["protocol"]]).transform("any")]
 
 
 def differences(frame: pd.DataFrame) -> pd.DataFrame:

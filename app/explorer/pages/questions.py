@@ -44,7 +44,7 @@ from lvm_probe.probing.questions.question import (
     default_protocol,
 )
 from lvm_probe.probing.questions.report import as_text
-from lvm_probe.probing.questions.results import SHOWN_KS, TESTS, Answer, recall_of, unit_of, with_adjusted_p
+from lvm_probe.probing.questions.results import SHOWN_KS, TESTS, Answer, pooled, recall_of, unit_of, with_adjusted_p
 
 PERMUTATIONS = 3
 """Of the labels of tokens, for the null: enough to see where it lies; the command makes more."""
@@ -220,9 +220,9 @@ def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Ans
     results = with_adjusted_p(pd.concat([answer.frame for answer in answers], ignore_index=True))
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     dark = st.context.theme.type == "dark"
-    pooled = _pooled(results)
-    protocols = [name for name in PROTOCOLS_OF[answers[0].question.method] if name in set(pooled["protocol"])]
-    ks = sorted(set(SHOWN_KS) & set(pooled["k"])) or [max(pooled["k"])]
+    of_all = pooled(results)
+    protocols = [name for name in PROTOCOLS_OF[answers[0].question.method] if name in set(of_all["protocol"])]
+    ks = sorted(set(SHOWN_KS) & set(of_all["k"])) or [max(of_all["k"])]
     k = ks[0]
     if len(ks) > 1:
         at = view.k if view.k in ks else ks[min(1, len(ks) - 1)]
@@ -230,10 +230,10 @@ def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Ans
     view = replace(view, k=int(k))
     printed = as_text(results, notes)
     st.markdown(plain(printed.splitlines()[0]))  # what was asked
-    _show_tables(pooled[pooled["k"] == k], printed)
+    _show_tables(of_all[of_all["k"] == k], printed)
     for note in notes:
         st.caption(plain(note))
-    _show_picture(view, results, pooled, protocols, dark)
+    _show_picture(view, results, of_all, protocols, dark)
     counts = pd.concat([answer.confusion for answer in answers], ignore_index=True)
     if len(counts):
         counts = counts[counts["k"] == k]
@@ -245,12 +245,6 @@ def _show_answers(inputs: ExplorerInputs, view: QuestionsView, answers: list[Ans
 def _row_unit(view: QuestionsView, protocol: Any) -> str:
     """What a row of this question is: token, utterance or speaker."""
     return Question(target=view.target, method=view.method, protocol=protocol).row_unit  # type: ignore[arg-type]
-
-
-def _pooled(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all speakers; for a table of one speaker, that speaker's."""
-    pooled = results["speaker"] == ""
-    return results[pooled | ~pooled.groupby([results["table"], results["protocol"]]).transform("any")]
 
 
 def _show_tables(rows: pd.DataFrame, printed: str) -> None:
