@@ -151,7 +151,10 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         help=f"token table of the untrained model, or `none` (default: the table named like this one with {SUFFIX}, if "
         "there is one)",
     )
-    null = "label permutations (default: 5 if rows are tokens, 10 if utterances, 100 if speakers; fewer where slow)"
+    counts = {"ridge": "100, 10, 20", "logistic": "20, 10, 2", "mdl": "20, 10, 2"}.get(
+        method, "100, 10, 5, and 2 if nested"
+    )
+    null = f"label permutations (default for rows that are speakers, utterances, tokens: {counts})"
     add(baselines, "permutations", type=int, metavar="N", help=null)
     control = "control tasks (Hewitt and Liang 2019), for the selectivity"
     add(baselines, "control", type=int, default=0, metavar="N", help=control)
@@ -160,9 +163,10 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
     output.add_argument(
         "--out", metavar="CSV", help="file for the results (default: beside the table, named after the question)"
     )
-    output.add_argument("--by-speaker", action="store_true", help="print the results of every speaker too, at k=5")
+    at_k = ", at k=5" if method == "knn" else ""
+    output.add_argument("--by-speaker", action="store_true", help=f"print the results of every speaker too{at_k}")
     if method in CLASSIFIERS:
-        output.add_argument("--by-class", action="store_true", help="print the recall of every class too, at k=5")
+        output.add_argument("--by-class", action="store_true", help=f"print the recall of every class too{at_k}")
     if method == "knn":
         output.add_argument("--plot", action="store_true", help="draw accuracy over k beside the results")
 

@@ -115,7 +115,8 @@ def compare(
     if not frames:
         raise refused[0]
     frame = pd.concat(frames, ignore_index=True)
-    said = [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in notes.items()]
+    every = {str(Probe(q.method, q.protocol)) for q in questions}  # type: ignore[arg-type]
+    said = [note if {*of} == every else f"{', '.join(dict.fromkeys(of))}: {note}" for note, of in notes.items()]
     if "word" in asked.probes and not prompts_known(table):
         said.append(
             "the corpus does not say what was read: words that several speakers read in one sentence are easier"
