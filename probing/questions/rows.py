@@ -258,10 +258,15 @@ def check_same_tokens(untrained: TokenTable, table: TokenTable) -> None:
 
 
 def with_measures_of(table: TokenTable, untrained: TokenTable) -> TokenTable:
-    """The untrained model's table with the acoustic measures of the same tokens in the other table."""
-    if not np.array_equal(table.columns["token_id"], untrained.columns["token_id"]):
-        return untrained
+    """The untrained model's table with the acoustic measures of the same tokens in the other table, NaN for others."""
+    ours, theirs = table.columns["token_id"], untrained.columns["token_id"]
     measures = {name: table.features[name] for name in MEASURES if name in table.features}
+    if measures and not np.array_equal(ours, theirs):
+        places = {token: place for place, token in enumerate(ours)}
+        place = np.array([places.get(token, len(ours)) for token in theirs])
+        measures = {
+            name: np.vstack([values, np.full_like(values[:1], np.nan)])[place] for name, values in measures.items()
+        }
     return replace(untrained, features=measures | untrained.features)
 
 

@@ -9,7 +9,7 @@ from lvm_probe import InputError
 from lvm_probe.probing.features.token_table import TokenTable, columns_of_rows
 from lvm_probe.probing.questions.judgeable_rows import rows_to_judge
 from lvm_probe.probing.questions.question import Question
-from lvm_probe.probing.questions.rows import check_same_tokens, height_classes, select_rows
+from lvm_probe.probing.questions.rows import check_same_tokens, height_classes, select_rows, with_measures_of
 from tests.probing.synthetic_tables import changed, made_up
 
 
@@ -156,3 +156,13 @@ def test_other_tokens_are_not_the_same_rows() -> None:
     check_same_tokens(table, table)
     with pytest.raises(InputError, match="not the same tokens as latents/made-up; extract both"):
         check_same_tokens(table.select(np.arange(96) > 0), table)
+
+
+def test_measures_go_to_the_same_tokens_of_a_table_of_fewer_units() -> None:
+    table = with_words()
+    pitch = np.arange(len(table), dtype=np.float32)[:, None]
+    measured = changed(table, table.features | {"f0": pitch})
+    for rows in (table.columns["unit"] == "phoneme", np.ones(len(table), dtype=bool)):
+        assert (with_measures_of(measured, table.select(rows)).features["f0"] == pitch[rows]).all()
+    others = changed(table, token_id=np.array([f"other-{token}" for token in table.columns["token_id"]], dtype=object))
+    assert np.isnan(with_measures_of(measured, others).features["f0"]).all()
