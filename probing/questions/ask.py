@@ -78,8 +78,10 @@ def ask(
     if untrained and untrained_test and not same_model(untrained.extraction, untrained_test.extraction):
         notes += (_left_out(f"{untrained_test.name} has other random weights"),)
         untrained = None
-    if untrained is not None and (unit := rows.table.columns["unit"][0]) not in untrained.columns["unit"]:
-        notes += (_left_out(f"{untrained.name} has no {unit} rows"),)
+    unit = rows.table.columns["unit"][0]
+    lacking = [one.name for one in (untrained, untrained_test) if one and unit not in one.columns["unit"]]
+    if untrained and lacking:
+        notes += (_left_out(f"{' and '.join(lacking)}: no {unit} rows"),)
         untrained = None
     if untrained is not None and (test is None) == (untrained_test is None):
         before = rows_to_judge(with_measures_of(table, untrained), question, untrained_test)[0]

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 def as_percent(value: float) -> str:
     return "" if value != value else f"{100 * value:.1f}"
@@ -41,8 +35,3 @@ def as_signed_range(low: str, high: str) -> str:
 
 def as_effect(value: float) -> str:
     return "" if value != value else f"{value:+.1f}"
-
-
-def as_names(names: Sequence[str] | np.ndarray) -> str:
-    """The first eight names; three dots stand for the others."""
-    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")

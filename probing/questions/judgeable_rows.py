@@ -10,10 +10,10 @@ import numpy as np
 from lvm_probe import InputError
 from lvm_probe.analysis.protocols import held_out
 from lvm_probe.analysis.shape_annotations import Bool, Int
+from lvm_probe.probing.corpora.corpus import abbreviated
 from lvm_probe.probing.features.context import with_both_sides
 from lvm_probe.probing.features.feature import Feature
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.formatting import as_names
 from lvm_probe.probing.questions.question import REPORTED_K, SPEAKER_ATTRIBUTES, TOKEN_MEASURES, Question
 from lvm_probe.probing.questions.rows import Pool, Rows, select_rows
 from lvm_probe.probing.questions.transfer import rows_to_transfer
@@ -71,7 +71,7 @@ def features_to_judge(rows: Rows, features: tuple[Feature, ...]) -> tuple[tuple[
             continue
         kept.append(feature)
         if constant := [pool.speaker for pool in rows.pools if _is_constant(rows, feature, pool)]:
-            names = as_names(constant)
+            names = abbreviated(list(constant))
             notes.append(f"feature {feature} is constant over the rows of {names}: nothing but the majority is known")
     if not kept:
         raise InputError(f"{rows.table.path}: {'; '.join(refused)}")
@@ -181,7 +181,7 @@ def _certain_errors(rows: Rows) -> list[str]:
     alone = units_with[place] < 2
     if not alone.any():
         return []
-    names = as_names(rows.classes.names[np.unique(rows.classes.codes[alone])])
+    names = abbreviated(list(rows.classes.names[np.unique(rows.classes.codes[alone])]))
     count = "1 row counts as an error" if alone.sum() == 1 else f"{alone.sum()} rows count as errors"
     return [f"{count}, because the speaker has the class in no other {unit}: {names}"]
 
@@ -192,7 +192,7 @@ def _without_speakers(
     """Without some of the speakers; `need` says what they lack."""
     if not unfit.any():
         return rows, ()
-    names = as_names(rows.speakers.names[unfit])
+    names = abbreviated(list(rows.speakers.names[unfit]))
     if unfit.all():
         if cure is None:
             others = "protocol='nested' or protocol='speaker'"
@@ -219,7 +219,7 @@ def _classes_to_judge(rows: Rows) -> tuple[Rows, Notes]:
     single = np.bincount(pairs[0]) < 2
     if not single.any():
         return rows, ()
-    names = f"{target} {as_names(rows.classes.names[single])}"
+    names = f"{target} {abbreviated(list(rows.classes.names[single]))}"
     if (~single).sum() < 2:
         raise InputError(
             f"{rows.table.path}: only one {unit} has {names}, and holding one out needs two {unit}s "
@@ -245,7 +245,7 @@ def _with_class_in_other_prompts(rows: Rows) -> tuple[Rows, Notes]:
             "nothing to train on; give more speakers and sentences, lower min_count, or use protocol='speaker'"
         )
     lost = sorted(set(rows.classes.names) - set(rows.classes.names[np.unique(classes[known])]))
-    which = f", among them all of {as_names(lost)}" if lost else ""
+    which = f", among them all of {abbreviated(list(lost))}" if lost else ""
     note = f"{known.sum()} of {len(known)} rows remain, whose class another speaker has in another prompt{which}"
     return rows.where(known), (note,)
 

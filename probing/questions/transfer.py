@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lvm_probe import InputError
+from lvm_probe.probing.corpora.corpus import abbreviated
 from lvm_probe.probing.features.model_identity import encoder_of, is_of_model, same_model
 from lvm_probe.probing.features.token_table import TokenTable
-from lvm_probe.probing.questions.formatting import as_names
 from lvm_probe.probing.questions.question import Question
 from lvm_probe.probing.questions.rows import Rows, select_rows
 
@@ -28,21 +28,23 @@ def rows_to_transfer(table: TokenTable, test: TokenTable, question: Question) ->
     fitted, judged = (select_rows(one, question) for one in (table, test))
     if both := sorted(set(fitted.speakers.names) & set(judged.speakers.names)):
         raise InputError(
-            f"{test.path}: speaker {as_names(both)} is in {table.path} too, so the probe would know the voice; extract "
-            "one of the tables with other speakers (--speaker or --split)"
+            f"{test.path}: speaker {abbreviated(both)} is in {table.path} too, so the probe would know the voice; "
+            "extract one of the tables with other speakers (--speaker or --split)"
         )
     notes = _on_model(table, test, question)
     known = np.isin(judged.classes.names, fitted.classes.names)
     notes += fitted.notes + tuple(note for note in judged.notes if note not in fitted.notes)
     if not known.all():
         left_out = ~known[judged.classes.codes]
-        names = as_names(judged.classes.names[~known])
+        names = abbreviated(list(judged.classes.names[~known]))
         if left_out.all():
             raise InputError(f"{test.path}: none of its classes ({names}) is among those of {table.path}")
         judged = judged.where(~left_out)
         notes += (f"left out of {test.name} because {table.name} has no such class: {names} ({left_out.sum()} rows)",)
     if len(unasked := np.setdiff1d(fitted.classes.names, judged.classes.names)):
-        notes += (f"{test.name} has no rows of classes that the probe may answer all the same: {as_names(unasked)}",)
+        notes += (
+            f"{test.name} has no rows of classes that the probe may answer all the same: {abbreviated(list(unasked))}",
+        )
     notes += tuple(
         f"{table.name} and {test.name} were extracted with different settings: {key} {ours} and {theirs}"
         for key in _SETTINGS

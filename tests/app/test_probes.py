@@ -162,7 +162,7 @@ def test_an_untrained_table_of_fewer_units_is_compared_where_it_can_be(latents: 
     assert phones.frame["untrained_accuracy"].notna().all()
     words = lvm_probe.ask(table, "word", protocol="speaker", min_count=1, **asked)
     assert words.frame["untrained_accuracy"].isna().all()
-    assert f"the comparison with the untrained model is left out: {fewer.name} has no word rows" in words.notes
+    assert f"the comparison with the untrained model is left out: {fewer.name}: no word rows" in words.notes
 
 
 def test_a_second_question_has_a_file_of_its_own(latents: Path, tmp_path: Path, capsys: Any) -> None:
